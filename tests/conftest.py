@@ -1,0 +1,33 @@
+"""Options that several suites read: which seeds the simulation runs, and whether stories are recorded anew."""
+
+import os
+
+import pytest
+
+DEFAULT_SEEDS = 200
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --seeds and --rewrite."""
+    group = parser.getgroup("hookline")
+    group.addoption(
+        "--seeds",
+        type=int,
+        default=int(os.environ.get("HOOKLINE_SEEDS", DEFAULT_SEEDS)),
+        help="how many seeds the simulation runs, counted from 0 (default: HOOKLINE_SEEDS, or %(default)s)",
+    )
+    group.addoption("--seed", type=int, default=None, help="replay this one seed of the simulation")
+    group.addoption("--rewrite", action="store_true", help="record the expected outcome of every story anew; review it as a diff")
+
+
+@pytest.fixture(scope="session")
+def seeds(pytestconfig: pytest.Config) -> range:
+    """The seeds that the simulation runs: the one that --seed names, or the first --seeds of them."""
+    only: int | None = pytestconfig.getoption("--seed")
+    return range(int(pytestconfig.getoption("--seeds"))) if only is None else range(only, only + 1)
+
+
+@pytest.fixture(scope="session")
+def rewrite(pytestconfig: pytest.Config) -> bool:
+    """Whether the outcome of a story is recorded instead of compared."""
+    return bool(pytestconfig.getoption("--rewrite"))
