@@ -1,10 +1,12 @@
-"""Options that several suites read: which seeds the simulation runs, and whether stories are recorded anew."""
+"""What several suites share: which seeds the simulation runs, whether stories are recorded anew, and the mark of real processes."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 DEFAULT_SEEDS = 200
+E2E = Path(__file__).parent / "e2e"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,3 +33,10 @@ def seeds(pytestconfig: pytest.Config) -> range:
 def rewrite(pytestconfig: pytest.Config) -> bool:
     """Whether the outcome of a story is recorded instead of compared."""
     return bool(pytestconfig.getoption("--rewrite"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in tests/e2e as e2e."""
+    for item in items:
+        if E2E in item.path.parents:
+            item.add_marker(pytest.mark.e2e)

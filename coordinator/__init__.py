@@ -1,0 +1,1 @@
+"""The coordinator: decides what happens on every host, and remembers what did."""

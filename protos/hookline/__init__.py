@@ -1,0 +1,1 @@
+"""The protobuf contracts of Hookline; see the .proto files."""
