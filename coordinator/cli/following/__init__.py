@@ -1,0 +1,1 @@
+"""Following a deployment until it ends: what was seen of it, and three ways to show it."""

@@ -1,0 +1,65 @@
+"""gRPC and the generated protos, imported when they are first used.
+
+Importing them takes about 100 ms, which `--help` and the completion of a command's name must not pay: so every module of the
+command line says `protos.catalog.Revision`, never `from hookline.v1 import ...` at its top.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import grpc as grpc
+    from google.protobuf import field_mask_pb2 as field_mask
+    from google.protobuf import timestamp_pb2 as timestamp
+    from google.rpc import error_details_pb2 as error_details
+    from grpc_status import rpc_status as rpc_status
+
+    from hookline.v1 import catalog_pb2 as catalog
+    from hookline.v1 import catalog_pb2_grpc as catalog_service
+    from hookline.v1 import deployments_pb2 as deployments
+    from hookline.v1 import deployments_pb2_grpc as deployment_service
+    from hookline.v1 import fleet_pb2 as fleet
+    from hookline.v1 import fleet_pb2_grpc as fleet_service
+    from hookline.v1 import resources_pb2 as resources
+else:
+    import importlib
+    import os
+
+    _MODULES = {
+        "grpc": "grpc",
+        "field_mask": "google.protobuf.field_mask_pb2",
+        "timestamp": "google.protobuf.timestamp_pb2",
+        "error_details": "google.rpc.error_details_pb2",
+        "rpc_status": "grpc_status.rpc_status",
+        "catalog": "hookline.v1.catalog_pb2",
+        "catalog_service": "hookline.v1.catalog_pb2_grpc",
+        "deployments": "hookline.v1.deployments_pb2",
+        "deployment_service": "hookline.v1.deployments_pb2_grpc",
+        "fleet": "hookline.v1.fleet_pb2",
+        "fleet_service": "hookline.v1.fleet_pb2_grpc",
+        "resources": "hookline.v1.resources_pb2",
+    }
+
+    def __getattr__(name):
+        """Import a module the first time it is named."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log lines would stand between ours
+        module = importlib.import_module(_MODULES[name])
+        globals()[name] = module
+        return module
+
+
+__all__ = [
+    "catalog",
+    "catalog_service",
+    "deployment_service",
+    "deployments",
+    "error_details",
+    "field_mask",
+    "fleet",
+    "fleet_service",
+    "grpc",
+    "resources",
+    "rpc_status",
+    "timestamp",
+]

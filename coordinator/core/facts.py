@@ -1,0 +1,171 @@
+"""What can happen to a deployment group, and to a host's session.
+
+A fact carries `at` (UTC milliseconds; stored and shown, decides nothing) and `elapsed` (the coordinator's monotonic milliseconds;
+deadlines are counted by it). Facts about groups go to `core/machine.py`, facts about sessions to `core/session.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleEvent
+from coordinator.core.model import DeploymentId, Diagnostics, GroupId, HostId, InstructionId, JournalId, Plan, RevisionId, Snapshot
+
+
+class Report(NamedTuple):
+    """One change of one instruction on one host, as its agent tells it. A tuple, because a rollout brings 140,000 of them."""
+
+    seq: int
+    instruction_id: InstructionId
+    event: LifecycleEvent | None
+    """None when the report is about the whole instruction."""
+    status: EventStatus
+    time: int
+    """UTC milliseconds by the host's clock."""
+    instruction_status: InstructionStatus = InstructionStatus.Event
+    diagnostics: Diagnostics | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """Something that has happened."""
+
+    at: int
+    elapsed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestKey:
+    """An operator's call that must be done once: stored with its effect, answered again from there."""
+
+    principal: str
+    method: str
+    request_id: str
+    """Empty: the caller gave none, nothing is remembered."""
+    digest: bytes
+    """Of the request without its request_id: the same id with another digest is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentRequested(Fact):
+    """Somebody wants a revision deployed. `hosts` are those that match the group now."""
+
+    plan: Plan
+    hosts: tuple[Snapshot, ...]
+    request: RequestKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRequested(Fact):
+    """Somebody wants a deployment stopped."""
+
+    deployment_id: DeploymentId
+    requested_by: str
+    reason: str
+    request: RequestKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported(Fact):
+    """A host's agent reported; in order, new ones only, all of one group."""
+
+    host_id: HostId
+    reports: tuple[Report, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostLost(Fact):
+    """A host has been silent for too long."""
+
+    host_id: HostId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostReturned(Fact):
+    """A lost host is back."""
+
+    host_id: HostId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalLost(Fact):
+    """A host came back with another journal: what it was doing can no longer be known."""
+
+    host_id: HostId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochSeen(Fact):
+    """A host knows a higher fence than the group: the coordinator's history went back in time."""
+
+    host_id: HostId
+    target_epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Woken(Fact):
+    """The time that a group asked to be woken at has come, or the coordinator has just started with the group live."""
+
+
+GroupFact = DeploymentRequested | StopRequested | Reported | HostLost | HostReturned | JournalLost | EpochSeen | Woken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """Which revisions of a group a host holds; empty where it holds none."""
+
+    group_id: GroupId
+    installed: RevisionId
+    deployed: RevisionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello(Fact):
+    """An agent opened a stream. `stream` is the gateway's number for it, unique while the coordinator runs."""
+
+    stream: int
+    host_id: HostId
+    name: str
+    boot_id: str
+    journal_id: JournalId
+    last_seq: int
+    acked_seq: int
+    agent_version: str
+    capabilities: tuple[str, ...]
+    target_epochs: Mapping[GroupId, int]
+    tags: Mapping[str, str]
+    facts: Mapping[str, str]
+    holdings: tuple[Holding, ...]
+
+
+class ReportsReceived(NamedTuple):
+    """Reports arrived on a stream; `reports` are consecutive from the first one's `seq`."""
+
+    at: int
+    elapsed: int
+    stream: int
+    host_id: HostId
+    reports: tuple[Report, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRemovalRequested(Fact):
+    """Somebody wants a host forgotten."""
+
+    host_id: HostId
+    requested_by: str
+    request: RequestKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamEnded(Fact):
+    """A stream is gone; `goodbye` when its agent said so first."""
+
+    stream: int
+    host_id: HostId
+    goodbye: bool
+
+
+SessionFact = Hello | ReportsReceived | StreamEnded | HostRemovalRequested
+Request = DeploymentRequested | StopRequested | HostRemovalRequested
+"""Facts behind which an operator waits for an answer."""

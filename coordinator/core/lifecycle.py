@@ -1,0 +1,126 @@
+"""CodeDeploy's lifecycle events and statuses, and which way each may move.
+
+Everything that says what comes after what lives here. The numbers are stored in the database and sent on the wire
+(`protos/hookline/v1/resources.proto` has the same ones), so they never change; within one enum greater means later, and a
+status only ever moves to a greater number. Names are CodeDeploy's spelling: `LifecycleEvent.ApplicationStop.name`.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+
+class LifecycleEvent(IntEnum):
+    """A step of a deployment on one host; the values are CodeDeploy's command positions (spec 2.1)."""
+
+    BeforeBlockTraffic = 1
+    BlockTraffic = 2
+    AfterBlockTraffic = 3
+    ApplicationStop = 4
+    DownloadBundle = 5
+    BeforeInstall = 6
+    Install = 7
+    AfterInstall = 8
+    ApplicationStart = 9
+    ValidateService = 10
+    BeforeAllowTraffic = 11
+    AllowTraffic = 12
+    AfterAllowTraffic = 13
+
+
+IN_PLACE: Final = (
+    LifecycleEvent.ApplicationStop,
+    LifecycleEvent.DownloadBundle,
+    LifecycleEvent.BeforeInstall,
+    LifecycleEvent.Install,
+    LifecycleEvent.AfterInstall,
+    LifecycleEvent.ApplicationStart,
+    LifecycleEvent.ValidateService,
+)
+"""The events of an in-place deployment without a load balancer (spec 2.1)."""
+
+
+class EventStatus(IntEnum):
+    """How far a lifecycle event has come on one host."""
+
+    Pending = 1
+    InProgress = 2
+    Succeeded = 3
+    Failed = 4
+    Skipped = 5
+    Unknown = 6
+
+
+class TargetStatus(IntEnum):
+    """How far a deployment has come on one host."""
+
+    Pending = 1
+    InProgress = 2
+    Succeeded = 3
+    Failed = 4
+    Skipped = 5
+    Unknown = 6
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing follows."""
+        return self > TargetStatus.InProgress
+
+
+class DeploymentStatus(IntEnum):
+    """How far a deployment has come."""
+
+    Created = 1
+    Queued = 2
+    InProgress = 3
+    Succeeded = 4
+    Failed = 5
+    Stopped = 6
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing follows."""
+        return self > DeploymentStatus.InProgress
+
+
+class InstructionStatus(IntEnum):
+    """What a report says of a whole instruction; 0 when it is about a lifecycle event."""
+
+    Event = 0
+    Waiting = 1
+    Refused = 2
+    Cancelled = 3
+
+
+class LifecycleErrorCode(IntEnum):
+    """Why a lifecycle event failed; CodeDeploy's names (spec 2.5) and our Interrupted."""
+
+    Success = 1
+    ScriptMissing = 2
+    ScriptNotExecutable = 3
+    ScriptTimedOut = 4
+    ScriptFailed = 5
+    UnknownError = 6
+    Interrupted = 7
+
+
+class DeploymentErrorCode(IntEnum):
+    """Why a deployment ended badly; CodeDeploy's names (spec 3.4)."""
+
+    HEALTH_CONSTRAINTS = 1
+    HEALTH_CONSTRAINTS_INVALID = 2
+    MANUAL_STOP = 3
+    NO_INSTANCES = 4
+    AGENT_ISSUE = 5
+
+
+def event_status(target: TargetStatus, stored: EventStatus | None) -> EventStatus:
+    """Return what an event of a target is shown as, when `stored` is what was reported of it (None: nothing).
+
+    Events without a report have no row: they are Pending while the target may still go on, and Skipped once it has ended
+    (spec 2.5). What was in progress when the host was lost is Unknown.
+    """
+    if stored is None:
+        return EventStatus.Skipped if target.terminal else EventStatus.Pending
+    if stored is EventStatus.InProgress and target.terminal:
+        return EventStatus.Unknown
+    return stored

@@ -1,0 +1,359 @@
+"""The nouns of the core: what is deployed, where, by which rules, and how far it has come.
+
+Values are frozen. `Group`, `Deployment`, `Target` and `Member` are the running group: `core/machine.py` alone changes
+them in place, because copying ten thousand targets for each fact is too dear.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import NewType
+
+from coordinator.core.lifecycle import (
+    IN_PLACE,
+    DeploymentErrorCode,
+    DeploymentStatus,
+    EventStatus,
+    LifecycleErrorCode,
+    LifecycleEvent,
+    TargetStatus,
+)
+
+HostId = NewType("HostId", str)
+GroupId = NewType("GroupId", str)
+DeploymentId = NewType("DeploymentId", str)
+RevisionId = NewType("RevisionId", str)
+InstructionId = NewType("InstructionId", str)
+JournalId = NewType("JournalId", str)
+
+
+class MinimumHealthyHostsType(StrEnum):
+    """What `MinimumHealthyHosts.value` counts."""
+
+    HOST_COUNT = "HOST_COUNT"
+    FLEET_PERCENT = "FLEET_PERCENT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinimumHealthyHosts:
+    """How many hosts of a group must stay healthy while a deployment goes on (spec 3.2)."""
+
+    type: MinimumHealthyHostsType
+    value: int
+
+    def of(self, hosts: int) -> int:
+        """M for a group of `hosts` hosts; a percentage is rounded up."""
+        if self.type is MinimumHealthyHostsType.HOST_COUNT:
+            return self.value
+        return -(-hosts * self.value // 100)
+
+
+class AutoRollbackEvent(StrEnum):
+    """What makes a deployment be rolled back by itself."""
+
+    DEPLOYMENT_FAILURE = "DEPLOYMENT_FAILURE"
+
+
+class FileExistsBehavior(IntEnum):
+    """What Install does with a file that exists already (spec 1.4); the AppSpec's own word wins."""
+
+    Unspecified = 0
+    DISALLOW = 1
+    OVERWRITE = 2
+    RETAIN = 3
+
+
+class BundleType(IntEnum):
+    """How a bundle is packed."""
+
+    Unspecified = 0
+    tar = 1
+    tgz = 2
+    zip = 3
+    directory = 4
+
+
+class Creator(IntEnum):
+    """Who made a deployment; CodeDeploy's names (spec 3.4)."""
+
+    user = 1
+    codeDeployRollback = 2
+
+
+class InstanceHealth(IntEnum):
+    """Whether the last deployment of a group to a host went well (spec 4.1)."""
+
+    Healthy = 1
+    Unhealthy = 2
+
+
+class HostStatus(IntEnum):
+    """Whether the coordinator can speak with a host now."""
+
+    Unknown = 1
+    Connected = 2
+    Suspect = 3
+    Lost = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorLocation:
+    """A bundle that the coordinator keeps, `size` bytes of it."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Location:
+    """An object in Amazon S3; agents cannot fetch it yet."""
+
+    bucket: str
+    key: str
+    version: str = ""
+    e_tag: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitHubLocation:
+    """A commit on GitHub, `repository` as ACCOUNT/REPOSITORY; agents cannot fetch it yet."""
+
+    repository: str
+    commit_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpLocation:
+    """A file behind http or https."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileLocation:
+    """A file or directory on every host, as an absolute path under its root prefix."""
+
+    path: str
+
+
+Place = CoordinatorLocation | S3Location | GitHubLocation | HttpLocation | FileLocation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """A bundle of an application: where it lies and what it must hash to (empty: nobody knows)."""
+
+    revision_id: RevisionId
+    place: Place
+    bundle_type: BundleType
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that is frozen when a deployment is created."""
+
+    deployment_id: DeploymentId
+    group_id: GroupId
+    application_name: str
+    group_name: str
+    revision: Revision
+    config_name: str
+    minimum_healthy_hosts: MinimumHealthyHosts
+    auto_rollback: frozenset[AutoRollbackEvent]
+    file_exists_behavior: FileExistsBehavior
+    creator: Creator
+    created_by: str
+    description: str
+    created_at: int
+    """UTC milliseconds; shown, decides nothing."""
+    rollback_id: DeploymentId
+    """The id that a rollback of this deployment gets, should there be one."""
+    last_successful: Revision | None = None
+    """The revision of the group's newest Succeeded deployment at creation: what a rollback goes back to. Filled in by the core."""
+    last_successful_id: DeploymentId | None = None
+    """That deployment."""
+    rolls_back: DeploymentId | None = None
+    """The deployment that this one rolls back."""
+    lifecycle_events: tuple[LifecycleEvent, ...] = IN_PLACE
+    event_timeout: int = 3_600_000
+    """Milliseconds that each event may take on a host (CodeDeploy: 3600 s, spec 5); kept by the agent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A host as the fleet knew it when a deployment was requested."""
+
+    host_id: HostId
+    name: str
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostics:
+    """Why and how a lifecycle event failed (spec 2.5)."""
+
+    error_code: LifecycleErrorCode
+    script_name: str = ""
+    message: str = ""
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorInformation:
+    """Why a deployment ended badly."""
+
+    code: DeploymentErrorCode
+    message: str
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Session:
+    """What the coordinator knows of one host's agent and of its present or last stream."""
+
+    host_id: HostId
+    name: str
+    session_epoch: int = 0
+    """Grows by one with each accepted Hello."""
+    journal_id: JournalId = JournalId("")
+    acked_seq: int = 0
+    """Reports of this journal up to here are committed."""
+    boot_id: str = ""
+    status: HostStatus = HostStatus.Unknown
+    agent_version: str = ""
+    capabilities: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """As the agent declares them."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    registered_at: int = 0
+    connected_at: int = 0
+    stream: int | None = None
+    """The gateway's number of the stream it speaks on; None while there is none. Not stored."""
+    silent_since: int = 0
+    """The coordinator's monotonic reading when its last stream ended. Not stored."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Member:
+    """What a group knows of one of its hosts across deployments."""
+
+    host_id: HostId
+    target_epoch: int = 0
+    """The highest fence under which the host was claimed; only grows."""
+    health: InstanceHealth = InstanceHealth.Unhealthy
+    """Never deployed counts as Unhealthy (spec 4.1)."""
+    lost: bool = False
+    """Nobody can say that a lost host serves: it counts as unhealthy. Not stored; told by the fleet."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Target:
+    """One host's part in one deployment."""
+
+    deployment_id: DeploymentId
+    host_id: HostId
+    host_name: str
+    status: TargetStatus = TargetStatus.Pending
+    target_epoch: int = 0
+    """The fence of its instruction; 0 before there is one."""
+    attempt: int = 1
+    event: LifecycleEvent | None = None
+    """The last event reported."""
+    event_status: EventStatus = EventStatus.Pending
+    """What was reported of it."""
+    accepted: bool = False
+    """The agent has answered the instruction with any report."""
+    cancelled: str = ""
+    """Why a Cancel was stored for it; empty when there is none."""
+    sent_at: int = 0
+    """The deployment's own clock when the instruction was ordered."""
+    lost_at: int | None = None
+    """The deployment's own clock when its host was lost; None while it is not."""
+    started_at: int | None = None
+    """UTC milliseconds of the coordinator when the instruction was ordered."""
+    ended_at: int | None = None
+    """UTC milliseconds of the coordinator when it became terminal."""
+    message: str = ""
+    """Why it failed or waits, where no lifecycle event says it."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Deployment:
+    """A live deployment and all its targets. Counters are kept beside them so that no fact needs a scan."""
+
+    plan: Plan
+    status: DeploymentStatus
+    targets: dict[HostId, Target]
+    members: frozenset[HostId]
+    """The group's hosts as frozen at creation: N counts these, whichever of them are targets."""
+    pending: deque[Target] = field(default_factory=deque)
+    """Targets that wait, in the order in which they begin; those that ended meanwhile are passed over."""
+    counts: dict[TargetStatus, int] = field(default_factory=dict)
+    """Targets by status."""
+    floor: int = 0
+    """min(M, healthy members at creation): what must stay healthy and not in progress."""
+    stopping: ErrorInformation | None = None
+    """Set as soon as no further host may begin; the deployment ends when nothing is in progress."""
+    error: ErrorInformation | None = None
+    rollback_deployment_id: DeploymentId | None = None
+    rollback_message: str = ""
+    started_at: int | None = None
+    completed_at: int | None = None
+    clock: int = 0
+    """Milliseconds it has been live under a running coordinator: the deployment's own clock, by which its deadlines run.
+    Stored with progress at least every 10 s, so that a restart resumes what was left and a jumping wall clock changes nothing."""
+    clock_at: int = 0
+    """The coordinator's monotonic reading when `clock` was right. Not stored."""
+
+    @property
+    def deployment_id(self) -> DeploymentId:
+        """The id, from the plan."""
+        return self.plan.deployment_id
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Group:
+    """A deployment group as the core decides about it: its live deployment, its past, its hosts."""
+
+    group_id: GroupId
+    deployment: Deployment | None = None
+    """The live deployment; None when nothing runs."""
+    last_successful: Revision | None = None
+    """Of the newest Succeeded deployment, rollbacks included."""
+    last_successful_id: DeploymentId | None = None
+    members: dict[HostId, Member] = field(default_factory=dict)
+    """Every host that was ever a target of the group or is one now."""
+    available: int = 0
+    """Members of the live deployment that are Healthy, not lost and not in progress."""
+
+
+def tags_match(tags: Mapping[str, str], filters: Iterable["TagFilter"]) -> bool:
+    """Whether a host with `tags` matches any of `filters` (spec 3.3: OR within a list)."""
+    return any(one.matches(tags) for one in filters)
+
+
+class TagFilterType(IntEnum):
+    """How a tag filter compares (spec 3.3)."""
+
+    KEY_ONLY = 1
+    VALUE_ONLY = 2
+    KEY_AND_VALUE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagFilter:
+    """One condition on a host's tags."""
+
+    key: str
+    value: str
+    type: TagFilterType
+
+    def matches(self, tags: Mapping[str, str]) -> bool:
+        """Whether a host with `tags` meets the condition."""
+        match self.type:
+            case TagFilterType.KEY_ONLY:
+                return self.key in tags
+            case TagFilterType.VALUE_ONLY:
+                return self.value in tags.values()
+            case TagFilterType.KEY_AND_VALUE:
+                return tags.get(self.key) == self.value

@@ -1,0 +1,201 @@
+"""What the core wants done now, and what it wants stored first.
+
+Every order says who carries it out and what a repeat does; the fact that ends it is named where there is one.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from coordinator.core.errors import DeployError
+from coordinator.core.facts import Request, RequestKey
+from coordinator.core.lifecycle import EventStatus, LifecycleEvent
+from coordinator.core.model import (
+    Deployment,
+    DeploymentId,
+    Diagnostics,
+    Group,
+    GroupId,
+    HostId,
+    InstructionId,
+    Member,
+    Plan,
+    RevisionId,
+    Session,
+    Target,
+)
+
+
+class Instruction(NamedTuple):
+    """A run of lifecycle events for one host. Derived from plan and target, so the same one can be made again at any time."""
+
+    instruction_id: InstructionId
+    host_id: HostId
+    target_epoch: int
+    plan: Plan
+
+
+class Cancel(NamedTuple):
+    """The end of an instruction before its time."""
+
+    instruction_id: InstructionId
+    host_id: HostId
+    target_epoch: int
+    group_id: GroupId
+    reason: str
+
+
+class Instruct(NamedTuple):
+    """Put an instruction on a host's stream, if it has one; else its next Welcome brings it.
+
+    Carried out by the gateway. Ended by the report that makes the target terminal. A repeat is answered from the agent's journal.
+    """
+
+    instruction: Instruction
+
+
+class SendCancel(NamedTuple):
+    """Put a Cancel on a host's stream, if it has one; else its next Welcome brings it.
+
+    Carried out by the gateway. Ended as the instruction is. A repeat changes nothing.
+    """
+
+    cancel: Cancel
+
+
+class Settled(NamedTuple):
+    """An instruction will not be repeated any more: its target is terminal. Carried out by the engine's index of what is outstanding."""
+
+    host_id: HostId
+    instruction_id: InstructionId
+
+
+class WakeAt(NamedTuple):
+    """Tell the group `Woken` at a monotonic time. Carried out by the engine; a group's newer one replaces the older; a repeat is harmless."""
+
+    group_id: GroupId
+    elapsed: int
+
+
+class Answer(NamedTuple):
+    """Answer the operator's call behind a fact: done (error is None), or refused. Carried out by the engine, once."""
+
+    fact: Request
+    error: DeployError | None
+
+
+Order = Instruct | SendCancel | Settled | WakeAt | Answer
+
+
+class Entry(StrEnum):
+    """What a row of the history says. Deployment and target statuses are entries under their own names."""
+
+    Created = "Created"
+    Queued = "Queued"
+    InProgress = "InProgress"
+    Succeeded = "Succeeded"
+    Failed = "Failed"
+    Stopped = "Stopped"
+    Skipped = "Skipped"
+    Unknown = "Unknown"
+    Stopping = "Stopping"
+    RollbackSkipped = "RollbackSkipped"
+    HistoryWentBack = "HistoryWentBack"
+    HostRegistered = "HostRegistered"
+    HostConnected = "HostConnected"
+    HostLost = "HostLost"
+    HostRemoved = "HostRemoved"
+    TagsAdded = "TagsAdded"
+    TagsRemoved = "TagsRemoved"
+    ApplicationCreated = "ApplicationCreated"
+    ApplicationDeleted = "ApplicationDeleted"
+    DeploymentGroupCreated = "DeploymentGroupCreated"
+    DeploymentGroupUpdated = "DeploymentGroupUpdated"
+    DeploymentGroupDeleted = "DeploymentGroupDeleted"
+    DeploymentConfigCreated = "DeploymentConfigCreated"
+    DeploymentConfigDeleted = "DeploymentConfigDeleted"
+    RevisionRegistered = "RevisionRegistered"
+
+
+class HistoryEntry(NamedTuple):
+    """One thing that happened, with the fact that caused it. Append-only."""
+
+    at: int
+    entry: Entry
+    because: str
+    """The fact, in a few words: "CreateDeployment", "report 17", "host lost"."""
+    group_id: GroupId | None = None
+    deployment_id: DeploymentId | None = None
+    host_id: HostId | None = None
+    message: str = ""
+    principal: str = "coordinator"
+
+
+class EventChange(NamedTuple):
+    """A lifecycle event of a target, as far as it is known now."""
+
+    status: EventStatus
+    started_at: int | None
+    """UTC milliseconds by the host's clock; None: as stored."""
+    ended_at: int | None
+    seq: int
+    """The report that said so."""
+    diagnostics: Diagnostics | None
+
+
+class HoldingChange(NamedTuple):
+    """What a host holds of a group; None: as stored."""
+
+    installed: RevisionId | None
+    deployed: RevisionId | None
+
+
+@dataclass(slots=True)
+class Changes:
+    """Rows that must be stored before any order is carried out. Collected over all facts of one commit; each row stands once.
+
+    Rows are the running objects themselves: nothing is stepped while they are being stored.
+    """
+
+    deployments: dict[DeploymentId, Deployment] = field(default_factory=dict)
+    created: dict[DeploymentId, Deployment] = field(default_factory=dict)
+    """Deployments of which every target is new; they stand in `deployments` too, their targets not in `targets`."""
+    targets: dict[Target, None] = field(default_factory=dict)
+    events: dict[tuple[Target, LifecycleEvent], EventChange] = field(default_factory=dict)
+    groups: dict[GroupId, Group] = field(default_factory=dict)
+    """Groups of which last_successful changed."""
+    members: dict[tuple[GroupId, HostId], Member] = field(default_factory=dict)
+    holdings: dict[tuple[GroupId, HostId], HoldingChange] = field(default_factory=dict)
+    removed: list[HostId] = field(default_factory=list)
+    """Hosts to forget; their history stays."""
+    hosts: dict[HostId, Session] = field(default_factory=dict)
+    """Sessions of which anything but the cursor changed."""
+    cursors: dict[HostId, int] = field(default_factory=dict)
+    """Hosts of which only the report cursor changed, and its value."""
+    requests: list[tuple[RequestKey, str]] = field(default_factory=list)
+    """Operator calls that were done, with the id of what they made or changed."""
+    history: list[HistoryEntry] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to store."""
+        return bool(
+            self.deployments
+            or self.targets
+            or self.events
+            or self.groups
+            or self.members
+            or self.holdings
+            or self.removed
+            or self.hosts
+            or self.cursors
+            or self.requests
+            or self.history
+        )
+
+
+@dataclass(slots=True)
+class Step:
+    """What a step decided. Commit `changes` in one transaction, then carry out `orders`, in order."""
+
+    changes: Changes = field(default_factory=Changes)
+    orders: list[Order] = field(default_factory=list)

@@ -1,0 +1,116 @@
+"""What the engine needs of the world, as Protocols: a store, the agents, a clock, ids.
+
+Time is told in whole milliseconds: `now` is UTC and only shown, `elapsed` is monotonic and decides.
+"""
+
+from typing import Protocol
+
+from coordinator.core.facts import Request
+from coordinator.core.model import DeploymentId, Group, GroupId, HostId, Session
+from coordinator.core.orders import Cancel, Changes, Instruction
+
+
+class Store(Protocol):
+    """The history and the present, durable."""
+
+    async def commit(self, changes: Changes) -> int:
+        """Store everything in one transaction and return its number, which grows with each commit.
+
+        When it returns, the rows survive a power cut. Raises StorageFull or StorageFailed when nothing was stored.
+        The caller changes none of the objects in `changes` before it returns.
+        """
+        ...
+
+    async def sessions(self) -> list[Session]:
+        """Every known host, as stored."""
+        ...
+
+    async def live_groups(self) -> list[GroupId]:
+        """Groups whose newest deployment has not ended."""
+        ...
+
+    async def group(self, group_id: GroupId) -> Group:
+        """A group with its members and, if one is live, its deployment with all targets, as committed last.
+
+        `pending`, `counts`, `available` and `Member.lost` are left for `core/machine.restore` to fill in.
+        A group without any deployment yet is an empty one.
+        """
+        ...
+
+
+class Agents(Protocol):
+    """The hosts' open streams. No call waits for a stream; what cannot be sent is dropped, since Welcome repeats it."""
+
+    def welcome(self, session: Session, *, busy: bool) -> None:
+        """Accept a host's stream: `session.stream` speaks for it from now on, an older one ends. `busy`: an instruction is outstanding."""
+        ...
+
+    def refuse(self, stream: int, code: str, message: str) -> None:
+        """End a stream whose Hello cannot be accepted, with a sentence for its agent."""
+        ...
+
+    def instruct(self, instruction: Instruction) -> None:
+        """Send an instruction to its host."""
+        ...
+
+    def cancel(self, cancel: Cancel) -> None:
+        """Send a Cancel to its host."""
+        ...
+
+    def acknowledge(self, host_id: HostId, acked_seq: int) -> None:
+        """Tell a host that its reports up to a number are committed."""
+        ...
+
+    def settle(self, host_id: HostId) -> None:
+        """Nothing is outstanding for the host any more: it may beat slowly again."""
+        ...
+
+
+class Clock(Protocol):
+    """Time."""
+
+    def now(self) -> int:
+        """UTC milliseconds since 1970."""
+        ...
+
+    def elapsed(self) -> int:
+        """Monotonic milliseconds since an arbitrary moment."""
+        ...
+
+    async def sleep(self, milliseconds: int) -> None:
+        """Wait."""
+        ...
+
+
+class Ids(Protocol):
+    """Random names."""
+
+    def deployment_id(self) -> DeploymentId:
+        """ "d-" and nine of A-Z0-9."""
+        ...
+
+    def group_id(self) -> GroupId:
+        """A UUID."""
+        ...
+
+
+class Commits(Protocol):
+    """What the engine has committed, for those who watch: `engine/loop.Engine` is one."""
+
+    @property
+    def committed(self) -> int:
+        """The number of the last commit."""
+        ...
+
+    async def beyond(self, commit: int) -> int:
+        """Wait until something was committed after `commit`, and return the number of the last commit."""
+        ...
+
+
+class Inbox(Protocol):
+    """Where operators' facts go: `engine/loop.Engine` is one."""
+
+    async def ask(self, fact: Request) -> None:
+        """Put a fact to the engine and return once it is decided and committed. Raises the DeployError it was refused with,
+        StorageFull or StorageFailed when it could not be stored within 5 s; then nothing of it remains."""
+        ...

@@ -1,0 +1,327 @@
+"""What the services need to remember and to look up: the catalogue, the fleet, the history.
+
+Writes run on the store's one write connection, each as one transaction with its history entry and its request key; they raise
+the errors of `core/errors.py`. A write whose request key was seen before does nothing and raises `Replayed` with
+what it made then (or `RequestIdReused` when the digest differs). Reads use read-only connections and never wait for writes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from coordinator.core.facts import RequestKey
+from coordinator.core.lifecycle import DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
+from coordinator.core.model import (
+    AutoRollbackEvent,
+    DeploymentId,
+    Diagnostics,
+    ErrorInformation,
+    GroupId,
+    HostId,
+    HostStatus,
+    InstanceHealth,
+    MinimumHealthyHosts,
+    Plan,
+    Revision,
+    RevisionId,
+    TagFilter,
+)
+
+T = TypeVar("T")
+
+Cursor = str
+"""Where a page ended, as the store names it; opaque. Empty: at the beginning, or there is no further page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[T]):
+    """A part of a list."""
+
+    items: Sequence[T]
+    next: Cursor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """Something that is deployed."""
+
+    name: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastDeployment:
+    """A deployment as its group remembers it."""
+
+    deployment_id: DeploymentId
+    status: DeploymentStatus
+    revision_id: RevisionId
+    created_at: int
+    completed_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentGroup:
+    """Which hosts get an application, and by which rules."""
+
+    group_id: GroupId
+    application_name: str
+    name: str
+    tag_filters: tuple[TagFilter, ...]
+    config_name: str
+    auto_rollback: frozenset[AutoRollbackEvent]
+    created_at: int
+    last_successful: LastDeployment | None = None
+    last_attempted: LastDeployment | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentConfig:
+    """How fast a deployment goes. A predefined one is created at 0."""
+
+    name: str
+    minimum_healthy_hosts: MinimumHealthyHosts
+    predefined: bool
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogRevision:
+    """A revision with what the catalogue knows of it."""
+
+    application_name: str
+    revision: Revision
+    description: str
+    registered_at: int
+    first_used_at: int | None = None
+    last_used_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostHolding:
+    """What a host holds of one deployment group; empty where nothing."""
+
+    application_name: str
+    group_name: str
+    installed: RevisionId
+    deployed: RevisionId
+    health: InstanceHealth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A machine with an agent."""
+
+    host_id: HostId
+    name: str
+    status: HostStatus
+    tags: Mapping[str, str]
+    """Those that count: the agent's own, overlaid by the operators'."""
+    operator_tags: Mapping[str, str]
+    facts: Mapping[str, str]
+    agent_version: str
+    connected_at: int
+    registered_at: int
+    holdings: tuple[HostHolding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentRecord:
+    """A deployment, live or past, as committed."""
+
+    plan: Plan
+    status: DeploymentStatus
+    counts: Mapping[TargetStatus, int]
+    error: ErrorInformation | None
+    stopping: ErrorInformation | None
+    rollback_deployment_id: DeploymentId | None
+    rollback_message: str
+    started_at: int | None
+    completed_at: int | None
+    commit: int
+    """The number of the commit that changed it or one of its targets last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """A lifecycle event of a target; every event of the plan has one, reported or not."""
+
+    event: LifecycleEvent
+    status: EventStatus
+    started_at: int | None
+    ended_at: int | None
+    diagnostics: Diagnostics | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRecord:
+    """One host's part in one deployment, as committed."""
+
+    deployment_id: DeploymentId
+    host_id: HostId
+    host_name: str
+    status: TargetStatus
+    message: str
+    events: tuple[EventRecord, ...]
+    started_at: int | None
+    ended_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRecord:
+    """One thing that happened."""
+
+    history_id: int
+    at: int
+    application_name: str
+    group_name: str
+    deployment_id: str
+    host_name: str
+    entry: str
+    because: str
+    message: str
+    principal: str
+
+
+class Replayed(Exception):
+    """A write with this request key was done before."""
+
+    def __init__(self, subject: str) -> None:
+        """`subject` is the id or name of what was made or changed then."""
+        super().__init__(subject)
+        self.subject = subject
+
+
+class Requests(Protocol):
+    """Calls that were done, remembered for 24 hours or longer."""
+
+    async def replayed(self, key: RequestKey) -> str | None:
+        """The subject of the call that was done under `key`; None if there was none. Raises RequestIdReused."""
+        ...
+
+
+class Catalog(Protocol):
+    """Applications, deployment groups, configs, revisions. `at` is UTC milliseconds."""
+
+    async def create_application(self, name: str, *, at: int, key: RequestKey) -> Application:
+        """Raises ApplicationAlreadyExists."""
+        ...
+
+    async def application(self, name: str) -> Application:
+        """Raises ApplicationDoesNotExist."""
+        ...
+
+    async def applications(self, *, size: int, after: Cursor) -> Page[Application]:
+        """By name."""
+        ...
+
+    async def delete_application(self, name: str, *, at: int, key: RequestKey) -> None:
+        """With its groups and revisions. Raises ApplicationDoesNotExist, or InvalidOperation while a deployment of it is live."""
+        ...
+
+    async def create_group(self, group: DeploymentGroup, *, at: int, key: RequestKey) -> DeploymentGroup:
+        """Raises ApplicationDoesNotExist, DeploymentGroupAlreadyExists, DeploymentConfigDoesNotExist."""
+        ...
+
+    async def group(self, application_name: str, name: str) -> DeploymentGroup:
+        """Raises ApplicationDoesNotExist, DeploymentGroupDoesNotExist."""
+        ...
+
+    async def groups(self, application_name: str, *, size: int, after: Cursor) -> Page[DeploymentGroup]:
+        """By name. Raises ApplicationDoesNotExist."""
+        ...
+
+    async def update_group(self, group: DeploymentGroup, *, at: int, key: RequestKey) -> DeploymentGroup:
+        """Set tag_filters, config_name and auto_rollback of the group with these names. Raises as `group` and `create_group` do."""
+        ...
+
+    async def delete_group(self, application_name: str, name: str, *, at: int, key: RequestKey) -> None:
+        """Raises as `group` does, or InvalidOperation while a deployment of it is live."""
+        ...
+
+    async def create_config(self, config: DeploymentConfig, *, at: int, key: RequestKey) -> DeploymentConfig:
+        """Raises DeploymentConfigAlreadyExists."""
+        ...
+
+    async def config(self, name: str) -> DeploymentConfig:
+        """Raises DeploymentConfigDoesNotExist."""
+        ...
+
+    async def configs(self, *, size: int, after: Cursor) -> Page[DeploymentConfig]:
+        """By name, the predefined ones among them."""
+        ...
+
+    async def delete_config(self, name: str, *, at: int, key: RequestKey) -> None:
+        """Raises DeploymentConfigDoesNotExist, InvalidOperation if predefined, DeploymentConfigInUse."""
+        ...
+
+    async def register_revision(self, revision: CatalogRevision, *, at: int, key: RequestKey) -> CatalogRevision:
+        """Store it, or return the one that is there already. Raises ApplicationDoesNotExist."""
+        ...
+
+    async def revision(self, application_name: str, revision_id: RevisionId) -> CatalogRevision:
+        """Raises ApplicationDoesNotExist, RevisionDoesNotExist."""
+        ...
+
+    async def revisions(self, application_name: str, *, size: int, after: Cursor) -> Page[CatalogRevision]:
+        """Newest first. Raises ApplicationDoesNotExist."""
+        ...
+
+
+class Fleet(Protocol):
+    """Hosts and the tags that operators set on them."""
+
+    async def hosts(self, *, filters: Sequence[TagFilter], size: int, after: Cursor) -> Page[Host]:
+        """Hosts that match any of the filters (all, without filters), by name."""
+        ...
+
+    async def matching(self, filters: Sequence[TagFilter]) -> list[tuple[HostId, str]]:
+        """Ids and names of all hosts that match any of the filters, by name: what a deployment freezes."""
+        ...
+
+    async def host(self, host: str) -> Host:
+        """By id or name. Raises InstanceDoesNotExist."""
+        ...
+
+    async def add_tags(self, hosts: Sequence[str], tags: Mapping[str, str], *, at: int, key: RequestKey) -> list[Host]:
+        """On all hosts (ids or names) or none. Raises InstanceDoesNotExist."""
+        ...
+
+    async def remove_tags(self, hosts: Sequence[str], keys: Sequence[str], *, at: int, key: RequestKey) -> list[Host]:
+        """From all hosts (ids or names) or none. Raises InstanceDoesNotExist."""
+        ...
+
+
+class History(Protocol):
+    """Deployments, live and past, and what happened."""
+
+    async def deployment(self, deployment_id: DeploymentId) -> DeploymentRecord:
+        """Raises DeploymentDoesNotExist."""
+        ...
+
+    async def deployments(
+        self, *, application_name: str, group_name: str, statuses: Sequence[DeploymentStatus], size: int, after: Cursor
+    ) -> Page[DeploymentRecord]:
+        """Newest first; empty names and statuses mean all. Raises as Catalog does for names that are unknown."""
+        ...
+
+    async def targets(
+        self, deployment_id: DeploymentId, *, statuses: Sequence[TargetStatus], size: int, after: Cursor
+    ) -> Page[TargetRecord]:
+        """By host name. Raises DeploymentDoesNotExist."""
+        ...
+
+    async def target(self, deployment_id: DeploymentId, host: str) -> TargetRecord:
+        """By the host's id or name. Raises DeploymentDoesNotExist, DeploymentTargetDoesNotExist."""
+        ...
+
+    async def changed(self, deployment_id: DeploymentId, *, since: int, size: int) -> tuple[list[TargetRecord], int]:
+        """Up to `size` targets that changed after commit `since`, oldest change first, and the commit up to which
+        that is everything: pass it as the next `since`. No targets: nothing changed. Targets of one commit are never split."""
+        ...
+
+    async def entries(
+        self, *, application_name: str, group_name: str, deployment_id: str, host: str, size: int, after: Cursor
+    ) -> Page[HistoryRecord]:
+        """Newest first; empty means all."""
+        ...

@@ -1,0 +1,1 @@
+"""Speaks HTTP: metrics and health."""
