@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("hookline", deadline=None, print_blob=True)  # a busy machine is no failure; a failure replays
+settings.load_profile("hookline")
 
 DEFAULT_SEEDS = 200
 E2E = Path(__file__).parent / "e2e"
