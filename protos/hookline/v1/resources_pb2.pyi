@@ -332,6 +332,10 @@ class _MinimumHealthyHostsTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrappe
     """A number of hosts."""
     MINIMUM_HEALTHY_HOSTS_TYPE_FLEET_PERCENT: _MinimumHealthyHostsType.ValueType  # 2
     """A percentage of the group's hosts, rounded up at the creation of the deployment."""
+    MINIMUM_HEALTHY_HOSTS_TYPE_MOST_CONCURRENCY: _MinimumHealthyHostsType.ValueType  # 3
+    """All hosts but value, however many there are: only in the predefined CodeDeployDefault.OneAtATime (with value 1), never accepted
+    from callers.
+    """
 
 class MinimumHealthyHostsType(_MinimumHealthyHostsType, metaclass=_MinimumHealthyHostsTypeEnumTypeWrapper):
     """What minimum_healthy_hosts counts."""
@@ -342,6 +346,10 @@ MINIMUM_HEALTHY_HOSTS_TYPE_HOST_COUNT: MinimumHealthyHostsType.ValueType  # 1
 """A number of hosts."""
 MINIMUM_HEALTHY_HOSTS_TYPE_FLEET_PERCENT: MinimumHealthyHostsType.ValueType  # 2
 """A percentage of the group's hosts, rounded up at the creation of the deployment."""
+MINIMUM_HEALTHY_HOSTS_TYPE_MOST_CONCURRENCY: MinimumHealthyHostsType.ValueType  # 3
+"""All hosts but value, however many there are: only in the predefined CodeDeployDefault.OneAtATime (with value 1), never accepted
+from callers.
+"""
 Global___MinimumHealthyHostsType: _TypeAlias = MinimumHealthyHostsType  # noqa: Y015
 
 class _FileExistsBehavior:
@@ -549,7 +557,7 @@ class MinimumHealthyHosts(_message.Message):
     type: Global___MinimumHealthyHostsType.ValueType
     """What value counts."""
     value: _builtins.int
-    """Hosts (>= 0), or percent (0 to 99)."""
+    """Hosts (>= 0), percent (0 to 99), or hosts at once (MOST_CONCURRENCY)."""
     def __init__(
         self,
         *,
