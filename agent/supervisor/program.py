@@ -1,0 +1,250 @@
+"""The supervisor's program: takes events from the agent one after another, runs their scripts, and records what began and how it ended.
+
+When the agent goes away, the running event is finished, recorded, and nothing new is begun.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from agent.supervisor import clock, groups, record
+from agent.supervisor.control import Control
+from agent.supervisor.frames import Frame
+from agent.supervisor.output import Output
+from agent.supervisor.script import Refused, Script, Streams, start
+from agent.supervisor.watch import Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.supervisor.record import Record
+
+_CONTROL = 0
+
+
+class Event:
+    """A lifecycle event to run, as the agent's `run` frame tells it."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.name = frame.text("lifecycle_event")
+        self.record = frame.text("record")
+        self.stream = frame.text("stream")
+        self.log = frame.text("log")
+        self.limit = frame.number("limit")
+        self.directory = frame.text("cwd")
+        self.boot_id = frame.text("boot_id")
+        self.timeout_ms = frame.number("timeout") * 1000
+        self.grace_ms = frame.number("grace_ms")
+        self.environment: dict[str, str] = {}
+        self.scripts: list[Script] = []
+        for name, value in frame.fields:
+            if name == "environment":
+                variable, _, content = value.partition("=")
+                self.environment[variable] = content
+            elif name == "location":
+                self.scripts.append(Script(location=value, path="", timeout=0, runas="", sudo=False))
+            elif name in ("path", "runas"):
+                setattr(self.scripts[-1], name, value)
+            elif name == "script_timeout":
+                self.scripts[-1].timeout = int(value)
+            elif name == "sudo":
+                self.scripts[-1].sudo = True
+
+
+class Verdict:
+    """How an event ended."""
+
+    __slots__ = ("cause", "error_code", "exit_code", "message", "script_name")
+
+    def __init__(self, error_code: str, message: str, *, script_name: str = "", exit_code: int | None = None, cause: str = "") -> None:
+        self.error_code = error_code
+        self.message = message
+        self.script_name = script_name
+        self.exit_code = exit_code
+        self.cause = cause
+
+
+class Supervisor:
+    """Serves one instruction: its record stays locked from its first event until the agent wants no more."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._record: Record | None = None
+        self._nowhere = os.open(os.devnull, os.O_RDONLY)
+
+    def serve(self) -> None:
+        """Runs events until the agent says that it was the last, or is gone."""
+        while (frame := self._control.next()) is not None and frame.kind == "run":
+            self._control.look()
+            if not self._control.attached or not self._run(Event(frame)):
+                break
+        if self._record is not None:
+            self._record.close()
+
+    def _run(self, event: Event) -> bool:
+        """Runs one event; False when it is not ours to run."""
+        started_at = clock.wall_ms()
+        try:
+            begun = self._begin(event, started_at)
+        except OSError as error:
+            refused = [("lifecycle_event", event.name), ("message", f"{error.strerror} ({event.record})")]
+            self._control.tell(Frame("refused", refused))
+            return False
+        if begun is None:
+            return False
+        self._record = begun
+        output = Output(event.stream, event.log, event.limit)
+        output.headline(f"LifecycleEvent - {event.name}")
+        verdict = self._run_scripts(event, begun, output)
+        tail = "" if verdict.error_code == "Success" else output.tail()
+        output.close()
+        ended = _ended(event, verdict, tail=tail, started_at=started_at)
+        begun.append(ended)
+        self._control.tell(ended)
+        return True
+
+    def _begin(self, event: Event, started_at: int) -> Record | None:
+        begun = Frame(
+            "begun",
+            [
+                ("lifecycle_event", event.name),
+                ("boot_id", event.boot_id),
+                ("supervisor", os.getpid()),
+                ("supervisor_began", groups.began(os.getpid())),
+                ("started_at", started_at),
+            ],
+        )
+        if self._record is None:
+            return record.begin(event.record, begun, spare=_room(event))
+        self._record.append(begun, spare=_room(event))
+        return self._record
+
+    def _run_scripts(self, event: Event, begun: Record, output: Output) -> Verdict:
+        deadline = clock.elapsed_ms() + event.timeout_ms
+        notes = []
+        try:
+            os.chdir(event.directory)
+        except OSError as error:
+            self._announce(event)
+            return Verdict("UnknownError", f"cannot run {event.name}: {error.strerror} (working directory {event.directory})")
+        for number, script in enumerate(event.scripts):
+            output.headline(f"Script - {script.location}")
+            self._control.look()
+            if self._control.cancelled:
+                return _cancelled(script)
+            if clock.elapsed_ms() >= deadline:
+                return _timed_out(script, event.timeout_ms // 1000)
+            try:
+                pid, pipes = self._start(event, script, begun)
+            except Refused as error:
+                self._announce(event)
+                output.headline(f"[hookline]{error}")
+                return Verdict(error.error_code, str(error), script_name=script.location)
+            watch = Watch(pid, pipes, control=self._control, output=output, grace_ms=event.grace_ms)
+            if number == 0:
+                self._announce(event)
+            begun.note(_leader(event, watch))
+            watch.until_ended(min(clock.elapsed_ms() + script.timeout * 1000, deadline))
+            output.script_ended()
+            if watch.held_open:
+                note = f"{script} left a process that holds its output open; what that prints from now on is not kept"
+                output.headline(f"[hookline]{note}")
+                notes.append(note)
+            verdict = _judge(event, script, watch)
+            if verdict is not None:
+                return verdict
+        return Verdict("Success", "; ".join(["Succeeded", *notes]))
+
+    def _start(self, event: Event, script: Script, begun: Record) -> tuple[int, dict[int, str]]:
+        stdout, stdout_end = os.pipe()
+        stderr, stderr_end = os.pipe()
+        begun.note(_pipes(event, (stdout, stderr)))
+        try:
+            pid = start(script, event.environment, Streams(stdin=self._nowhere, stdout=stdout_end, stderr=stderr_end))
+        except Refused:
+            os.close(stdout)
+            os.close(stderr)
+            raise
+        finally:
+            os.close(stdout_end)
+            os.close(stderr_end)
+        return pid, {stdout: "stdout", stderr: "stderr"}
+
+    def _announce(self, event: Event) -> None:
+        self._control.tell(Frame("begun", [("lifecycle_event", event.name)]))
+
+
+def main() -> None:
+    """Serves the agent at the other end of the standard input."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            _close_inherited(int(name))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)  # a stop of the agent, or of the terminal, does not end a hook
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0o022)
+    Supervisor(Control(_CONTROL)).serve()
+
+
+def _close_inherited(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:
+        return
+
+
+def _room(event: Event) -> int:
+    """What the rest of an event may need in its record: it is taken before the event begins, while one can still refuse."""
+    return 16 * 1024 + 512 * len(event.scripts)
+
+
+def _pipes(event: Event, fds: Sequence[int]) -> Frame:
+    return Frame("pipes", [("lifecycle_event", event.name), *(("pipe", os.readlink(f"/proc/self/fd/{fd}")) for fd in fds)])
+
+
+def _leader(event: Event, watch: Watch) -> Frame:
+    group, began = watch.group
+    return Frame("leader", [("lifecycle_event", event.name), ("group", group), ("began", began)])
+
+
+def _judge(event: Event, script: Script, watch: Watch) -> Verdict | None:
+    """The verdict on an event by how a script ended; None when the next one may run."""
+    if watch.ended_for == "cancel":
+        return _cancelled(script)
+    if watch.ended_for == "timeout":
+        return _timed_out(script, min(script.timeout, event.timeout_ms // 1000))
+    code = watch.exit_code
+    if code is None or code == 0:
+        return None
+    if code < 0:
+        message = f"{script} was killed by signal {-code} ({signal.strsignal(-code)})"
+        return Verdict("ScriptFailed", message, script_name=script.location)
+    return Verdict("ScriptFailed", f"{script} failed with exit code {code}", script_name=script.location, exit_code=code)
+
+
+def _timed_out(script: Script, seconds: int) -> Verdict:
+    message = f"{script} did not end within {seconds} seconds; what was running of its process group was ended"
+    return Verdict("ScriptTimedOut", message, script_name=script.location)
+
+
+def _cancelled(script: Script) -> Verdict:
+    message = f"{script} was ended because its instruction was cancelled"
+    return Verdict("ScriptFailed", message, script_name=script.location, cause="cancelled")
+
+
+def _ended(event: Event, verdict: Verdict, *, tail: str, started_at: int) -> Frame:
+    fields: list[tuple[str, str | int]] = [
+        ("lifecycle_event", event.name),
+        ("error_code", verdict.error_code),
+        ("script_name", verdict.script_name),
+        ("message", verdict.message),
+        ("log_tail", tail),
+        ("cause", verdict.cause),
+        ("started_at", started_at),
+        ("ended_at", clock.wall_ms()),
+    ]
+    if verdict.exit_code is not None:
+        fields.append(("exit_code", verdict.exit_code))
+    return Frame("ended", fields)
