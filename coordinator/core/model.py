@@ -33,6 +33,8 @@ class MinimumHealthyHostsType(StrEnum):
 
     HOST_COUNT = "HOST_COUNT"
     FLEET_PERCENT = "FLEET_PERCENT"
+    MOST_CONCURRENCY = "MOST_CONCURRENCY"
+    """All but `value` hosts; CodeDeploy's own kind behind OneAtATime (spec 3.2), which no caller can create."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +46,13 @@ class MinimumHealthyHosts:
 
     def of(self, hosts: int) -> int:
         """M for a group of `hosts` hosts; a percentage is rounded up."""
-        if self.type is MinimumHealthyHostsType.HOST_COUNT:
-            return self.value
-        return -(-hosts * self.value // 100)
+        match self.type:
+            case MinimumHealthyHostsType.HOST_COUNT:
+                return self.value
+            case MinimumHealthyHostsType.FLEET_PERCENT:
+                return -(-hosts * self.value // 100)
+            case MinimumHealthyHostsType.MOST_CONCURRENCY:
+                return max(0, hosts - self.value)
 
 
 class AutoRollbackEvent(StrEnum):
@@ -229,8 +235,10 @@ class Session:
     connected_at: int = 0
     stream: int | None = None
     """The gateway's number of the stream it speaks on; None while there is none. Not stored."""
+    resumed: bool = False
+    """Reports have come on this stream. Not stored."""
     silent_since: int = 0
-    """The coordinator's monotonic reading when its last stream ended. Not stored."""
+    """The coordinator's monotonic reading when it was heard last, once its stream has ended. Not stored."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
