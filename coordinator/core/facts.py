@@ -159,11 +159,12 @@ class HostRemovalRequested(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamEnded(Fact):
-    """A stream is gone; `goodbye` when its agent said so first."""
+    """A stream is gone."""
 
     stream: int
     host_id: HostId
-    goodbye: bool
+    silent_since: int
+    """The monotonic reading when something was last heard on it."""
 
 
 SessionFact = Hello | ReportsReceived | StreamEnded | HostRemovalRequested

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from coordinator.core.errors import DeployError
-from coordinator.core.facts import Request, RequestKey
+from coordinator.core.facts import Report, Request, RequestKey
 from coordinator.core.lifecycle import EventStatus, LifecycleEvent
 from coordinator.core.model import (
     Deployment,
@@ -71,7 +71,7 @@ class Settled(NamedTuple):
 
 
 class WakeAt(NamedTuple):
-    """Tell the group `Woken` at a monotonic time. Carried out by the engine; a group's newer one replaces the older; a repeat is harmless."""
+    """Tell the group `Woken` at a monotonic time. Carried out by the engine; a newer one replaces the older; a repeat is harmless."""
 
     group_id: GroupId
     elapsed: int
@@ -172,6 +172,9 @@ class Changes:
     """Sessions of which anything but the cursor changed."""
     cursors: dict[HostId, int] = field(default_factory=dict)
     """Hosts of which only the report cursor changed, and its value."""
+    late: list[tuple[HostId, Report]] = field(default_factory=list)
+    """Reports of deployments that have ended, as of a host that was lost meanwhile: their lifecycle events are stored where the
+    target is known, and change nothing else."""
     requests: list[tuple[RequestKey, str]] = field(default_factory=list)
     """Operator calls that were done, with the id of what they made or changed."""
     history: list[HistoryEntry] = field(default_factory=list)
@@ -188,9 +191,26 @@ class Changes:
             or self.removed
             or self.hosts
             or self.cursors
+            or self.late
             or self.requests
             or self.history
         )
+
+    def merge(self, other: "Changes") -> None:
+        """Add what another step of the same commit decided."""
+        self.deployments.update(other.deployments)
+        self.created.update(other.created)
+        self.targets.update(other.targets)
+        self.events.update(other.events)
+        self.groups.update(other.groups)
+        self.members.update(other.members)
+        self.holdings.update(other.holdings)
+        self.removed += other.removed
+        self.hosts.update(other.hosts)
+        self.cursors.update(other.cursors)
+        self.late += other.late
+        self.requests += other.requests
+        self.history += other.history
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ Time is told in whole milliseconds: `now` is UTC and only shown, `elapsed` is mo
 
 from typing import Protocol
 
+from coordinator.core.errors import DeployError
 from coordinator.core.facts import Request
 from coordinator.core.model import DeploymentId, Group, GroupId, HostId, Session
 from coordinator.core.orders import Cancel, Changes, Instruction
@@ -45,7 +46,7 @@ class Agents(Protocol):
         """Accept a host's stream: `session.stream` speaks for it from now on, an older one ends. `busy`: an instruction is outstanding."""
         ...
 
-    def refuse(self, stream: int, code: str, message: str) -> None:
+    def refuse(self, stream: int, error: DeployError) -> None:
         """End a stream whose Hello cannot be accepted, with a sentence for its agent."""
         ...
 

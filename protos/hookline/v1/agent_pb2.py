@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from hookline.v1 import resources_pb2 as hookline_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17hookline/v1/agent.proto\x12\x0bhookline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bhookline/v1/resources.proto\"\xbd\x01\n\x0c\x41gentMessage\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.hookline.v1.HelloH\x00\x12\'\n\x07reports\x18\x02 \x01(\x0b\x32\x14.hookline.v1.ReportsH\x00\x12+\n\theartbeat\x18\x03 \x01(\x0b\x32\x16.hookline.v1.HeartbeatH\x00\x12\'\n\x07goodbye\x18\x04 \x01(\x0b\x32\x14.hookline.v1.GoodbyeH\x00\x42\t\n\x07message\"\xb2\x02\n\x12\x43oordinatorMessage\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.hookline.v1.WelcomeH\x00\x12/\n\x0binstruction\x18\x02 \x01(\x0b\x32\x18.hookline.v1.InstructionH\x00\x12\x37\n\x0f\x61\x63knowledgement\x18\x03 \x01(\x0b\x32\x1c.hookline.v1.AcknowledgementH\x00\x12%\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x13.hookline.v1.CancelH\x00\x12\x32\n\rheartbeat_ack\x18\x05 \x01(\x0b\x32\x19.hookline.v1.HeartbeatAckH\x00\x12#\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x12.hookline.v1.DrainH\x00\x42\t\n\x07message\"\xab\x03\n\x05Hello\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x12\n\njournal_id\x18\x04 \x01(\t\x12\x10\n\x08last_seq\x18\x05 \x01(\x04\x12\x15\n\ragent_version\x18\x06 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x07 \x03(\t\x12/\n\rtarget_epochs\x18\x08 \x03(\x0b\x32\x18.hookline.v1.TargetEpoch\x12*\n\x04tags\x18\t \x03(\x0b\x32\x1c.hookline.v1.Hello.TagsEntry\x12,\n\x05\x66\x61\x63ts\x18\n \x03(\x0b\x32\x1d.hookline.v1.Hello.FactsEntry\x12&\n\x08holdings\x18\x0b \x03(\x0b\x32\x14.hookline.v1.Holding\x12\x11\n\tacked_seq\x18\x0c \x01(\x04\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"W\n\x0bTargetEpoch\x12\x1b\n\x13\x64\x65ployment_group_id\x18\x01 \x01(\t\x12\x14\n\x0ctarget_epoch\x18\x02 \x01(\x04\x12\x15\n\rdeployment_id\x18\x03 \x01(\t\"c\n\x07Holding\x12\x1b\n\x13\x64\x65ployment_group_id\x18\x01 \x01(\t\x12\x1d\n\x15installed_revision_id\x18\x02 \x01(\t\x12\x1c\n\x14\x64\x65ployed_revision_id\x18\x03 \x01(\t\"\xe1\x01\n\x07Welcome\x12\x15\n\rsession_epoch\x18\x01 \x01(\x04\x12\x11\n\tacked_seq\x18\x02 \x01(\x04\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10reconnect_spread\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x06limits\x18\x05 \x01(\x0b\x32\x18.hookline.v1.AgentLimits\x12\x16\n\x0e\x62undle_address\x18\x06 \x01(\t\"]\n\x0b\x41gentLimits\x12\x15\n\rmessage_bytes\x18\x01 \x01(\r\x12\x19\n\x11\x64iagnostics_bytes\x18\x02 \x01(\r\x12\x1c\n\x14log_bytes_per_second\x18\x03 \x01(\r\"\xa9\x03\n\x0bInstruction\x12\x16\n\x0einstruction_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x14\n\x0ctarget_epoch\x18\x03 \x01(\x04\x12\x15\n\rdeployment_id\x18\x04 \x01(\t\x12\x1b\n\x13\x64\x65ployment_group_id\x18\x05 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x06 \x01(\t\x12\x18\n\x10\x61pplication_name\x18\x07 \x01(\t\x12\x13\n\x0brevision_id\x18\x08 \x01(\t\x12/\n\x08location\x18\t \x01(\x0b\x32\x1d.hookline.v1.RevisionLocation\x12\x39\n\x10lifecycle_events\x18\n \x03(\x0b\x32\x1f.hookline.v1.LifecycleEventPlan\x12=\n\x14\x66ile_exists_behavior\x18\x0b \x01(\x0e\x32\x1f.hookline.v1.FileExistsBehavior\x12/\n\x07\x63reator\x18\x0c \x01(\x0e\x32\x1e.hookline.v1.DeploymentCreator\"c\n\x06\x43\x61ncel\x12\x16\n\x0einstruction_id\x18\x01 \x01(\t\x12\x14\n\x0ctarget_epoch\x18\x02 \x01(\x04\x12\x1b\n\x13\x64\x65ployment_group_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"$\n\x0f\x41\x63knowledgement\x12\x11\n\tacked_seq\x18\x01 \x01(\x04\"E\n\x0cHeartbeatAck\x12\x35\n\x12heartbeat_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"G\n\x05\x44rain\x12.\n\x0bretry_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x0b\n\tHeartbeat\"\x19\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\"B\n\x07Reports\x12\x11\n\tfirst_seq\x18\x01 \x01(\x04\x12$\n\x07reports\x18\x02 \x03(\x0b\x32\x13.hookline.v1.Report\"\x8a\x02\n\x06Report\x12\x16\n\x0einstruction_id\x18\x01 \x01(\t\x12\x34\n\x0flifecycle_event\x18\x02 \x01(\x0e\x32\x1b.hookline.v1.LifecycleEvent\x12\x31\n\x06status\x18\x03 \x01(\x0e\x32!.hookline.v1.LifecycleEventStatus\x12\x14\n\x0ctime_unix_ms\x18\x04 \x01(\x03\x12-\n\x0b\x64iagnostics\x18\x05 \x01(\x0b\x32\x18.hookline.v1.Diagnostics\x12:\n\x12instruction_status\x18\x06 \x01(\x0e\x32\x1e.hookline.v1.InstructionStatus\"_\n\x12PublishLogsRequest\x12\x16\n\x0einstruction_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\"C\n\x13PublishLogsResponse\x12\x16\n\x0einstruction_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63ked_offset\x18\x02 \x01(\x04\"4\n\x12\x46\x65tchBundleRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"s\n\x13\x46\x65tchBundleResponse\x12\x0e\n\x04size\x18\x01 \x01(\x04H\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x30\n\x0bretry_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x42\t\n\x07message*\x99\x01\n\x11InstructionStatus\x12\"\n\x1eINSTRUCTION_STATUS_UNSPECIFIED\x10\x00\x12\x1e\n\x1aINSTRUCTION_STATUS_WAITING\x10\x01\x12\x1e\n\x1aINSTRUCTION_STATUS_REFUSED\x10\x02\x12 \n\x1cINSTRUCTION_STATUS_CANCELLED\x10\x03\x32\x83\x02\n\x0c\x41gentService\x12I\n\x07\x43onnect\x12\x19.hookline.v1.AgentMessage\x1a\x1f.hookline.v1.CoordinatorMessage(\x01\x30\x01\x12T\n\x0bPublishLogs\x12\x1f.hookline.v1.PublishLogsRequest\x1a .hookline.v1.PublishLogsResponse(\x01\x30\x01\x12R\n\x0b\x46\x65tchBundle\x12\x1f.hookline.v1.FetchBundleRequest\x1a .hookline.v1.FetchBundleResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17hookline/v1/agent.proto\x12\x0bhookline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bhookline/v1/resources.proto\"\xbd\x01\n\x0c\x41gentMessage\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.hookline.v1.HelloH\x00\x12\'\n\x07reports\x18\x02 \x01(\x0b\x32\x14.hookline.v1.ReportsH\x00\x12+\n\theartbeat\x18\x03 \x01(\x0b\x32\x16.hookline.v1.HeartbeatH\x00\x12\'\n\x07goodbye\x18\x04 \x01(\x0b\x32\x14.hookline.v1.GoodbyeH\x00\x42\t\n\x07message\"\xb2\x02\n\x12\x43oordinatorMessage\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.hookline.v1.WelcomeH\x00\x12/\n\x0binstruction\x18\x02 \x01(\x0b\x32\x18.hookline.v1.InstructionH\x00\x12\x37\n\x0f\x61\x63knowledgement\x18\x03 \x01(\x0b\x32\x1c.hookline.v1.AcknowledgementH\x00\x12%\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x13.hookline.v1.CancelH\x00\x12\x32\n\rheartbeat_ack\x18\x05 \x01(\x0b\x32\x19.hookline.v1.HeartbeatAckH\x00\x12#\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x12.hookline.v1.DrainH\x00\x42\t\n\x07message\"\xab\x03\n\x05Hello\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x12\n\njournal_id\x18\x04 \x01(\t\x12\x10\n\x08last_seq\x18\x05 \x01(\x04\x12\x15\n\ragent_version\x18\x06 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x07 \x03(\t\x12/\n\rtarget_epochs\x18\x08 \x03(\x0b\x32\x18.hookline.v1.TargetEpoch\x12*\n\x04tags\x18\t \x03(\x0b\x32\x1c.hookline.v1.Hello.TagsEntry\x12,\n\x05\x66\x61\x63ts\x18\n \x03(\x0b\x32\x1d.hookline.v1.Hello.FactsEntry\x12&\n\x08holdings\x18\x0b \x03(\x0b\x32\x14.hookline.v1.Holding\x12\x11\n\tacked_seq\x18\x0c \x01(\x04\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"W\n\x0bTargetEpoch\x12\x1b\n\x13\x64\x65ployment_group_id\x18\x01 \x01(\t\x12\x14\n\x0ctarget_epoch\x18\x02 \x01(\x04\x12\x15\n\rdeployment_id\x18\x03 \x01(\t\"c\n\x07Holding\x12\x1b\n\x13\x64\x65ployment_group_id\x18\x01 \x01(\t\x12\x1d\n\x15installed_revision_id\x18\x02 \x01(\t\x12\x1c\n\x14\x64\x65ployed_revision_id\x18\x03 \x01(\t\"\x9d\x02\n\x07Welcome\x12\x15\n\rsession_epoch\x18\x01 \x01(\x04\x12\x11\n\tacked_seq\x18\x02 \x01(\x04\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10reconnect_spread\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x06limits\x18\x05 \x01(\x0b\x32\x18.hookline.v1.AgentLimits\x12\x16\n\x0e\x62undle_address\x18\x06 \x01(\t\x12:\n\x17\x62usy_heartbeat_interval\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"]\n\x0b\x41gentLimits\x12\x15\n\rmessage_bytes\x18\x01 \x01(\r\x12\x19\n\x11\x64iagnostics_bytes\x18\x02 \x01(\r\x12\x1c\n\x14log_bytes_per_second\x18\x03 \x01(\r\"\xa9\x03\n\x0bInstruction\x12\x16\n\x0einstruction_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x14\n\x0ctarget_epoch\x18\x03 \x01(\x04\x12\x15\n\rdeployment_id\x18\x04 \x01(\t\x12\x1b\n\x13\x64\x65ployment_group_id\x18\x05 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x06 \x01(\t\x12\x18\n\x10\x61pplication_name\x18\x07 \x01(\t\x12\x13\n\x0brevision_id\x18\x08 \x01(\t\x12/\n\x08location\x18\t \x01(\x0b\x32\x1d.hookline.v1.RevisionLocation\x12\x39\n\x10lifecycle_events\x18\n \x03(\x0b\x32\x1f.hookline.v1.LifecycleEventPlan\x12=\n\x14\x66ile_exists_behavior\x18\x0b \x01(\x0e\x32\x1f.hookline.v1.FileExistsBehavior\x12/\n\x07\x63reator\x18\x0c \x01(\x0e\x32\x1e.hookline.v1.DeploymentCreator\"c\n\x06\x43\x61ncel\x12\x16\n\x0einstruction_id\x18\x01 \x01(\t\x12\x14\n\x0ctarget_epoch\x18\x02 \x01(\x04\x12\x1b\n\x13\x64\x65ployment_group_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"$\n\x0f\x41\x63knowledgement\x12\x11\n\tacked_seq\x18\x01 \x01(\x04\"E\n\x0cHeartbeatAck\x12\x35\n\x12heartbeat_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"G\n\x05\x44rain\x12.\n\x0bretry_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x0b\n\tHeartbeat\"\x19\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\"B\n\x07Reports\x12\x11\n\tfirst_seq\x18\x01 \x01(\x04\x12$\n\x07reports\x18\x02 \x03(\x0b\x32\x13.hookline.v1.Report\"\x8a\x02\n\x06Report\x12\x16\n\x0einstruction_id\x18\x01 \x01(\t\x12\x34\n\x0flifecycle_event\x18\x02 \x01(\x0e\x32\x1b.hookline.v1.LifecycleEvent\x12\x31\n\x06status\x18\x03 \x01(\x0e\x32!.hookline.v1.LifecycleEventStatus\x12\x14\n\x0ctime_unix_ms\x18\x04 \x01(\x03\x12-\n\x0b\x64iagnostics\x18\x05 \x01(\x0b\x32\x18.hookline.v1.Diagnostics\x12:\n\x12instruction_status\x18\x06 \x01(\x0e\x32\x1e.hookline.v1.InstructionStatus\"_\n\x12PublishLogsRequest\x12\x16\n\x0einstruction_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\"C\n\x13PublishLogsResponse\x12\x16\n\x0einstruction_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63ked_offset\x18\x02 \x01(\x04\"4\n\x12\x46\x65tchBundleRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"s\n\x13\x46\x65tchBundleResponse\x12\x0e\n\x04size\x18\x01 \x01(\x04H\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x30\n\x0bretry_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x42\t\n\x07message*\x99\x01\n\x11InstructionStatus\x12\"\n\x1eINSTRUCTION_STATUS_UNSPECIFIED\x10\x00\x12\x1e\n\x1aINSTRUCTION_STATUS_WAITING\x10\x01\x12\x1e\n\x1aINSTRUCTION_STATUS_REFUSED\x10\x02\x12 \n\x1cINSTRUCTION_STATUS_CANCELLED\x10\x03\x32\x83\x02\n\x0c\x41gentService\x12I\n\x07\x43onnect\x12\x19.hookline.v1.AgentMessage\x1a\x1f.hookline.v1.CoordinatorMessage(\x01\x30\x01\x12T\n\x0bPublishLogs\x12\x1f.hookline.v1.PublishLogsRequest\x1a .hookline.v1.PublishLogsResponse(\x01\x30\x01\x12R\n\x0b\x46\x65tchBundle\x12\x1f.hookline.v1.FetchBundleRequest\x1a .hookline.v1.FetchBundleResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HELLO_TAGSENTRY']._serialized_options = b'8\001'
   _globals['_HELLO_FACTSENTRY']._loaded_options = None
   _globals['_HELLO_FACTSENTRY']._serialized_options = b'8\001'
-  _globals['_INSTRUCTIONSTATUS']._serialized_start=2971
-  _globals['_INSTRUCTIONSTATUS']._serialized_end=3124
+  _globals['_INSTRUCTIONSTATUS']._serialized_start=3031
+  _globals['_INSTRUCTIONSTATUS']._serialized_end=3184
   _globals['_AGENTMESSAGE']._serialized_start=102
   _globals['_AGENTMESSAGE']._serialized_end=291
   _globals['_COORDINATORMESSAGE']._serialized_start=294
@@ -54,35 +54,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HOLDING']._serialized_start=1121
   _globals['_HOLDING']._serialized_end=1220
   _globals['_WELCOME']._serialized_start=1223
-  _globals['_WELCOME']._serialized_end=1448
-  _globals['_AGENTLIMITS']._serialized_start=1450
-  _globals['_AGENTLIMITS']._serialized_end=1543
-  _globals['_INSTRUCTION']._serialized_start=1546
-  _globals['_INSTRUCTION']._serialized_end=1971
-  _globals['_CANCEL']._serialized_start=1973
-  _globals['_CANCEL']._serialized_end=2072
-  _globals['_ACKNOWLEDGEMENT']._serialized_start=2074
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=2110
-  _globals['_HEARTBEATACK']._serialized_start=2112
-  _globals['_HEARTBEATACK']._serialized_end=2181
-  _globals['_DRAIN']._serialized_start=2183
-  _globals['_DRAIN']._serialized_end=2254
-  _globals['_HEARTBEAT']._serialized_start=2256
-  _globals['_HEARTBEAT']._serialized_end=2267
-  _globals['_GOODBYE']._serialized_start=2269
-  _globals['_GOODBYE']._serialized_end=2294
-  _globals['_REPORTS']._serialized_start=2296
-  _globals['_REPORTS']._serialized_end=2362
-  _globals['_REPORT']._serialized_start=2365
-  _globals['_REPORT']._serialized_end=2631
-  _globals['_PUBLISHLOGSREQUEST']._serialized_start=2633
-  _globals['_PUBLISHLOGSREQUEST']._serialized_end=2728
-  _globals['_PUBLISHLOGSRESPONSE']._serialized_start=2730
-  _globals['_PUBLISHLOGSRESPONSE']._serialized_end=2797
-  _globals['_FETCHBUNDLEREQUEST']._serialized_start=2799
-  _globals['_FETCHBUNDLEREQUEST']._serialized_end=2851
-  _globals['_FETCHBUNDLERESPONSE']._serialized_start=2853
-  _globals['_FETCHBUNDLERESPONSE']._serialized_end=2968
-  _globals['_AGENTSERVICE']._serialized_start=3127
-  _globals['_AGENTSERVICE']._serialized_end=3386
+  _globals['_WELCOME']._serialized_end=1508
+  _globals['_AGENTLIMITS']._serialized_start=1510
+  _globals['_AGENTLIMITS']._serialized_end=1603
+  _globals['_INSTRUCTION']._serialized_start=1606
+  _globals['_INSTRUCTION']._serialized_end=2031
+  _globals['_CANCEL']._serialized_start=2033
+  _globals['_CANCEL']._serialized_end=2132
+  _globals['_ACKNOWLEDGEMENT']._serialized_start=2134
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=2170
+  _globals['_HEARTBEATACK']._serialized_start=2172
+  _globals['_HEARTBEATACK']._serialized_end=2241
+  _globals['_DRAIN']._serialized_start=2243
+  _globals['_DRAIN']._serialized_end=2314
+  _globals['_HEARTBEAT']._serialized_start=2316
+  _globals['_HEARTBEAT']._serialized_end=2327
+  _globals['_GOODBYE']._serialized_start=2329
+  _globals['_GOODBYE']._serialized_end=2354
+  _globals['_REPORTS']._serialized_start=2356
+  _globals['_REPORTS']._serialized_end=2422
+  _globals['_REPORT']._serialized_start=2425
+  _globals['_REPORT']._serialized_end=2691
+  _globals['_PUBLISHLOGSREQUEST']._serialized_start=2693
+  _globals['_PUBLISHLOGSREQUEST']._serialized_end=2788
+  _globals['_PUBLISHLOGSRESPONSE']._serialized_start=2790
+  _globals['_PUBLISHLOGSRESPONSE']._serialized_end=2857
+  _globals['_FETCHBUNDLEREQUEST']._serialized_start=2859
+  _globals['_FETCHBUNDLEREQUEST']._serialized_end=2911
+  _globals['_FETCHBUNDLERESPONSE']._serialized_start=2913
+  _globals['_FETCHBUNDLERESPONSE']._serialized_end=3028
+  _globals['_AGENTSERVICE']._serialized_start=3187
+  _globals['_AGENTSERVICE']._serialized_end=3446
 # @@protoc_insertion_point(module_scope)

@@ -351,6 +351,7 @@ class Welcome(_message.Message):
     RECONNECT_SPREAD_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     BUNDLE_ADDRESS_FIELD_NUMBER: _builtins.int
+    BUSY_HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     session_epoch: _builtins.int
     """Grows by one with each accepted Hello of the host."""
     acked_seq: _builtins.int
@@ -359,7 +360,7 @@ class Welcome(_message.Message):
     """HOST:PORT at which FetchBundle is served. An empty host means: the host that this stream was opened to."""
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
-        """How often the agent sends Heartbeat while nothing else changes it."""
+        """How often the agent sends Heartbeat while no instruction is outstanding. The time counts from the last message of any kind."""
 
     @_builtins.property
     def reconnect_spread(self) -> _duration_pb2.Duration:
@@ -368,6 +369,10 @@ class Welcome(_message.Message):
     @_builtins.property
     def limits(self) -> Global___AgentLimits:
         """Limits that the agent keeps."""
+
+    @_builtins.property
+    def busy_heartbeat_interval(self) -> _duration_pb2.Duration:
+        """How often the agent sends Heartbeat while an instruction is outstanding."""
 
     def __init__(
         self,
@@ -378,10 +383,11 @@ class Welcome(_message.Message):
         reconnect_spread: _duration_pb2.Duration | None = ...,
         limits: Global___AgentLimits | None = ...,
         bundle_address: _builtins.str = ...,
+        busy_heartbeat_interval: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval", "limits", b"limits", "reconnect_spread", b"reconnect_spread"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["busy_heartbeat_interval", b"busy_heartbeat_interval", "heartbeat_interval", b"heartbeat_interval", "limits", b"limits", "reconnect_spread", b"reconnect_spread"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked_seq", b"acked_seq", "bundle_address", b"bundle_address", "heartbeat_interval", b"heartbeat_interval", "limits", b"limits", "reconnect_spread", b"reconnect_spread", "session_epoch", b"session_epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked_seq", b"acked_seq", "bundle_address", b"bundle_address", "busy_heartbeat_interval", b"busy_heartbeat_interval", "heartbeat_interval", b"heartbeat_interval", "limits", b"limits", "reconnect_spread", b"reconnect_spread", "session_epoch", b"session_epoch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -559,7 +565,7 @@ class HeartbeatAck(_message.Message):
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
-        """How often to beat from now on."""
+        """The new heartbeat_interval of Welcome."""
 
     def __init__(
         self,

@@ -1,0 +1,64 @@
+"""Where facts wait for the engine, in the order in which they came."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from coordinator.core.facts import Hello, ReportsReceived, Request, StreamEnded
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """An operator's call: its fact, who waits for the answer, and the monotonic time at which waiting makes no sense any more."""
+
+    fact: Request
+    answer: asyncio.Future[None]
+    give_up_at: int
+
+
+Item = Hello | ReportsReceived | StreamEnded | Asked
+"""What lies in the inbox; the engine adds what it is woken for itself."""
+
+ROOM = 20_000
+"""Items past which streams are not read any more, until the engine has caught up."""
+
+
+@dataclass(slots=True)
+class Inbox:
+    """A list that can be waited for."""
+
+    items: list[Item] = field(default_factory=list)
+    _filled: asyncio.Event = field(default_factory=asyncio.Event)
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._room.set()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def put(self, item: Item) -> None:
+        """Add a fact; never waits."""
+        self.items.append(item)
+        self._filled.set()
+        if len(self.items) >= ROOM:
+            self._room.clear()
+
+    @property
+    def full(self) -> bool:
+        """Whether those who can wait should."""
+        return len(self.items) >= ROOM
+
+    async def room(self) -> None:
+        """Wait until the engine has caught up."""
+        await self._room.wait()
+
+    async def wait(self) -> None:
+        """Wait until there is something."""
+        await self._filled.wait()
+
+    def take(self) -> list[Item]:
+        """Everything that has come, in order; the inbox is empty afterwards."""
+        items, self.items = self.items, []
+        self._filled.clear()
+        self._room.set()
+        return items

@@ -1,0 +1,378 @@
+"""The only writer: drain the inbox, step, commit once for everything drained, carry out the orders.
+
+An acknowledgement, a Welcome and an answer to an operator are given after the commit, so each of them means "stored". When a
+commit fails, everything that was decided is forgotten, the groups are read again, and the same facts are stepped again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from coordinator.core import session as sessions
+from coordinator.core.errors import DeployError, DeploymentAlreadyCompleted, StorageFailed, StorageFull, Unavailable
+from coordinator.core.facts import (
+    DeploymentRequested,
+    EpochSeen,
+    GroupFact,
+    Hello,
+    HostLost,
+    HostRemovalRequested,
+    HostReturned,
+    JournalLost,
+    Report,
+    Reported,
+    ReportsReceived,
+    Request,
+    StopRequested,
+    StreamEnded,
+    Woken,
+)
+from coordinator.core.machine import outstanding, restore, step
+from coordinator.core.model import DeploymentId, Group, GroupId, HostId, Session
+from coordinator.core.orders import Answer, Changes, Instruct, Order, SendCancel, Settled, WakeAt
+from coordinator.engine.inbox import Asked, Inbox, Item
+from coordinator.engine.ports import Agents, Clock, Store
+
+log = logging.getLogger(__name__)
+
+PATIENCE: Final = 5_000
+"""Milliseconds that an operator's call waits for a store that cannot write."""
+
+SWEEP_EVERY: Final = 1_000
+"""Milliseconds between looks for hosts that have been silent for too long."""
+
+BACKOFF: Final = (50, 100, 200, 500, 1_000)
+"""Milliseconds before the commit is tried again."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What one turn has decided: everything here is forgotten when it cannot be committed."""
+
+    at: int
+    elapsed: int
+    changes: Changes = field(default_factory=Changes)
+    facts: dict[GroupId, list[GroupFact]] = field(default_factory=dict)
+    orders: list[Order] = field(default_factory=list)
+    welcomes: dict[HostId, Session] = field(default_factory=dict)
+    refusals: list[tuple[int, DeployError]] = field(default_factory=list)
+    acknowledged: dict[HostId, int] = field(default_factory=dict)
+    asked: dict[int, Asked] = field(default_factory=dict)
+    """By the identity of the fact."""
+    swept: bool = False
+
+
+class Engine:
+    """Runs every deployment group. Others put facts into `inbox`, or `ask` and wait for the answer."""
+
+    def __init__(self, *, store: Store, agents: Agents, clock: Clock) -> None:
+        """Wire it up; `run` does everything."""
+        self.inbox = Inbox()
+        self.committed = 0
+        self._store = store
+        self._agents = agents
+        self._clock = clock
+        self._roster = sessions.Roster()
+        self._groups: dict[GroupId, Group] = {}
+        self._live: dict[DeploymentId, GroupId] = {}
+        self._wakes: dict[GroupId, int] = {}
+        self._busy: dict[HostId, int] = {}
+        self._parked: set[GroupId] = set()
+        self._sweep_at = 0
+        self._commit_made = asyncio.Event()
+        self.started = asyncio.Event()
+
+    @property
+    def reconnect_spread(self) -> int:
+        """Milliseconds over which agents come back after the coordinator was away."""
+        return self._roster.spread
+
+    async def ask(self, fact: Request) -> None:
+        """Put an operator's fact to the engine; see `ports.Inbox`."""
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.inbox.put(Asked(fact=fact, answer=answer, give_up_at=self._clock.elapsed() + PATIENCE))
+        await answer
+
+    async def beyond(self, commit: int) -> int:
+        """Wait until something was committed after `commit`, and return the number of the last commit."""
+        while self.committed <= commit:
+            await self._commit_made.wait()
+        return self.committed
+
+    async def run(self) -> None:
+        """Take up what the store holds, then turn until cancelled."""
+        await self._start()
+        self.started.set()
+        while True:
+            await self._wait()
+            await self._commit_and_act(self.inbox.take())
+
+    async def _start(self) -> None:
+        self._roster = sessions.start(await self._store.sessions(), elapsed=self._clock.elapsed())
+        for group_id in await self._store.live_groups():
+            group = await self._load(group_id)
+            if group.deployment is not None:
+                self._wakes[group_id] = self._clock.elapsed()
+                log.info("deployment goes on deployment=%s group=%s", group.deployment.deployment_id, group_id)
+        self._count_busy()
+
+    async def _wait(self) -> None:
+        due = min(self._wakes.values(), default=None)
+        if self._roster.silent:
+            due = self._sweep_at if due is None else min(due, self._sweep_at)
+        seconds = None if due is None else max(0, due - self._clock.elapsed()) / 1000
+        try:
+            async with asyncio.timeout(seconds):
+                await self.inbox.wait()
+        except TimeoutError:
+            pass
+
+    async def _commit_and_act(self, items: list[Item]) -> None:
+        tries = 0
+        while True:
+            turn = None
+            try:
+                await self._load_for(items)
+                turn = self._decide(items)
+                if turn is None:
+                    continue
+                if turn.changes:
+                    self.committed = await self._store.commit(turn.changes)
+            except (StorageFull, StorageFailed) as error:
+                log.error("cannot use the store, trying again error=%r", str(error))
+                self._forget(turn)
+                await self._clock.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
+                tries += 1
+                items = self._still_wanted(items, error) + self.inbox.take()
+                continue
+            self._roster.keep()
+            self._act(turn)
+            if turn.changes:
+                made, self._commit_made = self._commit_made, asyncio.Event()
+                made.set()
+            return
+
+    def _forget(self, turn: _Turn | None) -> None:
+        """Nothing was committed: what was decided in memory is dropped and read again."""
+        self._roster.undo()
+        for group_id in turn.facts if turn is not None else ():
+            self._groups.pop(group_id, None)
+
+    def _still_wanted(self, items: list[Item], error: DeployError) -> list[Item]:
+        elapsed = self._clock.elapsed()
+        wanted: list[Item] = []
+        for item in items:
+            if isinstance(item, Asked) and item.give_up_at <= elapsed:
+                _settle(item.answer, error)
+            else:
+                wanted.append(item)
+        return wanted
+
+    async def _load(self, group_id: GroupId) -> Group:
+        group = self._groups.get(group_id)
+        if group is None:
+            group = await self._store.group(group_id)
+            restore(group, self._roster.lost(), self._clock.elapsed())
+            self._groups[group_id] = group
+            if group.deployment is not None:
+                self._live[group.deployment.deployment_id] = group_id
+        return group
+
+    async def _load_for(self, items: Iterable[Item]) -> None:
+        """Read the groups that are about to be stepped and are not in memory."""
+        for group_id in set(self._live.values()) - self._parked:
+            await self._load(group_id)
+        for item in items:
+            if isinstance(item, Asked) and isinstance(item.fact, DeploymentRequested):
+                await self._load(item.fact.plan.group_id)
+            elif isinstance(item, Hello):
+                for group_id in item.target_epochs:
+                    await self._load(group_id)
+
+    def _decide(self, items: list[Item]) -> _Turn | None:
+        """Step everything; None when a group had to be parked and the turn must be decided anew without it."""
+        turn = _Turn(at=self._clock.now(), elapsed=self._clock.elapsed())
+        for item in items:
+            if type(item) is ReportsReceived:
+                self._take_reports(turn, item)
+            elif isinstance(item, Hello):
+                self._greet(turn, item)
+            elif isinstance(item, StreamEnded):
+                sessions.leave(self._roster, item, turn.changes)
+            elif isinstance(item, Asked):
+                self._take_request(turn, item)
+        self._pass_time(turn)
+        for group_id, facts in turn.facts.items():
+            changes = Changes()
+            try:
+                turn.orders += step(self._groups[group_id], facts, changes)
+            except Exception:
+                log.exception("group parked: its facts cannot be decided; restart the coordinator to try again group=%s", group_id)
+                self._parked.add(group_id)
+                self._wakes.pop(group_id, None)
+                self._forget(turn)
+                return None
+            turn.changes.merge(changes)
+        return turn
+
+    def _take_reports(self, turn: _Turn, received: ReportsReceived) -> None:
+        if self._parked and any(self._group_of(report) in self._parked for report in received.reports):
+            return
+        taken = sessions.take(self._roster, received)
+        if taken is None:
+            return
+        session, reports = taken
+        turn.acknowledged[session.host_id] = session.acked_seq
+        if not reports:
+            return
+        turn.changes.cursors[session.host_id] = session.acked_seq
+        instruction_id = reports[0].instruction_id
+        if any(report.instruction_id is not instruction_id for report in reports):
+            for report in reports:
+                self._take_run(turn, received, (report,))
+        else:
+            self._take_run(turn, received, reports)
+
+    def _take_run(self, turn: _Turn, received: ReportsReceived, reports: tuple[Report, ...]) -> None:
+        """Reports of one instruction."""
+        group_id = self._group_of(reports[0])
+        if group_id is None:
+            turn.changes.late.extend((received.host_id, report) for report in reports)
+            return
+        fact = Reported(at=received.at, elapsed=received.elapsed, host_id=received.host_id, reports=reports)
+        turn.facts.setdefault(group_id, []).append(fact)
+
+    def _group_of(self, report: Report) -> GroupId | None:
+        return self._live.get(DeploymentId(report.instruction_id.partition("/")[0]))
+
+    def _greet(self, turn: _Turn, hello: Hello) -> None:
+        admitted = sessions.greet(self._roster, hello, turn.changes)
+        if isinstance(admitted, DeployError):
+            turn.refusals.append((hello.stream, admitted))
+            return
+        turn.welcomes[hello.host_id] = admitted.session
+        for group_id, group in self._groups.items():
+            member = group.members.get(hello.host_id)
+            if member is None or group_id in self._parked:
+                continue
+            facts = turn.facts.setdefault(group_id, []) if admitted.returned or admitted.journal_lost else []
+            if admitted.returned:
+                facts.append(HostReturned(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id))
+            if admitted.journal_lost:
+                facts.append(JournalLost(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id))
+        for group_id, epoch in hello.target_epochs.items():
+            member = self._groups[group_id].members.get(hello.host_id) if group_id in self._groups else None
+            if group_id in self._groups and group_id not in self._parked and epoch > (member.target_epoch if member else 0):
+                seen = EpochSeen(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id, target_epoch=epoch)
+                turn.facts.setdefault(group_id, []).append(seen)
+
+    def _take_request(self, turn: _Turn, asked: Asked) -> None:
+        fact = asked.fact
+        match fact:
+            case HostRemovalRequested():
+                busy = self._busy.get(fact.host_id, 0) > 0
+                turn.orders.append(Answer(fact, sessions.forget(self._roster, fact, busy=busy, changes=turn.changes)))
+            case DeploymentRequested() | StopRequested():
+                group_id = fact.plan.group_id if isinstance(fact, DeploymentRequested) else self._live.get(fact.deployment_id)
+                if group_id is None and isinstance(fact, StopRequested):
+                    turn.orders.append(Answer(fact, _completed(fact)))
+                elif group_id is None or group_id in self._parked:
+                    turn.orders.append(Answer(fact, Unavailable("cannot decide about this group: it is parked after an internal error")))
+                else:
+                    turn.facts.setdefault(group_id, []).append(fact)
+        turn.asked[id(fact)] = asked
+
+    def _pass_time(self, turn: _Turn) -> None:
+        """Wake the groups whose time has come, and find hosts that have been silent for too long."""
+        for group_id, due in self._wakes.items():
+            if due <= turn.elapsed:
+                turn.facts.setdefault(group_id, []).append(Woken(at=turn.at, elapsed=turn.elapsed))
+        if self._roster.silent and self._sweep_at <= turn.elapsed:
+            turn.swept = True
+            for host_id in sessions.lose(self._roster, at=turn.at, elapsed=turn.elapsed, changes=turn.changes):
+                log.warning("host lost host=%s", self._roster.sessions[host_id].name)
+                for group_id, group in self._groups.items():
+                    if host_id in group.members and group_id not in self._parked:
+                        lost = HostLost(at=turn.at, elapsed=turn.elapsed, host_id=host_id)
+                        turn.facts.setdefault(group_id, []).append(lost)
+
+    def _act(self, turn: _Turn) -> None:
+        """Carry out what was decided, now that it is stored."""
+        if turn.swept:
+            self._sweep_at = turn.elapsed + SWEEP_EVERY
+        for group_id in turn.facts:
+            self._wakes.pop(group_id, None)
+        for order in turn.orders:
+            self._carry_out(turn, order)
+        for group_id in turn.facts:
+            self._index(group_id)
+        for stream, error in turn.refusals:
+            self._agents.refuse(stream, error)
+        for session in turn.welcomes.values():
+            self._welcome(session)
+        for host_id, acked_seq in turn.acknowledged.items():
+            if host_id not in turn.welcomes:
+                self._agents.acknowledge(host_id, acked_seq)
+
+    def _carry_out(self, turn: _Turn, order: Order) -> None:
+        match order:
+            case Instruct(instruction):
+                self._busy[instruction.host_id] = self._busy.get(instruction.host_id, 0) + 1
+                self._agents.instruct(instruction)
+            case SendCancel(cancel):
+                self._agents.cancel(cancel)
+            case Settled(host_id, _):
+                left = self._busy.pop(host_id, 0) - 1
+                if left > 0:
+                    self._busy[host_id] = left
+                else:
+                    self._agents.settle(host_id)
+            case WakeAt(group_id, elapsed):
+                self._wakes[group_id] = elapsed
+            case Answer(fact, error):
+                _settle(turn.asked[id(fact)].answer, error)
+
+    def _index(self, group_id: GroupId) -> None:
+        """Know which group a deployment belongs to while it is live."""
+        deployment = self._groups[group_id].deployment
+        for deployment_id in [known for known, owner in self._live.items() if owner == group_id]:
+            del self._live[deployment_id]
+        if deployment is not None:
+            self._live[deployment.deployment_id] = group_id
+
+    def _welcome(self, session: Session) -> None:
+        """Accept a stream and repeat what is outstanding for its host."""
+        if session.stream is None:
+            return
+        self._agents.welcome(session, busy=session.host_id in self._busy)
+        for group_id in self._live.values():
+            if group_id in self._parked:
+                continue
+            instruction, cancel = outstanding(self._groups[group_id], session.host_id)
+            if instruction is not None:
+                self._agents.instruct(instruction)
+            if cancel is not None:
+                self._agents.cancel(cancel)
+
+    def _count_busy(self) -> None:
+        for group in self._groups.values():
+            if group.deployment is None:
+                continue
+            for host_id in group.deployment.targets:
+                if outstanding(group, host_id)[0] is not None:
+                    self._busy[host_id] = self._busy.get(host_id, 0) + 1
+
+
+def _completed(fact: StopRequested) -> DeployError:
+    return DeploymentAlreadyCompleted(f"cannot stop deployment {fact.deployment_id}: it has ended")
+
+
+def _settle(answer: asyncio.Future[None], error: DeployError | None) -> None:
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(None)
+    else:
+        answer.set_exception(error)

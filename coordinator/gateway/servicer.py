@@ -1,0 +1,121 @@
+"""AgentService on the coordinator's main port: the agents' streams, read into the engine's inbox."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import grpc
+import grpc.aio
+
+from coordinator.core.errors import AlreadyExists, DeployError, Invalid, Unavailable
+from coordinator.core.facts import ReportsReceived, StreamEnded
+from coordinator.engine.inbox import Inbox
+from coordinator.engine.ports import Clock
+from coordinator.gateway.streams import Stream, Streams
+from coordinator.wire import agents as wire
+from hookline.v1 import agent_pb2 as pb
+
+log = logging.getLogger(__name__)
+
+HELLO_WITHIN: Final = 10.0
+"""Seconds that a new stream has for its Hello."""
+
+Context = grpc.aio.ServicerContext[pb.AgentMessage, bytes]
+Read = Callable[[], Awaitable[object]]
+"""The next message, or grpc.aio.EOF."""
+
+
+class AgentServicer:
+    """Reads agents' streams. What it writes are frames, bytes already, so its handlers are registered without a serialiser."""
+
+    def __init__(self, *, inbox: Inbox, streams: Streams, clock: Clock) -> None:
+        """Everything that arrives goes to `inbox`."""
+        self._inbox = inbox
+        self._streams = streams
+        self._clock = clock
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Serve AgentService on `server`."""
+        connect: grpc.RpcMethodHandler[pb.AgentMessage, bytes] = grpc.stream_stream_rpc_method_handler(
+            self.connect, request_deserializer=pb.AgentMessage.FromString
+        )
+        handler = grpc.method_handlers_generic_handler("hookline.v1.AgentService", {"Connect": connect})
+        server.add_generic_rpc_handlers((handler,))
+
+    async def connect(self, _requests: object, context: Context) -> None:
+        """One agent's stream, from Hello to its end."""
+        task = asyncio.current_task()
+        assert task is not None
+        stream = self._streams.open(context.write, task)
+        try:
+            await self._converse(stream, context)
+        except asyncio.CancelledError:
+            if stream.refusal is None:
+                raise
+            task.uncancel()
+            await _abort(context, stream.refusal)
+        except Invalid as error:
+            await _abort(context, error)
+        finally:
+            self._streams.close(stream)
+            if stream.host_id:
+                now = self._clock.now()
+                self._inbox.put(
+                    StreamEnded(
+                        at=now,
+                        elapsed=self._clock.elapsed(),
+                        stream=stream.number,
+                        host_id=stream.host_id,
+                        silent_since=stream.last_heard,
+                    )
+                )
+
+    async def _converse(self, stream: Stream, context: Context) -> None:
+        read: Read = context.read
+        try:
+            async with asyncio.timeout(HELLO_WITHIN):
+                first = await read()
+        except TimeoutError:
+            raise Invalid(f"cannot accept the stream: no Hello came within {HELLO_WITHIN:.0f} s") from None
+        if not isinstance(first, pb.AgentMessage):
+            return
+        if not first.HasField("hello"):
+            raise Invalid("cannot accept the stream: its first message is not Hello")
+        hello = wire.hello(first.hello, stream=stream.number, at=self._clock.now(), elapsed=self._clock.elapsed())
+        stream.host_id = hello.host_id
+        stream.name = hello.name
+        self._streams.received += 1
+        self._inbox.put(hello)
+        await self._listen(stream, read)
+
+    async def _listen(self, stream: Stream, read: Read) -> None:
+        inbox, clock, streams = self._inbox, self._clock, self._streams
+        while True:
+            message = await read()
+            if not isinstance(message, pb.AgentMessage):
+                return
+            stream.last_heard = elapsed = clock.elapsed()
+            streams.received += 1
+            if message.HasField("reports"):
+                reports = wire.reports(message.reports)
+                if reports:
+                    inbox.put(ReportsReceived(clock.now(), elapsed, stream.number, stream.host_id, reports))
+                if inbox.full:
+                    await inbox.room()
+            elif message.HasField("heartbeat"):
+                streams.beat(stream)
+            elif message.HasField("goodbye"):
+                log.info("goodbye host=%s reason=%s", stream.name, message.goodbye.reason)
+                return
+
+
+async def _abort(context: Context, error: DeployError) -> None:
+    match error:
+        case Unavailable():
+            code = grpc.StatusCode.UNAVAILABLE
+        case AlreadyExists():
+            code = grpc.StatusCode.ALREADY_EXISTS
+        case _:
+            code = grpc.StatusCode.INVALID_ARGUMENT
+    await context.abort(code, error.message)

@@ -1,0 +1,234 @@
+"""The agents' open streams: puts frames on them, finds those that have gone silent. Implements the engine's port `Agents`.
+
+Nothing here waits for a stream: frames are appended to the stream's pending list, and one drain at a time writes them out.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import grpc
+import grpc.aio
+
+from coordinator.core.errors import DeployError, Unavailable
+from coordinator.core.model import DeploymentId, HostId, Session
+from coordinator.core.orders import Cancel, Instruction
+from coordinator.engine.ports import Clock
+from coordinator.wire import agents as wire
+
+log = logging.getLogger(__name__)
+
+BUSY_INTERVAL: Final = 10_000
+"""Milliseconds between heartbeats of a host with an outstanding instruction (architecture 3.5)."""
+
+IDLE_PER_SECOND: Final = 100
+"""Heartbeats a second that all idle hosts share."""
+
+SWEEP_EVERY: Final = 2_500
+"""Milliseconds between looks for silent streams. A stream is ended after two and a half intervals of silence: within 30 s when busy."""
+
+STUCK: Final = 10.0
+"""Seconds that one write may take."""
+
+PENDING_AT_MOST: Final = 256
+"""Frames that may wait for one stream."""
+
+DRAINS_AT_ONCE: Final = 256
+"""Streams that are being written at the same time."""
+
+COMMON_AT_MOST: Final = 64
+"""Deployments whose serialised plan is kept."""
+
+Write = Callable[[bytes], Awaitable[None]]
+
+
+class Stream:
+    """One open stream of an agent."""
+
+    __slots__ = ("host_id", "interval", "last_heard", "name", "number", "pending", "refusal", "task", "welcomed", "write", "writing")
+
+    def __init__(self, number: int, *, write: Write, task: "asyncio.Task[None]", now: int) -> None:
+        """`write` puts a frame on the wire; `task` is the handler, cancelled to end the stream."""
+        self.number = number
+        self.write = write
+        self.task = task
+        self.host_id = HostId("")
+        self.name = ""
+        self.pending: list[bytes] = []
+        self.writing = False
+        self.welcomed = False
+        self.last_heard = now
+        self.interval = BUSY_INTERVAL
+        self.refusal: DeployError | None = None
+
+    def end(self, refusal: DeployError) -> None:
+        """End the stream, with a reason for its agent."""
+        if self.refusal is None:
+            self.refusal = refusal
+            self.task.cancel()
+
+
+class Streams:
+    """All open streams, by number and, once welcomed, by host."""
+
+    def __init__(self, *, clock: Clock, bundle_address: str, spread: Callable[[], int]) -> None:
+        """`bundle_address` is told to agents; `spread` says over how many milliseconds they may come back."""
+        self.received = 0
+        """Messages from agents since the start."""
+        self.sent = 0
+        """Messages to agents since the start."""
+        self._clock = clock
+        self._bundle_address = bundle_address
+        self._spread = spread
+        self._streams: dict[int, Stream] = {}
+        self._hosts: dict[HostId, Stream] = {}
+        self._next_number = 1
+        self._ready: deque[Stream] = deque()
+        self._drains = 0
+        self._tasks: asyncio.TaskGroup | None = None
+        self._common: dict[DeploymentId, bytes] = {}
+        self._beats: dict[int, bytes] = {}
+
+    def __len__(self) -> int:
+        """Hosts that are connected."""
+        return len(self._hosts)
+
+    async def run(self) -> None:
+        """Own the drains and end silent streams, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            while True:
+                await self._clock.sleep(SWEEP_EVERY)
+                now = self._clock.elapsed()
+                for stream in [one for one in self._streams.values() if now - one.last_heard > one.interval * 5 // 2]:
+                    log.warning("stream silent host=%s", stream.name or stream.number)
+                    stream.end(Unavailable(f"cannot hear the agent: nothing came for {(now - stream.last_heard) // 1000} s; come back"))
+
+    def open(self, write: Write, task: "asyncio.Task[None]") -> Stream:
+        """A stream begins; it speaks for nobody before `welcome`."""
+        stream = Stream(self._next_number, write=write, task=task, now=self._clock.elapsed())
+        self._next_number += 1
+        self._streams[stream.number] = stream
+        return stream
+
+    def close(self, stream: Stream) -> None:
+        """A stream is gone."""
+        self._streams.pop(stream.number, None)
+        if self._hosts.get(stream.host_id) is stream:
+            del self._hosts[stream.host_id]
+
+    def drain_all(self, retry_after: int, reason: str) -> None:
+        """Ask every agent to come back later."""
+        frame = wire.drain_frame(retry_after, reason)
+        for stream in self._hosts.values():
+            self._put(stream, frame)
+
+    def beat(self, stream: Stream) -> None:
+        """Answer a heartbeat."""
+        interval = self._idle_interval()
+        frame = self._beats.get(interval)
+        if frame is None:
+            self._beats.clear()
+            frame = self._beats[interval] = wire.heartbeat_ack_frame(interval)
+        if stream.interval != BUSY_INTERVAL:
+            stream.interval = interval
+        self._put(stream, frame)
+
+    def welcome(self, session: Session, *, busy: bool) -> None:
+        """See `ports.Agents`."""
+        stream = self._streams.get(session.stream or 0)
+        if stream is None:
+            return
+        older = self._hosts.get(session.host_id)
+        if older is not None and older is not stream:
+            older.end(Unavailable(f"cannot keep this stream: host {session.name} opened a newer one"))
+        self._hosts[session.host_id] = stream
+        stream.host_id = session.host_id
+        stream.name = session.name
+        stream.welcomed = True
+        idle = self._idle_interval()
+        stream.interval = BUSY_INTERVAL if busy else idle
+        frame = wire.welcome_frame(session, idle=idle, busy=BUSY_INTERVAL, spread=self._spread(), bundle_address=self._bundle_address)
+        self._put(stream, frame)
+
+    def refuse(self, stream: int, error: DeployError) -> None:
+        """See `ports.Agents`."""
+        refused = self._streams.get(stream)
+        if refused is not None:
+            refused.end(error)
+
+    def instruct(self, instruction: Instruction) -> None:
+        """See `ports.Agents`."""
+        stream = self._hosts.get(instruction.host_id)
+        if stream is None:
+            return
+        plan = instruction.plan
+        common = self._common.get(plan.deployment_id)
+        if common is None:
+            if len(self._common) >= COMMON_AT_MOST:
+                self._common.clear()
+            common = self._common[plan.deployment_id] = wire.instruction_common(plan)
+        stream.interval = BUSY_INTERVAL
+        stream.last_heard = self._clock.elapsed()
+        self._put(stream, wire.instruction_frame(instruction, common))
+
+    def cancel(self, cancel: Cancel) -> None:
+        """See `ports.Agents`."""
+        stream = self._hosts.get(cancel.host_id)
+        if stream is not None:
+            self._put(stream, wire.cancel_frame(cancel))
+
+    def acknowledge(self, host_id: HostId, acked_seq: int) -> None:
+        """See `ports.Agents`."""
+        stream = self._hosts.get(host_id)
+        if stream is not None:
+            self._put(stream, wire.acknowledgement_frame(acked_seq))
+
+    def settle(self, host_id: HostId) -> None:
+        """See `ports.Agents`."""
+        stream = self._hosts.get(host_id)
+        if stream is not None:
+            stream.interval = self._idle_interval()
+
+    def _idle_interval(self) -> int:
+        """Milliseconds between an idle host's heartbeats: all of them share about 100 a second."""
+        return max(BUSY_INTERVAL, len(self._hosts) * 1000 // IDLE_PER_SECOND)
+
+    def _put(self, stream: Stream, frame: bytes) -> None:
+        pending = stream.pending
+        if len(pending) >= PENDING_AT_MOST:
+            stream.end(Unavailable("cannot keep this stream: its agent does not read what it is sent"))
+            return
+        pending.append(frame)
+        if not stream.writing:
+            stream.writing = True
+            self._ready.append(stream)
+            if self._drains < DRAINS_AT_ONCE and self._tasks is not None:
+                self._drains += 1
+                self._tasks.create_task(self._drain_ready(), name="drain")
+
+    async def _drain_ready(self) -> None:
+        """Write out streams one after another until none waits. At most DRAINS_AT_ONCE of these run, so that the first hosts
+        get their frames, and can answer, while the others' are still being written."""
+        try:
+            while self._ready:
+                await self._drain(self._ready.popleft())
+        finally:
+            self._drains -= 1
+
+    async def _drain(self, stream: Stream) -> None:
+        try:
+            async with asyncio.timeout(STUCK):
+                while stream.pending:
+                    frames, stream.pending = stream.pending, []
+                    for frame in frames:
+                        await stream.write(frame)
+                    self.sent += len(frames)
+        except TimeoutError:
+            stream.end(Unavailable(f"cannot keep this stream: a write took longer than {STUCK:.0f} s"))
+        except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+            stream.end(Unavailable("cannot keep this stream: it is broken"))
+        finally:
+            stream.writing = False
