@@ -1,0 +1,167 @@
+"""`hookline deploy`, `follow`, `stop` and `rollback`: what moves."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from coordinator.cli import arguments, protos, suggestions
+from coordinator.cli.arguments import APPLICATION, AUTO_ROLLBACK, CONFIG, DEPLOYMENT, GROUP, command
+from coordinator.cli.clock import new_request_id
+from coordinator.cli.console import Console
+from coordinator.cli.refusals import REFUSED, Refusal
+from coordinator.cli.spelling import number, spelt, to_json
+from coordinator.cli.text import clean
+
+if TYPE_CHECKING:
+    from hookline.v1.deployments_pb2 import CreateDeploymentRequest, Deployment
+
+FOLLOW = click.option("--follow", is_flag=True, help="Show it until it has ended, and its rollback; exit code 1 unless it succeeds.")
+
+
+@command(
+    "deploy",
+    examples=[
+        "hookline deploy shop production --revision r-0123456789abcdef --follow",
+        "hookline deploy shop production --revision r-0123456789abcdef --config CodeDeployDefault.HalfAtATime",
+        "id=$(hookline deploy shop production --revision r-0123456789abcdef)      # prints the deployment's id",
+    ],
+    related=["push", "follow", "status", "stop", "rollback"],
+)
+@APPLICATION
+@GROUP
+@click.option(
+    "--revision", required=True, metavar="REVISION", shell_complete=suggestions.revisions, help="What to deploy: an id that push printed."
+)
+@CONFIG
+@click.option("--description", default="", metavar="TEXT", help="Why.")
+@AUTO_ROLLBACK
+@click.option(
+    "--file-exists-behavior",
+    "file_exists",
+    type=click.Choice(["DISALLOW", "OVERWRITE", "RETAIN"], case_sensitive=False),
+    metavar="DISALLOW|OVERWRITE|RETAIN",
+    help="What Install does with a file that it did not put there, where the AppSpec does not say. [DISALLOW]",
+)
+@FOLLOW
+def deploy(console: Console, /, application: str, group: str, *, follow: bool, **typed: str | None) -> None:
+    """Deploy a revision to the hosts of a deployment group."""
+    request = protos.deployments.CreateDeploymentRequest(
+        application_name=application,
+        deployment_group_name=group,
+        revision_id=typed["revision"] or "",
+        deployment_config_name=typed["config"] or "",
+        description=typed["description"] or "",
+    )
+    if typed["auto_rollback"]:
+        request.auto_rollback_configuration.CopyFrom(arguments.auto_rollback(typed["auto_rollback"]))
+    if typed["file_exists"]:
+        kinds = protos.resources.FileExistsBehavior
+        request.file_exists_behavior = kinds.ValueType(number(kinds, typed["file_exists"]))
+    _create(console, request, follow=follow)
+
+
+def _create(console: Console, request: "CreateDeploymentRequest", *, follow: bool) -> None:
+    """Create a deployment, then follow it or print its id."""
+    request.request_id = new_request_id()
+    made = console.connection.ask(console.connection.deployments.CreateDeployment, request).deployment
+    if follow:
+        _follow(console, made.deployment_id)
+    elif console.json:
+        console.json_value(to_json(made))
+    else:
+        console.line(clean(made.deployment_id))
+        console.remark(f"Next: hookline follow {clean(made.deployment_id)}")
+
+
+@command(
+    "follow",
+    examples=["hookline follow d-8A1B2C3D4", "hookline follow d-8A1B2C3D4 --output json | jq -c .target.status"],
+    related=["status", "targets", "target", "stop"],
+)
+@DEPLOYMENT
+def follow(console: Console, deployment: str) -> None:
+    """Show a deployment, and its rollback, until it has ended.
+
+    Ctrl-C detaches: the deployment goes on. Exit code 1 unless it succeeds.
+    """
+    request = protos.deployments.GetDeploymentRequest(deployment_id=deployment)
+    found = console.connection.ask(console.connection.deployments.GetDeployment, request).deployment
+    _follow(console, found.deployment_id)
+
+
+def _follow(console: Console, deployment_id: str) -> None:
+    from coordinator.cli.following.follow import follow as follow_until_ended
+
+    if not follow_until_ended(console, clean(deployment_id)):
+        click.get_current_context().exit(REFUSED)
+
+
+@command(
+    "stop",
+    examples=["hookline stop d-8A1B2C3D4", 'hookline stop d-8A1B2C3D4 --reason "wrong revision"'],
+    related=["follow", "status", "rollback"],
+)
+@DEPLOYMENT
+@click.option("--reason", default="", metavar="TEXT", help="Why; shown in the history.")
+def stop(console: Console, deployment: str, reason: str) -> None:
+    """Stop a deployment.
+
+    No further host begins; on hosts in progress the running lifecycle event finishes and the rest is skipped.
+    """
+    request = protos.deployments.StopDeploymentRequest(deployment_id=deployment, reason=reason, request_id=new_request_id())
+    reply = console.connection.ask(console.connection.deployments.StopDeployment, request)
+    if console.json:
+        console.json_value(to_json(reply))
+        return
+    stopped = spelt(reply, "status") == "Succeeded"
+    console.line(
+        f"{deployment} {'is stopped' if stopped else 'is stopping'}{f': {clean(reply.status_message)}' if reply.status_message else ''}"
+    )
+    if not stopped:
+        console.remark(f"Next: hookline follow {deployment}")
+
+
+@command(
+    "rollback",
+    examples=["hookline rollback shop production --follow", "hookline rollback shop production --output json"],
+    related=["deploy", "deployments", "stop"],
+)
+@APPLICATION
+@GROUP
+@FOLLOW
+def rollback(console: Console, application: str, group: str, *, follow: bool) -> None:
+    """Deploy the group's last good revision again.
+
+    When the newest deployment did not succeed, that is the revision of the newest one that did; when it did succeed, the newest
+    revision before it that did.
+    """
+    newest, revision = _last_good(console, application, group)
+    console.remark(f"{application}/{group} goes back from {clean(newest.revision_id)} ({clean(newest.deployment_id)}) to {clean(revision)}")
+    request = protos.deployments.CreateDeploymentRequest(
+        application_name=application,
+        deployment_group_name=group,
+        revision_id=revision,
+        description=f"rollback of {newest.deployment_id} to {revision}",
+    )
+    _create(console, request, follow=follow)
+
+
+def _last_good(console: Console, application: str, group: str) -> "tuple[Deployment, str]":
+    """The group's newest deployment, and the revision to go back to."""
+    connection, place = console.connection, f"{application}/{group}"
+    asked = protos.catalog.GetDeploymentGroupRequest(application_name=application, deployment_group_name=group)
+    connection.ask(connection.catalog.GetDeploymentGroup, asked)  # a group that is not there is told from one without deployments
+    every = protos.deployments.ListDeploymentsRequest(application_name=application, deployment_group_name=group, page_size=1)
+    newest = next(iter(connection.ask(connection.deployments.ListDeployments, every).deployments), None)
+    if newest is None:
+        raise Refusal(f"cannot roll back {place}: it has no deployment yet")
+    wanted = [protos.resources.DEPLOYMENT_STATUS_SUCCEEDED]
+    good = protos.deployments.ListDeploymentsRequest(application_name=application, deployment_group_name=group, statuses=wanted)
+    newest_succeeded = newest.status == protos.resources.DEPLOYMENT_STATUS_SUCCEEDED
+    for page in connection.pages(connection.deployments.ListDeployments, good):
+        for deployment in page.deployments:
+            if not newest_succeeded or deployment.revision_id != newest.revision_id:
+                return newest, deployment.revision_id
+    if newest_succeeded:
+        raise Refusal(f"cannot roll back {place}: {clean(newest.revision_id)} is the only revision that ever succeeded there")
+    raise Refusal(f"cannot roll back {place}: none of its deployments has succeeded yet")

@@ -1,0 +1,137 @@
+"""`hookline hosts`, `tag` and `host`: the machines with an agent."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from coordinator.cli import protos, suggestions
+from coordinator.cli.arguments import HOST, Parsed, command, group, tag_filter
+from coordinator.cli.clock import new_request_id
+from coordinator.cli.console import Console
+from coordinator.cli.spelling import spelt, to_json
+from coordinator.cli.text import Columns, clean, columns, tags, with_age
+
+if TYPE_CHECKING:
+    from hookline.v1.fleet_pb2 import Host, HostHolding
+    from hookline.v1.resources_pb2 import TagFilter
+
+
+@command(
+    "hosts",
+    examples=["hookline hosts", "hookline hosts --tag role=web", "hookline hosts web-3", "hookline hosts --output json | jq -r '.[].name'"],
+    related=["tag add", "host remove", "group create"],
+)
+@click.argument("host", metavar="[HOST]", required=False, shell_complete=suggestions.hosts)
+@click.option(
+    "--tag",
+    "filters",
+    type=Parsed("tag", tag_filter),
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Only hosts with this tag (any of several).",
+)
+def hosts(console: Console, host: str | None, filters: "tuple[TagFilter, ...]") -> None:
+    """List the hosts with their tags and revisions; or show one."""
+    if host is not None:
+        _one(console, host)
+        return
+    request = protos.fleet.ListHostsRequest(tag_filters=filters)
+    found = [each for page in console.connection.pages(console.connection.fleet.ListHosts, request) for each in page.hosts]
+    shown: Columns[Host] = columns(
+        ("HOST", lambda each: clean(each.name)),
+        ("STATUS", lambda each: spelt(each, "status")),
+        ("TAGS", lambda each: tags(each.tags.items())),
+        ("HOLDS", lambda each: ", ".join(_holds(holding) for holding in each.holdings)),
+        ("CONNECTED", lambda each: with_age(each.connect_time, console.clock.now())),
+        whole="HOST STATUS",
+    )
+    empty = (
+        "No host has that tag."
+        if filters
+        else "There is no host yet. Start an agent: hookline-agent run --coordinator HOST:PORT --host NAME ..."
+    )
+    console.listing(found, shown, empty)
+
+
+def _one(console: Console, host: str) -> None:
+    found = console.connection.ask(console.connection.fleet.GetHost, protos.fleet.GetHostRequest(host=host)).host
+    if console.json:
+        console.json_value(to_json(found))
+        return
+    now = console.clock.now()
+    console.details(
+        [
+            ("host", clean(found.name)),
+            ("id", clean(found.host_id)),
+            ("status", spelt(found, "status")),
+            ("tags", tags(found.tags.items())),
+            ("set by operators", tags(found.operator_tags.items())),
+            ("holds", "\n".join(_holds(holding) for holding in found.holdings)),
+            ("facts", tags(found.facts.items())),
+            ("agent", clean(found.agent_version)),
+            ("connected", with_age(found.connect_time, now)),
+            ("first seen", with_age(found.register_time, now)),
+        ]
+    )
+
+
+def _holds(holding: "HostHolding") -> str:
+    revision = holding.deployed_revision_id or holding.installed_revision_id or "nothing"
+    unfinished = holding.installed_revision_id and holding.installed_revision_id != holding.deployed_revision_id
+    parts = [f"{holding.application_name}/{holding.deployment_group_name} {revision}"]
+    if unfinished and holding.deployed_revision_id:
+        parts.append(f"(installed: {holding.installed_revision_id})")
+    parts.append(spelt(holding, "instance_health"))
+    return clean(" ".join(part for part in parts if part))
+
+
+@command(
+    "add",
+    examples=["hookline tag add web-1 web-2 role=web stage=production"],
+    related=["tag remove", "hosts", "group create"],
+)
+@click.argument("words", metavar="HOST... KEY=VALUE...", nargs=-1, required=True, shell_complete=suggestions.hosts)
+def add_tags(console: Console, words: tuple[str, ...]) -> None:
+    """Set tags on hosts, on all of them or none. They win over tags of the same key that agents declare.
+
+    Words with "=" are tags, the others hosts; a host whose name has a "=" in it is named by its id.
+    """
+    names = [word for word in words if "=" not in word]
+    pairs = dict(word.split("=", 1) for word in words if "=" in word)
+    if not names or not pairs:
+        raise click.UsageError("cannot set tags: say at least one host and at least one KEY=VALUE")
+    if "" in pairs:
+        raise click.UsageError("cannot set a tag without a key: write KEY=VALUE")
+    request = protos.fleet.AddTagsRequest(hosts=names, tags=pairs, request_id=new_request_id())
+    _show_tags(console, list(console.connection.ask(console.connection.fleet.AddTags, request).hosts))
+
+
+@command("remove", examples=["hookline tag remove web-1 web-2 --key stage"], related=["tag add", "hosts"])
+@click.argument("names", metavar="HOST...", nargs=-1, required=True, shell_complete=suggestions.hosts)
+@click.option("--key", "keys", required=True, multiple=True, metavar="KEY", help="The tag's key; may be said several times.")
+def remove_tags(console: Console, names: tuple[str, ...], keys: tuple[str, ...]) -> None:
+    """Remove tags that were set with `tag add`; what the agent declares shows again."""
+    request = protos.fleet.RemoveTagsRequest(hosts=names, keys=keys, request_id=new_request_id())
+    _show_tags(console, list(console.connection.ask(console.connection.fleet.RemoveTags, request).hosts))
+
+
+def _show_tags(console: Console, found: "list[Host]") -> None:
+    shown: Columns[Host] = columns(("HOST", lambda host: clean(host.name)), ("TAGS", lambda host: tags(host.tags.items())), whole="HOST")
+    console.listing(found, shown, "")
+
+
+tag = group("tag", "Tags of hosts, by which groups choose them: add, remove.", add_tags, remove_tags)
+
+
+@command("remove", examples=["hookline host remove web-3"], related=["hosts"])
+@HOST
+def remove_host(console: Console, host: str) -> None:
+    """Forget a host that is gone; its history stays."""
+    console.connection.ask(console.connection.fleet.RemoveHost, protos.fleet.RemoveHostRequest(host=host, request_id=new_request_id()))
+    if console.json:
+        console.json_value({})
+    else:
+        console.line(f"host {host} is forgotten")
+
+
+host = group("host", "One host: remove.", remove_host)

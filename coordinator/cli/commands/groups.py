@@ -1,0 +1,172 @@
+"""`hookline group`: which hosts get an application, and by which rules."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from coordinator.cli import arguments, protos
+from coordinator.cli.arguments import APPLICATION, AUTO_ROLLBACK, CONFIG, GROUP, TAGS, command, show_tag_filter
+from coordinator.cli.clock import new_request_id
+from coordinator.cli.console import Console
+from coordinator.cli.spelling import spelt, to_json
+from coordinator.cli.text import Columns, clean, columns, with_age
+
+if TYPE_CHECKING:
+    from hookline.v1.catalog_pb2 import DeploymentGroup, LastDeployment
+    from hookline.v1.resources_pb2 import TagFilter
+
+
+@command(
+    "create",
+    examples=[
+        "hookline group create shop production --tag role=web --tag role=api",
+        "hookline group create shop staging --tag stage=staging --config CodeDeployDefault.AllAtOnce --auto-rollback failure",
+        "hookline group create shop canary --tag canary            # hosts with the tag, whatever its value",
+    ],
+    related=["group update", "hosts", "tag add", "config list", "deploy"],
+)
+@APPLICATION
+@click.argument("group", metavar="GROUP")
+@TAGS
+@CONFIG
+@AUTO_ROLLBACK
+def create(
+    console: Console, application: str, group: str, tag_filters: "tuple[TagFilter, ...]", config: str | None, auto_rollback: str | None
+) -> None:
+    """Make a deployment group: the hosts that any of its tags selects get the application together.
+
+    Without --config deployments go one host at a time (CodeDeployDefault.OneAtATime).
+    """
+    if not tag_filters:
+        raise click.UsageError(
+            "cannot make a group without hosts: say at least one --tag KEY=VALUE (hookline hosts shows the tags there are)"
+        )
+    wanted = protos.catalog.DeploymentGroup(
+        application_name=application, deployment_group_name=group, tag_filters=tag_filters, deployment_config_name=config or ""
+    )
+    if auto_rollback:
+        wanted.auto_rollback_configuration.CopyFrom(arguments.auto_rollback(auto_rollback))
+    request = protos.catalog.CreateDeploymentGroupRequest(deployment_group=wanted, request_id=new_request_id())
+    made = console.connection.ask(console.connection.catalog.CreateDeploymentGroup, request).deployment_group
+    _show_change(console, made, "is made")
+    console.remark(f"Next: hookline push {application} DIR; then: hookline deploy {application} {group} --revision REVISION --follow")
+
+
+@command("list", examples=["hookline group list shop"], related=["group show", "app list", "status"])
+@APPLICATION
+def list_groups(console: Console, application: str) -> None:
+    """List the deployment groups of an application."""
+    request = protos.catalog.ListDeploymentGroupsRequest(application_name=application)
+    pages = console.connection.pages(console.connection.catalog.ListDeploymentGroups, request)
+    found = [group for page in pages for group in page.deployment_groups]
+    shown: Columns[DeploymentGroup] = columns(
+        ("GROUP", lambda group: clean(group.deployment_group_name)),
+        ("TAGS", _tags),
+        ("CONFIG", lambda group: clean(group.deployment_config_name)),
+        ("AUTO ROLLBACK", lambda group: arguments.show_auto_rollback(group.auto_rollback_configuration)),
+        ("LAST STATUS", lambda group: spelt(group.last_attempted_deployment, "status")),
+        ("LAST DEPLOYMENT", lambda group: clean(group.last_attempted_deployment.deployment_id)),
+        whole="GROUP CONFIG LAST DEPLOYMENT",
+    )
+    console.listing(
+        found, shown, f"{application} has no group yet. Make one with: hookline group create {application} GROUP --tag KEY=VALUE"
+    )
+
+
+@command("show", examples=["hookline group show shop production"], related=["group update", "deployments", "rollback"])
+@APPLICATION
+@GROUP
+def show(console: Console, application: str, group: str) -> None:
+    """Show a deployment group with its last deployments."""
+    request = protos.catalog.GetDeploymentGroupRequest(application_name=application, deployment_group_name=group)
+    found = console.connection.ask(console.connection.catalog.GetDeploymentGroup, request).deployment_group
+    if console.json:
+        console.json_value(to_json(found))
+        return
+    console.details(
+        [
+            ("group", f"{clean(found.application_name)}/{clean(found.deployment_group_name)}"),
+            ("id", clean(found.deployment_group_id)),
+            ("hosts with any of", _tags(found)),
+            ("config", clean(found.deployment_config_name)),
+            ("auto rollback", arguments.show_auto_rollback(found.auto_rollback_configuration)),
+            ("created", with_age(found.create_time, console.clock.now())),
+            ("last successful", _last(console, found.last_successful_deployment) or "none yet"),
+            ("last attempted", _last(console, found.last_attempted_deployment) or "none yet"),
+        ]
+    )
+
+
+@command(
+    "update",
+    examples=[
+        "hookline group update shop production --config CodeDeployDefault.HalfAtATime",
+        "hookline group update shop production --tag role=web --tag role=api        # these instead of the old ones",
+        "hookline group update shop production --auto-rollback none",
+    ],
+    related=["group show", "config list"],
+)
+@APPLICATION
+@GROUP
+@TAGS
+@CONFIG
+@AUTO_ROLLBACK
+def update(
+    console: Console, application: str, group: str, tag_filters: "tuple[TagFilter, ...]", config: str | None, auto_rollback: str | None
+) -> None:
+    """Change what is said, leave the rest. A running deployment keeps what it froze at its creation."""
+    wanted = protos.catalog.DeploymentGroup(application_name=application, deployment_group_name=group)
+    mask = []
+    if tag_filters:
+        wanted.tag_filters.extend(tag_filters)
+        mask.append("tag_filters")
+    if config is not None:
+        wanted.deployment_config_name = config
+        mask.append("deployment_config_name")
+    if auto_rollback is not None:
+        wanted.auto_rollback_configuration.CopyFrom(arguments.auto_rollback(auto_rollback))
+        mask.append("auto_rollback_configuration")
+    if not mask:
+        raise click.UsageError("cannot change nothing: say at least one of --tag, --config and --auto-rollback")
+    request = protos.catalog.UpdateDeploymentGroupRequest(
+        deployment_group=wanted, update_mask=protos.field_mask.FieldMask(paths=mask), request_id=new_request_id()
+    )
+    changed = console.connection.ask(console.connection.catalog.UpdateDeploymentGroup, request).deployment_group
+    _show_change(console, changed, "is changed")
+
+
+@command("delete", examples=["hookline group delete shop staging"], related=["group list", "app delete"])
+@APPLICATION
+@GROUP
+def delete(console: Console, application: str, group: str) -> None:
+    """Remove a deployment group; its history stays."""
+    request = protos.catalog.DeleteDeploymentGroupRequest(
+        application_name=application, deployment_group_name=group, request_id=new_request_id()
+    )
+    console.connection.ask(console.connection.catalog.DeleteDeploymentGroup, request)
+    if console.json:
+        console.json_value({})
+    else:
+        console.line(f"deployment group {application}/{group} is removed")
+
+
+def _show_change(console: Console, group: "DeploymentGroup", change: str) -> None:
+    if console.json:
+        console.json_value(to_json(group))
+    else:
+        console.line(f"deployment group {clean(group.application_name)}/{clean(group.deployment_group_name)} {change}")
+
+
+def _tags(group: "DeploymentGroup") -> str:
+    return " ".join(clean(show_tag_filter(found)) for found in group.tag_filters)
+
+
+def _last(console: Console, last: "LastDeployment") -> str:
+    if not last.deployment_id:
+        return ""
+    ended = last.complete_time if last.HasField("complete_time") else last.create_time
+    age = with_age(ended, console.clock.now())
+    return f"{clean(last.deployment_id)} {spelt(last, 'status')} {clean(last.revision_id)} {age}"
+
+
+group = arguments.group("group", "Deployment groups: create, list, show, update, delete.", create, list_groups, show, update, delete)

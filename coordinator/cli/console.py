@@ -1,0 +1,133 @@
+"""The operator's end: what was set on the command line, the way to the coordinator, and where answers go.
+
+Answers go to stdout, as text or JSON; remarks about them (what to type next) to stderr, and only with text.
+"""
+
+import functools
+import itertools
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from coordinator.cli.clock import Clock, SystemClock
+from coordinator.cli.connection import Connection
+from coordinator.cli.spelling import JsonValue, to_json
+from coordinator.cli.text import STATUS_STYLES, Columns, Row, aligned
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from rich.console import Console as RichConsole
+
+AMessage = TypeVar("AMessage", bound="Message")
+
+DEFAULT_COORDINATOR = "127.0.0.1:8443"
+DEFAULT_TIMEOUT = 30.0
+TEXT, JSON = "text", "json"
+
+
+class Console:
+    """What a command gets."""
+
+    def __init__(self, context: click.Context) -> None:
+        settings = context.meta
+        self.json = settings.get("hookline.output", TEXT) == JSON
+        self.timeout = float(settings.get("hookline.timeout") or DEFAULT_TIMEOUT)
+        self.coordinator = str(settings.get("hookline.coordinator") or DEFAULT_COORDINATOR)
+        self.insecure = bool(settings.get("hookline.insecure"))
+        self.clock: Clock = settings.get("hookline.clock") or SystemClock()
+
+    @functools.cached_property
+    def connection(self) -> Connection:
+        """The way to the coordinator."""
+        return Connection(self.coordinator, insecure=self.insecure, timeout=self.timeout, clock=self.clock)
+
+    def close(self) -> None:
+        """Close the way to the coordinator if it was opened."""
+        if "connection" in self.__dict__:
+            self.connection.close()
+
+    def line(self, text: str = "") -> None:
+        """A line of the answer."""
+        click.echo(text)
+
+    def remark(self, text: str) -> None:
+        """A line beside the answer: nothing for scripts."""
+        if not self.json:
+            click.echo(text, err=True)
+
+    def json_value(self, value: JsonValue) -> None:
+        """The whole answer as JSON: indented for a terminal, on one line otherwise. Nothing in it can move a terminal."""
+        click.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
+
+    def rows(self, messages: Iterable[Row], columns: Columns[Row], empty: str, title: str = "") -> None:
+        """A list: a table for people, or `empty` as a remark when there is nothing."""
+        rows = [[column.cell(message) for column in columns] for message in messages]
+        if not rows:
+            self.remark(empty)
+        elif sys.stdout.isatty():
+            self._table(columns, rows, title)
+        else:
+            if title:
+                self.line(title)
+            for text in aligned([column.title for column in columns], rows):
+                self.line(text)
+
+    def listing(self, messages: Sequence[AMessage], columns: Columns[AMessage], empty: str) -> None:
+        """A list in the form that was asked for: an array of the messages, or a table."""
+        if self.json:
+            self.json_value([to_json(message) for message in messages])
+        else:
+            self.rows(messages, columns, empty)
+
+    def limited(self, messages: Iterable[AMessage], limit: int) -> "list[AMessage]":
+        """The first `limit` messages (0: all), with a remark when there are more."""
+        found = list(itertools.islice(messages, limit + 1 if limit else None))
+        if limit and len(found) > limit:
+            self.remark(f"Only the newest {limit} are shown; for all of them say --limit 0.")
+            return found[:limit]
+        return found
+
+    def details(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Names and values, one a line; those without a value are left out."""
+        shown = [(name, value) for name, value in pairs if value]
+        width = max((len(name) for name, _ in shown), default=0)
+        for name, value in shown:
+            first, *rest = value.split("\n")
+            self.line(f"{name.ljust(width)}  {click.style(first, fg=_colour(first)) if first in STATUS_STYLES else first}")
+            for text in rest:
+                self.line(f"{'':{width}}  {text}")
+
+    def _table(self, columns: Columns[Row], rows: Sequence[Sequence[str]], title: str) -> None:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(
+            box=None,
+            pad_edge=False,
+            padding=(0, 2, 0, 0),
+            header_style="bold",
+            title=title or None,
+            title_justify="left",
+            title_style="bold",
+        )
+        for index, column in enumerate(columns):
+            width = max(len(column.title), *(len(row[index]) for row in rows))
+            table.add_column(column.title, no_wrap=column.whole, min_width=width if column.whole else None, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(cell or "-", style=STATUS_STYLES.get(cell, "") if cell else "dim") for cell in row))
+        rich_console().print(table)
+
+
+def rich_console(*, stderr: bool = False) -> "RichConsole":
+    """A console of rich that takes every text as it is."""
+    from rich.console import Console as RichConsole
+
+    return RichConsole(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def _colour(status: str) -> str | None:
+    style = STATUS_STYLES.get(status, "").removeprefix("bold ")
+    return style if style != "dim" else None

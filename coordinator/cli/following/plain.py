@@ -1,0 +1,133 @@
+"""Following without a terminal: one line for each change, or one JSON object."""
+
+import datetime
+import json
+from typing import TYPE_CHECKING, Protocol, Self
+
+import click
+
+from coordinator.cli.console import Console
+from coordinator.cli.following import wording
+from coordinator.cli.following.rollout import Change, DeploymentChanged, Rollout, TargetChanged
+from coordinator.cli.spelling import spelt, to_json
+from coordinator.cli.text import clean, clock_time
+
+if TYPE_CHECKING:
+    from hookline.v1.deployments_pb2 import Deployment
+
+
+class View(Protocol):
+    """A way to show a deployment that is followed."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the terminal as it was."""
+
+    def show(self, change: Change) -> None:
+        """Something changed."""
+
+    def reconnecting(self) -> None:
+        """The stream broke and is opened again."""
+
+    def end(self) -> None:
+        """The deployment has ended."""
+
+
+class JsonView:
+    """A line of JSON for each change: `{"deployment": ...}` or `{"target": ...}`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, change: Change) -> None:
+        """Print what changed, whole."""
+        match change:
+            case DeploymentChanged(deployment=deployment):
+                click.echo(json.dumps({"deployment": to_json(deployment)}))
+            case TargetChanged(target=target):
+                click.echo(json.dumps({"target": to_json(target)}))
+
+    def reconnecting(self) -> None:
+        """Say so beside the answer."""
+        click.echo("reconnecting...", err=True)
+
+    def end(self) -> None:
+        """The last object has said it."""
+
+
+class PlainView:
+    """A line of text for each change of the deployment, of a target and of a lifecycle event."""
+
+    def __init__(self, console: Console, rollout: Rollout) -> None:
+        self._console = console
+        self._rollout = rollout
+        self._said_reconnecting = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, change: Change) -> None:
+        """Print what is new."""
+        self._said_reconnecting = False
+        match change:
+            case DeploymentChanged(deployment=deployment, before=before):
+                self._deployment(deployment, before)
+            case TargetChanged():
+                self._target(change)
+
+    def _deployment(self, deployment: "Deployment", before: str) -> None:
+        status = spelt(deployment, "status")
+        if status == before:
+            return
+        at = clock_time(deployment.complete_time, self._now())
+        if not before:
+            words = f"{wording.place(deployment)}  {clean(deployment.revision_id)}  {clean(deployment.deployment_config_name)}"
+            self._line(
+                clock_time(deployment.create_time, self._now()),
+                self._rollout.deployment_id,
+                status,
+                f"{words}  {wording.made_by(deployment)}",
+            )
+        elif not wording.has_ended(deployment):
+            self._line(clock_time(deployment.start_time, self._now()), self._rollout.deployment_id, status, "")
+        if wording.has_ended(deployment):
+            took = wording.elapsed(deployment, self._now())
+            self._line(at, self._rollout.deployment_id, status, f"{wording.outcome(deployment).partition(': ')[2]} ({took})")
+
+    def _target(self, change: TargetChanged) -> None:
+        target = change.target
+        for event in change.events():
+            ended = event.HasField("end_time")
+            at = clock_time(event.end_time if ended else event.start_time, self._now())
+            told = wording.diagnosis(event.diagnostics) if event.HasField("diagnostics") else ""
+            self._line(at, target.host_name, f"{spelt(event, 'lifecycle_event')}  {spelt(event, 'status')}", told)
+            for line in wording.log_tail(event.diagnostics):
+                self._console.line(f"{'':9}{'':{self._rollout.name_width}}  | {line}")
+        if change.status_changed:
+            at = clock_time(target.end_time if target.HasField("end_time") else target.start_time, self._now())
+            self._line(at, target.host_name, spelt(target, "status"), clean(target.message))
+        elif change.before is not None and target.message != change.before.message:
+            self._line(clock_time(target.start_time, self._now()), target.host_name, spelt(target, "status"), clean(target.message))
+
+    def reconnecting(self) -> None:
+        """Say so, once for each time that the coordinator is away."""
+        if not self._said_reconnecting:
+            self._console.remark("reconnecting...")
+        self._said_reconnecting = True
+
+    def end(self) -> None:
+        """The last line has said it."""
+
+    def _line(self, at: str, who: str, what: str, more: str) -> None:
+        self._console.line(f"{at} {clean(who):{max(self._rollout.name_width, 8)}}  {what}{f'  {more}' if more else ''}")
+
+    def _now(self) -> datetime.datetime:
+        return self._console.clock.now()

@@ -1,0 +1,102 @@
+"""How deployments, targets and their failures are put into words."""
+
+import datetime
+from typing import TYPE_CHECKING
+
+from coordinator.cli import protos
+from coordinator.cli.spelling import spelt
+from coordinator.cli.text import clean, clean_lines, moment, span
+
+if TYPE_CHECKING:
+    from hookline.v1.deployments_pb2 import Deployment, DeploymentOverview, Target
+    from hookline.v1.resources_pb2 import Diagnostics, LifecycleEventRecord
+
+LOG_LINES = 12
+ENDED = ("Succeeded", "Failed", "Stopped")
+
+
+def has_ended(deployment: "Deployment") -> bool:
+    """Whether nothing will happen to a deployment any more."""
+    return spelt(deployment, "status") in ENDED
+
+
+def place(deployment: "Deployment") -> str:
+    """APP/GROUP."""
+    return clean(f"{deployment.application_name}/{deployment.deployment_group_name}")
+
+
+def made_by(deployment: "Deployment") -> str:
+    """Who made a deployment."""
+    if deployment.rollback_info.rollback_triggering_deployment_id:
+        return f"rolls back {clean(deployment.rollback_info.rollback_triggering_deployment_id)}"
+    return f"by {clean(deployment.created_by) or spelt(deployment, 'creator') or 'somebody'}"
+
+
+def elapsed(deployment: "Deployment", now: datetime.datetime) -> str:
+    """How long a deployment took or takes."""
+    began, ended = moment(deployment.create_time), moment(deployment.complete_time)
+    return span(((ended or now) - began).total_seconds()) if began else ""
+
+
+def counts(overview: "DeploymentOverview") -> dict[str, int]:
+    """How many targets have which status."""
+    return {
+        "Succeeded": overview.succeeded,
+        "Failed": overview.failed,
+        "InProgress": overview.in_progress,
+        "Pending": overview.pending,
+        "Skipped": overview.skipped,
+    }
+
+
+def counted(numbers: dict[str, int]) -> str:
+    """Counts by status as words; those that are 0 are left out."""
+    return ", ".join(f"{count:,} {name}" for name, count in numbers.items() if count)
+
+
+def hosts(overview: "DeploymentOverview") -> str:
+    """How far the hosts are: "3 of 6: 3 Succeeded, 3 Pending"."""
+    numbers = counts(overview)
+    return f"{sum(numbers.values()):,}: {counted(numbers)}" if any(numbers.values()) else ""
+
+
+def error(deployment: "Deployment") -> str:
+    """Why a deployment ended badly; "" if it did not."""
+    if not deployment.HasField("error_information"):
+        return ""
+    code, message = spelt(deployment.error_information, "code"), clean(deployment.error_information.message)
+    return ": ".join(part for part in (code, message) if part)
+
+
+def outcome(deployment: "Deployment") -> str:
+    """How a deployment stands, with its counts and its error."""
+    numbers = counts(deployment.deployment_overview)
+    total = sum(numbers.values())
+    of_all = f"{numbers['Succeeded']:,} of {total:,} hosts succeeded" if total else "no hosts"
+    return f"{spelt(deployment, 'status')}: {of_all}{f'. {error(deployment)}' if error(deployment) else ''}"
+
+
+def failed_event(target: "Target") -> "LifecycleEventRecord | None":
+    """The lifecycle event that failed on a target."""
+    failed = protos.resources.LIFECYCLE_EVENT_STATUS_FAILED, protos.resources.LIFECYCLE_EVENT_STATUS_UNKNOWN
+    return next((event for event in target.lifecycle_events if event.status in failed), None)
+
+
+def diagnosis(diagnostics: "Diagnostics") -> str:
+    """A failure in one line: "ScriptFailed: scripts/start.sh exited with 1"."""
+    message, script = clean(diagnostics.message), clean(diagnostics.script_name)
+    told = f"{script}: {message}" if script and script not in message else message
+    return ": ".join(part for part in (spelt(diagnostics, "error_code"), told) if part)
+
+
+def reason(target: "Target") -> str:
+    """Why a target failed or waits, in one line; "" where there is nothing to say."""
+    event = failed_event(target)
+    if event is None:
+        return clean(target.message)
+    return f"{spelt(event, 'lifecycle_event')} {diagnosis(event.diagnostics)}".strip()
+
+
+def log_tail(diagnostics: "Diagnostics", lines: int = LOG_LINES) -> list[str]:
+    """The last lines of a script's output, made harmless."""
+    return clean_lines(diagnostics.log_tail)[-lines:]
