@@ -1,0 +1,45 @@
+"""`scripts/bench NAME [--json]`."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from scripts.benchmarks import fleet
+from scripts.benchmarks.figures import Figure
+
+
+def benchmark(settings: argparse.Namespace, directory: Path) -> AsyncIterator[Figure]:
+    """The figures of the benchmark that was asked for."""
+    match settings.name:
+        case "fleet":
+            return fleet.measure(settings.hosts, directory)
+        case name:
+            raise SystemExit(f"cannot measure {name}: there is no such benchmark")
+
+
+async def report(settings: argparse.Namespace) -> bool:
+    """Print figures as they become known; whether every promise was kept."""
+    kept = True
+    with tempfile.TemporaryDirectory(prefix="hookline-bench-", dir=settings.directory) as directory:
+        async for figure in benchmark(settings, Path(directory)):
+            sys.stdout.write((figure.as_json() if settings.json else figure.as_text()) + "\n")
+            sys.stdout.flush()
+            kept = kept and figure.kept is not False
+    return kept
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when every promise was kept, 1 otherwise."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Hookline against floors taken in the same run.")
+    parser.add_argument("name", choices=["fleet"], help="fleet: a rollout to simulated hosts, against a bare hub")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line: name, value, unit, floor, ratio")
+    parser.add_argument("--hosts", type=int, nargs="+", default=[100, 1_000, 10_000], help="fleet sizes")
+    parser.add_argument("--directory", help="where databases and bundles are written (default: the system's temporary directory)")
+    return 0 if asyncio.run(report(parser.parse_args(arguments))) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""`scripts/bench fleet`: an AllAtOnce deployment of all seven events to simulated hosts, every report committed and acknowledged.
+
+The floor is a hub (`hub.py`) that is spoken to by the same hosts over the same transport: once with 14 messages for the 14 reports
+of a host, once with one, and once with as many as the coordinator itself received. The bar is against the last one.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.benchmarks import child
+from scripts.benchmarks.figures import Figure, percentile
+
+PROCESSES = 2
+CONNECTED_WITHIN = 180
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One rollout, as its server saw it."""
+
+    wall: float
+    cpu: float
+    messages: int
+    first: list[float]
+    """Seconds from instruction to first report, by host."""
+    memory: int
+    """KiB, the most it was above the empty server."""
+    hosts_cpu: float
+
+
+@asynccontextmanager
+async def fleet(address: str, hosts: int, *, messages: float) -> AsyncIterator[list[child.Child]]:
+    """So many hosts, in several processes."""
+    async with AsyncExitStack() as stack:
+        parts: list[child.Child] = []
+        for part in range(PROCESSES):
+            first, last = hosts * part // PROCESSES, hosts * (part + 1) // PROCESSES
+            numbers = ("--first", str(first), "--count", str(last - first))
+            parts.append(
+                await stack.enter_async_context(child.child("hosts", "--address", address, *numbers, "--messages", str(messages)))
+            )
+        yield parts
+
+
+async def rollout(server: child.Child, hosts: int, *, messages: float) -> Measured:
+    """Connect the hosts to a server, deploy, and read what it measured."""
+    address = str((await server.ask(do="address"))["address"])
+    async with fleet(address, hosts, messages=messages) as parts:
+        async with asyncio.timeout(CONNECTED_WITHIN):
+            while (await server.ask(do="connected"))["hosts"] < hosts:
+                await asyncio.sleep(0.2)  # noqa: ASYNC110  the count is in another process
+        before = child.together([await part.ask() for part in parts], "cpu")
+        measured = await server.ask(do="deploy")
+        hosts_cpu = child.together([await part.ask() for part in parts], "cpu") - before
+    return Measured(hosts_cpu=hosts_cpu, **measured)
+
+
+async def against_hub(hosts: int, messages: float) -> Measured:
+    """A hub of its own."""
+    async with child.child("hub") as server:
+        return await rollout(server, hosts, messages=messages)
+
+
+async def against_coordinator(hosts: int, directory: Path) -> Measured:
+    """A coordinator of its own, with a new database."""
+    async with child.child("coordinator", str(directory)) as server:
+        return await rollout(server, hosts, messages=0)
+
+
+async def measure(sizes: list[int], directory: Path) -> AsyncIterator[Figure]:
+    """All figures, in the order in which they become known."""
+    costs: dict[int, tuple[Measured, Measured]] = {}
+    for hosts in sizes:
+        ours = await against_coordinator(hosts, directory / f"fleet-{hosts}")
+        each = ours.messages / hosts
+        many, one, same = [await against_hub(hosts, messages) for messages in (14, 1, max(1.0, each))]
+        costs[hosts] = (ours, same)
+        at = f"{hosts} hosts: "
+        yield Figure(name=at + "messages received from a host", value=each, unit="messages")
+        for name, floor, bar in (("14 messages", many, None), ("1 message", one, None), ("as many messages", same, 2.0)):
+            yield Figure(name=at + f"wall, hub with {name}", value=ours.wall, unit="s", floor=floor.wall, bar=bar)
+            yield Figure(name=at + f"server CPU, hub with {name}", value=ours.cpu, unit="s", floor=floor.cpu, bar=bar)
+        yield Figure(name=at + "simulated hosts' CPU", value=ours.hosts_cpu, unit="s", floor=same.hosts_cpu)
+        yield Figure(name=at + "memory for a host", value=ours.memory / hosts, unit="KiB", bar=80 if hosts >= 1000 else None)
+        yield Figure(name=at + "memory for a host, the hub's", value=same.memory / hosts, unit="KiB")
+        yield Figure(
+            name=at + "instruction to first report, p99",
+            value=percentile(ours.first, 99) * 1000,
+            unit="ms",
+            floor=percentile(same.first, 99) * 1000,
+            bar=1.5,
+        )
+    if 1_000 in costs and 10_000 in costs:
+        (ours_small, hub_small), (ours_large, hub_large) = costs[1_000], costs[10_000]
+        for name, ours_growth, hub_growth in (
+            ("wall", ours_large.wall / ours_small.wall / 10, hub_large.wall / hub_small.wall / 10),
+            ("server CPU", ours_large.cpu / ours_small.cpu / 10, hub_large.cpu / hub_small.cpu / 10),
+        ):
+            yield Figure(name=f"growth of {name} for a host, 1,000 to 10,000", value=ours_growth, unit="times", floor=hub_growth, bar=1.3)

@@ -1,0 +1,130 @@
+"""Simulated hosts: the agent's own stream and machine with an executor that does nothing and a journal in memory.
+
+Each host has a TCP connection of its own. Against a hub, the reports of an instruction can be held back and sent in a given number of
+messages; against the coordinator the agent's stream sends them as it always does.
+"""
+
+import argparse
+import asyncio
+import gc
+import hashlib
+import sys
+
+from agent import wire
+from agent.clock import SystemClock
+from agent.config import Identity
+from agent.facts import Begin, Connected, EventEnded, InstructionReceived, Recover, SendReports
+from agent.journal import MemoryJournal
+from agent.loop import Agent
+from agent.machine import Machine
+from agent.model import InstructionId, Report
+from agent.stream import AgentStream, insecure_channel
+from hookline.v1 import agent_pb2 as pb
+from hookline.v1 import agent_pb2_grpc
+from scripts.benchmarks import child
+from scripts.benchmarks.figures import cpu_seconds
+
+
+class NothingDone:
+    """Every lifecycle event succeeds at once."""
+
+    def begin(self, order: Begin, agent: Agent) -> None:
+        """End the event that begins."""
+        agent.tell(EventEnded(order.instruction.instruction_id, order.event))
+
+    def recover(self, order: Recover, agent: Agent) -> None:
+        """A journal in memory has nothing to recover."""
+        raise RuntimeError("cannot recover an event that was never kept")
+
+    def finish(self, instruction_id: InstructionId) -> None:
+        """Nothing is held."""
+
+    def forget(self, instruction_ids: object) -> None:
+        """Nothing is kept."""
+
+
+class Collected:
+    """Reports that are held back until all of them are there."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+
+    def send(self, order: SendReports) -> None:
+        """Keep them."""
+        self.reports += order.reports
+
+
+def host(number: int, prefix: str) -> tuple[Agent, Identity]:
+    """A host that has never been deployed to."""
+    name = f"{prefix}{number}"
+    identity = Identity(
+        host_id=hashlib.md5(name.encode(), usedforsecurity=False).hexdigest(),
+        name=name,
+        boot_id="bench",
+        agent_version="bench",
+        tags=(("fleet", "bench"),),
+    )
+    agent = Agent(machine=Machine(), journal=MemoryJournal(identity.host_id[::-1]), executor=NothingDone(), clock=SystemClock())
+    return agent, identity
+
+
+async def as_an_agent(number: int, prefix: str, address: str) -> None:
+    """Be a host of the coordinator."""
+    agent, identity = host(number, prefix)
+    async with insecure_channel(address) as channel:
+        await AgentStream(agent=agent, identity=identity, channel=channel, clock=SystemClock()).run()
+
+
+async def as_a_floor(number: int, address: str, messages: float) -> None:
+    """Be a host of a hub: take the instruction, walk it with the machine, send the reports in `messages` messages (on average)."""
+    agent, identity = host(number, "floor")
+    collected = Collected()
+    async with insecure_channel(address) as channel:
+        stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
+        call = stub.Connect()
+        await call.write(wire.hello(identity, agent.journal.journal_id, agent.machine.standing))
+        async for message in call:
+            if not message.HasField("instruction"):
+                continue
+            agent.outbox = collected
+            agent.tell(Connected(0), InstructionReceived(wire.instruction(message.instruction)))
+            pieces = int(messages) + (number % 100 < round(messages % 1 * 100))
+            first_seq = 1
+            for piece in split(collected.reports, pieces):
+                await call.write(wire.reports(first_seq, piece, diagnostics_bytes=8192))
+                first_seq += len(piece)
+
+
+def split(reports: list[Report], pieces: int) -> list[list[Report]]:
+    """Cut into so many pieces, the first ones the smaller."""
+    cuts = [len(reports) * cut // pieces for cut in range(pieces + 1)]
+    return [reports[low:high] for low, high in zip(cuts, cuts[1:], strict=False)]
+
+
+async def main() -> None:
+    """Be a part of the fleet and answer the benchmark's commands."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--address", required=True)
+    parser.add_argument("--prefix", default="host")
+    parser.add_argument("--first", type=int, required=True)
+    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--messages", type=float, default=0, help="against a hub: messages for an instruction's reports")
+    settings = parser.parse_args()
+    gc.set_threshold(100_000, 50, 50)
+
+    async def answer(_command: child.Line) -> child.Line:
+        return {"cpu": cpu_seconds()}
+
+    async with asyncio.TaskGroup() as hosts:
+        numbers = range(settings.first, settings.first + settings.count)
+        if settings.messages:
+            alive = [hosts.create_task(as_a_floor(number, settings.address, settings.messages)) for number in numbers]
+        else:
+            alive = [hosts.create_task(as_an_agent(number, settings.prefix, settings.address)) for number in numbers]
+        await child.serve(answer)
+        for one in alive:
+            one.cancel()
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
