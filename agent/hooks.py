@@ -115,8 +115,9 @@ class Hooks:
             if answer is not None:
                 await self.finish(event.instruction_id)
                 return _not_begun(event, answer.text("message"))
-            await self.finish(event.instruction_id)  # it has lost a race or was killed; its record tells
-            outcome = await self.recover(event.instruction_id, event.attempt, event.lifecycle_event)
+            outcome = await self.recover(  # it has lost a race or was killed; the record tells
+                event.instruction_id, event.attempt, event.lifecycle_event
+            )
             if outcome is not None:
                 announce()
                 return outcome
@@ -124,6 +125,7 @@ class Hooks:
 
     async def recover(self, instruction_id: str, attempt: int, lifecycle_event: str) -> EventOutcome | None:
         """How an event of an earlier agent, or of a killed supervisor, ended; waits while it still runs. None: it has never begun."""
+        await self.finish(instruction_id)  # a supervisor of our own would never let go of the record
         path = self._record_path(instruction_id, attempt)
         if not await _in_a_thread(lambda: record.wait_until_free(str(path))):
             return None
