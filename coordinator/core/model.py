@@ -27,6 +27,9 @@ RevisionId = NewType("RevisionId", str)
 InstructionId = NewType("InstructionId", str)
 JournalId = NewType("JournalId", str)
 
+PlaceInLine = tuple[int, str, HostId]
+"""A target's place in the line: by health, then by name; `batches.place` makes it."""
+
 
 class MinimumHealthyHostsType(StrEnum):
     """What `MinimumHealthyHosts.value` counts."""
@@ -294,10 +297,16 @@ class Deployment:
     targets: dict[HostId, Target]
     members: frozenset[HostId]
     """The group's hosts as frozen at creation: N counts these, whichever of them are targets."""
-    pending: deque[Target] = field(default_factory=deque)
-    """Targets that wait, in the order in which they begin; those that ended meanwhile are passed over."""
+    pending: list[PlaceInLine] = field(default_factory=list)
+    """A heap of targets that wait, in the order in which they begin. Targets that wait no more are passed over. Not stored."""
+    pending_lost: list[PlaceInLine] = field(default_factory=list)
+    """The same for those whose hosts are lost: they begin when nobody else can. Not stored."""
     counts: dict[TargetStatus, int] = field(default_factory=dict)
-    """Targets by status."""
+    """Targets by status. Not stored."""
+    unaccepted: deque[Target] = field(default_factory=deque)
+    """Targets whose instruction waits for an answer, oldest first; those that were answered are passed over. Not stored."""
+    lost: deque[tuple[int, Target]] = field(default_factory=deque)
+    """Targets in progress on lost hosts with their `lost_at`, oldest first; those of hosts that returned are passed over. Not stored."""
     floor: int = 0
     """min(M, healthy members at creation): what must stay healthy and not in progress."""
     stopping: ErrorInformation | None = None
@@ -312,6 +321,8 @@ class Deployment:
     Stored with progress at least every 10 s, so that a restart resumes what was left and a jumping wall clock changes nothing."""
     clock_at: int = 0
     """The coordinator's monotonic reading when `clock` was right. Not stored."""
+    checkpoint: int = 0
+    """`clock` as it was stored last. Not stored by itself."""
 
     @property
     def deployment_id(self) -> DeploymentId:

@@ -1,0 +1,398 @@
+"""THE HEART. Facts about a deployment group go in; what to store and what to do comes out.
+
+    fact → the deployment's clock goes on → what the fact says → targets whose deadline has passed → whoever may begin, begins
+         → nobody may, and nobody is in progress: stop → nothing is left: the deployment ends, its rollback begins
+
+Every change of a target's status goes through `_begin`, `_end` or `_skip`, which keep the counters beside the targets right. The cost
+of a fact does not grow with the number of hosts; only creation, a stop and the end of a deployment touch every target, once.
+No clock, no chance, no I/O: the same group and the same facts always give the same rows and the same orders.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import assert_never
+
+from coordinator.core import batches, deadlines, reasons, rollback
+from coordinator.core import target as targets
+from coordinator.core.decision import Decision
+from coordinator.core.errors import DeploymentAlreadyCompleted
+from coordinator.core.facts import (
+    DeploymentRequested,
+    EpochSeen,
+    GroupFact,
+    HostLost,
+    HostReturned,
+    JournalLost,
+    Reported,
+    StopRequested,
+    Woken,
+)
+from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, TargetStatus
+from coordinator.core.model import Deployment, ErrorInformation, Group, HostId, InstanceHealth, Member, Plan, Target
+from coordinator.core.orders import Answer, Cancel, Changes, Entry, HistoryEntry, Instruct, Instruction, Order, SendCancel, Settled, WakeAt
+
+
+def step(group: Group, facts: Sequence[GroupFact], changes: Changes) -> list[Order]:
+    """Decide about facts, in order. Add the rows that change to `changes`; return the orders to carry out once they are stored."""
+    orders: list[Order] = []
+    now = Decision(group, changes, orders)
+    for fact in facts:
+        now.at, now.elapsed, now.principal = fact.at, fact.elapsed, "coordinator"
+        if group.deployment is not None:
+            deadlines.tick(group.deployment, fact.elapsed)
+        if type(fact) is Reported:
+            if not _report(now, fact):
+                continue
+        else:
+            _take(now, fact)
+        _go_on(now)
+    _watch_time(now)
+    return orders
+
+
+def restore(group: Group, lost: Collection[HostId], elapsed: int) -> None:
+    """Work out all that is not stored, after a load: who is lost, the line, the counters, the deadlines' order."""
+    for member in group.members.values():
+        member.lost = member.host_id in lost
+    deployment = group.deployment
+    if deployment is None:
+        group.available = 0
+        return
+    deployment.counts = dict.fromkeys(TargetStatus, 0)
+    for one in deployment.targets.values():
+        deployment.counts[one.status] += 1
+        if one.status is TargetStatus.InProgress and group.members[one.host_id].lost is (one.lost_at is None):
+            one.lost_at = deployment.clock if one.lost_at is None else None
+    batches.line_up(group, deployment)
+    deadlines.resume(deployment, elapsed)
+    group.available = batches.available(group, deployment)
+
+
+def outstanding(group: Group, host_id: HostId) -> tuple[Instruction | None, Cancel | None]:
+    """What a Welcome repeats for a host: its instruction while its target is in progress, and the stored Cancel of it."""
+    deployment = group.deployment
+    target = None if deployment is None else deployment.targets.get(host_id)
+    if deployment is None or target is None or target.status is not TargetStatus.InProgress:
+        return None, None
+    plan = deployment.plan
+    return targets.instruction(plan, target), targets.cancel(plan, target) if target.cancelled else None
+
+
+def check(group: Group) -> None:
+    """Assert everything that must be true of a group between two facts. Counts every target anew: for tests."""
+    deployment = group.deployment
+    if deployment is None:
+        assert group.available == 0, "available counts hosts of a live deployment only"
+        return
+    assert not deployment.status.terminal, f"{deployment.deployment_id} has ended and is still live"
+    counted = dict.fromkeys(TargetStatus, 0)
+    for host_id, one in deployment.targets.items():
+        counted[one.status] += 1
+        member = group.members[host_id]
+        assert (one.status is TargetStatus.Pending) == (one.started_at is None and one.ended_at is None), one
+        assert (one.lost_at is not None) <= (member.lost or one.status.terminal), f"{one.host_name} is not lost"
+        assert (one.started_at is None) == (one.target_epoch == 0), f"{one.host_name} began without a fence"
+        assert one.target_epoch <= member.target_epoch, f"the fence of {one.host_name} went back"
+        assert one.status is not TargetStatus.Pending or one.event is None, f"{one.host_name} reported before it began"
+    assert deployment.counts == counted, f"counts {deployment.counts} are not {counted}"
+    assert set(deployment.targets) <= deployment.members <= set(group.members)
+    assert group.available == batches.available(group, deployment), f"available {group.available} is wrong"
+    assert deployment.floor <= batches.minimum(deployment)
+    in_progress, pending = counted[TargetStatus.InProgress], counted[TargetStatus.Pending]
+    assert in_progress + batches.failed(deployment) <= batches.window(deployment), "too many hosts are in progress"
+    assert in_progress > 0, "nothing is in progress: it should have ended"
+    assert deployment.stopping is None or pending == 0, "hosts wait for a deployment that stops"
+
+
+# ------------------------------------------------------------------------------------------------------------------ facts
+
+
+def _report(now: Decision, fact: Reported) -> bool:
+    """Take a host's reports; whether anything follows for others. The hot path: 140,000 reports come by here in a large rollout."""
+    deployment = now.group.deployment
+    target = None if deployment is None else deployment.targets.get(fact.host_id)
+    if deployment is None or target is None:
+        return False
+    ending = targets.record(deployment.plan, target, fact.reports, now.changes)
+    now.store(target)
+    if ending is None:
+        return False
+    _end(now, target, ending)
+    return True
+
+
+def _take(now: Decision, fact: GroupFact) -> None:
+    match fact:
+        case DeploymentRequested():
+            _request(now, fact)
+        case StopRequested():
+            _stop_on_request(now, fact)
+        case HostLost(host_id=host_id):
+            now.because = "host lost"
+            _lose(now, host_id)
+        case HostReturned(host_id=host_id):
+            now.because = "host returned"
+            _welcome_back(now, host_id)
+        case JournalLost(host_id=host_id):
+            target = _busy_target(now.group, host_id)
+            if target is not None:
+                _end(now, target, targets.interrupted(target, now.at, now.changes))
+        case EpochSeen():
+            _raise_epoch(now, fact)
+        case Woken():
+            now.because = "time passed"
+        case Reported():
+            _report(now, fact)
+        case _:
+            assert_never(fact)
+
+
+def _request(now: Decision, fact: DeploymentRequested) -> None:
+    error = reasons.refusal(now.group, fact)
+    now.orders.append(Answer(fact, error))
+    if error is not None:
+        return
+    group = now.group
+    for host in fact.hosts:
+        member = group.members.get(host.host_id)
+        if member is None:
+            member = group.members[host.host_id] = Member(host_id=host.host_id)
+            now.changes.members[group.group_id, host.host_id] = member
+        member.lost = host.lost
+    plan = replace(fact.plan, last_successful=group.last_successful, last_successful_id=group.last_successful_id)
+    now.remember(fact.request, plan)
+    now.because, now.principal = "CreateDeployment", plan.created_by
+    _create(now, plan, [(host.host_id, host.name) for host in fact.hosts], frozenset(host.host_id for host in fact.hosts))
+
+
+def _stop_on_request(now: Decision, fact: StopRequested) -> None:
+    deployment = now.group.deployment
+    if deployment is None or deployment.deployment_id != fact.deployment_id:
+        now.orders.append(Answer(fact, DeploymentAlreadyCompleted(f"cannot stop deployment {fact.deployment_id}: it has ended")))
+        return
+    now.orders.append(Answer(fact, None))
+    now.remember(fact.request, deployment.plan)
+    if deployment.stopping is None:
+        now.because, now.principal = "StopDeployment", fact.requested_by
+        message = reasons.stopped_by(fact.requested_by, fact.reason)
+        _stop(now, deployment, ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message=message))
+
+
+def _lose(now: Decision, host_id: HostId) -> None:
+    group, deployment = now.group, now.group.deployment
+    member = group.members.get(host_id)
+    if member is None or member.lost:
+        return
+    target = _busy_target(group, host_id)
+    if deployment is not None and host_id in deployment.members and target is None and batches.serves(member):
+        group.available -= 1
+    member.lost = True
+    if deployment is None or target is None:
+        return
+    if deployment.stopping is not None:
+        _end(now, target, targets.given_up(target, "host lost"))
+        return
+    deadlines.watch_return(deployment, target)
+    now.store(target)
+    now.changes.deployments[deployment.deployment_id] = deployment
+
+
+def _welcome_back(now: Decision, host_id: HostId) -> None:
+    group, deployment = now.group, now.group.deployment
+    member = group.members.get(host_id)
+    if member is None or not member.lost:
+        return
+    member.lost = False
+    if deployment is None or host_id not in deployment.members:
+        return
+    target = deployment.targets.get(host_id)
+    if target is not None and target.status is TargetStatus.InProgress:
+        target.lost_at = None
+        now.store(target)
+        return
+    if batches.serves(member):
+        group.available += 1
+    if target is not None:
+        batches.rejoin(group, target)
+
+
+def _raise_epoch(now: Decision, fact: EpochSeen) -> None:
+    group = now.group
+    member = group.members.setdefault(fact.host_id, Member(host_id=fact.host_id))
+    if fact.target_epoch <= member.target_epoch:
+        return
+    message = f"an agent knows target epoch {fact.target_epoch}, the history only {member.target_epoch}: the database went back in time"
+    member.target_epoch = fact.target_epoch
+    now.because = "higher epoch seen"
+    now.changes.members[group.group_id, fact.host_id] = member
+    deployment_id = None if group.deployment is None else group.deployment.deployment_id
+    entry = HistoryEntry(now.at, Entry.HistoryWentBack, now.because, group.group_id, deployment_id, fact.host_id, message)
+    now.changes.history.append(entry)
+
+
+# ------------------------------------------------------------------------------------------------------- what follows
+
+
+def _go_on(now: Decision) -> None:
+    """End what is overdue, begin what may begin, and end the deployment when there is nothing left to wait for."""
+    while (deployment := now.group.deployment) is not None:
+        _advance(now, deployment)
+        if now.group.deployment is not deployment:
+            continue  # its rollback goes on
+        target = deadlines.overdue(deployment)
+        if target is None:
+            return
+        _end(now, target, targets.given_up(target, "lost deadline") if target.accepted else targets.unanswered(target))
+
+
+def _advance(now: Decision, deployment: Deployment) -> None:
+    group, counts = now.group, deployment.counts
+    if deployment.stopping is None:
+        while (target := batches.next_target(group, deployment)) is not None:
+            _begin(now, deployment, target)
+        if counts[TargetStatus.InProgress] == 0 and counts[TargetStatus.Pending] > 0:
+            _stop(now, deployment, reasons.cannot_go_on(group, deployment))
+    in_progress = counts[TargetStatus.InProgress]
+    assert in_progress + batches.failed(deployment) <= batches.window(deployment)
+    assert 0 <= group.available <= len(deployment.members)
+    if in_progress == 0:
+        _finish(now, deployment)
+
+
+def _create(now: Decision, plan: Plan, hosts: list[tuple[HostId, str]], members: frozenset[HostId]) -> None:
+    """Make a deployment the live one, with its targets in the order of the line. They begin as soon as they may."""
+    group = now.group
+    made = [Target(deployment_id=plan.deployment_id, host_id=host_id, host_name=name) for host_id, name in hosts]
+    made.sort(key=lambda one: batches.place(group, one))
+    deployment = Deployment(
+        plan=plan,
+        status=DeploymentStatus.Queued,
+        targets={one.host_id: one for one in made},
+        members=members,
+        counts=dict.fromkeys(TargetStatus, 0),
+        clock_at=now.elapsed,
+    )
+    group.deployment = deployment
+    deployment.counts[TargetStatus.Pending] = len(made)
+    group.available = batches.available(group, deployment)
+    deployment.floor = min(batches.minimum(deployment), group.available)
+    batches.line_up(group, deployment)
+    now.changes.created[plan.deployment_id] = deployment
+    now.changes.deployments[plan.deployment_id] = deployment
+    now.tell(deployment, Entry.Created, plan.description)
+    now.tell(deployment, Entry.Queued)
+
+
+def _begin(now: Decision, deployment: Deployment, target: Target) -> None:
+    """Send a host its instruction, under a new fence."""
+    group = now.group
+    member = group.members[target.host_id]
+    if batches.serves(member):
+        group.available -= 1
+    if deployment.started_at is None:
+        deployment.started_at, deployment.status = now.at, DeploymentStatus.InProgress
+        now.tell(deployment, Entry.InProgress)
+    member.target_epoch += 1
+    now.changes.members[group.group_id, target.host_id] = member
+    target.target_epoch, target.started_at = member.target_epoch, now.at
+    deadlines.watch_acceptance(deployment, target)
+    if member.lost:
+        deadlines.watch_return(deployment, target)
+    now.move(deployment, target, TargetStatus.InProgress)
+    now.orders.append(Instruct(targets.instruction(deployment.plan, target)))
+
+
+def _end(now: Decision, target: Target, ending: targets.Ending) -> None:
+    """A target in progress has ended: its host is as healthy as it left it, and its place in the window is free unless it failed."""
+    group, deployment = now.group, now.group.deployment
+    assert deployment is not None
+    assert target.status is TargetStatus.InProgress
+    now.because = ending.because
+    target.message, target.ended_at = ending.message, now.at
+    member = group.members[target.host_id]
+    if ending.status is not TargetStatus.Skipped:
+        succeeded = ending.status is TargetStatus.Succeeded
+        member.health = InstanceHealth.Healthy if succeeded else InstanceHealth.Unhealthy
+        now.changes.members[group.group_id, target.host_id] = member
+    if batches.serves(member):
+        group.available += 1
+    now.move(deployment, target, ending.status, ending.told)
+    if ending.revoked:
+        target.cancelled = ending.message
+        now.orders.append(SendCancel(targets.cancel(deployment.plan, target)))
+    now.orders.append(Settled(target.host_id, targets.instruction_id(target)))
+
+
+def _stop(now: Decision, deployment: Deployment, why: ErrorInformation) -> None:
+    """Begin nothing more, and end what is in progress: a stored Cancel for whoever can hear it; the lost are given up."""
+    deployment.stopping = why
+    now.tell(deployment, Entry.Stopping, why.message)
+    because = now.because
+    for target in deployment.targets.values():
+        if target.status is TargetStatus.Pending:
+            target.ended_at = now.at
+            now.move(deployment, target, TargetStatus.Skipped)
+        elif target.status is TargetStatus.InProgress and now.group.members[target.host_id].lost:
+            _end(now, target, targets.given_up(target, because))
+        elif target.status is TargetStatus.InProgress:
+            target.cancelled = why.message
+            now.store(target)
+            now.orders.append(SendCancel(targets.cancel(deployment.plan, target)))
+    deployment.pending, deployment.pending_lost = [], []
+
+
+def _finish(now: Decision, deployment: Deployment) -> None:
+    """Nothing is in progress and nothing waits: the deployment ends, in one step with its rollback if there is to be one."""
+    group = now.group
+    deployment.completed_at = now.at
+    group.deployment, group.available = None, 0
+    now.changes.deployments[deployment.deployment_id] = deployment
+    if deployment.stopping is None and deployment.counts[TargetStatus.Succeeded] > 0:
+        deployment.status = DeploymentStatus.Succeeded
+        group.last_successful, group.last_successful_id = deployment.plan.revision, deployment.deployment_id
+        now.changes.groups[group.group_id] = group
+        now.tell(deployment, Entry.Succeeded)
+        return
+    deployment.error = deployment.stopping or reasons.nobody_succeeded(deployment)
+    if deployment.error.code is DeploymentErrorCode.MANUAL_STOP:
+        deployment.status = DeploymentStatus.Stopped
+        now.tell(deployment, Entry.Stopped, deployment.error.message)
+        return
+    deployment.status = DeploymentStatus.Failed
+    now.tell(deployment, Entry.Failed, deployment.error.message)
+    if rollback.wanted(deployment):
+        _roll_back(now, deployment)
+
+
+def _roll_back(now: Decision, deployment: Deployment) -> None:
+    plan = rollback.plan(deployment, now.at)
+    if isinstance(plan, str):
+        deployment.rollback_message = plan
+        now.tell(deployment, Entry.RollbackSkipped, plan)
+        return
+    deployment.rollback_deployment_id = plan.deployment_id
+    deployment.rollback_message = f"rolled back to revision {plan.revision.revision_id} by {plan.deployment_id}"
+    now.because = f"rollback of {deployment.deployment_id}"
+    touched = [(one.host_id, one.host_name) for one in rollback.touched(deployment)]
+    _create(now, plan, touched, deployment.members)
+
+
+def _watch_time(now: Decision) -> None:
+    """Store the clock with progress, and ask to be woken for the next deadline or checkpoint."""
+    deployment = now.group.deployment
+    wake = None if deployment is None else deadlines.next_wake(deployment)
+    if deployment is None or wake is None:
+        return
+    if deployment.clock - deployment.checkpoint >= deadlines.CHECKPOINT_EVERY:
+        now.changes.deployments[deployment.deployment_id] = deployment
+    if deployment.deployment_id in now.changes.deployments:
+        deployment.checkpoint = deployment.clock
+        wake = deadlines.next_wake(deployment)
+    if wake is not None:
+        now.orders.append(WakeAt(now.group.group_id, wake))
+
+
+def _busy_target(group: Group, host_id: HostId) -> Target | None:
+    """The host's target while it is in progress."""
+    target = None if group.deployment is None else group.deployment.targets.get(host_id)
+    return target if target is not None and target.status is TargetStatus.InProgress else None

@@ -1,0 +1,85 @@
+"""Why a deployment is refused, and why one ends badly: sentences for people, with counts, and hosts by name.
+
+CodeDeploy accepts a deployment without hosts, or with a minimum that leaves none to deploy to, and lets it fail at once. Here the call
+is refused: whoever asked learns it in the same breath, and nothing is written.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from coordinator.core import batches
+from coordinator.core.errors import DeployError, DeploymentLimitExceeded, HealthConstraintsInvalid, NoInstances
+from coordinator.core.facts import DeploymentRequested
+from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
+from coordinator.core.model import Deployment, ErrorInformation, Group, Target
+
+NAMED: Final = 5
+"""So many hosts are named, the rest is counted."""
+
+
+def refusal(group: Group, fact: DeploymentRequested) -> DeployError | None:
+    """Why a deployment cannot be created; None when it can."""
+    plan, hosts = fact.plan, len(fact.hosts)
+    if group.deployment is not None:
+        return DeploymentLimitExceeded(
+            f"cannot deploy to {plan.group_name}: deployment {group.deployment.deployment_id} is still going on; "
+            "wait until it has ended, or stop it"
+        )
+    if hosts == 0:
+        return NoInstances(
+            f"cannot deploy to {plan.group_name}: no host matches its tag filters, so nothing was created; tag hosts, or change the filters"
+        )
+    minimum = plan.minimum_healthy_hosts.of(hosts)
+    if hosts > 1 and minimum >= hosts:
+        return HealthConstraintsInvalid(
+            f"cannot deploy to {plan.group_name}: {plan.config_name} keeps {minimum} of {hosts} hosts healthy, which leaves none to "
+            "deploy to, so nothing was created; use a config with a lower minimum, or add hosts"
+        )
+    return None
+
+
+def stopped_by(who: str, reason: str) -> str:
+    """Somebody asked to stop."""
+    return f"stopped by {who}: {reason}" if reason else f"stopped by {who}"
+
+
+def cannot_go_on(group: Group, deployment: Deployment) -> ErrorInformation:
+    """Targets wait, and none of them may begin."""
+    failed, hosts, minimum = _failed(deployment), len(deployment.members), batches.minimum(deployment)
+    if len(failed) >= batches.window(deployment):
+        must = f"at least {minimum} must stay healthy"
+        if len(deployment.targets) != hosts:
+            must = f"at least {minimum} of the group's {hosts} must stay healthy"
+        return _error(failed, f"cannot go on: {len(failed)} of {len(deployment.targets)} hosts failed ({_names(failed)}), {must}")
+    also = f"; {len(failed)} failed ({_names(failed)})" if failed else ""
+    return _error(
+        failed, f"cannot go on: {group.available} of {hosts} hosts are healthy, at least {deployment.floor} must stay healthy{also}"
+    )
+
+
+def nobody_succeeded(deployment: Deployment) -> ErrorInformation:
+    """Every target has ended, none of them well."""
+    failed = _failed(deployment)
+    if len(failed) == 1:
+        return _error(failed, f"no host succeeded: the only one failed ({failed[0].host_name})")
+    return _error(failed, f"no host succeeded: all {len(failed)} failed ({_names(failed)})")
+
+
+def _error(failed: Sequence[Target], message: str) -> ErrorInformation:
+    """HEALTH_CONSTRAINTS, or AGENT_ISSUE when no agent of those that failed has ever answered (spec 4.7)."""
+    if failed and not any(one.accepted for one in failed):
+        message += "; their agents never answered: see whether they run and can reach the coordinator"
+        return ErrorInformation(code=DeploymentErrorCode.AGENT_ISSUE, message=message)
+    return ErrorInformation(code=DeploymentErrorCode.HEALTH_CONSTRAINTS, message=message)
+
+
+def _failed(deployment: Deployment) -> list[Target]:
+    bad = (TargetStatus.Failed, TargetStatus.Unknown)
+    return sorted((one for one in deployment.targets.values() if one.status in bad), key=lambda one: one.host_name)
+
+
+def _names(failed: Sequence[Target]) -> str:
+    names = [one.host_name for one in failed[:NAMED]]
+    if len(failed) > NAMED:
+        names.append(f"and {len(failed) - NAMED} more")
+    return ", ".join(names)

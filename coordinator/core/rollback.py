@@ -1,0 +1,45 @@
+"""What a rollback of a failed deployment deploys, and to whom (spec 4.4).
+
+A rollback is a new deployment of the revision that was the group's last successful one when the failed deployment was created, to
+the hosts that an instruction of it was sent to: the others still have what they had. It is never rolled back itself.
+
+Pure: everything was frozen in the plan.
+"""
+
+from dataclasses import replace
+
+from coordinator.core.model import AutoRollbackEvent, Creator, Deployment, DeploymentId, Plan, Target
+
+
+def wanted(deployment: Deployment) -> bool:
+    """Whether the failure of this deployment is to be rolled back."""
+    return AutoRollbackEvent.DEPLOYMENT_FAILURE in deployment.plan.auto_rollback and deployment.plan.rolls_back is None
+
+
+def touched(deployment: Deployment) -> list[Target]:
+    """Targets whose hosts an instruction was sent to, in the order of the line."""
+    return [one for one in deployment.targets.values() if one.started_at is not None]
+
+
+def plan(deployment: Deployment, at: int) -> Plan | str:
+    """The rollback's plan, or a sentence that says why there cannot be one."""
+    frozen = deployment.plan
+    revision = frozen.last_successful
+    if revision is None:
+        return "cannot roll back: no deployment of this group had succeeded before; deploy a revision that works"
+    if revision.revision_id == frozen.revision.revision_id:
+        return (
+            f"cannot roll back: revision {revision.revision_id} is also the one that succeeded last; "
+            "find out what else has changed, or deploy another revision"
+        )
+    return replace(
+        frozen,
+        deployment_id=frozen.rollback_id,
+        rollback_id=DeploymentId(""),
+        revision=revision,
+        creator=Creator.codeDeployRollback,
+        created_by="coordinator",
+        created_at=at,
+        description=f"rolls back {frozen.deployment_id} to revision {revision.revision_id}",
+        rolls_back=frozen.deployment_id,
+    )

@@ -1,0 +1,155 @@
+"""What a host's reports say of its target, and what its host must be told.
+
+Statuses only move forward: of two reports about one lifecycle event the later status is right, and an earlier event than the last
+one reported is old news. So duplicates and late arrivals need no thought.
+
+Knows one target and its plan: no group, no other host.
+"""
+
+from typing import NamedTuple
+
+from coordinator.core.deadlines import TO_ACCEPT
+from coordinator.core.facts import Report
+from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
+from coordinator.core.model import Diagnostics, InstructionId, Plan, Target
+from coordinator.core.orders import Cancel, Changes, EventChange, HoldingChange, Instruction
+
+IN_PROGRESS = EventStatus.InProgress
+SUCCEEDED = EventStatus.Succeeded
+FAILED = EventStatus.Failed
+INSTALL = LifecycleEvent.Install
+
+
+class Ending(NamedTuple):
+    """How a target ends, and what said so."""
+
+    status: TargetStatus
+    because: str
+    message: str = ""
+    """For the target's row: why, where no lifecycle event says it."""
+    told: str = ""
+    """For the history, where the row needs no message."""
+    revoked: bool = False
+    """The agent may still find the instruction and should be told not to begin it."""
+
+
+def instruction_id(target: Target) -> InstructionId:
+    """Derived, so that a coordinator that forgot makes the same one: deployment, host, segment, attempt."""
+    return InstructionId(f"{target.deployment_id}/{target.host_id}/0/{target.attempt}")
+
+
+def instruction(plan: Plan, target: Target) -> Instruction:
+    """What the host is to do."""
+    return Instruction(instruction_id(target), target.host_id, target.target_epoch, plan)
+
+
+def cancel(plan: Plan, target: Target) -> Cancel:
+    """The stored Cancel of a target."""
+    return Cancel(instruction_id(target), target.host_id, target.target_epoch, plan.group_id, target.cancelled)
+
+
+def record(plan: Plan, target: Target, reports: tuple[Report, ...], changes: Changes) -> Ending | None:
+    """Write down what the host reports; return how the target ends by it, if it does.
+
+    Of a target that has ended already only the lifecycle events are written down. A rollout brings 14 reports a host:
+    everything that is not needed for each of them stands outside the loop.
+    """
+    if target.status is TargetStatus.Pending:
+        return None
+    mine = instruction_id(target)
+    last = plan.lifecycle_events[-1]
+    ending: Ending | None = None
+    known = False
+    events = changes.events
+    reached, progress = target.event or 0, target.event_status
+    for seq, about, event, status, time, whole, diagnostics in reports:
+        if about != mine:
+            continue
+        known = True
+        if event is None:
+            ending = ending or _ending_of_whole(target, seq, whole, diagnostics, begun=reached > 0)
+            continue
+        if event <= reached and (event < reached or status <= progress):
+            continue
+        target.event = reached = event
+        progress = status
+        if status is IN_PROGRESS:
+            events[target, event] = EventChange(status, time, None, seq, None)
+            continue
+        before = events.get((target, event))
+        events[target, event] = EventChange(status, None if before is None else before.started_at, time, seq, diagnostics)
+        if status is FAILED:
+            ending = ending or Ending(TargetStatus.Failed, f"report {seq}", told=_why(event, diagnostics))
+        elif status is SUCCEEDED and (event is last or event is INSTALL):
+            if event is last:
+                ending = ending or Ending(TargetStatus.Succeeded, f"report {seq}")
+            if target.status is TargetStatus.InProgress:
+                _hold(plan, target, changes, deployed=event is last)
+    target.event_status = progress
+    return _noted(target, ending, known=known)
+
+
+def interrupted(target: Target, at: int, changes: Changes) -> Ending:
+    """The host's journal is lost: what it was doing can no longer be known."""
+    message = f"INTERRUPTED (journal lost): the agent on {target.host_name} came back with another journal"
+    if target.event is not None and target.event_status is IN_PROGRESS:
+        key = (target, target.event)
+        before = changes.events.get(key)
+        diagnostics = Diagnostics(error_code=LifecycleErrorCode.Interrupted, message=message)
+        changes.events[key] = EventChange(FAILED, None if before is None else before.started_at, at, 0, diagnostics)
+        target.event_status = FAILED
+    return Ending(TargetStatus.Failed, "journal lost", message)
+
+
+def unanswered(target: Target) -> Ending:
+    """The agent has not answered its instruction in time."""
+    message = f"AGENT_ISSUE: the agent on {target.host_name} did not accept its instruction within {TO_ACCEPT // 60_000} minutes"
+    return Ending(TargetStatus.Failed, "start deadline", message, revoked=True)
+
+
+def given_up(target: Target, because: str) -> Ending:
+    """The host is lost: it may have finished, failed, or never begun."""
+    return Ending(TargetStatus.Unknown, because, f"{target.host_name} was lost: nobody knows how far it came")
+
+
+def _noted(target: Target, ending: Ending | None, *, known: bool) -> Ending | None:
+    """What the reports say of the target itself, now that all are read."""
+    if not known or target.status is not TargetStatus.InProgress:
+        return None
+    target.accepted = True
+    if ending is None and target.event is not None and target.message:
+        target.message = ""  # it waited, and has begun
+    return ending
+
+
+def _ending_of_whole(target: Target, seq: int, whole: InstructionStatus, diagnostics: Diagnostics | None, *, begun: bool) -> Ending | None:
+    """A report about the whole instruction: the host waits, refuses, or has stopped."""
+    said = "" if diagnostics is None else diagnostics.message
+    match whole:
+        case InstructionStatus.Event:
+            return None
+        case InstructionStatus.Waiting:
+            if target.status is TargetStatus.InProgress:
+                target.message = said or f"{target.host_name} waits for its turn"
+            return None
+        case InstructionStatus.Refused:
+            return Ending(
+                TargetStatus.Failed, f"report {seq}", f"{target.host_name} refused the instruction: {said or 'it did not say why'}"
+            )
+        case InstructionStatus.Cancelled:
+            reason = target.cancelled or said or "the agent did not say why"
+            if begun or not target.cancelled:
+                return Ending(TargetStatus.Failed, f"report {seq}", f"{target.host_name} was stopped before its last event: {reason}")
+            return Ending(TargetStatus.Skipped, f"report {seq}", f"{target.host_name} was stopped before its first event: {reason}")
+
+
+def _hold(plan: Plan, target: Target, changes: Changes, *, deployed: bool) -> None:
+    key = (plan.group_id, target.host_id)
+    revision_id = plan.revision.revision_id
+    before = changes.holdings.get(key)
+    changes.holdings[key] = HoldingChange(revision_id, revision_id if deployed else None if before is None else before.deployed)
+
+
+def _why(event: LifecycleEvent, diagnostics: Diagnostics | None) -> str:
+    said = "" if diagnostics is None else diagnostics.message
+    return f"{event.name} failed: {said}" if said else f"{event.name} failed"
