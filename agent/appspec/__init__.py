@@ -1,0 +1,136 @@
+"""What an AppSpec file asks for, in normal form, and where the file is found in a bundle.
+
+YAML stops inside this package. It is read once, by the process that unpacks the bundle; everybody else reads the normal form with
+`AppSpec.from_json`, so the agent itself never touches a bundle's YAML.
+"""
+
+import dataclasses
+import json
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+
+DEFAULT_NAME = "appspec.yml"
+SCRIPTED_EVENTS = (
+    "BeforeBlockTraffic",
+    "AfterBlockTraffic",
+    "ApplicationStop",
+    "BeforeInstall",
+    "AfterInstall",
+    "ApplicationStart",
+    "ValidateService",
+    "BeforeAllowTraffic",
+    "AfterAllowTraffic",
+)
+
+
+class AppSpecError(Exception):
+    """A bundle's AppSpec that is missing or cannot be understood, in a sentence."""
+
+
+class AppSpecNotFound(AppSpecError):
+    """A bundle without AppSpec."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """One script of a hook; `runas` is None for the agent's own user."""
+
+    location: str
+    timeout: int
+    runas: str | None
+    sudo: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileMapping:
+    """What to copy: a path in the bundle (empty: the whole bundle) and the directory on the host that receives it."""
+
+    source: str
+    destination: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelinuxContext:
+    """An SELinux context as the AppSpec spells it; None where it says nothing."""
+
+    type: str
+    user: str | None
+    range: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """Who owns what was installed and who may use it; None and () leave a thing as it is, `type` empty means both."""
+
+    object: str
+    pattern: str = "**"
+    except_: tuple[str, ...] = ()
+    owner: str | None = None
+    group: str | None = None
+    mode: int | None = None
+    acls: tuple[str, ...] = ()
+    context: SelinuxContext | None = None
+    type: tuple[str, ...] = ("file", "directory")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppSpec:
+    """An AppSpec file of the server platform; `file_exists_behavior` None leaves it to the deployment."""
+
+    files: tuple[FileMapping, ...] = ()
+    permissions: tuple[Permission, ...] = ()
+    hooks: Mapping[str, tuple[Script, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    file_exists_behavior: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The normal form that is kept beside the unpacked bundle."""
+        found = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        found["files"] = [dataclasses.asdict(each) for each in self.files]
+        found["permissions"] = [dataclasses.asdict(each) for each in self.permissions]
+        found["hooks"] = {event: [dataclasses.asdict(each) for each in scripts] for event, scripts in self.hooks.items()}
+        return json.dumps(found)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "AppSpec":
+        """Read the normal form back."""
+        found = json.loads(text)
+        hooks = {event: tuple(Script(**each) for each in scripts) for event, scripts in found["hooks"].items()}
+        return cls(
+            files=tuple(FileMapping(**each) for each in found["files"]),
+            permissions=tuple(_permission(each) for each in found["permissions"]),
+            hooks=MappingProxyType(hooks),
+            file_exists_behavior=found["file_exists_behavior"],
+            warnings=tuple(found["warnings"]),
+        )
+
+
+def parse(content: bytes, name: str) -> AppSpec:
+    """Read an AppSpec file; `name` is what error messages call it."""
+    from agent.appspec.rules import read  # Here, so that only the process that reads YAML loads it.
+
+    return read(content, name)
+
+
+def find_appspec(archive: Path, requested: str | None) -> Path:
+    """The AppSpec file of an unpacked bundle: the requested name, else appspec.yaml, else appspec.yml; always inside it."""
+    root = archive.resolve()
+    names = list(dict.fromkeys([requested or DEFAULT_NAME, "appspec.yaml", DEFAULT_NAME]))
+    for name in names:
+        wanted = PurePosixPath(name.lstrip("/"))
+        found = (root / wanted).resolve()
+        if ".." in wanted.parts or not found.is_relative_to(root):
+            raise AppSpecError(f"cannot read AppSpec file {name}: it lies outside the bundle")
+        if found.exists() and stat.S_ISREG(found.stat().st_mode):
+            return found
+    raise AppSpecNotFound(f"cannot find an AppSpec file in the bundle: there is no {' and no '.join(names)} in its root")
+
+
+def _permission(found: dict[str, object]) -> Permission:
+    context = found["context"]
+    values = dict(found, context=SelinuxContext(**context) if isinstance(context, dict) else None)
+    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+    return Permission(**{**values, **lists})  # type: ignore[arg-type]  # a form that only to_json writes

@@ -1,0 +1,137 @@
+"""Bytes of a bundle on their way to the disk: counted, hashed, resumed, and used only after their digest matched."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from agent.bundle.archive import Limits
+from agent.bundle.unpack import check_room
+from agent.payload import PayloadError, PayloadErrorCode
+from agent.tree import write_all
+
+_CHUNK = 1024 * 1024
+_TELL_EVERY = 256 * 1024
+
+Progress = Callable[[int, int | None], None]
+
+
+class SourceBusy(Exception):
+    """The source bids us come back after some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class FetchInterrupted(Exception):
+    """The connection was cut or not made; what has arrived stays, and the rest may be asked for again."""
+
+
+def unavailable(source: str, why: str) -> PayloadError:
+    """A source that refuses for good."""
+    return PayloadError(PayloadErrorCode.UNAVAILABLE, f"cannot download the bundle from {source}: {why}")
+
+
+class Incoming:
+    """A bundle while it arrives; what an earlier attempt has left is kept and only the rest is fetched."""
+
+    def __init__(self, bundle: Path, *, source: str, sha256: str, limits: Limits, progress: Progress) -> None:
+        self.source = source
+        self._bundle = bundle
+        self._partial = bundle.with_name(f"{bundle.name}.partial")
+        self._sha256 = sha256
+        self._limits = limits
+        self._progress = progress
+        self._total: int | None = None
+        self._told = 0
+        if bundle.exists():
+            bundle.rename(self._partial)
+        self._fd = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._hash = hashlib.sha256()
+        self.offset = 0
+        while chunk := os.read(self._fd, _CHUNK):
+            self._hash.update(chunk)
+            self.offset += len(chunk)
+        self.resumed = self.offset > 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether an earlier attempt has fetched everything."""
+        return bool(self._sha256) and self._hash.hexdigest() == self._sha256
+
+    def close(self) -> None:
+        """Let go of the file; what has arrived stays for a later attempt."""
+        os.close(self._fd)
+
+    def restart(self) -> None:
+        """Forget what has arrived."""
+        os.ftruncate(self._fd, 0)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        self._hash = hashlib.sha256()
+        self.offset = 0
+        self.resumed = False
+
+    def begin(self, total: int | None) -> None:
+        """Learn how long the whole bundle is, None when the source does not say; refuses one that is too large or does not fit."""
+        self._total = total
+        if total is not None:
+            self._check_length(total)
+            check_room(self._bundle.parent, max(total - self.offset, 0), self._limits.reserve_bytes, "store the bundle in")
+        self._progress(self.offset, total)
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        self._check_length(self.offset + len(chunk))
+        write_all(self._fd, chunk)
+        self._hash.update(chunk)
+        self.offset += len(chunk)
+        if self.offset - self._told >= _TELL_EVERY or self.offset == self._total:
+            self._told = self.offset
+            self._progress(self.offset, self._total)
+
+    def finish(self) -> bool:
+        """Check the digest and give the bundle its name; False when it is to be fetched once more from its beginning.
+
+        Bytes of an interrupted attempt may be spoilt (a power cut); only a whole new copy proves that the source is wrong.
+        """
+        found = self._hash.hexdigest()
+        if self._sha256 and found != self._sha256:
+            was_resumed = self.resumed
+            if was_resumed:
+                self.restart()
+                return False
+            self._partial.unlink()
+            why = f"the SHA-256 of what {self.source} sent is {found}, and that of the revision is {self._sha256}"
+            raise PayloadError(PayloadErrorCode.WRONG_DIGEST, f"cannot use the bundle: {why}")
+        self._partial.rename(self._bundle)
+        return True
+
+    def _check_length(self, length: int) -> None:
+        most = self._limits.packed_bytes
+        if length > most:
+            why = f"it has {length} bytes or more, and at most {most} are allowed"
+            raise PayloadError(PayloadErrorCode.TOO_LARGE, f"cannot download the bundle from {self.source}: {why}")
+
+
+def local_path(url: str) -> Path:
+    """The path that a file:// address names."""
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    if parts.netloc not in ("", "localhost") or not path.startswith("/") or "\0" in path:
+        raise unavailable(url, "a file address has the form file:///absolute/path")
+    return Path(path)
+
+
+def fetch_file(path: Path, incoming: Incoming) -> None:
+    """Copy a bundle that lies on this host."""
+    incoming.restart()
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise unavailable(incoming.source, (error.strerror or str(error)).lower()) from error
+    with open(fd, "rb") as file:
+        incoming.begin(os.fstat(fd).st_size)
+        while chunk := file.read(_CHUNK):
+            incoming.write(chunk)

@@ -1,0 +1,102 @@
+"""Fetches a bundle over http or https, going on where a cut connection left off."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from agent.bundle.fetch import FetchInterrupted, Incoming, SourceBusy, unavailable
+
+_REDIRECTS = 5
+_TIMEOUT = httpx.Timeout(55.0, connect=10.0)
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
+
+
+def without_query(url: str) -> str:
+    """An address as it may be shown: its query can be a secret."""
+    return url.partition("?")[0]
+
+
+def fetch_http(url: str, incoming: Incoming, validator: Path) -> None:
+    """Fetch what is missing; `validator` keeps what the server called the version that has arrived so far."""
+    address = httpx.URL(url)
+    if address.userinfo or not address.host:
+        raise unavailable(incoming.source, "the address must name a host and hold no user or password")
+    headers = {"Accept-Encoding": "identity"}
+    known = validator.read_text() if incoming.offset and validator.exists() else ""
+    if known:
+        headers |= {"Range": f"bytes={incoming.offset}-", "If-Range": known}
+    else:
+        incoming.restart()
+    with _answer(address, headers, incoming.source) as response:
+        total = _begin(response, incoming)
+        validator.write_text(_validator(response))
+        for chunk in response.iter_raw(256 * 1024):
+            incoming.write(chunk)
+    if total is not None and incoming.offset != total:
+        raise FetchInterrupted(f"{incoming.source} sent {incoming.offset} of {total} bytes")
+
+
+@contextmanager
+def _answer(address: httpx.URL, headers: dict[str, str], source: str) -> Iterator[httpx.Response]:
+    """The answer that is no redirect; redirects are followed on the same host only."""
+    try:
+        with httpx.Client(timeout=_TIMEOUT, follow_redirects=False) as client:
+            for _ in range(_REDIRECTS + 1):
+                with client.stream("GET", address, headers=headers) as response:
+                    if not response.has_redirect_location:
+                        yield response
+                        return
+                    address = _redirected(address, response.headers["location"], source)
+        raise unavailable(source, f"more than {_REDIRECTS} redirects")
+    except httpx.TransportError as error:
+        raise FetchInterrupted(f"{source}: {str(error) or type(error).__name__}") from error
+    except httpx.HTTPError as error:
+        raise unavailable(source, str(error)) from error
+
+
+def _redirected(address: httpx.URL, location: str, source: str) -> httpx.URL:
+    found = address.join(location)
+    if found.host != address.host or found.scheme not in ("https", address.scheme):
+        raise unavailable(source, f"it redirects to another host, {found.scheme}://{found.host}; give that address itself")
+    return found
+
+
+def _begin(response: httpx.Response, incoming: Incoming) -> int | None:
+    """Judge the status and tell how long the whole bundle is."""
+    if response.status_code == 206:
+        found = _RANGE.fullmatch(response.headers.get("content-range", ""))
+        if found is None or int(found[1]) != incoming.offset:
+            raise unavailable(incoming.source, "the server sent another range than was asked for")
+        total: int | None = int(found[2])
+    elif response.status_code == 200:
+        incoming.restart()
+        length = response.headers.get("content-length", "")
+        total = int(length) if length.isdecimal() and len(length) < 19 else None
+    else:
+        raise _refusal(response, incoming)
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise unavailable(incoming.source, "the server compressed the answer although it was asked not to")
+    incoming.begin(total)
+    return total
+
+
+def _refusal(response: httpx.Response, incoming: Incoming) -> Exception:
+    status = f"the server answered {response.status_code} {response.reason_phrase}"
+    wait = response.headers.get("retry-after", "")
+    if response.status_code in (429, 503) and wait.isdecimal() and len(wait) < 5:
+        return SourceBusy(float(wait))
+    if response.status_code == 416:
+        incoming.restart()
+        return FetchInterrupted(f"{incoming.source}: {status}")
+    if response.status_code in (408, 429) or response.status_code >= 500:
+        return FetchInterrupted(f"{incoming.source}: {status}")
+    return unavailable(incoming.source, status)
+
+
+def _validator(response: httpx.Response) -> str:
+    """What names this version for certain; empty when the server gives no such name."""
+    etag: str = response.headers.get("etag", "")
+    return etag if etag.startswith('"') else ""

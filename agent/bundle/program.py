@@ -1,0 +1,102 @@
+"""The unpacking process: reads requests from its stdin, does them one after the other, and answers on its stdout.
+
+It parses what strangers wrote, so it is bounded by resource limits, dies with the agent, and gives all its memory back when it ends.
+Answers are lines of JSON: any number of `progress`, one `unpacking`, and then one of `done`, `busy`, `interrupted` and `failed`.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from agent.bundle.download import download
+from agent.bundle.fetch import FetchInterrupted, SourceBusy
+from agent.bundle.requests import DownloadRequest, InstallRequest, Request, decode
+from agent.installer import Installation, install
+from agent.payload import PayloadError, PayloadErrorCode, of_system
+from agent.workspace import Workspace
+
+_PR_SET_PDEATHSIG = 1
+_MEMORY = 2 * 1024**3
+_FILE = 16 * 1024**3
+_CPU_SECONDS = 1800
+_OPEN_FILES = 256
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    _die_with_the_agent()
+    _set_limits()
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # A stray print must not look like an answer.
+    gc.freeze()
+    for line in sys.stdin.buffer:
+        request, root_prefix = decode(line)
+        _answer(answers, _carry_out(request, Workspace(root_prefix=Path(root_prefix)), answers))
+    os._exit(0)  # Nothing is left to tidy, and taking gRPC down in good order takes its time.
+
+
+def _die_with_the_agent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The agent decides when this process ends.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if len(sys.argv) > 1 and os.getppid() != int(sys.argv[1]):  # It died before it could be watched.
+        os._exit(1)
+
+
+def _set_limits() -> None:
+    os.umask(0o022)
+    limits = {
+        resource.RLIMIT_AS: _MEMORY,
+        resource.RLIMIT_FSIZE: _FILE,
+        resource.RLIMIT_CPU: _CPU_SECONDS,
+        resource.RLIMIT_NOFILE: _OPEN_FILES,
+        resource.RLIMIT_CORE: 0,
+    }
+    for which, wanted in limits.items():
+        _, most = resource.getrlimit(which)
+        value = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(which, (value, value))
+
+
+def _carry_out(request: Request, workspace: Workspace, answers: BinaryIO) -> dict[str, object]:
+    action = "download the bundle" if isinstance(request, DownloadRequest) else "install"
+    try:
+        if isinstance(request, DownloadRequest):
+            download(request, workspace, lambda done, total: _answer(answers, {"progress": [done, total]}), lambda: _unpacking(answers))
+        else:
+            install(_installation(request), workspace)
+    except SourceBusy as busy:
+        return {"busy": busy.seconds}
+    except FetchInterrupted as interrupted:
+        return {"interrupted": str(interrupted)}
+    except PayloadError as error:
+        return {"failed": [error.code, error.message]}
+    except OSError as error:
+        failure = of_system(action, error)
+        return {"failed": [failure.code, failure.message]}
+    except MemoryError:
+        return {"failed": [PayloadErrorCode.TOO_LARGE, f"cannot {action}: it takes more than {_MEMORY} bytes of memory"]}
+    return {"done": True}
+
+
+def _installation(request: InstallRequest) -> Installation:
+    return Installation(
+        group_id=request.group_id,
+        deployment_id=request.deployment_id,
+        revision=request.revision,
+        file_exists_behavior=request.file_exists_behavior,
+        reserve_bytes=request.reserve_bytes,
+    )
+
+
+def _unpacking(answers: BinaryIO) -> None:
+    _answer(answers, {"unpacking": True})
+
+
+def _answer(answers: BinaryIO, answer: dict[str, object]) -> None:
+    answers.write(json.dumps(answer).encode() + b"\n")

@@ -1,0 +1,50 @@
+"""From a verified bundle to a directory: recognise its type, judge it, see that there is room, write it."""
+
+import os
+import shutil
+from pathlib import Path
+
+from agent.bundle.archive import Limits, Reader, broken, extract, survey
+from agent.bundle.directory import DirectoryReader
+from agent.bundle.tar import TarReader
+from agent.bundle.zip import ZipReader
+from agent.payload import PayloadError, PayloadErrorCode
+from agent.tree import Tree
+
+_BLOCK = 4096
+
+
+def unpack(bundle: Path, destination: Path, limits: Limits) -> None:
+    """Unpack a bundle, a file or a directory, into a new directory; what was there from an interrupted attempt is removed."""
+    is_directory = bundle.is_dir()
+    reader: Reader = DirectoryReader(bundle, limits) if is_directory else _reader(bundle, limits)
+    packed = limits.unpacked_bytes if is_directory else bundle.stat().st_size
+    members = survey(reader, limits, packed, single_root=not is_directory)
+    if destination.exists():
+        shutil.rmtree(destination)
+    destination.mkdir(parents=True)
+    needed = sum((member.size // _BLOCK + 1) * _BLOCK for member in members if member is not None)
+    check_room(destination, needed, limits.reserve_bytes, "unpack the bundle into")
+    with Tree(destination) as tree:
+        extract(reader, members, tree)
+
+
+def check_room(directory: Path, needed: int, reserve: int, action: str) -> None:
+    """Raise when a file system has not so many bytes left, beside a reserve."""
+    found = os.statvfs(directory)
+    free = found.f_bavail * found.f_frsize
+    if needed + reserve > free:
+        why = f"it needs {needed} bytes, and {free} are free of which {reserve} are kept in reserve"
+        raise PayloadError(PayloadErrorCode.DISK_FULL, f"cannot {action} {directory}: the disk is full: {why}")
+
+
+def _reader(bundle: Path, limits: Limits) -> Reader:
+    with bundle.open("rb") as file:
+        start = file.read(512)
+    if start.startswith((b"PK\3\4", b"PK\5\6")):
+        return ZipReader(bundle, limits)
+    if start.startswith(b"\x1f\x8b"):
+        return TarReader(bundle, limits, compressed=True)
+    if len(start) < 512:
+        raise broken("it is neither tar, tgz nor zip")
+    return TarReader(bundle, limits, compressed=False)

@@ -1,0 +1,231 @@
+"""Install: the `files` and `permissions` of an AppSpec, so that a host is never left with half a revision.
+
+Everything is planned first, then staged beside its place, and only when all of it is on the disk is a commit record written; from
+there on old files go and new ones get their names. What a kill before the commit record left is undone by the next run; what one after
+it left is finished.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.appspec import AppSpec
+from agent.installer.attributes import Attributes
+from agent.installer.plan import Plan, Planner, Wanted
+from agent.payload import PayloadError, PayloadErrorCode, of_system
+from agent.tree import Tree, split, write_all
+from agent.workspace import InstalledRevision, Workspace, settle_directory
+
+_CHUNK = 1024 * 1024
+_DEFAULT_BEHAVIOR = "DISALLOW"
+
+Passed = Callable[[str], None]
+"""Told the name of every point at which a kill must be harmless; tests stop there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """What to install: whose, which revision, what the deployment says of existing files, and the bytes to keep free."""
+
+    group_id: str
+    deployment_id: str
+    revision: str
+    file_exists_behavior: str | None
+    reserve_bytes: int
+
+
+def install(installation: Installation, workspace: Workspace, passed: Passed = lambda point: None) -> None:
+    """Bring the files of a downloaded revision to their places; raises PayloadError and then has changed nothing."""
+    directory = workspace.deployment(installation.group_id, installation.deployment_id)
+    appspec = AppSpec.from_json(directory.appspec.read_bytes())
+    workspace.instructions.mkdir(parents=True, exist_ok=True)
+    with Tree(workspace.root_prefix) as tree:
+        installer = _Installer(tree, workspace, installation.group_id, passed)
+        installer.recover()
+        plan = installer.plan(installation, appspec, directory.archive)
+        installed = InstalledRevision(revision=installation.revision, deployment_id=installation.deployment_id)
+        installer.carry_out(plan, installed)
+
+
+class _Installer:
+    """Carries out plans of one deployment group, and what a killed predecessor left."""
+
+    def __init__(self, tree: Tree, workspace: Workspace, group_id: str, passed: Passed) -> None:
+        self._tree = tree
+        self._workspace = workspace
+        self._group_id = group_id
+        self._pending = workspace.pending(group_id)
+        self._commit = workspace.commit(group_id)
+        self._passed = passed
+
+    def recover(self) -> None:
+        """Undo an installation that had not committed; finish one that had."""
+        if self._commit.exists():
+            self._finish(_Record.from_json(self._commit.read_text()))
+        elif self._pending.exists():
+            self._undo(_Record.from_json(self._pending.read_text()))
+
+    def plan(self, installation: Installation, appspec: AppSpec, archive: Path) -> Plan:
+        inside = (self._tree.inside(path) for path in self._workspace.cleanup(self._group_id))
+        planner = Planner(
+            self._tree,
+            archive=archive,
+            before=[path for path in inside if path],
+            behavior=appspec.file_exists_behavior or installation.file_exists_behavior or _DEFAULT_BEHAVIOR,
+            token=installation.deployment_id,
+        )
+        return planner.plan(appspec, installation.reserve_bytes)
+
+    def carry_out(self, plan: Plan, installed: InstalledRevision) -> None:
+        if plan.changes_nothing:
+            self._record(installed, plan.cleanup, _steps(plan, self._tree))
+            return
+        record = _Record(
+            installed=installed,
+            renames=plan.renames,
+            remove=plan.remove,
+            adjust=dict(plan.adjust),
+            cleanup=plan.cleanup,
+            steps=_steps(plan, self._tree),
+        )
+        self._workspace.write({self._pending: record.to_json()})
+        self._passed("the pending record is written")
+        try:
+            self._stage(plan)
+        except (OSError, PayloadError) as error:
+            self._undo(record)
+            raise _staging_failed(error) from error
+        self._pending.rename(self._commit)
+        settle_directory(self._commit.parent)
+        self._passed("the commit record is written")
+        self._finish(record)
+
+    def _stage(self, plan: Plan) -> None:
+        for path, wanted in plan.stage.items():
+            if wanted.is_directory:
+                self._tree.make_directory(path)
+            elif wanted.target:
+                self._tree.make_symlink(path, wanted.target)
+            else:
+                _copy(self._tree, path, wanted)
+            self._passed(f"{path} is staged")
+        settled = [path for path, wanted in plan.stage.items() if not wanted.target]
+        self._tree.settle([*settled, *sorted({split(path)[0] for path in plan.stage} - set(settled))])
+        for path in reversed(list(plan.stage)):  # After what is in it, for a directory's mode may shut us out.
+            if not plan.stage[path].source:
+                plan.stage[path].attributes.apply(self._tree, path)
+        self._passed("everything staged is on the disk")
+
+    def _undo(self, record: "_Record") -> None:
+        for staged, _ in record.renames:
+            self._tree.remove_all(staged)
+            self._passed(f"{staged} is undone")
+        self._pending.unlink()
+        settle_directory(self._pending.parent)
+
+    def _finish(self, record: "_Record") -> None:
+        """Every step may be repeated; the old list of installed files is replaced last."""
+        for path in record.remove:
+            self._tree.remove(path)
+            self._passed(f"{path} is removed")
+        for staged, name in record.renames:
+            if self._tree.stat(staged) is not None:
+                self._tree.rename(staged, name)
+            self._passed(f"{staged} is in its place")
+        for path, attributes in record.adjust.items():
+            attributes.apply(self._tree, path)
+            self._passed(f"{path} is adjusted")
+        touched = {split(path)[0] for path in (*record.remove, *(staged for staged, _ in record.renames))}
+        self._tree.settle(sorted(path for path in touched if self._tree.stat(path) is not None))
+        self._passed("every change is on the disk")
+        self._record(record.installed, record.cleanup, record.steps)
+        self._commit.unlink()
+        settle_directory(self._commit.parent)
+
+    def _record(self, installed: InstalledRevision, cleanup: tuple[str, ...], steps: str) -> None:
+        self._workspace.record_installed(self._group_id, installed, cleanup=cleanup, steps=steps)
+        self._passed("the new list of installed files is written")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Record:
+    """What a later run needs in order to undo or to finish an installation."""
+
+    installed: InstalledRevision
+    renames: tuple[tuple[str, str], ...]
+    remove: tuple[str, ...]
+    adjust: dict[str, Attributes]
+    cleanup: tuple[str, ...]
+    steps: str
+
+    def to_json(self) -> str:
+        adjust = {path: [each.mode, each.uid, each.gid] for path, each in self.adjust.items()}
+        found = {
+            "revision": self.installed.revision,
+            "deployment_id": self.installed.deployment_id,
+            "renames": self.renames,
+            "remove": self.remove,
+            "adjust": adjust,
+            "cleanup": self.cleanup,
+            "steps": self.steps,
+        }
+        return json.dumps(found)
+
+    @classmethod
+    def from_json(cls, text: str) -> "_Record":
+        found = json.loads(text)
+        return cls(
+            installed=InstalledRevision(revision=found["revision"], deployment_id=found["deployment_id"]),
+            renames=tuple((staged, name) for staged, name in found["renames"]),
+            remove=tuple(found["remove"]),
+            adjust={path: Attributes(mode=mode, uid=uid, gid=gid) for path, (mode, uid, gid) in found["adjust"].items()},
+            cleanup=tuple(found["cleanup"]),
+            steps=found["steps"],
+        )
+
+
+def _copy(tree: Tree, path: str, wanted: Wanted) -> None:
+    left = wanted.size
+    target = tree.create(path)
+    try:
+        source = os.open(wanted.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            while chunk := os.read(source, _CHUNK):
+                left -= len(chunk)
+                write_all(target, chunk)
+        finally:
+            os.close(source)
+        if left != 0:
+            raise OSError(errno.EIO, "the file changed while it was copied", wanted.source)
+        wanted.attributes.give(target)
+        os.utime(target, ns=(wanted.mtime_ns, wanted.mtime_ns))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, error.filename or tree.full(path)) from error
+    finally:
+        os.close(target)
+
+
+def _staging_failed(error: OSError | PayloadError) -> PayloadError:
+    failure = of_system("install", error) if isinstance(error, OSError) else error
+    return PayloadError(PayloadErrorCode(failure.code), f"{failure.message}; nothing was changed")
+
+
+def _steps(plan: Plan, tree: Tree) -> str:
+    """The list of steps as CodeDeploy's agent writes it down."""
+    return json.dumps({"instructions": list(_each_step(plan, tree))})
+
+
+def _each_step(plan: Plan, tree: Tree) -> Iterable[dict[str, str | int]]:
+    for path, wanted in plan.wanted.items():
+        full = tree.full(path)
+        if wanted.is_directory:
+            yield {"type": "mkdir", "directory": full}
+        else:
+            yield {"type": "copy", "source": wanted.source or wanted.target, "destination": full}
+        if wanted.attributes.mode is not None:
+            yield {"type": "chmod", "mode": f"{wanted.attributes.mode:o}", "file": full}
+        if wanted.attributes.uid is not None:
+            yield {"type": "chown", "owner": wanted.attributes.uid, "group": wanted.attributes.gid or 0, "file": full}
