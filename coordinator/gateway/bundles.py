@@ -1,0 +1,196 @@
+"""Serves the coordinator's bundles to agents, as a process of its own, so that a fleet that downloads never slows the control path.
+
+`python -m coordinator.gateway.bundles --directory DIR --listen HOST:PORT` serves until its standard input ends. The coordinator's side
+is `BundleProcess`, which starts it, and again when it dies.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import grpc
+import grpc.aio
+
+from coordinator.engine.ports import Clock
+from hookline.v1 import agent_pb2 as pb
+
+log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 32
+"""Hosts that read at the same time (architecture 3.11)."""
+
+RETRY_AFTER: Final = 1_000
+"""Milliseconds after which a host that found no turn asks again."""
+
+CHUNK: Final = 256 << 10
+
+NICENESS: Final = 10
+"""Downloads yield to the control path."""
+
+RESTART_AFTER: Final = 1_000
+"""Milliseconds before a serving process that died is started again."""
+
+_HOST_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class BundleServicer:
+    """FetchBundle, and nothing else of AgentService."""
+
+    def __init__(self, directory: Path) -> None:
+        """`directory` holds files named by their SHA-256."""
+        self._directory = directory
+        self._reading = 0
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Serve FetchBundle on `server`."""
+        fetch: grpc.RpcMethodHandler[pb.FetchBundleRequest, pb.FetchBundleResponse] = grpc.unary_stream_rpc_method_handler(
+            self.fetch_bundle,
+            request_deserializer=pb.FetchBundleRequest.FromString,
+            response_serializer=pb.FetchBundleResponse.SerializeToString,
+        )
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("hookline.v1.AgentService", {"FetchBundle": fetch}),))
+
+    async def fetch_bundle(
+        self,
+        request: pb.FetchBundleRequest,
+        context: grpc.aio.ServicerContext[pb.FetchBundleRequest, pb.FetchBundleResponse],
+    ) -> AsyncIterator[pb.FetchBundleResponse]:
+        """Send a bundle from an offset, or ask the host to wait for its turn."""
+        await _check_identity(context)
+        if len(request.sha256) != 32:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "cannot fetch the bundle: sha256 has to be 32 bytes")
+        if self._reading >= AT_ONCE:
+            response = pb.FetchBundleResponse()
+            response.retry_after.FromMilliseconds(RETRY_AFTER)
+            yield response
+            return
+        self._reading += 1
+        try:
+            async for response in self._read(request, context):
+                yield response
+        finally:
+            self._reading -= 1
+
+    async def _read(
+        self, request: pb.FetchBundleRequest, context: grpc.aio.ServicerContext[pb.FetchBundleRequest, pb.FetchBundleResponse]
+    ) -> AsyncIterator[pb.FetchBundleResponse]:
+        name = request.sha256.hex()
+        try:
+            descriptor = os.open(self._directory / name, os.O_RDONLY)
+        except FileNotFoundError:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"cannot find bundle {name}: the coordinator does not keep it")
+        try:
+            size = os.fstat(descriptor).st_size
+            if request.offset > size:
+                await context.abort(grpc.StatusCode.OUT_OF_RANGE, f"cannot read from {request.offset}: bundle {name} has {size} bytes")
+            yield pb.FetchBundleResponse(size=size)
+            offset = request.offset
+            while offset < size:
+                chunk = await asyncio.to_thread(os.pread, descriptor, CHUNK, offset)
+                if not chunk:
+                    await context.abort(grpc.StatusCode.DATA_LOSS, f"cannot read bundle {name} past {offset} bytes")
+                yield pb.FetchBundleResponse(chunk=chunk)
+                offset += len(chunk)
+        finally:
+            os.close(descriptor)
+
+
+async def _check_identity(context: grpc.aio.ServicerContext[pb.FetchBundleRequest, pb.FetchBundleResponse]) -> None:
+    """In plaintext mode a host says who it is; there is nothing to check it against yet but its form."""
+    said = dict(context.invocation_metadata() or ()).get("hookline-host-id", "")
+    if not _HOST_ID.fullmatch(str(said)):
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "cannot serve the bundle: the metadata key hookline-host-id is missing")
+
+
+class BundleProcess:
+    """The coordinator's side: keeps the serving process alive on one address."""
+
+    def __init__(self, *, directory: Path, listen: str, clock: Clock) -> None:
+        """`listen` is HOST:PORT; port 0 lets the system choose one, once."""
+        self._clock = clock
+        self._directory = directory
+        self._listen = listen
+        self.pid: int | None = None
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT at which it serves; right once `start` has returned."""
+        return self._listen
+
+    async def run(self, started: asyncio.Event) -> None:
+        """Keep it alive until cancelled; `started` is set when it serves for the first time."""
+        while True:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", __name__, "--directory", str(self._directory), "--listen", self._listen),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                env=_environment(),
+            )
+            self.pid = process.pid
+            try:
+                await self._watch(process, started)
+            finally:
+                await _end(process)
+            log.error("bundle process ended, starting it again code=%s", process.returncode)
+            await self._clock.sleep(RESTART_AFTER)
+
+    async def _watch(self, process: asyncio.subprocess.Process, started: asyncio.Event) -> None:
+        assert process.stdout is not None
+        said = await process.stdout.readline()
+        if said:
+            self._listen = said.decode().strip()
+            started.set()
+        await process.wait()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """The end of its standard input is its sign to stop."""
+    if process.stdin is not None:
+        process.stdin.close()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(2):
+            await process.wait()
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+def _environment() -> Mapping[str, str]:
+    """Ours, with this program's own packages in reach of the child."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+
+
+async def serve(directory: Path, listen: str) -> None:
+    """Serve until standard input ends."""
+    server = grpc.aio.server(options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 << 10)))
+    BundleServicer(directory).register(server)
+    port = server.add_insecure_port(listen)
+    await server.start()
+    sys.stdout.write(f"{listen.rpartition(':')[0]}:{port}\n")
+    sys.stdout.flush()
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+    await server.stop(1)
+
+
+def main() -> None:
+    """Run as a program."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--listen", required=True)
+    settings = parser.parse_args()
+    os.nice(NICENESS)
+    asyncio.run(serve(settings.directory, settings.listen))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Bundles that were pushed, as files named by their SHA-256, outside the database. Implements the service's port `BundleKeep`.
+
+A bundle is written to `incoming/` and moved into place once it is whole, checked and on the disk; what lies in `incoming/` when the
+coordinator starts was broken off and is removed.
+"""
+
+import asyncio
+import errno
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from coordinator.core.errors import InvalidRevision, StorageFull
+from coordinator.store import archive
+
+RESERVE: Final = 64 << 20
+"""Bytes that stay free on the disk for the history."""
+
+
+class Bundles:
+    """The directory of bundles."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make the directory if need be, and clear away what was broken off."""
+        self.directory = directory
+        self._incoming = directory / "incoming"
+        shutil.rmtree(self._incoming, ignore_errors=True)
+        self._incoming.mkdir(parents=True, mode=0o700)
+
+    def path(self, sha256: bytes) -> Path:
+        """Where the bundle with this digest is kept, if it is."""
+        return self.directory / sha256.hex()
+
+    async def has(self, sha256: bytes) -> bool:
+        """See `BundleKeep`."""
+        return self.path(sha256).is_file()
+
+    async def begin(self, size: int, sha256: bytes) -> "Upload":
+        """See `BundleKeep`."""
+        free = shutil.disk_usage(self.directory).free
+        if free < size + RESERVE:
+            raise StorageFull(
+                f"cannot keep a bundle of {size} bytes: {self.directory} has {free} bytes free and {RESERVE} are kept for the history; "
+                "free some space on the coordinator"
+            )
+        descriptor, name = tempfile.mkstemp(dir=self._incoming)
+        return Upload(descriptor, Path(name), self.path(sha256))
+
+
+class Upload:
+    """A bundle on its way in."""
+
+    def __init__(self, descriptor: int, path: Path, target: Path) -> None:
+        """Made by `Bundles.begin`."""
+        self._descriptor = descriptor
+        self._path = path
+        self._target = target
+
+    async def write(self, chunk: bytes) -> None:
+        """See `service.ports.Upload`."""
+        try:
+            await asyncio.to_thread(_write, self._descriptor, chunk)
+        except OSError as error:
+            raise self._full(error) from error
+
+    async def finish(self) -> None:
+        """See `service.ports.Upload`."""
+        try:
+            await asyncio.to_thread(os.fsync, self._descriptor)
+        except OSError as error:
+            raise self._full(error) from error
+        wrong = await _verdict(self._path)
+        if wrong != "found":
+            raise InvalidRevision(f"cannot take the bundle: {wrong}", field="chunk")
+        await asyncio.to_thread(_publish, self._path, self._target)
+
+    async def discard(self) -> None:
+        """See `service.ports.Upload`."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self._path.unlink(missing_ok=True)
+
+    def _full(self, error: OSError) -> OSError | StorageFull:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return StorageFull(f"cannot keep the bundle: the disk of {self._target.parent} is full; free some space on the coordinator")
+        return error
+
+
+async def _verdict(path: Path) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", archive.__file__, str(path), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(2 * archive.SECONDS):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        said = b""
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return said.decode(errors="replace") or "it cannot be read within the memory and time that an archive may take"
+
+
+def _write(descriptor: int, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _publish(path: Path, target: Path) -> None:
+    path.chmod(0o600)
+    path.rename(target)
+    directory = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
