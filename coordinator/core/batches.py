@@ -64,6 +64,8 @@ def rejoin(group: Group, target: Target) -> None:
 
 def next_target(group: Group, deployment: Deployment) -> Target | None:
     """Take the target that begins next off the line; None while none may."""
+    if not deployment.pending and not deployment.pending_lost:
+        return None
     in_progress = deployment.counts[TargetStatus.InProgress]
     if in_progress + failed(deployment) >= window(deployment):
         return None

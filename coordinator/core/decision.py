@@ -1,6 +1,7 @@
 """One fact being decided: where its rows and orders go, and what the history says of it."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from coordinator.core.facts import RequestKey
 from coordinator.core.lifecycle import TargetStatus
@@ -48,4 +49,4 @@ class Decision:
             self.changes.requests.append((request, plan.deployment_id))
 
 
-_ENTRIES = {status: Entry(status.name) for status in TargetStatus if status is not TargetStatus.Pending}
+_ENTRIES: Final[dict[TargetStatus, Entry]] = {status: Entry(status.name) for status in TargetStatus if status is not TargetStatus.Pending}

@@ -380,14 +380,14 @@ def _roll_back(now: Decision, deployment: Deployment) -> None:
 def _watch_time(now: Decision) -> None:
     """Store the clock with progress, and ask to be woken for the next deadline or checkpoint."""
     deployment = now.group.deployment
-    wake = None if deployment is None else deadlines.next_wake(deployment)
-    if deployment is None or wake is None:
+    if deployment is None:
         return
-    if deployment.clock - deployment.checkpoint >= deadlines.CHECKPOINT_EVERY:
-        now.changes.deployments[deployment.deployment_id] = deployment
-    if deployment.deployment_id in now.changes.deployments:
+    stored, deployment_id = now.changes.deployments, deployment.deployment_id
+    if deployment.clock - deployment.checkpoint >= deadlines.CHECKPOINT_EVERY and deadlines.next_wake(deployment) is not None:
+        stored[deployment_id] = deployment
+    if deployment_id in stored:
         deployment.checkpoint = deployment.clock
-        wake = deadlines.next_wake(deployment)
+    wake = deadlines.next_wake(deployment)
     if wake is not None:
         now.orders.append(WakeAt(now.group.group_id, wake))
 

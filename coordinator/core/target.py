@@ -19,6 +19,9 @@ SUCCEEDED = EventStatus.Succeeded
 FAILED = EventStatus.Failed
 INSTALL = LifecycleEvent.Install
 
+_change = tuple.__new__
+"""Makes an EventChange at half the price."""
+
 
 class Ending(NamedTuple):
     """How a target ends, and what said so."""
@@ -73,11 +76,12 @@ def record(plan: Plan, target: Target, reports: tuple[Report, ...], changes: Cha
             continue
         target.event = reached = event
         progress = status
+        key = (target, event)
         if status is IN_PROGRESS:
-            events[target, event] = EventChange(status, time, None, seq, None)
+            events[key] = _change(EventChange, (status, time, None, seq, None))
             continue
-        before = events.get((target, event))
-        events[target, event] = EventChange(status, None if before is None else before.started_at, time, seq, diagnostics)
+        before = events.get(key)
+        events[key] = _change(EventChange, (status, before and before.started_at, time, seq, diagnostics))
         if status is FAILED:
             ending = ending or Ending(TargetStatus.Failed, f"report {seq}", told=_why(event, diagnostics))
         elif status is SUCCEEDED and (event is last or event is INSTALL):
