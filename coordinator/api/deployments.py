@@ -1,0 +1,121 @@
+"""DeploymentService for gRPC: reads requests, asks the services, writes answers."""
+
+from collections.abc import AsyncIterator
+
+from coordinator.api import messages
+from coordinator.api.requests import Context, cursor, page_size, request_key, token
+from coordinator.core.errors import Invalid
+from coordinator.core.model import DeploymentId
+from coordinator.service.deployments import DeploymentService, Wanted
+from coordinator.service.watch import Seen, WatchService
+from coordinator.wire import operators as wire
+from hookline.v1 import deployments_pb2 as pb
+from hookline.v1.deployments_pb2_grpc import DeploymentServiceServicer
+
+
+class DeploymentServicer(DeploymentServiceServicer):
+    """Deployments, their targets, and the history."""
+
+    def __init__(self, deployments: DeploymentService, watches: WatchService) -> None:
+        """`deployments` and `watches` do the work."""
+        self._deployments = deployments
+        self._watches = watches
+
+    async def CreateDeployment(self, request: pb.CreateDeploymentRequest, context: Context) -> pb.CreateDeploymentResponse:
+        """Deploy a revision to a group."""
+        rollback = None
+        if request.HasField("auto_rollback_configuration"):
+            rollback = wire.read_auto_rollback(request.auto_rollback_configuration, field="auto_rollback_configuration")
+        wanted = Wanted(
+            application_name=request.application_name,
+            group_name=request.deployment_group_name,
+            revision_id=request.revision_id,
+            config_name=request.deployment_config_name,
+            description=request.description,
+            auto_rollback=rollback,
+            file_exists_behavior=wire.read_file_exists_behavior(request.file_exists_behavior, field="file_exists_behavior"),
+        )
+        made = await self._deployments.create(wanted, request_key("CreateDeployment", request))
+        return pb.CreateDeploymentResponse(deployment=messages.deployment(made))
+
+    async def GetDeployment(self, request: pb.GetDeploymentRequest, context: Context) -> pb.GetDeploymentResponse:
+        """Show a deployment."""
+        found = await self._deployments.deployment(DeploymentId(request.deployment_id))
+        return pb.GetDeploymentResponse(deployment=messages.deployment(found))
+
+    async def ListDeployments(self, request: pb.ListDeploymentsRequest, context: Context) -> pb.ListDeploymentsResponse:
+        """List deployments."""
+        page = await self._deployments.deployments(
+            application_name=request.application_name,
+            group_name=request.deployment_group_name,
+            statuses=wire.read_deployment_statuses(request.statuses, field="statuses"),
+            size=page_size(request),
+            after=cursor(request, request.page_token),
+        )
+        deployments = [messages.deployment(one) for one in page.items]
+        return pb.ListDeploymentsResponse(deployments=deployments, next_page_token=token(request, page.next))
+
+    async def StopDeployment(self, request: pb.StopDeploymentRequest, context: Context) -> pb.StopDeploymentResponse:
+        """Stop a deployment."""
+        key = request_key("StopDeployment", request)
+        now = await self._deployments.stop(DeploymentId(request.deployment_id), request.reason, key)
+        if now.status.terminal:
+            status, message = pb.STOP_STATUS_SUCCEEDED, "no event runs any more, and no further one will be sent to a host"
+        else:
+            status, message = pb.STOP_STATUS_PENDING, "no further host begins; some hosts still finish their running event"
+        return pb.StopDeploymentResponse(status=status, status_message=message, deployment=messages.deployment(now))
+
+    async def WatchDeployment(self, request: pb.WatchDeploymentRequest, context: Context) -> AsyncIterator[pb.WatchDeploymentResponse]:
+        """Follow a deployment."""
+        async for seen in self._watches.watch(DeploymentId(request.deployment_id), _since(request)):
+            yield _watched(request, seen)
+
+    async def ListTargets(self, request: pb.ListTargetsRequest, context: Context) -> pb.ListTargetsResponse:
+        """List the targets of a deployment."""
+        page = await self._deployments.targets(
+            DeploymentId(request.deployment_id),
+            statuses=wire.read_target_statuses(request.statuses, field="statuses"),
+            size=page_size(request),
+            after=cursor(request, request.page_token),
+        )
+        targets = [messages.target(one) for one in page.items]
+        return pb.ListTargetsResponse(targets=targets, next_page_token=token(request, page.next))
+
+    async def GetTarget(self, request: pb.GetTargetRequest, context: Context) -> pb.GetTargetResponse:
+        """Show one target."""
+        found = await self._deployments.target(DeploymentId(request.deployment_id), request.host)
+        return pb.GetTargetResponse(target=messages.target(found))
+
+    async def ListHistory(self, request: pb.ListHistoryRequest, context: Context) -> pb.ListHistoryResponse:
+        """List what happened."""
+        page = await self._deployments.entries(
+            application_name=request.application_name,
+            group_name=request.deployment_group_name,
+            deployment_id=request.deployment_id,
+            host=request.host,
+            size=page_size(request),
+            after=cursor(request, request.page_token),
+        )
+        entries = [messages.history_entry(one) for one in page.items]
+        return pb.ListHistoryResponse(entries=entries, next_page_token=token(request, page.next))
+
+
+def _since(request: pb.WatchDeploymentRequest) -> int | None:
+    commit = cursor(request, request.resume_token, field="resume_token")
+    if not commit:
+        return None
+    if not (commit.isascii() and commit.isdigit()):
+        raise Invalid("cannot read the resume_token: pass it on as it came", field="resume_token")
+    return int(commit)
+
+
+def _watched(request: pb.WatchDeploymentRequest, seen: Seen) -> pb.WatchDeploymentResponse:
+    message = pb.WatchDeploymentResponse(resume_token="" if seen.resume is None else token(request, str(seen.resume)))
+    if seen.deployment is not None:
+        message.deployment.CopyFrom(messages.deployment(seen.deployment))
+    elif seen.targets:
+        message.targets.targets.extend(messages.target(one) for one in seen.targets)
+    else:
+        message.bookmark.complete = seen.complete
+        message.bookmark.SetInParent()
+    return message

@@ -1,0 +1,194 @@
+"""The services' records as operators see them."""
+
+from coordinator.core.lifecycle import TargetStatus
+from coordinator.core.model import ErrorInformation
+from coordinator.service.ports import (
+    Application,
+    CatalogRevision,
+    DeploymentConfig,
+    DeploymentGroup,
+    DeploymentRecord,
+    EventRecord,
+    HistoryRecord,
+    Host,
+    HostHolding,
+    LastDeployment,
+    TargetRecord,
+)
+from coordinator.wire import operators as wire
+from hookline.v1 import catalog_pb2, deployments_pb2, fleet_pb2
+from hookline.v1 import resources_pb2 as pb
+
+
+def application(record: Application) -> catalog_pb2.Application:
+    """An application."""
+    return catalog_pb2.Application(application_name=record.name, create_time=wire.time(record.created_at))
+
+
+def deployment_group(record: DeploymentGroup) -> catalog_pb2.DeploymentGroup:
+    """A deployment group."""
+    return catalog_pb2.DeploymentGroup(
+        application_name=record.application_name,
+        deployment_group_name=record.name,
+        deployment_group_id=record.group_id,
+        tag_filters=[wire.tag_filter(one) for one in record.tag_filters],
+        deployment_config_name=record.config_name,
+        auto_rollback_configuration=wire.auto_rollback(record.auto_rollback),
+        create_time=wire.time(record.created_at),
+        last_successful_deployment=_last(record.last_successful),
+        last_attempted_deployment=_last(record.last_attempted),
+    )
+
+
+def deployment_config(record: DeploymentConfig) -> catalog_pb2.DeploymentConfig:
+    """A deployment config."""
+    return catalog_pb2.DeploymentConfig(
+        deployment_config_name=record.name,
+        minimum_healthy_hosts=wire.minimum_healthy_hosts(record.minimum_healthy_hosts),
+        predefined=record.predefined,
+        create_time=None if record.predefined else wire.time(record.created_at),
+    )
+
+
+def revision(record: CatalogRevision) -> catalog_pb2.Revision:
+    """A revision."""
+    return catalog_pb2.Revision(
+        application_name=record.application_name,
+        revision_id=record.revision.revision_id,
+        location=wire.location(record.revision),
+        description=record.description,
+        register_time=wire.time(record.registered_at),
+        first_used_time=wire.time(record.first_used_at),
+        last_used_time=wire.time(record.last_used_at),
+    )
+
+
+def host(record: Host) -> fleet_pb2.Host:
+    """A host."""
+    return fleet_pb2.Host(
+        host_id=record.host_id,
+        name=record.name,
+        status=pb.HostStatus.ValueType(record.status),
+        tags=record.tags,
+        operator_tags=record.operator_tags,
+        facts=record.facts,
+        agent_version=record.agent_version,
+        connect_time=wire.time(record.connected_at),
+        register_time=wire.time(record.registered_at),
+        holdings=[_holding(one) for one in record.holdings],
+    )
+
+
+def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
+    """A deployment."""
+    plan = record.plan
+    return deployments_pb2.Deployment(
+        deployment_id=plan.deployment_id,
+        application_name=plan.application_name,
+        deployment_group_name=plan.group_name,
+        revision_id=plan.revision.revision_id,
+        previous_revision_id=plan.last_successful.revision_id if plan.last_successful else "",
+        deployment_config_name=plan.config_name,
+        minimum_healthy_hosts=wire.minimum_healthy_hosts(plan.minimum_healthy_hosts),
+        status=pb.DeploymentStatus.ValueType(record.status),
+        error_information=_error(record.error or record.stopping),
+        deployment_overview=_overview(record),
+        creator=pb.DeploymentCreator.ValueType(plan.creator),
+        created_by=plan.created_by,
+        description=plan.description,
+        rollback_info=_rollback(record),
+        auto_rollback_configuration=wire.auto_rollback(plan.auto_rollback),
+        file_exists_behavior=pb.FileExistsBehavior.ValueType(plan.file_exists_behavior),
+        create_time=wire.time(plan.created_at),
+        start_time=wire.time(record.started_at),
+        complete_time=wire.time(record.completed_at),
+    )
+
+
+def target(record: TargetRecord) -> deployments_pb2.Target:
+    """A target with its lifecycle events."""
+    return deployments_pb2.Target(
+        deployment_id=record.deployment_id,
+        host_id=record.host_id,
+        host_name=record.host_name,
+        status=pb.TargetStatus.ValueType(record.status),
+        message=record.message,
+        lifecycle_events=[_event(one) for one in record.events],
+        start_time=wire.time(record.started_at),
+        end_time=wire.time(record.ended_at),
+    )
+
+
+def history_entry(record: HistoryRecord) -> deployments_pb2.HistoryEntry:
+    """One thing that happened."""
+    return deployments_pb2.HistoryEntry(
+        history_id=record.history_id,
+        time=wire.time(record.at),
+        application_name=record.application_name,
+        deployment_group_name=record.group_name,
+        deployment_id=record.deployment_id,
+        host_name=record.host_name,
+        entry=record.entry,
+        because=record.because,
+        message=record.message,
+        principal=record.principal,
+    )
+
+
+def _last(record: LastDeployment | None) -> catalog_pb2.LastDeployment | None:
+    if record is None:
+        return None
+    return catalog_pb2.LastDeployment(
+        deployment_id=record.deployment_id,
+        status=pb.DeploymentStatus.ValueType(record.status),
+        revision_id=record.revision_id,
+        create_time=wire.time(record.created_at),
+        complete_time=wire.time(record.completed_at),
+    )
+
+
+def _holding(record: HostHolding) -> fleet_pb2.HostHolding:
+    return fleet_pb2.HostHolding(
+        application_name=record.application_name,
+        deployment_group_name=record.group_name,
+        installed_revision_id=record.installed,
+        deployed_revision_id=record.deployed,
+        instance_health=pb.InstanceHealth.ValueType(record.health),
+    )
+
+
+def _error(error: ErrorInformation | None) -> deployments_pb2.ErrorInformation | None:
+    if error is None:
+        return None
+    return deployments_pb2.ErrorInformation(code=pb.DeploymentErrorCode.ValueType(error.code), message=error.message)
+
+
+def _overview(record: DeploymentRecord) -> deployments_pb2.DeploymentOverview:
+    count = record.counts.get
+    return deployments_pb2.DeploymentOverview(
+        pending=count(TargetStatus.Pending, 0),
+        in_progress=count(TargetStatus.InProgress, 0),
+        succeeded=count(TargetStatus.Succeeded, 0),
+        failed=count(TargetStatus.Failed, 0) + count(TargetStatus.Unknown, 0),
+        skipped=count(TargetStatus.Skipped, 0),
+    )
+
+
+def _rollback(record: DeploymentRecord) -> deployments_pb2.RollbackInfo | None:
+    if not (record.rollback_deployment_id or record.plan.rolls_back or record.rollback_message):
+        return None
+    return deployments_pb2.RollbackInfo(
+        rollback_deployment_id=record.rollback_deployment_id or "",
+        rollback_triggering_deployment_id=record.plan.rolls_back or "",
+        rollback_message=record.rollback_message,
+    )
+
+
+def _event(record: EventRecord) -> pb.LifecycleEventRecord:
+    return pb.LifecycleEventRecord(
+        lifecycle_event=pb.LifecycleEvent.ValueType(record.event),
+        status=pb.LifecycleEventStatus.ValueType(record.status),
+        start_time=wire.time(record.started_at),
+        end_time=wire.time(record.ended_at),
+        diagnostics=wire.diagnostics(record.diagnostics),
+    )

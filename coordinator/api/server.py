@@ -1,0 +1,58 @@
+"""Puts every service on a gRPC server, and refuses to start one that is not guarded whole."""
+
+from typing import Final
+
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc import aio
+from grpc_health.v1 import health_pb2
+from grpc_health.v1._async import HealthServicer
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+
+from coordinator.api.policy import check_coverage
+from coordinator.api.reflection import METHOD, NEW, OLD, add_reflection
+from hookline.v1 import agent_pb2, catalog_pb2, deployments_pb2, fleet_pb2
+from hookline.v1.agent_pb2_grpc import AgentServiceServicer, add_AgentServiceServicer_to_server
+from hookline.v1.catalog_pb2_grpc import CatalogServiceServicer, add_CatalogServiceServicer_to_server
+from hookline.v1.deployments_pb2_grpc import DeploymentServiceServicer, add_DeploymentServiceServicer_to_server
+from hookline.v1.fleet_pb2_grpc import FleetServiceServicer, add_FleetServiceServicer_to_server
+
+FILES: Final = (catalog_pb2, deployments_pb2, fleet_pb2, agent_pb2, health_pb2)
+
+
+def register(
+    server: aio.Server,
+    *,
+    catalog: CatalogServiceServicer,
+    deployments: DeploymentServiceServicer,
+    fleet: FleetServiceServicer,
+    agents: AgentServiceServicer,
+) -> HealthServicer:
+    """Put all services on a server, with health and reflection. Raises RuntimeError when the policy forgets a method.
+
+    Returns the health service, so that it can say NOT_SERVING before the server stops.
+    """
+    check_coverage(methods())
+    add_CatalogServiceServicer_to_server(catalog, server)
+    add_DeploymentServiceServicer_to_server(deployments, server)
+    add_FleetServiceServicer_to_server(fleet, server)
+    add_AgentServiceServicer_to_server(agents, server)
+    health = HealthServicer()
+    add_HealthServicer_to_server(health, server)
+    add_reflection(server, [service.full_name for service in _services()])
+    return health
+
+
+async def tell_serving(health: HealthServicer) -> None:
+    """Answer SERVING to who asks for one service (to who asks for the whole server it is the answer from the start)."""
+    for service in _services():
+        await health.set(service.full_name, health_pb2.HealthCheckResponse.SERVING)
+
+
+def methods() -> list[str]:
+    """The full name of every method that is served."""
+    listed = [f"/{service.full_name}/{method.name}" for service in _services() for method in service.methods]
+    return [*listed, *(f"/{package}.ServerReflection/{METHOD}" for package in (NEW, OLD))]
+
+
+def _services() -> list[ServiceDescriptor]:
+    return [service for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]

@@ -1,0 +1,129 @@
+"""What `hookline-coordinator` may be told on its command line."""
+
+import argparse
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from coordinator.metrics import program_version
+
+MAX_BUNDLE_BYTES = 1 << 30
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+):(?P<port>[0-9]{1,5})")
+
+
+class Address(NamedTuple):
+    """Where to listen; port 0 lets the system choose one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """HOST:PORT, an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether nobody from elsewhere can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How this coordinator was started."""
+
+    data_dir: Path
+    listen: Address
+    http_listen: Address
+    bundle_listen: Address
+    max_bundle_bytes: int
+    log_level: str
+
+
+def parse(arguments: Sequence[str]) -> Settings:
+    """Read the command line. Ends the program with exit code 2 and a sentence when it is wrong."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    listen: Address = given.listen
+    bundle_listen: Address = given.bundle_listen or Address(listen.host, listen.port + 1 if listen.port else 0)
+    if bundle_listen.port > 65_535:
+        parser.error(f"cannot listen for bundles on the port after {listen.port}: there is none; use --bundle-listen")
+    if not given.insecure:
+        parser.error("cannot start without --insecure: TLS is not there yet; with --insecure it listens in plaintext, on loopback only")
+    for option, address in (("--listen", listen), ("--http-listen", given.http_listen), ("--bundle-listen", bundle_listen)):
+        if not address.loopback:
+            parser.error(f"cannot listen on {address} ({option}) with --insecure: only loopback addresses such as 127.0.0.1 are allowed")
+    return Settings(
+        data_dir=given.data_dir,
+        listen=listen,
+        http_listen=given.http_listen,
+        bundle_listen=bundle_listen,
+        max_bundle_bytes=given.max_bundle_bytes,
+        log_level=given.log_level,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hookline-coordinator", description="Runs deployments: agents and operators connect to it.", allow_abbrev=False
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path("/var/lib/hookline"),
+        metavar="DIR",
+        help="where the history and the bundles are kept; made if need be (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--listen",
+        type=_address,
+        default=Address("127.0.0.1", 8443),
+        metavar="HOST:PORT",
+        help="where agents and operators connect, by gRPC (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--http-listen",
+        type=_address,
+        default=Address("127.0.0.1", 8480),
+        metavar="HOST:PORT",
+        help="where /metrics and /healthz are served (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--bundle-listen",
+        type=_address,
+        metavar="HOST:PORT",
+        help="where agents fetch bundles (default: the host of --listen and the port after it)",
+    )
+    parser.add_argument("--insecure", action="store_true", help="plaintext, on loopback addresses only")
+    parser.add_argument(
+        "--max-bundle-bytes",
+        type=_positive,
+        default=MAX_BUNDLE_BYTES,
+        metavar="N",
+        help="the largest bundle that may be pushed (default: %(default)s)",
+    )
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="how much is logged (default: %(default)s)")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {program_version()}")
+    return parser
+
+
+def _address(text: str) -> Address:
+    found = _ADDRESS.fullmatch(text)
+    if not found or int(found["port"]) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8443 or [::1]:8443")
+    return Address(found["host"].strip("[]"), int(found["port"]))
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

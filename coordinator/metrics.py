@@ -1,0 +1,169 @@
+"""What the coordinator counts, for Prometheus.
+
+The hot path pays for nothing but an integer: what happens for every message is counted in `Tally`, whose numbers are read when somebody
+looks. No metric has an id for a label.
+"""
+
+import asyncio
+import platform
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+RECEIVED: Final = ("hello", "reports", "heartbeat", "goodbye")
+SENT: Final = ("welcome", "instruction", "acknowledgement", "cancel", "heartbeat_ack", "drain")
+OUTCOMES: Final = ("succeeded", "failed", "stopped")
+
+_COMMIT_SECONDS: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_COMMIT_ROWS: Final = (1, 10, 100, 1_000, 10_000, 100_000)
+_CALL_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LAG_SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_LAG_EVERY: Final = 0.5
+
+
+def program_version() -> str:
+    """The version of the installed program."""
+    try:
+        return version("hookline")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class Tally:
+    """Plain numbers that the gateway counts as it goes; `tally.received["reports"] += 1` is all that a message costs."""
+
+    __slots__ = ("agents_connected", "connects", "received", "sent")
+
+    def __init__(self) -> None:
+        """All zero."""
+        self.agents_connected = 0
+        self.connects = {"accepted": 0, "refused": 0}
+        self.received = dict.fromkeys(RECEIVED, 0)
+        self.sent = dict.fromkeys(SENT, 0)
+
+
+class _TallyCollector(Collector):
+    """Shows a `Tally`."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def collect(self) -> Iterator[Metric]:
+        """The tally as it is now."""
+        connected = GaugeMetricFamily("hookline_agents_connected", "Agents whose stream is open.")
+        connected.add_metric((), self._tally.agents_connected)
+        yield connected
+        connects = CounterMetricFamily(
+            "hookline_agent_connects", "Streams that agents opened, by what became of their Hello.", labels=("result",)
+        )
+        for result, count in self._tally.connects.items():
+            connects.add_metric((result,), count)
+        yield connects
+        messages = CounterMetricFamily("hookline_stream_messages", "Messages on the agents' streams.", labels=("direction", "kind"))
+        for direction, kinds in (("received", self._tally.received), ("sent", self._tally.sent)):
+            for kind, count in kinds.items():
+                messages.add_metric((direction, kind), count)
+        yield messages
+
+
+class Metrics:
+    """Everything that is counted, in one registry."""
+
+    def __init__(self) -> None:
+        """Nothing has happened yet."""
+        self.registry = CollectorRegistry()
+        self.tally = Tally()
+        registry = self.registry
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
+        registry.register(_TallyCollector(self.tally))
+        info = Gauge("hookline_build_info", "Which program this is.", ("version", "python"), registry=registry)
+        info.labels(program_version(), platform.python_version()).set(1)
+        group = ("application", "group")
+        self._started = Counter("hookline_deployments_started", "Deployments that were created.", group, registry=registry)
+        self._finished = Counter("hookline_deployments_finished", "Deployments that have ended.", (*group, "outcome"), registry=registry)
+        self._live = Gauge("hookline_deployments_in_progress", "Deployments that have not ended.", group, registry=registry)
+        self._commit_seconds = Histogram(
+            "hookline_commit_duration_seconds", "How long a commit took.", buckets=_COMMIT_SECONDS, registry=registry
+        )
+        self._commit_rows = Histogram("hookline_commit_rows", "How many rows a commit had.", buckets=_COMMIT_ROWS, registry=registry)
+        self._lag = Histogram(
+            "hookline_event_loop_lag_seconds", "How late the event loop came to a timer.", buckets=_LAG_SECONDS, registry=registry
+        )
+        self._inbox = Gauge("hookline_inbox_length", "Facts that wait for the engine.", registry=registry)
+        call = ("grpc_service", "grpc_method")
+        self._calls = Counter("grpc_server_handled", "Calls that have ended, by status.", (*call, "grpc_code"), registry=registry)
+        self._call_seconds = Histogram(
+            "grpc_server_handling_seconds", "How long unary calls took.", call, buckets=_CALL_SECONDS, registry=registry
+        )
+
+    def deployment_started(self, application: str, group: str) -> None:
+        """A deployment was created."""
+        self._started.labels(application, group).inc()
+        for outcome in OUTCOMES:
+            self._finished.labels(application, group, outcome)
+        self.deployment_resumed(application, group)
+
+    def deployment_resumed(self, application: str, group: str) -> None:
+        """A deployment that another run of the coordinator started goes on in this one."""
+        self._live.labels(application, group).inc()
+
+    def deployment_finished(self, application: str, group: str, outcome: str) -> None:
+        """A deployment has ended; `outcome` is one of OUTCOMES."""
+        self._finished.labels(application, group, outcome).inc()
+        self._live.labels(application, group).dec()
+
+    def committed(self, seconds: float, rows: int) -> None:
+        """A commit was made."""
+        self._commit_seconds.observe(seconds)
+        self._commit_rows.observe(rows)
+
+    def watch_inbox(self, length: Callable[[], int]) -> None:
+        """Ask `length` for the inbox's length whenever somebody looks."""
+        self._inbox.set_function(length)
+
+    def call_ended(self, service: str, method: str, code: str, seconds: float | None) -> None:
+        """A call has ended; `seconds` for unary ones."""
+        self._calls.labels(service, method, code).inc()
+        if seconds is not None:
+            self._call_seconds.labels(service, method).observe(seconds)
+
+    def loop_lagged(self, seconds: float) -> None:
+        """The event loop came to a timer so late."""
+        self._lag.observe(seconds)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All of it, in the format that an Accept header asks for, and the name of that format."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
+
+class LoopLag:
+    """Measures twice a second how late the event loop comes to a timer."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Not measuring yet."""
+        self._metrics = metrics
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Measure the running loop from now on."""
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_LAG_EVERY, self._tick, loop, loop.time() + _LAG_EVERY)
+
+    def stop(self) -> None:
+        """Measure no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        now = loop.time()
+        self._metrics.loop_lagged(max(0.0, now - due))
+        self._timer = loop.call_at(now + _LAG_EVERY, self._tick, loop, now + _LAG_EVERY)

@@ -1,0 +1,154 @@
+"""What an operator may do with applications, deployment groups and deployment configs."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from coordinator.core.errors import Invalid
+from coordinator.core.facts import RequestKey
+from coordinator.core.model import AutoRollbackEvent, MinimumHealthyHosts, MinimumHealthyHostsType, TagFilter
+from coordinator.engine.ports import Clock, Ids
+from coordinator.service.ports import Application, Catalog, Cursor, DeploymentConfig, DeploymentGroup, Page, Replayed
+from coordinator.service.rules import RESERVED_PREFIX, check_name, normalised
+
+DEFAULT_CONFIG = "CodeDeployDefault.OneAtATime"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRules:
+    """What can be chosen about a deployment group. None leaves it as it is; an empty config name means the default one."""
+
+    tag_filters: Sequence[TagFilter] | None
+    config_name: str | None
+    auto_rollback: frozenset[AutoRollbackEvent] | None
+
+
+class CatalogService:
+    """Makes, shows, changes and removes what the catalogue holds, but for revisions."""
+
+    def __init__(self, catalog: Catalog, *, clock: Clock, ids: Ids) -> None:
+        """`catalog` remembers."""
+        self._catalog = catalog
+        self._clock = clock
+        self._ids = ids
+        self._updating = asyncio.Lock()
+
+    async def create_application(self, name: str, key: RequestKey) -> Application:
+        """Make an application."""
+        check_name(name, field="application_name")
+        try:
+            return await self._catalog.create_application(name, at=self._clock.now(), key=key)
+        except Replayed:
+            return await self._catalog.application(name)
+
+    async def application(self, name: str) -> Application:
+        """Show an application."""
+        return await self._catalog.application(name)
+
+    async def applications(self, *, size: int, after: Cursor) -> Page[Application]:
+        """List applications by name."""
+        return await self._catalog.applications(size=size, after=after)
+
+    async def delete_application(self, name: str, key: RequestKey) -> None:
+        """Remove an application with its groups and revisions."""
+        try:
+            await self._catalog.delete_application(name, at=self._clock.now(), key=key)
+        except Replayed:
+            return
+
+    async def create_group(self, application_name: str, name: str, rules: GroupRules, key: RequestKey) -> DeploymentGroup:
+        """Make a deployment group. Tag filters are required."""
+        check_name(application_name, field="deployment_group.application_name")
+        check_name(name, field="deployment_group.deployment_group_name")
+        now = self._clock.now()
+        blank = DeploymentGroup(
+            group_id=self._ids.group_id(),
+            application_name=application_name,
+            name=name,
+            tag_filters=(),
+            config_name=DEFAULT_CONFIG,
+            auto_rollback=frozenset(),
+            created_at=now,
+        )
+        group = _ruled(blank, replace(rules, tag_filters=rules.tag_filters or ()))
+        try:
+            return await self._catalog.create_group(group, at=now, key=key)
+        except Replayed:
+            return await self._catalog.group(application_name, name)
+
+    async def group(self, application_name: str, name: str) -> DeploymentGroup:
+        """Show a deployment group."""
+        return await self._catalog.group(application_name, name)
+
+    async def groups(self, application_name: str, *, size: int, after: Cursor) -> Page[DeploymentGroup]:
+        """List the deployment groups of an application by name."""
+        return await self._catalog.groups(application_name, size=size, after=after)
+
+    async def update_group(self, application_name: str, name: str, rules: GroupRules, key: RequestKey) -> DeploymentGroup:
+        """Change a deployment group; a running deployment keeps what it froze."""
+        async with self._updating:  # the group is read and written back: of two callers that change different fields, neither loses
+            group = _ruled(await self._catalog.group(application_name, name), rules)
+            try:
+                return await self._catalog.update_group(group, at=self._clock.now(), key=key)
+            except Replayed:
+                return await self._catalog.group(application_name, name)
+
+    async def delete_group(self, application_name: str, name: str, key: RequestKey) -> None:
+        """Remove a deployment group."""
+        try:
+            await self._catalog.delete_group(application_name, name, at=self._clock.now(), key=key)
+        except Replayed:
+            return
+
+    async def create_config(self, name: str, minimum: MinimumHealthyHosts, key: RequestKey) -> DeploymentConfig:
+        """Make a deployment config."""
+        check_name(name, field="deployment_config_name")
+        if name.startswith(RESERVED_PREFIX):
+            raise Invalid(f"cannot create config {name}: names that begin with {RESERVED_PREFIX} are taken", field="deployment_config_name")
+        _check_minimum(minimum)
+        now = self._clock.now()
+        config = DeploymentConfig(name=name, minimum_healthy_hosts=minimum, predefined=False, created_at=now)
+        try:
+            return await self._catalog.create_config(config, at=now, key=key)
+        except Replayed:
+            return await self._catalog.config(name)
+
+    async def config(self, name: str) -> DeploymentConfig:
+        """Show a deployment config."""
+        return await self._catalog.config(name)
+
+    async def configs(self, *, size: int, after: Cursor) -> Page[DeploymentConfig]:
+        """List deployment configs by name, the predefined ones among them."""
+        return await self._catalog.configs(size=size, after=after)
+
+    async def delete_config(self, name: str, key: RequestKey) -> None:
+        """Remove a deployment config that no group uses."""
+        try:
+            await self._catalog.delete_config(name, at=self._clock.now(), key=key)
+        except Replayed:
+            return
+
+
+def _ruled(group: DeploymentGroup, rules: GroupRules) -> DeploymentGroup:
+    if rules.tag_filters is not None:
+        group = replace(group, tag_filters=normalised(rules.tag_filters, field="deployment_group.tag_filters", least=1))
+    if rules.config_name is not None:
+        group = replace(group, config_name=rules.config_name or DEFAULT_CONFIG)
+    if rules.auto_rollback is not None:
+        group = replace(group, auto_rollback=rules.auto_rollback)
+    return group
+
+
+def _check_minimum(minimum: MinimumHealthyHosts) -> None:
+    field = "minimum_healthy_hosts"
+    match minimum.type:
+        case MinimumHealthyHostsType.HOST_COUNT:
+            if minimum.value < 0:
+                raise Invalid(f"cannot keep {minimum.value} hosts healthy: the count must be 0 or more", field=f"{field}.value")
+        case MinimumHealthyHostsType.FLEET_PERCENT:
+            if not 0 <= minimum.value <= 99:
+                raise Invalid(f"cannot keep {minimum.value} percent healthy: it must be 0 to 99", field=f"{field}.value")
+        case MinimumHealthyHostsType.MOST_CONCURRENCY:
+            raise Invalid(
+                f"cannot create a config with MOST_CONCURRENCY: use HOST_COUNT or FLEET_PERCENT, or {DEFAULT_CONFIG}", field=f"{field}.type"
+            )

@@ -1,0 +1,183 @@
+"""What an operator may do with deployments: make, stop, look up. Who follows one: `service/watch.py`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from coordinator.core.errors import DeploymentAlreadyCompleted, Invalid, RevisionNotDeployable
+from coordinator.core.facts import DeploymentRequested, RequestKey, StopRequested
+from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
+from coordinator.core.model import (
+    AutoRollbackEvent,
+    Creator,
+    DeploymentId,
+    FileExistsBehavior,
+    GitHubLocation,
+    Plan,
+    Revision,
+    S3Location,
+    Snapshot,
+)
+from coordinator.engine.ports import Clock, Ids, Inbox
+from coordinator.service.ports import (
+    Catalog,
+    Cursor,
+    DeploymentRecord,
+    Fleet,
+    History,
+    HistoryRecord,
+    Page,
+    Presence,
+    Requests,
+    TargetRecord,
+)
+from coordinator.service.revisions import revision_id_of
+from coordinator.service.rules import check_description
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The deployment that a caller wants. An empty config name and None take the group's."""
+
+    application_name: str
+    group_name: str
+    revision_id: str
+    config_name: str = ""
+    description: str = ""
+    auto_rollback: frozenset[AutoRollbackEvent] | None = None
+    file_exists_behavior: FileExistsBehavior = FileExistsBehavior.Unspecified
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rooms:
+    """Where the service looks things up."""
+
+    catalog: Catalog
+    fleet: Fleet
+    presence: Presence
+    history: History
+    requests: Requests
+
+
+class DeploymentService:
+    """Makes, stops and shows deployments."""
+
+    def __init__(self, rooms: Rooms, *, inbox: Inbox, clock: Clock, ids: Ids) -> None:
+        """`rooms` are read; what is to happen goes to `inbox`, where it is decided."""
+        self._rooms = rooms
+        self._inbox = inbox
+        self._clock = clock
+        self._ids = ids
+
+    async def create(self, wanted: Wanted, key: RequestKey) -> DeploymentRecord:
+        """Deploy a revision to a group. Whether it may, and to which hosts in which order, the core decides."""
+        done = await self._rooms.requests.replayed(key)
+        if done is not None:
+            return await self._rooms.history.deployment(DeploymentId(done))
+        check_description(wanted.description)
+        plan, hosts = await self._planned(wanted, created_by=key.principal)
+        await self._inbox.ask(
+            DeploymentRequested(
+                at=plan.created_at,
+                elapsed=self._clock.elapsed(),
+                plan=plan,
+                hosts=hosts,
+                request=key if key.request_id else None,
+            )
+        )
+        return await self._rooms.history.deployment(plan.deployment_id)
+
+    async def stop(self, deployment_id: DeploymentId, reason: str, key: RequestKey) -> DeploymentRecord:
+        """Stop a deployment and return it as it is then, stopping or stopped."""
+        if await self._rooms.requests.replayed(key) is not None:
+            return await self._rooms.history.deployment(deployment_id)
+        check_description(reason, field="reason")
+        now = await self._rooms.history.deployment(deployment_id)
+        if now.status.terminal:
+            raise DeploymentAlreadyCompleted(f"cannot stop deployment {deployment_id}: it has ended, {now.status.name}")
+        await self._inbox.ask(
+            StopRequested(
+                at=self._clock.now(),
+                elapsed=self._clock.elapsed(),
+                deployment_id=deployment_id,
+                requested_by=key.principal,
+                reason=reason,
+                request=key if key.request_id else None,
+            )
+        )
+        return await self._rooms.history.deployment(deployment_id)
+
+    async def deployment(self, deployment_id: DeploymentId) -> DeploymentRecord:
+        """Show a deployment."""
+        return await self._rooms.history.deployment(deployment_id)
+
+    async def deployments(
+        self, *, application_name: str, group_name: str, statuses: Sequence[DeploymentStatus], size: int, after: Cursor
+    ) -> Page[DeploymentRecord]:
+        """List deployments, newest first; empty names and statuses mean all."""
+        _check_group(application_name, group_name)
+        return await self._rooms.history.deployments(
+            application_name=application_name, group_name=group_name, statuses=statuses, size=size, after=after
+        )
+
+    async def targets(
+        self, deployment_id: DeploymentId, *, statuses: Sequence[TargetStatus], size: int, after: Cursor
+    ) -> Page[TargetRecord]:
+        """List the targets of a deployment by host name; no statuses mean all."""
+        return await self._rooms.history.targets(deployment_id, statuses=statuses, size=size, after=after)
+
+    async def target(self, deployment_id: DeploymentId, host: str) -> TargetRecord:
+        """Show one target, by the host's id or name."""
+        return await self._rooms.history.target(deployment_id, host)
+
+    async def entries(
+        self, *, application_name: str, group_name: str, deployment_id: str, host: str, size: int, after: Cursor
+    ) -> Page[HistoryRecord]:
+        """List what happened, newest first; what is empty does not restrict."""
+        _check_group(application_name, group_name)
+        return await self._rooms.history.entries(
+            application_name=application_name, group_name=group_name, deployment_id=deployment_id, host=host, size=size, after=after
+        )
+
+    async def _planned(self, wanted: Wanted, *, created_by: str) -> tuple[Plan, tuple[Snapshot, ...]]:
+        """Everything that is frozen now, and the hosts that match the group now."""
+        group = await self._rooms.catalog.group(wanted.application_name, wanted.group_name)
+        found = await self._rooms.catalog.revision(wanted.application_name, revision_id_of(wanted.revision_id))
+        _check_deployable(found.revision)
+        config = await self._rooms.catalog.config(wanted.config_name or group.config_name)
+        matching = await self._rooms.fleet.matching(group.tag_filters)
+        plan = Plan(
+            deployment_id=self._ids.deployment_id(),
+            rollback_id=self._ids.deployment_id(),
+            group_id=group.group_id,
+            application_name=group.application_name,
+            group_name=group.name,
+            revision=found.revision,
+            config_name=config.name,
+            minimum_healthy_hosts=config.minimum_healthy_hosts,
+            auto_rollback=group.auto_rollback if wanted.auto_rollback is None else wanted.auto_rollback,
+            file_exists_behavior=wanted.file_exists_behavior,
+            creator=Creator.user,
+            created_by=created_by,
+            description=wanted.description,
+            created_at=self._clock.now(),
+        )
+        lost = self._rooms.presence.lost
+        return plan, tuple(Snapshot(host_id=host_id, name=name, lost=lost(host_id)) for host_id, name in matching)
+
+
+def _check_group(application_name: str, group_name: str) -> None:
+    if group_name and not application_name:
+        raise Invalid(f"cannot look for deployment group {group_name}: name its application too", field="application_name")
+
+
+def _check_deployable(revision: Revision) -> None:
+    match revision.place:
+        case S3Location():
+            where = "Amazon S3"
+        case GitHubLocation():
+            where = "GitHub"
+        case _:
+            return
+    raise RevisionNotDeployable(
+        f"cannot deploy revision {revision.revision_id}: it lies on {where}, and agents cannot fetch from there yet; push its bundle"
+    )

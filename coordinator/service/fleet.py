@@ -1,0 +1,71 @@
+"""What an operator may do with hosts and their tags."""
+
+from collections.abc import Mapping, Sequence
+
+from coordinator.core.errors import Invalid
+from coordinator.core.facts import HostRemovalRequested, RequestKey
+from coordinator.core.model import TagFilter
+from coordinator.engine.ports import Clock, Inbox
+from coordinator.service.ports import Cursor, Fleet, Host, Page, Replayed, Requests
+from coordinator.service.rules import check_tag_key, check_tags, normalised
+
+
+class FleetService:
+    """Shows hosts, tags them, forgets them."""
+
+    def __init__(self, fleet: Fleet, requests: Requests, *, inbox: Inbox, clock: Clock) -> None:
+        """`fleet` and `requests` remember, `inbox` decides whether a host may be forgotten."""
+        self._fleet = fleet
+        self._requests = requests
+        self._inbox = inbox
+        self._clock = clock
+
+    async def hosts(self, filters: Sequence[TagFilter], *, size: int, after: Cursor) -> Page[Host]:
+        """List hosts by name: those that match any of the filters, or all."""
+        return await self._fleet.hosts(filters=normalised(filters, field="tag_filters", least=0), size=size, after=after)
+
+    async def host(self, host: str) -> Host:
+        """Show a host, by id or name."""
+        return await self._fleet.host(host)
+
+    async def add_tags(self, hosts: Sequence[str], tags: Mapping[str, str], key: RequestKey) -> list[Host]:
+        """Set tags on hosts, all or none."""
+        check_tags(tags, field="tags")
+        wanted = _named(hosts)
+        try:
+            return await self._fleet.add_tags(wanted, tags, at=self._clock.now(), key=key)
+        except Replayed:
+            return [await self._fleet.host(host) for host in wanted]
+
+    async def remove_tags(self, hosts: Sequence[str], keys: Sequence[str], key: RequestKey) -> list[Host]:
+        """Remove tags that operators set, from all hosts or none."""
+        if not keys:
+            raise Invalid("cannot remove no tags: name at least one key", field="keys")
+        for one in keys:
+            check_tag_key(one, field="keys")
+        wanted = _named(hosts)
+        try:
+            return await self._fleet.remove_tags(wanted, list(dict.fromkeys(keys)), at=self._clock.now(), key=key)
+        except Replayed:
+            return [await self._fleet.host(host) for host in wanted]
+
+    async def remove(self, host: str, key: RequestKey) -> None:
+        """Forget a host that is gone."""
+        if await self._requests.replayed(key) is not None:
+            return
+        host_id = (await self._fleet.host(host)).host_id
+        await self._inbox.ask(
+            HostRemovalRequested(
+                at=self._clock.now(),
+                elapsed=self._clock.elapsed(),
+                host_id=host_id,
+                requested_by=key.principal,
+                request=key if key.request_id else None,
+            )
+        )
+
+
+def _named(hosts: Sequence[str]) -> list[str]:
+    if not hosts:
+        raise Invalid("cannot tag no hosts: name at least one", field="hosts")
+    return list(dict.fromkeys(hosts))

@@ -1,0 +1,65 @@
+"""What names, descriptions and tags must look like, whoever asks."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from coordinator.core.errors import Invalid
+from coordinator.core.model import TagFilter, TagFilterType
+
+DESCRIPTION_LENGTH = 256
+TAG_KEY_LENGTH = 128
+TAG_VALUE_LENGTH = 256
+TAG_FILTERS = 10
+RESERVED_PREFIX = "CodeDeployDefault."
+
+_NAME = re.compile(r"[A-Za-z0-9._+=,@-]{1,100}")
+
+
+def check_name(name: str, *, field: str) -> None:
+    """Raise Invalid unless `name` may be the name of an application, a deployment group or a deployment config."""
+    if not _NAME.fullmatch(name):
+        said = repr(name[:120]) if name else "an empty name"
+        raise Invalid(f"cannot accept {said} as {field}: use 1 to 100 characters of A-Z a-z 0-9 . _ + = , @ -", field=field)
+
+
+def check_description(description: str, *, field: str = "description") -> None:
+    """Raise Invalid if a description is too long."""
+    if len(description) > DESCRIPTION_LENGTH:
+        raise Invalid(f"cannot accept a {field} of {len(description)} characters: {DESCRIPTION_LENGTH} is the most", field=field)
+
+
+def check_tags(tags: Mapping[str, str], *, field: str) -> None:
+    """Raise Invalid unless there are tags and each may stand on a host."""
+    if not tags:
+        raise Invalid("cannot add no tags: name at least one", field=field)
+    for key, value in tags.items():
+        check_tag_key(key, field=field)
+        if len(value) > TAG_VALUE_LENGTH:
+            raise Invalid(f"cannot accept the value of tag {key!r}: {len(value)} characters, {TAG_VALUE_LENGTH} is the most", field=field)
+
+
+def check_tag_key(key: str, *, field: str) -> None:
+    """Raise Invalid unless `key` may be the key of a tag."""
+    if not 1 <= len(key) <= TAG_KEY_LENGTH:
+        raise Invalid(f"cannot accept tag key {key[:140]!r}: it must have 1 to {TAG_KEY_LENGTH} characters", field=field)
+
+
+def normalised(filters: Sequence[TagFilter], *, field: str, least: int) -> tuple[TagFilter, ...]:
+    """The filters without repeats, each with only what it compares. Raises Invalid for what can match nothing, too few and too many."""
+    if not least <= len(filters) <= TAG_FILTERS:
+        raise Invalid(f"cannot accept {len(filters)} tag filters: {least} to {TAG_FILTERS} are allowed", field=field)
+    return tuple(dict.fromkeys(_normalised(one, f"{field}[{index}]") for index, one in enumerate(filters)))
+
+
+def _normalised(one: TagFilter, field: str) -> TagFilter:
+    if one.type is TagFilterType.VALUE_ONLY:
+        if not one.value:
+            raise Invalid("cannot filter by a tag's value without one: give a key, a value, or both", field=f"{field}.value")
+        one = replace(one, key="")
+    else:
+        check_tag_key(one.key, field=f"{field}.key")
+        one = one if one.type is TagFilterType.KEY_AND_VALUE else replace(one, value="")
+    if len(one.value) > TAG_VALUE_LENGTH:
+        raise Invalid(f"cannot filter by a value of {len(one.value)} characters: {TAG_VALUE_LENGTH} is the most", field=f"{field}.value")
+    return one

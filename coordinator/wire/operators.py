@@ -1,0 +1,171 @@
+"""What operators say and hear, in the core's words.
+
+Enums of the core that are numbers have the protos' numbers (`core/lifecycle.py` says so, a test holds it); the others stand in tables here.
+Reading raises Invalid for what the core has no word for; lengths, shapes and whether a thing exists are the services' business.
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import TypeVar, assert_never
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from coordinator.core.errors import Invalid
+from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
+from coordinator.core.model import (
+    AutoRollbackEvent,
+    BundleType,
+    CoordinatorLocation,
+    Diagnostics,
+    FileExistsBehavior,
+    FileLocation,
+    GitHubLocation,
+    HttpLocation,
+    MinimumHealthyHosts,
+    MinimumHealthyHostsType,
+    Place,
+    Revision,
+    S3Location,
+    TagFilter,
+    TagFilterType,
+)
+from hookline.v1 import resources_pb2 as pb
+
+MINIMUM_HEALTHY_HOSTS_TYPES = {
+    MinimumHealthyHostsType.HOST_COUNT: pb.MINIMUM_HEALTHY_HOSTS_TYPE_HOST_COUNT,
+    MinimumHealthyHostsType.FLEET_PERCENT: pb.MINIMUM_HEALTHY_HOSTS_TYPE_FLEET_PERCENT,
+    MinimumHealthyHostsType.MOST_CONCURRENCY: pb.MINIMUM_HEALTHY_HOSTS_TYPE_MOST_CONCURRENCY,
+}
+AUTO_ROLLBACK_EVENTS = {AutoRollbackEvent.DEPLOYMENT_FAILURE: pb.AUTO_ROLLBACK_EVENT_DEPLOYMENT_FAILURE}
+
+Number = TypeVar("Number", bound=IntEnum)
+
+
+def time(milliseconds: int | None) -> Timestamp | None:
+    """UTC milliseconds as a Timestamp; None, which leaves the field unset, for None."""
+    if milliseconds is None:
+        return None
+    return Timestamp(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)
+
+
+def minimum_healthy_hosts(value: MinimumHealthyHosts) -> pb.MinimumHealthyHosts:
+    """The rule of a deployment config."""
+    return pb.MinimumHealthyHosts(type=MINIMUM_HEALTHY_HOSTS_TYPES[value.type], value=value.value)
+
+
+def read_minimum_healthy_hosts(message: pb.MinimumHealthyHosts, *, field: str) -> MinimumHealthyHosts:
+    """The rule that a caller asks for."""
+    for kind, number in MINIMUM_HEALTHY_HOSTS_TYPES.items():
+        if number == message.type:
+            return MinimumHealthyHosts(type=kind, value=message.value)
+    raise Invalid(f"cannot read {field}.type: it must be HOST_COUNT or FLEET_PERCENT", field=f"{field}.type")
+
+
+def auto_rollback(events: frozenset[AutoRollbackEvent]) -> pb.AutoRollbackConfiguration:
+    """When a deployment is rolled back by itself; no events: never."""
+    return pb.AutoRollbackConfiguration(enabled=bool(events), events=sorted(AUTO_ROLLBACK_EVENTS[event] for event in events))
+
+
+def read_auto_rollback(message: pb.AutoRollbackConfiguration, *, field: str) -> frozenset[AutoRollbackEvent]:
+    """The events that a caller wants rolled back; none when it is not enabled."""
+    known = {number: event for event, number in AUTO_ROLLBACK_EVENTS.items()}
+    if strange := [number for number in message.events if number not in known]:
+        raise Invalid(f"cannot read {field}.events: {strange[0]} is not an event; DEPLOYMENT_FAILURE is", field=f"{field}.events")
+    if message.enabled and not message.events:
+        raise Invalid(f"cannot enable {field} without an event: add DEPLOYMENT_FAILURE", field=f"{field}.events")
+    return frozenset(known[number] for number in message.events) if message.enabled else frozenset()
+
+
+def tag_filter(value: TagFilter) -> pb.TagFilter:
+    """One condition on a host's tags."""
+    return pb.TagFilter(key=value.key, value=value.value, type=pb.TagFilterType.ValueType(value.type))
+
+
+def read_tag_filters(messages: Iterable[pb.TagFilter], *, field: str) -> tuple[TagFilter, ...]:
+    """The conditions that a caller names; one without a type compares what it gives."""
+    return tuple(_tag_filter(message, f"{field}[{index}]") for index, message in enumerate(messages))
+
+
+def _tag_filter(message: pb.TagFilter, field: str) -> TagFilter:
+    kind: int = message.type
+    if kind == pb.TAG_FILTER_TYPE_UNSPECIFIED:
+        both = TagFilterType.KEY_AND_VALUE if message.value else TagFilterType.KEY_ONLY
+        kind = both if message.key else TagFilterType.VALUE_ONLY
+    return TagFilter(key=message.key, value=message.value, type=_number(TagFilterType, kind, f"{field}.type"))
+
+
+def location(revision: Revision) -> pb.RevisionLocation:
+    """Where a revision's bundle lies and what it must hash to."""
+    message = pb.RevisionLocation(bundle_type=pb.BundleType.ValueType(revision.bundle_type), sha256=revision.sha256)
+    match revision.place:
+        case CoordinatorLocation(size=size):
+            message.coordinator.CopyFrom(pb.CoordinatorLocation(size=size))
+        case S3Location() as s3:
+            message.s3.CopyFrom(pb.S3Location(bucket=s3.bucket, key=s3.key, version=s3.version, e_tag=s3.e_tag))
+        case GitHubLocation(repository=repository, commit_id=commit_id):
+            message.github.CopyFrom(pb.GitHubLocation(repository=repository, commit_id=commit_id))
+        case HttpLocation(url=url):
+            message.http.CopyFrom(pb.HttpLocation(url=url))
+        case FileLocation(path=path):
+            message.file.CopyFrom(pb.FileLocation(path=path))
+        case _:
+            assert_never(revision.place)
+    return message
+
+
+def read_place(message: pb.RevisionLocation, *, field: str) -> Place:
+    """Where a caller says that a bundle lies."""
+    match message.WhichOneof("place"):
+        case "coordinator":
+            return CoordinatorLocation(size=message.coordinator.size)
+        case "s3":
+            s3 = message.s3
+            return S3Location(bucket=s3.bucket, key=s3.key, version=s3.version, e_tag=s3.e_tag)
+        case "github":
+            return GitHubLocation(repository=message.github.repository, commit_id=message.github.commit_id)
+        case "http":
+            return HttpLocation(url=message.http.url)
+        case "file":
+            return FileLocation(path=message.file.path)
+        case None:
+            raise Invalid(f"cannot read {field}: it says no place; give one of s3, github, http, file", field=field)
+
+
+def read_bundle_type(number: int, *, field: str) -> BundleType:
+    """How a caller says that a bundle is packed."""
+    return _number(BundleType, number, field)
+
+
+def read_file_exists_behavior(number: int, *, field: str) -> FileExistsBehavior:
+    """What a caller wants Install to do with files that exist."""
+    return _number(FileExistsBehavior, number, field)
+
+
+def read_deployment_statuses(numbers: Iterable[int], *, field: str) -> tuple[DeploymentStatus, ...]:
+    """The statuses that a caller asks for."""
+    return tuple(_number(DeploymentStatus, number, field) for number in numbers)
+
+
+def read_target_statuses(numbers: Iterable[int], *, field: str) -> tuple[TargetStatus, ...]:
+    """The statuses that a caller asks for."""
+    return tuple(_number(TargetStatus, number, field) for number in numbers)
+
+
+def diagnostics(value: Diagnostics | None) -> pb.Diagnostics | None:
+    """Why a lifecycle event failed; None where it did not."""
+    if value is None:
+        return None
+    return pb.Diagnostics(
+        error_code=pb.LifecycleErrorCode.ValueType(value.error_code),
+        script_name=value.script_name,
+        message=value.message,
+        log_tail=value.log_tail,
+    )
+
+
+def _number(enum: type[Number], number: int, field: str) -> Number:
+    try:
+        return enum(number)
+    except ValueError:
+        names = ", ".join(member.name for member in enum if member)
+        raise Invalid(f"cannot read {field}: {number} is none of {names}", field=field) from None
