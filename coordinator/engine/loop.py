@@ -30,10 +30,12 @@ from coordinator.core.facts import (
     Woken,
 )
 from coordinator.core.machine import outstanding, restore, step
-from coordinator.core.model import DeploymentId, Group, GroupId, HostId, Session
+from coordinator.core.model import DeploymentId, Group, GroupId, HostId, HostStatus, Session
 from coordinator.core.orders import Answer, Changes, Instruct, Order, SendCancel, Settled, WakeAt
 from coordinator.engine.inbox import Asked, Inbox, Item
 from coordinator.engine.ports import Agents, Clock, Store
+from coordinator.engine.telling import tell
+from coordinator.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +69,14 @@ class _Turn:
 class Engine:
     """Runs every deployment group. Others put facts into `inbox`, or `ask` and wait for the answer."""
 
-    def __init__(self, *, store: Store, agents: Agents, clock: Clock) -> None:
+    def __init__(self, *, store: Store, agents: Agents, clock: Clock, metrics: Metrics) -> None:
         """Wire it up; `run` does everything."""
         self.inbox = Inbox()
         self.committed = 0
         self._store = store
         self._agents = agents
         self._clock = clock
+        self._metrics = metrics
         self._roster = sessions.Roster()
         self._groups: dict[GroupId, Group] = {}
         self._live: dict[DeploymentId, GroupId] = {}
@@ -83,6 +86,11 @@ class Engine:
         self._sweep_at = 0
         self._commit_made = asyncio.Event()
         self.started = asyncio.Event()
+
+    def lost(self, host_id: HostId) -> bool:
+        """Whether a host counts as unhealthy because it has been away for too long; see `service.ports.Presence`."""
+        session = self._roster.sessions.get(host_id)
+        return session is not None and session.status is HostStatus.Lost
 
     @property
     def reconnect_spread(self) -> int:
@@ -115,7 +123,9 @@ class Engine:
             group = await self._load(group_id)
             if group.deployment is not None:
                 self._wakes[group_id] = self._clock.elapsed()
-                log.info("deployment goes on deployment=%s group=%s", group.deployment.deployment_id, group_id)
+                plan = group.deployment.plan
+                self._metrics.deployment_resumed(plan.application_name, plan.group_name)
+                log.info("deployment goes on deployment=%s group=%s", plan.deployment_id, group_id)
         self._count_busy()
 
     async def _wait(self) -> None:
@@ -150,6 +160,7 @@ class Engine:
             self._roster.keep()
             self._act(turn)
             if turn.changes:
+                tell(turn.changes, self._metrics)
                 made, self._commit_made = self._commit_made, asyncio.Event()
                 made.set()
             return

@@ -85,27 +85,30 @@ class AgentServicer:
         hello = wire.hello(first.hello, stream=stream.number, at=self._clock.now(), elapsed=self._clock.elapsed())
         stream.host_id = hello.host_id
         stream.name = hello.name
-        self._streams.received += 1
+        self._streams.tally.received["hello"] += 1
         self._inbox.put(hello)
         await self._listen(stream, read)
 
     async def _listen(self, stream: Stream, read: Read) -> None:
         inbox, clock, streams = self._inbox, self._clock, self._streams
+        received = streams.tally.received
         while True:
             message = await read()
             if not isinstance(message, pb.AgentMessage):
                 return
             stream.last_heard = elapsed = clock.elapsed()
-            streams.received += 1
             if message.HasField("reports"):
+                received["reports"] += 1
                 reports = wire.reports(message.reports)
                 if reports:
                     inbox.put(ReportsReceived(clock.now(), elapsed, stream.number, stream.host_id, reports))
                 if inbox.full:
                     await inbox.room()
             elif message.HasField("heartbeat"):
+                received["heartbeat"] += 1
                 streams.beat(stream)
             elif message.HasField("goodbye"):
+                received["goodbye"] += 1
                 log.info("goodbye host=%s reason=%s", stream.name, message.goodbye.reason)
                 return
 

@@ -16,6 +16,7 @@ from coordinator.core.errors import DeployError, Unavailable
 from coordinator.core.model import DeploymentId, HostId, Session
 from coordinator.core.orders import Cancel, Instruction
 from coordinator.engine.ports import Clock
+from coordinator.metrics import Tally
 from coordinator.wire import agents as wire
 
 log = logging.getLogger(__name__)
@@ -73,12 +74,9 @@ class Stream:
 class Streams:
     """All open streams, by number and, once welcomed, by host."""
 
-    def __init__(self, *, clock: Clock, bundle_address: str, spread: Callable[[], int]) -> None:
+    def __init__(self, *, clock: Clock, bundle_address: str, spread: Callable[[], int], tally: Tally) -> None:
         """`bundle_address` is told to agents; `spread` says over how many milliseconds they may come back."""
-        self.received = 0
-        """Messages from agents since the start."""
-        self.sent = 0
-        """Messages to agents since the start."""
+        self.tally = tally
         self._clock = clock
         self._bundle_address = bundle_address
         self._spread = spread
@@ -118,12 +116,13 @@ class Streams:
         self._streams.pop(stream.number, None)
         if self._hosts.get(stream.host_id) is stream:
             del self._hosts[stream.host_id]
+            self.tally.agents_connected = len(self._hosts)
 
     def drain_all(self, retry_after: int, reason: str) -> None:
         """Ask every agent to come back later."""
         frame = wire.drain_frame(retry_after, reason)
         for stream in self._hosts.values():
-            self._put(stream, frame)
+            self._put(stream, frame, "drain")
 
     def beat(self, stream: Stream) -> None:
         """Answer a heartbeat."""
@@ -134,7 +133,7 @@ class Streams:
             frame = self._beats[interval] = wire.heartbeat_ack_frame(interval)
         if stream.interval != BUSY_INTERVAL:
             stream.interval = interval
-        self._put(stream, frame)
+        self._put(stream, frame, "heartbeat_ack")
 
     def welcome(self, session: Session, *, busy: bool) -> None:
         """See `ports.Agents`."""
@@ -151,12 +150,15 @@ class Streams:
         idle = self._idle_interval()
         stream.interval = BUSY_INTERVAL if busy else idle
         frame = wire.welcome_frame(session, idle=idle, busy=BUSY_INTERVAL, spread=self._spread(), bundle_address=self._bundle_address)
-        self._put(stream, frame)
+        self.tally.connects["accepted"] += 1
+        self.tally.agents_connected = len(self._hosts)
+        self._put(stream, frame, "welcome")
 
     def refuse(self, stream: int, error: DeployError) -> None:
         """See `ports.Agents`."""
         refused = self._streams.get(stream)
         if refused is not None:
+            self.tally.connects["refused"] += 1
             refused.end(error)
 
     def instruct(self, instruction: Instruction) -> None:
@@ -172,19 +174,19 @@ class Streams:
             common = self._common[plan.deployment_id] = wire.instruction_common(plan)
         stream.interval = BUSY_INTERVAL
         stream.last_heard = self._clock.elapsed()
-        self._put(stream, wire.instruction_frame(instruction, common))
+        self._put(stream, wire.instruction_frame(instruction, common), "instruction")
 
     def cancel(self, cancel: Cancel) -> None:
         """See `ports.Agents`."""
         stream = self._hosts.get(cancel.host_id)
         if stream is not None:
-            self._put(stream, wire.cancel_frame(cancel))
+            self._put(stream, wire.cancel_frame(cancel), "cancel")
 
     def acknowledge(self, host_id: HostId, acked_seq: int) -> None:
         """See `ports.Agents`."""
         stream = self._hosts.get(host_id)
         if stream is not None:
-            self._put(stream, wire.acknowledgement_frame(acked_seq))
+            self._put(stream, wire.acknowledgement_frame(acked_seq), "acknowledgement")
 
     def settle(self, host_id: HostId) -> None:
         """See `ports.Agents`."""
@@ -196,7 +198,8 @@ class Streams:
         """Milliseconds between an idle host's heartbeats: all of them share about 100 a second."""
         return max(BUSY_INTERVAL, len(self._hosts) * 1000 // IDLE_PER_SECOND)
 
-    def _put(self, stream: Stream, frame: bytes) -> None:
+    def _put(self, stream: Stream, frame: bytes, kind: str) -> None:
+        self.tally.sent[kind] += 1
         pending = stream.pending
         if len(pending) >= PENDING_AT_MOST:
             stream.end(Unavailable("cannot keep this stream: its agent does not read what it is sent"))
@@ -225,7 +228,6 @@ class Streams:
                     frames, stream.pending = stream.pending, []
                     for frame in frames:
                         await stream.write(frame)
-                    self.sent += len(frames)
         except TimeoutError:
             stream.end(Unavailable(f"cannot keep this stream: a write took longer than {STUCK:.0f} s"))
         except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError):

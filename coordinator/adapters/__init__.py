@@ -1,0 +1,1 @@
+"""Reaches out: the machine's clock and its chance."""
