@@ -73,6 +73,8 @@ class Engine:
         """Wire it up; `run` does everything."""
         self.inbox = Inbox()
         self.committed = 0
+        self.trouble = ""
+        """Why the store cannot be used just now; empty when it can."""
         self._store = store
         self._agents = agents
         self._clock = clock
@@ -152,11 +154,13 @@ class Engine:
                     self.committed = await self._store.commit(turn.changes)
             except (StorageFull, StorageFailed) as error:
                 log.error("cannot use the store, trying again error=%r", str(error))
+                self.trouble = str(error)
                 self._forget(turn)
                 await self._clock.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
                 tries += 1
                 items = self._still_wanted(items, error) + self.inbox.take()
                 continue
+            self.trouble = ""
             self._roster.keep()
             self._act(turn)
             if turn.changes:

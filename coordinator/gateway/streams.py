@@ -74,11 +74,12 @@ class Stream:
 class Streams:
     """All open streams, by number and, once welcomed, by host."""
 
-    def __init__(self, *, clock: Clock, bundle_address: str, spread: Callable[[], int], tally: Tally) -> None:
-        """`bundle_address` is told to agents; `spread` says over how many milliseconds they may come back."""
+    def __init__(self, *, clock: Clock, spread: Callable[[], int], tally: Tally) -> None:
+        """`spread` says over how many milliseconds they may come back."""
         self.tally = tally
+        self.bundle_address = ""
+        """Where agents fetch bundles, as Welcome tells them; known once the serving process runs."""
         self._clock = clock
-        self._bundle_address = bundle_address
         self._spread = spread
         self._streams: dict[int, Stream] = {}
         self._hosts: dict[HostId, Stream] = {}
@@ -149,7 +150,7 @@ class Streams:
         stream.welcomed = True
         idle = self._idle_interval()
         stream.interval = BUSY_INTERVAL if busy else idle
-        frame = wire.welcome_frame(session, idle=idle, busy=BUSY_INTERVAL, spread=self._spread(), bundle_address=self._bundle_address)
+        frame = wire.welcome_frame(session, idle=idle, busy=BUSY_INTERVAL, spread=self._spread(), bundle_address=self.bundle_address)
         self.tally.connects["accepted"] += 1
         self.tally.agents_connected = len(self._hosts)
         self._put(stream, frame, "welcome")

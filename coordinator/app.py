@@ -1,0 +1,172 @@
+"""The one file that knows everybody: builds the coordinator, runs its parts in one TaskGroup, stops them in reverse."""
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from typing import Final
+
+import grpc.aio
+import uvloop
+
+from coordinator import config
+from coordinator.adapters.clock import SystemClock
+from coordinator.adapters.ids import RandomIds
+from coordinator.api import interceptors
+from coordinator.api import server as api
+from coordinator.api.catalog import CatalogServicer
+from coordinator.api.deployments import DeploymentServicer
+from coordinator.api.fleet import FleetServicer
+from coordinator.config import Address, Settings
+from coordinator.core.errors import DeployError
+from coordinator.engine.loop import Engine
+from coordinator.gateway.bundles import BundleProcess
+from coordinator.gateway.servicer import AgentServicer
+from coordinator.gateway.streams import Streams
+from coordinator.metrics import LoopLag, Metrics
+from coordinator.service.catalog import CatalogService
+from coordinator.service.deployments import DeploymentService, Rooms
+from coordinator.service.fleet import FleetService
+from coordinator.service.revisions import RevisionService
+from coordinator.service.watch import WatchService
+from coordinator.store.bundles import Bundles
+from coordinator.store.sqlite import SqliteStore
+from coordinator.web.app import Health, app
+from coordinator.web.server import HttpServer
+
+log = logging.getLogger("hookline.coordinator")
+
+SERVER_OPTIONS: Final = (
+    # Without ping_timeout_ms a frozen peer is noticed a minute later than the other two promise.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.max_receive_message_length", 1 << 20),
+    ("grpc.max_metadata_size", 8 << 10),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    # Two coordinators on one port would each get half of the agents.
+    ("grpc.so_reuseport", 0),
+)
+
+GRACE: Final = 2.0
+"""Seconds that open calls have when the coordinator stops."""
+
+COME_BACK_AFTER: Final = 1_000
+"""Milliseconds after which agents come back when the coordinator stops in an orderly way."""
+
+
+class Coordinator:
+    """Everything, wired. `run` serves until `stop`."""
+
+    def __init__(self, settings: Settings, store: SqliteStore) -> None:
+        """`store` is open; it is the caller's to close."""
+        self.metrics = Metrics()
+        clock, ids = SystemClock(), RandomIds()
+        bundles = Bundles(settings.data_dir / "bundles")
+        self.bundle_process = BundleProcess(directory=bundles.directory, listen=str(settings.bundle_listen), clock=clock)
+        self.streams = Streams(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally)
+        self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics)
+        self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock)
+        rooms = Rooms(catalog=store, fleet=store, presence=self.engine, history=store, requests=store)
+        revisions = RevisionService(store, bundles, clock=clock, max_bundle_bytes=settings.max_bundle_bytes)
+        self._catalog = CatalogServicer(CatalogService(store, clock=clock, ids=ids), revisions)
+        self._deployments = DeploymentServicer(
+            DeploymentService(rooms, inbox=self.engine, clock=clock, ids=ids), WatchService(store, self.engine, clock=clock)
+        )
+        self._fleet = FleetServicer(FleetService(store, store, inbox=self.engine, clock=clock))
+        self._http = HttpServer(
+            app(
+                self.metrics,
+                lambda: Health(serving=self.engine.trouble == "", committed=self.engine.committed, store=self.engine.trouble or "ok"),
+            ),
+            host=settings.http_listen.host,
+            port=settings.http_listen.port,
+        )
+        self.metrics.watch_inbox(lambda: len(self.engine.inbox))
+        self._settings = settings
+        self._stop = asyncio.Event()
+        self.listen = settings.listen
+        """Where it listens; the port is known once `run` has said that it is ready."""
+        self.ready = asyncio.Event()
+
+    def stop(self) -> None:
+        """Let `run` come to its end."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serve until `stop`. Raises OSError when an address is in use."""
+        async with asyncio.TaskGroup() as parts:
+            http = parts.create_task(self._http.serve(), name="http")
+            engine = parts.create_task(self.engine.run(), name="engine")
+            streams = parts.create_task(self.streams.run(), name="streams")
+            serving = asyncio.Event()
+            bundles = parts.create_task(self.bundle_process.run(serving), name="bundles")
+            await self.engine.started.wait()
+            await serving.wait()
+            self.streams.bundle_address = f":{self.bundle_process.address.rpartition(':')[2]}"
+            server = grpc.aio.server(interceptors=interceptors.chain(self.metrics), options=SERVER_OPTIONS)
+            health = api.register(server, catalog=self._catalog, deployments=self._deployments, fleet=self._fleet, agents=self.agents)
+            self.listen = Address(self.listen.host, server.add_insecure_port(str(self.listen)))
+            await server.start()
+            await api.tell_serving(health)
+            lag = LoopLag(self.metrics)
+            lag.start()
+            self._say_ready()
+            await self._stop.wait()
+            log.info("stopping")
+            await health.enter_graceful_shutdown()
+            self.streams.drain_all(COME_BACK_AFTER, "the coordinator stops")
+            await server.stop(GRACE)
+            lag.stop()
+            self._http.stop()
+            await http
+            for part in (bundles, streams, engine):
+                part.cancel()
+
+    def _say_ready(self) -> None:
+        """One line on standard output for whoever started the program: where it listens."""
+        http = Address(self._settings.http_listen.host, self._http.port)
+        sys.stdout.write(f"ready listen={self.listen} http={http} bundles={self.bundle_process.address}\n")
+        sys.stdout.flush()
+        self.ready.set()
+
+
+async def serve(settings: Settings) -> None:
+    """Run a coordinator until SIGTERM or SIGINT."""
+    store = await SqliteStore.open(settings.data_dir)
+    try:
+        coordinator = Coordinator(settings, store)
+        loop = asyncio.get_running_loop()
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, coordinator.stop)
+        tune()
+        await coordinator.run()
+    finally:
+        await store.close()
+
+
+def tune() -> None:
+    """What measurably helps a process that holds thousands of streams (see coordinator/README.md)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
+    sys.setswitchinterval(0.0005)
+
+
+def main() -> None:
+    """`hookline-coordinator`."""
+    settings = config.parse(sys.argv[1:])
+    logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        uvloop.run(serve(settings))
+    except* (DeployError, OSError) as errors:
+        for error in errors.exceptions:
+            sys.stderr.write(f"hookline-coordinator: cannot start: {error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
