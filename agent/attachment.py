@@ -32,9 +32,9 @@ class Attachment:
         self._speaking = asyncio.Lock()  # an event and a cancel may be said by two tasks at once
 
     @classmethod
-    def start(cls, *, log: Path) -> Self:
+    def start(cls, *, records: Path, log: Path) -> Self:
         """A new supervisor, which waits for its first event; what it has to complain of itself goes to the log."""
-        command = supervisor_command()
+        command = supervisor_command(records)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         errors = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -96,8 +96,8 @@ class Attachment:
         return frame
 
 
-def supervisor_command() -> tuple[str, ...]:
+def supervisor_command(records: Path) -> tuple[str, ...]:
     """The command line that starts a supervisor: a bare interpreter, or the frozen agent itself."""
     if getattr(sys, "frozen", False):
-        return (sys.executable, "supervisor")
-    return (sys.executable, "-I", "-S", "-X", "utf8", os.path.join(*supervisor.__path__, "__main__.py"))
+        return (sys.executable, "supervisor", str(records))
+    return (sys.executable, "-I", "-S", "-X", "utf8", os.path.join(*supervisor.__path__, "__main__.py"), str(records))

@@ -89,7 +89,7 @@ class Hooks:
         for folder in ("records", "output"):
             (self._directory / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         for unlocked in (self._directory / "records").glob("*.new"):
-            unlocked.unlink(missing_ok=True)  # whoever was making it has not begun, and now cannot
+            unlocked.unlink(missing_ok=True)  # made ahead by supervisors of an agent that is gone
 
     def output_path(self, instruction_id: str) -> Path:
         """The byte stream of everything that the hooks of an instruction print on this host; an offset in it stays true."""
@@ -183,7 +183,7 @@ class Hooks:
         return supervisor
 
     def _start(self) -> Attachment:
-        return Attachment.start(log=self._directory / "supervisors.log")
+        return Attachment.start(records=self._directory / "records", log=self._directory / "supervisors.log")
 
     def _record_path(self, instruction_id: str, attempt: int) -> Path:
         return self._directory / "records" / f"{_file_name(instruction_id)}.{attempt}"

@@ -91,10 +91,15 @@ def _statuses() -> Iterator[list[str]]:
 def _status(pid: str) -> list[str] | None:
     """The fields of /proc/PID/stat from the third on: the second is a name and may hold anything, blanks and brackets too."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].decode().split()
-    except (FileNotFoundError, ProcessLookupError):
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    except FileNotFoundError:
         return None
+    try:
+        return os.read(fd, 4096).rpartition(b")")[2].decode().split()
+    except ProcessLookupError:
+        return None
+    finally:
+        os.close(fd)
 
 
 def _link(path: str) -> str:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 from agent.supervisor import clock, groups, record
 from agent.supervisor.control import Control
 from agent.supervisor.frames import Frame
 from agent.supervisor.output import Output
+from agent.supervisor.record import Blank
 from agent.supervisor.script import Refused, Script, Streams, start
 from agent.supervisor.watch import Watch
 
@@ -69,9 +71,11 @@ class Verdict:
 class Supervisor:
     """Serves one instruction: its record stays locked from its first event until the agent wants no more."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, records: str) -> None:
         self._control = control
         self._record: Record | None = None
+        self._blank = _blank(records)
+        self._began = groups.began(os.getpid())
         self._nowhere = os.open(os.devnull, os.O_RDONLY)
 
     def serve(self) -> None:
@@ -82,6 +86,8 @@ class Supervisor:
                 break
         if self._record is not None:
             self._record.close()
+        if self._blank is not None:
+            self._blank.discard()
 
     def _run(self, event: Event) -> bool:
         """Runs one event; False when it is not ours to run."""
@@ -112,12 +118,13 @@ class Supervisor:
                 ("lifecycle_event", event.name),
                 ("boot_id", event.boot_id),
                 ("supervisor", os.getpid()),
-                ("supervisor_began", groups.began(os.getpid())),
+                ("supervisor_began", self._began),
                 ("started_at", started_at),
             ],
         )
         if self._record is None:
-            return record.begin(event.record, begun, spare=_room(event))
+            blank, self._blank = self._blank, None
+            return record.begin(event.record, begun, spare=_room(event), blank=blank)
         self._record.append(begun, spare=_room(event))
         return self._record
 
@@ -177,7 +184,7 @@ class Supervisor:
 
 
 def main() -> None:
-    """Serves the agent at the other end of the standard input."""
+    """Serves the agent at the other end of the standard input; the last argument is the folder of its records."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
             _close_inherited(int(name))
@@ -185,7 +192,15 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # a stop of the agent, or of the terminal, does not end a hook
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o022)
-    Supervisor(Control(_CONTROL)).serve()
+    Supervisor(Control(_CONTROL), sys.argv[-1]).serve()
+
+
+def _blank(records: str) -> Blank | None:
+    """A record made ahead; a disk that has no room for it may have when an event is to begin."""
+    try:
+        return Blank(records)
+    except OSError:
+        return None
 
 
 def _close_inherited(fd: int) -> None:

@@ -51,19 +51,61 @@ class Record:
         self._room = max(self._room, self._end)
 
 
-def begin(path: str, begun: Frame, *, spare: int) -> Record | None:
+class Blank:
+    """A record without a name yet: hidden, its room taken, on the disk. Made ahead, because that is most of the time a record takes."""
+
+    def __init__(self, folder: str) -> None:
+        self._path = os.path.join(folder, f"{os.getpid()}.new")
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            _write(self._fd, bytes(_ROOM), 0)
+            os.fsync(self._fd)
+        except OSError:
+            self.discard()
+            raise
+
+    def become(self, path: str, begun: Frame, *, spare: int) -> Record | None:
+        """The record with `begun` in it, locked and only then visible under its name; None when another one was there first."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            record = Record(self._fd, 0)
+            record.append(begun, spare=spare)
+            os.link(self._path, path)
+        except OSError as error:
+            self.discard()
+            if isinstance(error, FileExistsError):
+                return None
+            raise
+        os.unlink(self._path)
+        _sync_directory(os.path.dirname(path))
+        return record
+
+    def discard(self) -> None:
+        """Removes it again."""
+        os.close(self._fd)
+        try:
+            os.unlink(self._path)
+        except FileNotFoundError:  # an agent that started meanwhile has swept it away
+            return
+
+
+def begin(path: str, begun: Frame, *, spare: int, blank: Blank | None = None) -> Record | None:
     """The record with `begun` in it and on the disk, or None when another supervisor holds it or this event has begun before."""
-    try:
-        fd = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        created = _create(path, begun, spare)
-        if created is not None:
-            return Record(created, len(encode(begun)))
-        fd = os.open(path, os.O_RDWR)
-    record = _reopen(fd, begun, spare)
-    if record is None:
+    if os.path.exists(path):
+        if blank is not None:
+            blank.discard()
+    else:
+        try:
+            record = (blank or Blank(os.path.dirname(path))).become(path, begun, spare=spare)
+        except FileNotFoundError:  # swept away
+            record = Blank(os.path.dirname(path)).become(path, begun, spare=spare)
+        if record is not None:
+            return record
+    fd = os.open(path, os.O_RDWR)
+    continued = _reopen(fd, begun, spare)
+    if continued is None:
         os.close(fd)
-    return record
+    return continued
 
 
 def read(path: str) -> list[Frame]:
@@ -86,26 +128,6 @@ def wait_until_free(path: str) -> bool:
     finally:
         os.close(fd)
     return True
-
-
-def _create(path: str, begun: Frame, spare: int) -> int | None:
-    """The record made, locked and only then visible under its name; None when another one was there first."""
-    hidden = f"{path}.{os.getpid()}.new"
-    fd = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        octets = encode(begun)
-        _write(fd, octets + bytes(max(_ROOM - len(octets), spare)), 0)
-        os.fsync(fd)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        try:
-            os.link(hidden, path)
-        finally:
-            os.unlink(hidden)
-        _sync_directory(os.path.dirname(path))
-    except FileExistsError:
-        os.close(fd)
-        return None
-    return fd
 
 
 def _reopen(fd: int, begun: Frame, spare: int) -> Record | None:

@@ -59,6 +59,11 @@ class Stage:
         async with asyncio.timeout(20):
             return await hooks.recover(event.instruction_id, event.attempt, event.lifecycle_event)
 
+    def record(self) -> Path:
+        """The one record that there is."""
+        (path,) = (path for path in (self.data_dir / "records").iterdir() if path.suffix != ".new")
+        return path
+
     def fifo(self, name: str) -> Path:
         path = self.folder / name
         os.mkfifo(path)
