@@ -1,0 +1,295 @@
+"""Decides what an agent does: facts in, journal entries and orders out.
+
+Pure: no clock, no chance, no I/O. Every change that must survive is an entry; `agent/past.py` applies them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from agent.facts import (
+    Accepted,
+    Acked,
+    Acknowledged,
+    Begin,
+    CancelReceived,
+    Connected,
+    Disconnected,
+    EndAsked,
+    Entry,
+    EventEnded,
+    EventNeverBegan,
+    Fact,
+    Finish,
+    Forget,
+    InstructionReceived,
+    InstructionUnreadable,
+    Numbered,
+    Order,
+    Recover,
+    Reported,
+    Resumed,
+    SendReports,
+    Standing,
+    Started,
+    Turn,
+)
+from agent.model import (
+    REPEATABLE_EVENTS,
+    Diagnostics,
+    EventStatus,
+    InstructionStatus,
+    LifecycleEvent,
+    Report,
+)
+from agent.past import Course, Past, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from agent.model import Instruction, InstructionId
+
+RETAINED_INSTRUCTIONS = 1_000
+"""Ended instructions whose reports stay, so that a coordinator whose history went back can be refilled."""
+
+
+class Machine:
+    """One host's part in its deployments, as its journal tells it."""
+
+    def __init__(self, entries: Iterable[Entry] = (), *, retained_instructions: int = RETAINED_INSTRUCTIONS) -> None:
+        self._retained = retained_instructions
+        self._past = Past(entries)
+        self._confirmed = self._past.acked
+        self._connected = False
+        self._at = 0
+        self._entries: list[Entry] = []
+        self._orders: list[Order] = []
+        self._send_from: int | None = None
+
+    # ---------------------------------------------------------------------------------------------------------- asked by the shell
+
+    @property
+    def standing(self) -> Standing:
+        """What Hello says of this journal."""
+        return Standing(self._past.last_seq, self._past.acked, tuple(self._past.fences.items()), tuple(self._past.holdings.items()))
+
+    @property
+    def busy(self) -> bool:
+        """Whether an instruction runs or waits, or a report has not been acknowledged."""
+        return bool(self._past.queue) or self._confirmed < self._past.last_seq
+
+    def turn(self, facts: Sequence[Fact], *, at: int) -> Turn:
+        """Takes facts; `at` is the host's clock in milliseconds since 1970, for the reports alone."""
+        self._at = at
+        first_new = self._past.last_seq + 1
+        for fact in facts:
+            self._take(fact)
+        if self._connected:
+            self._send(first_new if self._send_from is None else min(first_new, self._send_from))
+        self._send_from = None
+        turn = Turn(tuple(self._entries), tuple(self._orders))
+        self._entries.clear()
+        self._orders.clear()
+        return turn
+
+    def entries(self) -> Iterator[Entry]:
+        """The shortest journal that makes this machine: what `Forget` asks to write anew."""
+        return self._past.entries()
+
+    # ------------------------------------------------------------------------------------------------------------------------ facts
+
+    def _take(self, fact: Fact) -> None:
+        match fact:
+            case EventEnded():
+                self._event_ended(fact)
+            case Acknowledged():
+                self._acknowledged(fact.acked_seq)
+            case InstructionReceived():
+                self._instruction_received(fact.instruction)
+            case Connected():
+                self._welcomed(fact.acked_seq)
+            case Disconnected():
+                self._connected = False
+            case CancelReceived():
+                self._cancel_received(fact)
+            case EventNeverBegan():
+                self._event_never_began(fact)
+            case InstructionUnreadable():
+                self._instruction_unreadable(fact)
+            case Resumed():
+                self._resume()
+            case _:
+                assert_never(fact)
+
+    def _instruction_received(self, instruction: Instruction) -> None:
+        known = self._past.known.get(instruction.instruction_id)
+        if known is not None:
+            self._received_again(known, instruction)
+            return
+        fence = self._past.fences.get(instruction.group_id)
+        if fence is not None and instruction.target_epoch < fence.target_epoch:
+            why = f"stale: epoch {instruction.target_epoch} is lower than epoch {fence.target_epoch} of deployment {fence.deployment_id}"
+        elif fence is not None and instruction.target_epoch == fence.target_epoch and instruction.deployment_id != fence.deployment_id:
+            why = f"conflict: epoch {fence.target_epoch} belongs to deployment {fence.deployment_id}"
+        elif not instruction.events:
+            why = "conflict: it lists no lifecycle event"
+        else:
+            self._accept(instruction)
+            return
+        self._refuse(instruction.instruction_id, why, digest=instruction.digest)
+
+    def _received_again(self, known: Course | Refusal, instruction: Instruction) -> None:
+        if isinstance(known, Refusal) or known.digest == instruction.digest or known.refused:
+            self._send_again(known)
+        elif known.ended:
+            self._refuse(instruction.instruction_id, "conflict: it ended before under another digest")
+        else:
+            self._end_soon(known, InstructionStatus.REFUSED, "conflict: it was accepted before under another digest")
+
+    def _accept(self, instruction: Instruction) -> None:
+        self._note(Accepted(instruction))
+        for older in tuple(self._past.queue):
+            # Nothing of an older deployment may start once a newer one was accepted.
+            if older.instruction.group_id == instruction.group_id and older.instruction.target_epoch < instruction.target_epoch:
+                self._end_soon(older, InstructionStatus.CANCELLED, f"superseded by deployment {instruction.deployment_id}")
+        self._advance()
+        running = self._past.queue[0].instruction
+        if running is not instruction:
+            waited_for = f"waits for deployment {running.deployment_id} of deployment group {running.group_name}"
+            self._report(instruction.instruction_id, InstructionStatus.WAITING, diagnostics=Diagnostics(message=waited_for))
+
+    def _instruction_unreadable(self, fact: InstructionUnreadable) -> None:
+        known = self._past.known.get(fact.instruction_id)
+        if known is None:
+            self._refuse(fact.instruction_id, f"cannot read the instruction: {fact.why}", digest=fact.digest)
+        else:
+            self._send_again(known)
+
+    def _cancel_received(self, fact: CancelReceived) -> None:
+        known = self._past.known.get(fact.instruction_id)
+        if known is None:
+            self._refuse(fact.instruction_id, f"cancelled before it came: {fact.reason}")
+        elif isinstance(known, Refusal) or known.ended:
+            self._send_again(known)
+        else:
+            self._end_soon(known, InstructionStatus.CANCELLED, fact.reason)
+
+    def _event_ended(self, fact: EventEnded) -> None:
+        course = self._past.known.get(fact.instruction_id)
+        if not isinstance(course, Course) or course.begun is not fact.event:
+            return
+        status = EventStatus.SUCCEEDED if fact.diagnostics is None else EventStatus.FAILED
+        self._report(fact.instruction_id, status, event=fact.event, diagnostics=fact.diagnostics, at=fact.at)
+        self._advance()
+
+    def _event_never_began(self, fact: EventNeverBegan) -> None:
+        course = self._past.known.get(fact.instruction_id)
+        if not isinstance(course, Course) or course.begun is not fact.event:
+            return
+        if course.asked is None:
+            self._orders.append(_begin(course))
+        else:
+            self._report(fact.instruction_id, course.asked.status, diagnostics=Diagnostics(message=course.asked.reason))
+            self._advance()
+
+    def _welcomed(self, acked_seq: int) -> None:
+        self._connected = True
+        self._confirmed = acked_seq
+        if acked_seq > self._past.last_seq:
+            # The journal is an older copy of itself; the numbers it has not seen are used up.
+            self._note(Numbered(acked_seq))
+        if acked_seq > self._past.acked:
+            self._note(Acked(acked_seq))
+        self._send_from = acked_seq + 1
+
+    def _acknowledged(self, acked_seq: int) -> None:
+        if not self._confirmed < acked_seq <= self._past.last_seq:
+            return
+        self._confirmed = acked_seq
+        if acked_seq > self._past.acked:
+            self._note(Acked(acked_seq))
+        if len(self._past.ended) > self._retained + self._retained // 4:
+            self._forget()
+
+    def _resume(self) -> None:
+        if self._past.queue and (event := self._past.queue[0].begun) is not None:
+            course = self._past.queue[0]
+            begin = _begin(course)
+            if event in REPEATABLE_EVENTS:
+                self._orders.append(begin)
+            else:
+                self._orders.append(Recover(begin.instruction, event, begin.timeout_seconds, begin.serving))
+        else:
+            self._advance()
+
+    # ------------------------------------------------------------------------------------------------------------------------ rules
+
+    def _advance(self) -> None:
+        """Begins what may begin: the next event of the first in the queue, unless one runs."""
+        while self._past.queue and self._past.queue[0].begun is None:
+            course = self._past.queue[0]
+            instruction_id = course.instruction.instruction_id
+            if course.asked is not None:
+                self._report(instruction_id, course.asked.status, diagnostics=Diagnostics(message=course.asked.reason))
+                continue
+            if not course.started:
+                # Only now can nothing else change what is installed; the same as at acceptance, unless it had to wait.
+                holding = self._past.holdings.get(course.instruction.group_id)
+                self._note(Started(instruction_id, None if holding is None else holding.installed))
+            self._report(instruction_id, EventStatus.IN_PROGRESS, event=course.instruction.events[course.position].event)
+            self._orders.append(_begin(course))
+
+    def _end_soon(self, course: Course, status: InstructionStatus, reason: str) -> None:
+        if course.begun is None:
+            self._report(course.instruction.instruction_id, status, diagnostics=Diagnostics(message=reason))
+        elif course.asked is None:
+            self._note(EndAsked(course.instruction.instruction_id, status, reason))
+
+    def _refuse(self, instruction_id: InstructionId, why: str, *, digest: str = "") -> None:
+        self._report(instruction_id, InstructionStatus.REFUSED, diagnostics=Diagnostics(message=why), digest=digest)
+
+    def _report(
+        self,
+        instruction_id: InstructionId,
+        status: EventStatus | InstructionStatus,
+        *,
+        event: LifecycleEvent | None = None,
+        diagnostics: Diagnostics | None = None,
+        digest: str = "",
+        at: int | None = None,
+    ) -> None:
+        report = Report(
+            instruction_id=instruction_id, at=self._at if at is None else at, status=status, event=event, diagnostics=diagnostics
+        )
+        self._note(Reported(self._past.last_seq + 1, report, digest))
+        if instruction_id in self._past.ended:
+            self._orders.append(Finish(instruction_id))
+
+    def _send_again(self, known: Course | Refusal) -> None:
+        first_seq = known.seqs[0]
+        self._send_from = first_seq if self._send_from is None else min(self._send_from, first_seq)
+
+    def _send(self, first_seq: int) -> None:
+        first_seq, reports = self._past.reports_from(first_seq)
+        if reports:
+            self._orders.append(SendReports(first_seq, reports))
+
+    def _forget(self) -> None:
+        forgotten: list[InstructionId] = []
+        for instruction_id, known in self._past.ended.items():
+            if len(self._past.ended) - len(forgotten) <= self._retained or known.seqs[1] > self._confirmed:
+                break
+            forgotten.append(instruction_id)
+        for instruction_id in forgotten:
+            self._past.forget(instruction_id)
+        if forgotten:
+            self._orders.append(Forget(tuple(forgotten)))
+
+    def _note(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._past.apply(entry)
+
+
+def _begin(course: Course) -> Begin:
+    plan = course.instruction.events[course.position]
+    return Begin(course.instruction, plan.event, plan.timeout_seconds, course.serving)

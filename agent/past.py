@@ -1,0 +1,181 @@
+"""What the journal tells of one host's past: its instructions, reports, fences and holdings.
+
+Pure. Entries are applied here and nowhere else, so that reading a journal and having lived through it end in the same place.
+Decides nothing: that is `agent/machine.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, Numbered, Reported, Started
+from agent.model import EventStatus, Fence, Holding, Installed, InstructionStatus, LifecycleEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from agent.model import GroupId, Instruction, InstructionId, Report
+
+
+class Course:
+    """How far an accepted instruction has come."""
+
+    __slots__ = ("asked", "begun", "digest", "ended", "entries", "instruction", "position", "refused", "seqs", "serving", "started")
+
+    def __init__(self, instruction: Instruction) -> None:
+        self.instruction = instruction
+        self.digest = instruction.digest
+        self.position = 0
+        self.begun: LifecycleEvent | None = None
+        self.started = False
+        self.serving: Installed | None = None
+        self.asked: EndAsked | None = None
+        self.refused = False
+        self.ended = False
+        self.seqs = (0, 0)
+        self.entries: list[Entry] = []
+
+
+class Refusal:
+    """An instruction that was refused unseen: stale, in conflict, unreadable, or cancelled before it came."""
+
+    __slots__ = ("digest", "entries", "seqs")
+
+    def __init__(self, digest: str) -> None:
+        self.digest = digest
+        self.seqs = (0, 0)
+        self.entries: list[Entry] = []
+
+
+class Past:
+    """One host's past, made of entries. To be read; only `apply` and `forget` change it."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self.known: dict[InstructionId, Course | Refusal] = {}
+        self.queue: list[Course] = []
+        self.ended: dict[InstructionId, Course | Refusal] = {}
+        self.fences: dict[GroupId, Fence] = {}
+        self.holdings: dict[GroupId, Holding] = {}
+        self.last_seq = 0
+        self.acked = 0
+        self._reports: dict[int, Report] = {}
+        self._first_seq = 1
+        for entry in entries:
+            self.apply(entry)
+        self._first_seq = self.last_seq + 1
+        while self._first_seq - 1 in self._reports:
+            self._first_seq -= 1
+        self._reports = {seq: self._reports[seq] for seq in range(self._first_seq, self.last_seq + 1)}
+
+    def entries(self) -> Iterator[Entry]:
+        """The shortest journal that tells the same."""
+        for known in self.known.values():
+            yield from known.entries
+        for group_id, fence in self.fences.items():
+            yield Fenced(group_id, fence)
+        for group_id, holding in self.holdings.items():
+            yield Held(group_id, holding)
+        yield Numbered(self.last_seq)
+        yield Acked(self.acked)
+
+    def reports_from(self, seq: int) -> tuple[int, tuple[Report, ...]]:
+        """The reports from this number on, or from the oldest that is still there, and the number of the first."""
+        seq = max(seq, self._first_seq)
+        return seq, tuple([self._reports[number] for number in range(seq, self.last_seq + 1)])
+
+    def forget(self, instruction_id: InstructionId) -> None:
+        """Drops an ended instruction, and all reports up to its last."""
+        known = self.ended.pop(instruction_id)
+        del self.known[instruction_id]
+        self._drop_reports(known.seqs[1])
+
+    def apply(self, entry: Entry) -> None:
+        """Takes one entry, read from a journal or just decided."""
+        match entry:
+            case Reported():
+                self._apply_report(entry)
+            case Acked():
+                self.acked = max(self.acked, entry.seq)
+            case Accepted():
+                course = Course(entry.instruction)
+                course.entries.append(entry)
+                self.known[entry.instruction.instruction_id] = course
+                self.queue.append(course)
+                self.fences[entry.instruction.group_id] = Fence(
+                    target_epoch=entry.instruction.target_epoch, deployment_id=entry.instruction.deployment_id
+                )
+            case Started() | EndAsked():
+                course = self._course(entry.instruction_id)
+                course.entries.append(entry)
+                if isinstance(entry, EndAsked):
+                    course.asked = entry
+                else:
+                    course.started, course.serving = True, entry.serving
+            case Numbered():
+                if entry.last_seq > self.last_seq:
+                    self.last_seq = entry.last_seq
+                    self._drop_reports(entry.last_seq)
+            case Fenced():
+                self.fences[entry.group_id] = entry.fence
+            case Held():
+                self.holdings[entry.group_id] = entry.holding
+            case _:
+                assert_never(entry)
+
+    def _apply_report(self, entry: Reported) -> None:
+        report = entry.report
+        self._reports[entry.seq] = report
+        self.last_seq = max(self.last_seq, entry.seq)
+        known = self.known.get(report.instruction_id)
+        if known is None:
+            known = self.known[report.instruction_id] = self.ended[report.instruction_id] = Refusal(entry.digest)
+        known.entries.append(entry)
+        known.seqs = (known.seqs[0] or entry.seq, entry.seq)
+        if isinstance(known, Course):
+            self._apply_progress(known, report)
+
+    def _apply_progress(self, course: Course, report: Report) -> None:
+        match report.status:
+            case EventStatus.IN_PROGRESS:
+                course.begun = report.event
+            case EventStatus.SUCCEEDED:
+                course.begun = None
+                course.position += 1
+                self._apply_success(course, report.event)
+            case EventStatus.FAILED | InstructionStatus.CANCELLED:
+                self._end(course)
+            case InstructionStatus.REFUSED:
+                course.refused = True
+                self._end(course)
+            case InstructionStatus.WAITING:
+                pass
+            case _:
+                assert_never(report.status)
+
+    def _apply_success(self, course: Course, event: LifecycleEvent | None) -> None:
+        instruction = course.instruction
+        holding = self.holdings.get(instruction.group_id, Holding())
+        if event is LifecycleEvent.INSTALL:
+            installed = Installed(revision_id=instruction.revision_id, deployment_id=instruction.deployment_id)
+            self.holdings[instruction.group_id] = holding = Holding(installed=installed, deployed=holding.deployed)
+        if course.position == len(instruction.events):
+            if holding.installed is not None and holding.installed.deployment_id == instruction.deployment_id:
+                self.holdings[instruction.group_id] = Holding(installed=holding.installed, deployed=instruction.revision_id)
+            self._end(course)
+
+    def _end(self, course: Course) -> None:
+        course.begun = None
+        if not course.ended:
+            course.ended = True
+            self.queue.remove(course)
+            self.ended[course.instruction.instruction_id] = course
+
+    def _drop_reports(self, last_seq: int) -> None:
+        while self._first_seq <= last_seq:
+            self._reports.pop(self._first_seq, None)
+            self._first_seq += 1
+
+    def _course(self, instruction_id: InstructionId) -> Course:
+        course = self.known[instruction_id]
+        assert isinstance(course, Course), f"the journal speaks of {instruction_id} as if it had been accepted"
+        return course
