@@ -218,9 +218,10 @@ def _welcome_back(now: Decision, host_id: HostId) -> None:
 
 def _raise_epoch(now: Decision, fact: EpochSeen) -> None:
     group = now.group
-    member = group.members.setdefault(fact.host_id, Member(host_id=fact.host_id))
+    member = group.members.get(fact.host_id, Member(host_id=fact.host_id))
     if fact.target_epoch <= member.target_epoch:
         return
+    group.members[fact.host_id] = member
     message = f"an agent knows target epoch {fact.target_epoch}, the history only {member.target_epoch}: the database went back in time"
     member.target_epoch = fact.target_epoch
     now.because = "higher epoch seen"
@@ -371,7 +372,7 @@ def _roll_back(now: Decision, deployment: Deployment) -> None:
         now.tell(deployment, Entry.RollbackSkipped, plan)
         return
     deployment.rollback_deployment_id = plan.deployment_id
-    deployment.rollback_message = f"rolled back to revision {plan.revision.revision_id} by {plan.deployment_id}"
+    deployment.rollback_message = f"{plan.deployment_id} rolls back to revision {plan.revision.revision_id}"
     now.because = f"rollback of {deployment.deployment_id}"
     touched = [(one.host_id, one.host_name) for one in rollback.touched(deployment)]
     _create(now, plan, touched, deployment.members)

@@ -136,15 +136,19 @@ def _ending_of_whole(target: Target, seq: int, whole: InstructionStatus, diagnos
             if target.status is TargetStatus.InProgress:
                 target.message = said or f"{target.host_name} waits for its turn"
             return None
-        case InstructionStatus.Refused:
-            return Ending(
-                TargetStatus.Failed, f"report {seq}", f"{target.host_name} refused the instruction: {said or 'it did not say why'}"
-            )
-        case InstructionStatus.Cancelled:
-            reason = target.cancelled or said or "the agent did not say why"
-            if begun or not target.cancelled:
-                return Ending(TargetStatus.Failed, f"report {seq}", f"{target.host_name} was stopped before its last event: {reason}")
-            return Ending(TargetStatus.Skipped, f"report {seq}", f"{target.host_name} was stopped before its first event: {reason}")
+        case InstructionStatus.Refused | InstructionStatus.Cancelled:
+            status, message = _cut_short(target, said, refused=whole is InstructionStatus.Refused, begun=begun)
+            return Ending(status, f"report {seq}", message)
+
+
+def _cut_short(target: Target, said: str, *, refused: bool, begun: bool) -> tuple[TargetStatus, str]:
+    """The host does not go on: Skipped if it was told so before anything began, else Failed."""
+    why = target.cancelled or said or "the agent did not say why"
+    if target.cancelled and not begun:
+        return TargetStatus.Skipped, f"{target.host_name} was stopped before its first event: {why}"
+    if refused:
+        return TargetStatus.Failed, f"{target.host_name} refused the instruction: {said or why}"
+    return TargetStatus.Failed, f"{target.host_name} was stopped before its last event: {why}"
 
 
 def _hold(plan: Plan, target: Target, changes: Changes, *, deployed: bool) -> None:

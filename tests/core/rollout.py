@@ -1,0 +1,310 @@
+"""A deployment group in a test: facts go in by verbs, every step is checked, and what it wrote and ordered is kept."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from typing import Final
+
+from coordinator.core.facts import (
+    DeploymentRequested,
+    EpochSeen,
+    GroupFact,
+    HostLost,
+    HostReturned,
+    JournalLost,
+    Report,
+    Reported,
+    RequestKey,
+    StopRequested,
+    Woken,
+)
+from coordinator.core.lifecycle import IN_PLACE, EventStatus, InstructionStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
+from coordinator.core.machine import check, restore, step
+from coordinator.core.model import (
+    AutoRollbackEvent,
+    BundleType,
+    Creator,
+    Deployment,
+    DeploymentId,
+    Diagnostics,
+    FileExistsBehavior,
+    Group,
+    GroupId,
+    HostId,
+    HttpLocation,
+    InstanceHealth,
+    InstructionId,
+    Member,
+    MinimumHealthyHosts,
+    MinimumHealthyHostsType,
+    Plan,
+    Revision,
+    RevisionId,
+    Snapshot,
+    Target,
+)
+from coordinator.core.orders import Answer, Changes, HistoryEntry, Instruct, Order, WakeAt
+
+GROUP: Final = GroupId("g-1")
+ALL_AT_ONCE: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=0)
+HALF_AT_A_TIME: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=50)
+ONE_AT_A_TIME: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.MOST_CONCURRENCY, value=1)
+NOT_STORED: Final = ("pending", "pending_lost", "counts", "unaccepted", "lost", "clock_at", "checkpoint")
+
+
+def count(value: int) -> MinimumHealthyHosts:
+    """A minimum of so many hosts."""
+    return MinimumHealthyHosts(type=MinimumHealthyHostsType.HOST_COUNT, value=value)
+
+
+def percent(value: int) -> MinimumHealthyHosts:
+    """A minimum of so many hosts in a hundred."""
+    return MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=value)
+
+
+def revision(name: str) -> Revision:
+    """A revision that nobody fetches."""
+    return Revision(revision_id=RevisionId(name), place=HttpLocation(url=f"http://bundles/{name}"), bundle_type=BundleType.zip, sha256=b"")
+
+
+def host_id(name: str) -> HostId:
+    """Ids that cannot be mistaken for names."""
+    return HostId(f"id-of-{name}")
+
+
+def plan(deployment_id: str, of: str, minimum: MinimumHealthyHosts, *, rollback: bool) -> Plan:
+    """What an operator asks for."""
+    return Plan(
+        deployment_id=DeploymentId(deployment_id),
+        group_id=GROUP,
+        application_name="shop",
+        group_name="web",
+        revision=revision(of),
+        config_name="custom",
+        minimum_healthy_hosts=minimum,
+        auto_rollback=frozenset({AutoRollbackEvent.DEPLOYMENT_FAILURE}) if rollback else frozenset(),
+        file_exists_behavior=FileExistsBehavior.DISALLOW,
+        creator=Creator.user,
+        created_by="ann",
+        description="",
+        created_at=0,
+        rollback_id=DeploymentId(f"{deployment_id}-back"),
+    )
+
+
+class Rollout:
+    """A deployment group, its hosts, and a clock."""
+
+    def __init__(self) -> None:
+        """An empty group; nothing was ever deployed."""
+        self.group = Group(group_id=GROUP)
+        self.elapsed = 1_000_000
+        self.history: list[HistoryEntry] = []
+        self.orders: list[Order] = []
+        self.changes = Changes()
+        """Of the last step."""
+        self.ended: list[Deployment] = []
+        self.wake_at: int | None = None
+        self._made = 0
+        self._seqs: dict[HostId, int] = {}
+
+    # what may be asked of it ------------------------------------------------------------------------------------------
+
+    @property
+    def deployment(self) -> Deployment:
+        """The live deployment, or the one that ended last."""
+        return self.group.deployment or self.ended[-1]
+
+    def target(self, name: str) -> Target:
+        """A host's part in it."""
+        return self.deployment.targets[host_id(name)]
+
+    def member(self, name: str) -> Member:
+        """What the group knows of a host."""
+        return self.group.members[host_id(name)]
+
+    def names(self, status: TargetStatus) -> list[str]:
+        """The hosts whose targets have a status, by name."""
+        return sorted(one.host_name for one in self.deployment.targets.values() if one.status is status)
+
+    @property
+    def in_progress(self) -> list[str]:
+        """The hosts that are being deployed to."""
+        return self.names(TargetStatus.InProgress)
+
+    def instructed(self) -> list[str]:
+        """The hosts that the last step sent an instruction to, in order."""
+        names = {one.host_id: one.host_name for one in self.deployment.targets.values()}
+        return [names[order.instruction.host_id] for order in self.orders if isinstance(order, Instruct)]
+
+    def answer(self) -> Answer:
+        """The answer that the last step gave to an operator."""
+        (answer,) = (order for order in self.orders if isinstance(order, Answer))
+        return answer
+
+    # what can happen --------------------------------------------------------------------------------------------------
+
+    def given(self, names: Iterable[str], *, on: str = "r1", health: InstanceHealth = InstanceHealth.Healthy) -> None:
+        """These hosts carry a revision that succeeded before."""
+        self.group.last_successful, self.group.last_successful_id = revision(on), DeploymentId("d-0")
+        for name in names:
+            self.group.members[host_id(name)] = Member(host_id=host_id(name), health=health, target_epoch=1)
+
+    def step(self, facts: Sequence[GroupFact]) -> None:
+        """One commit."""
+        before = self.group.deployment
+        self.changes = Changes()
+        self.orders = step(self.group, facts, self.changes)
+        check(self.group)
+        self.history += self.changes.history
+        if before is not None and before.status.terminal:
+            self.ended.append(before)
+        self.ended += [one for one in self.changes.created.values() if one.status.terminal]
+        wakes = [order.elapsed for order in self.orders if isinstance(order, WakeAt)]
+        self.wake_at = wakes[-1] if wakes else None
+
+    def deploy(
+        self,
+        of: str,
+        names: Sequence[str],
+        minimum: MinimumHealthyHosts = ALL_AT_ONCE,
+        *,
+        rollback: bool = False,
+        lost: Sequence[str] = (),
+        request: RequestKey | None = None,
+    ) -> None:
+        """Somebody wants a revision deployed."""
+        self._made += 1
+        asked = plan(f"d-{self._made}", of, minimum, rollback=rollback)
+        hosts = tuple(Snapshot(host_id=host_id(name), name=name, lost=name in lost) for name in names)
+        self.step([DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=hosts, request=request)])
+
+    @property
+    def at(self) -> int:
+        """The wall clock, which stands where it likes."""
+        return 1_700_000_000_000 + self.elapsed
+
+    def report(self, name: str, *reports: Report) -> None:
+        """A host reports."""
+        self.step([self.reported(name, *reports)])
+
+    def reported(self, name: str, *reports: Report) -> Reported:
+        """The fact that a host reports."""
+        return Reported(at=self.at, elapsed=self.elapsed, host_id=host_id(name), reports=reports)
+
+    def event(self, name: str, event: LifecycleEvent, status: EventStatus, *, message: str = "", of: DeploymentId | None = None) -> Report:
+        """One report about a lifecycle event."""
+        code = LifecycleErrorCode.ScriptFailed if status is EventStatus.Failed else LifecycleErrorCode.Success
+        diagnostics = Diagnostics(error_code=code, message=message) if message else None
+        return Report(self._seq(name), self.instruction(name, of), event, status, self.at, diagnostics=diagnostics)
+
+    def whole(self, name: str, status: InstructionStatus, message: str = "") -> Report:
+        """One report about a whole instruction."""
+        diagnostics = Diagnostics(error_code=LifecycleErrorCode.UnknownError, message=message) if message else None
+        return Report(self._seq(name), self.instruction(name), None, EventStatus.Pending, self.at, status, diagnostics)
+
+    def walk(
+        self, name: str, *, until: LifecycleEvent = IN_PLACE[-1], last: EventStatus = EventStatus.Succeeded, message: str = ""
+    ) -> list[Report]:
+        """The reports of a host that walks its events until one, which ends as told."""
+        reports = []
+        for event in IN_PLACE:
+            reports.append(self.event(name, event, EventStatus.InProgress))
+            if event is until:
+                break
+            reports.append(self.event(name, event, EventStatus.Succeeded))
+        if last is not EventStatus.InProgress:
+            reports.append(self.event(name, until, last, message=message))
+        return reports
+
+    def succeed(self, *names: str) -> None:
+        """Hosts finish well, one after the other."""
+        for name in names:
+            self.report(name, *self.walk(name))
+
+    def fail(self, *names: str, at: LifecycleEvent = LifecycleEvent.ValidateService) -> None:
+        """Hosts fail, one after the other."""
+        for name in names:
+            self.report(name, *self.walk(name, until=at, last=EventStatus.Failed, message="exit status 1"))
+
+    def lose(self, name: str) -> None:
+        """A host falls silent."""
+        self.step([HostLost(at=self.at, elapsed=self.elapsed, host_id=host_id(name))])
+
+    def welcome_back(self, name: str) -> None:
+        """It returns."""
+        self.step([HostReturned(at=self.at, elapsed=self.elapsed, host_id=host_id(name))])
+
+    def lose_journal(self, name: str) -> None:
+        """It returns with another journal."""
+        self.step([JournalLost(at=self.at, elapsed=self.elapsed, host_id=host_id(name))])
+
+    def see_epoch(self, name: str, target_epoch: int) -> None:
+        """It knows a fence."""
+        self.step([EpochSeen(at=self.at, elapsed=self.elapsed, host_id=host_id(name), target_epoch=target_epoch)])
+
+    def stop(self, deployment_id: DeploymentId | None = None, *, reason: str = "", request: RequestKey | None = None) -> None:
+        """Somebody wants the live deployment stopped."""
+        asked = deployment_id or self.deployment.deployment_id
+        fact = StopRequested(at=self.at, elapsed=self.elapsed, deployment_id=asked, requested_by="bob", reason=reason, request=request)
+        self.step([fact])
+
+    def wait(self, milliseconds: int) -> list[Order]:
+        """Time passes, and the group is woken whenever it asked for it. All orders of that time."""
+        until, orders = self.elapsed + milliseconds, list[Order]()
+        while self.wake_at is not None and self.wake_at <= until:
+            self.elapsed = max(self.elapsed, self.wake_at)
+            self.step([Woken(at=self.at, elapsed=self.elapsed)])
+            orders += self.orders
+        self.elapsed = until
+        self.orders = orders
+        return orders
+
+    def restart(self, *, away: int = 3_600_000) -> None:
+        """The coordinator is killed and started again: only what was stored is left."""
+        self.elapsed += away
+        self.group = stored(self.group)
+        restore(self.group, {one.host_id for one in self.group.members.values() if one.lost}, self.elapsed)
+        check(self.group)
+        self.step([Woken(at=self.at, elapsed=self.elapsed)])
+
+    def instruction(self, name: str, of: DeploymentId | None = None) -> InstructionId:
+        """The id of a host's instruction."""
+        return InstructionId(f"{of or self.deployment.deployment_id}/{host_id(name)}/0/1")
+
+    def _seq(self, name: str) -> int:
+        self._seqs[host_id(name)] = seq = self._seqs.get(host_id(name), 0) + 1
+        return seq
+
+
+def stored(group: Group) -> Group:
+    """What is left of a group after a crash: copies of its rows, without what is not stored."""
+    members = {host: replace(member) for host, member in group.members.items()}
+    kept = Group(
+        group_id=group.group_id, last_successful=group.last_successful, last_successful_id=group.last_successful_id, members=members
+    )
+    live = group.deployment
+    if live is not None:
+        values = {one.name: getattr(live, one.name) for one in fields(live) if one.name not in NOT_STORED}
+        values["targets"] = {host: replace(target) for host, target in live.targets.items()}
+        values["clock"] = live.checkpoint
+        kept.deployment = Deployment(**values)
+    return kept
+
+
+def rows(group: Group) -> dict[str, object]:
+    """Everything that is stored of a group, in a form that can be compared."""
+    told: dict[str, object] = {
+        "last_successful": (group.last_successful_id, group.last_successful),
+        "members": {host: (member.target_epoch, member.health) for host, member in group.members.items()},
+    }
+    if group.deployment is not None:
+        told |= deployment_rows(group.deployment)
+    return told
+
+
+def deployment_rows(deployment: Deployment) -> dict[str, object]:
+    """Everything that is stored of a deployment, in a form that can be compared."""
+    left_out = (*NOT_STORED, "targets", "clock")
+    told: dict[str, object] = {one.name: getattr(deployment, one.name) for one in fields(deployment) if one.name not in left_out}
+    told["targets"] = [{one.name: getattr(target, one.name) for one in fields(target)} for target in deployment.targets.values()]
+    return told

@@ -1,0 +1,148 @@
+"""Whole deployments, told as text: a verb at the margin, what followed from it indented.
+
+    given HOSTS on REVISION                    these hosts are Healthy and carry a revision that succeeded before
+    deploy REVISION to HOSTS keep MINIMUM      MINIMUM as HOST_COUNT:2, FLEET_PERCENT:50 or MOST_CONCURRENCY:1; then, if wanted:
+        rollback                                 roll back by itself on failure
+        lost HOSTS                               these are known to be lost
+    HOST begins EVENT                          it reports everything up to that event being in progress
+    HOST succeeds                              it reports all events Succeeded
+    HOST fails EVENT                           it reports that event Failed
+    HOST waits | refuses | stops WHY           it reports about the whole instruction
+    lost HOST | returned HOST                  it falls silent; it is back
+    journal-lost HOST                          it is back with another journal
+    epoch HOST NUMBER                          it knows a fence
+    stop [WHY]                                 somebody stops the live deployment
+    wait SECONDS                               time passes
+    restart                                    the coordinator is killed, and started an hour later
+
+HOSTS are separated by commas. Invariants are checked after every line. `--rewrite` records anew what follows; read the diff.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleEvent
+from coordinator.core.model import HostId, MinimumHealthyHosts, MinimumHealthyHostsType
+from coordinator.core.orders import Answer, HistoryEntry, Instruct, Order, SendCancel, Settled, WakeAt
+from tests.core.rollout import Rollout
+
+STORIES = sorted(Path(__file__).parent.glob("*.txt"))
+WHOLE = {"waits": InstructionStatus.Waiting, "refuses": InstructionStatus.Refused, "stops": InstructionStatus.Cancelled}
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.stem)
+def test_a_story_ends_as_it_was_told(story: Path, rewrite: bool) -> None:
+    recorded = story.read_text()
+    told = Teller().tell(recorded)
+    if rewrite:
+        story.write_text(told)
+    assert told == story.read_text()
+
+
+class Teller:
+    """Carries out the lines of one story and says what follows from each."""
+
+    def __init__(self) -> None:
+        """Before the first line."""
+        self.rollout = Rollout()
+        self.names: dict[HostId, str] = {}
+
+    def tell(self, recorded: str) -> str:
+        """The story as it goes now."""
+        lines: list[str] = []
+        for line in recorded.splitlines():
+            if line.startswith(" "):
+                continue
+            lines.append(line)
+            if line and not line.startswith("#"):
+                lines += [f"  {one}" for one in self._follow(line)]
+        return "\n".join(lines) + "\n"
+
+    def _follow(self, line: str) -> list[str]:
+        rollout, told = self.rollout, len(self.rollout.history)
+        rollout.orders = []
+        self._carry_out(line.split())
+        followed = [self._history(entry) for entry in rollout.history[told:]]
+        followed += [said for said in map(self._order, rollout.orders) if said]
+        if not line.startswith("given"):
+            followed.append(self._standing())
+        return followed
+
+    def _carry_out(self, words: list[str]) -> None:
+        rollout = self.rollout
+        match words:
+            case ["given", names, "on", revision]:
+                rollout.given(names.split(","), on=revision)
+            case ["deploy", revision, "to", names, "keep", minimum, *rest]:
+                self.names |= {HostId(f"id-of-{name}"): name for name in names.split(",")}
+                lost = rest[rest.index("lost") + 1].split(",") if "lost" in rest else []
+                rollout.deploy(revision, names.split(","), _minimum(minimum), rollback="rollback" in rest, lost=lost)
+            case [name, "succeeds"]:
+                rollout.succeed(name)
+            case [name, "begins", event]:
+                rollout.report(name, *rollout.walk(name, until=LifecycleEvent[event], last=EventStatus.InProgress))
+            case [name, "fails", event]:
+                rollout.fail(name, at=LifecycleEvent[event])
+            case [name, "waits" | "refuses" | "stops" as verb, *why]:
+                rollout.report(name, rollout.whole(name, WHOLE[verb], " ".join(why)))
+            case _:
+                self._let_happen(words)
+
+    def _let_happen(self, words: list[str]) -> None:
+        rollout = self.rollout
+        match words:
+            case ["lost", name]:
+                rollout.lose(name)
+            case ["returned", name]:
+                rollout.welcome_back(name)
+            case ["journal-lost", name]:
+                rollout.lose_journal(name)
+            case ["epoch", name, number]:
+                rollout.see_epoch(name, int(number))
+            case ["stop", *why]:
+                rollout.stop(reason=" ".join(why))
+            case ["wait", seconds]:
+                rollout.wait(int(seconds) * 1000)
+            case ["restart"]:
+                rollout.restart()
+            case _:
+                raise ValueError(f"cannot follow the story: nobody knows the line {' '.join(words)!r}")
+
+    def _history(self, entry: HistoryEntry) -> str:
+        subject = f"{entry.deployment_id} {self.names[entry.host_id]}" if entry.host_id else f"{entry.deployment_id}"
+        message = f": {entry.message}" if entry.message else ""
+        return f"{subject} {entry.entry}, {entry.because}{message}"
+
+    def _order(self, order: Order) -> str | None:
+        match order:
+            case Instruct(instruction):
+                return f"-> run {self.names[instruction.host_id]} {instruction.plan.deployment_id} epoch {instruction.target_epoch}"
+            case SendCancel(cancel):
+                return f"-> cancel {self.names[cancel.host_id]} {cancel.instruction_id.partition('/')[0]}: {cancel.reason}"
+            case Answer(_, None):
+                return "-> answer: done"
+            case Answer(_, error):
+                return f"-> answer: {type(error).__name__}: {error}"
+            case Settled() | WakeAt():
+                return None
+
+    def _standing(self) -> str:
+        if self.rollout.group.deployment is None and not self.rollout.ended:
+            return "= nothing was ever deployed"
+        deployment = self.rollout.deployment
+        hosts: dict[str, list[str]] = {}
+        for one in deployment.targets.values():
+            hosts.setdefault(one.status.name, []).append(one.host_name)
+        counted = ", ".join(f"{status} {' '.join(names)}" for status, names in sorted(hosts.items()))
+        healthy = sum(1 for host in deployment.members if self.rollout.group.members[host].health.name == "Healthy")
+        last = self.rollout.group.last_successful
+        return (
+            f"= {deployment.deployment_id} {deployment.status.name}: {counted}; "
+            f"{healthy} of {len(deployment.members)} healthy; last successful {last.revision_id if last else 'none'}"
+        )
+
+
+def _minimum(told: str) -> MinimumHealthyHosts:
+    kind, _, value = told.partition(":")
+    return MinimumHealthyHosts(type=MinimumHealthyHostsType(kind), value=int(value))
