@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import threading
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,8 @@ from agent.supervisor.frames import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+log = logging.getLogger(__name__)
 
 OUTPUT_LIMIT = 64 * 1024 * 1024
 _STARTS = 3
@@ -98,7 +101,10 @@ class Hooks:
     async def start_ahead(self) -> None:
         """Makes sure that a supervisor is waiting for the next instruction."""
         if self._ahead is None:
-            self._ahead = self._start()
+            try:
+                self._ahead = self._start()
+            except OSError as error:  # the next event tries again, and says so if it fails
+                log.warning("cannot start a supervisor ahead error=%s", error.strerror)
 
     async def run(self, event: EventRun, started: Callable[[], None]) -> EventOutcome:
         """Runs an event that has not begun before; `started` is called once, when it has begun for good."""

@@ -125,8 +125,7 @@ class Supervisor:
         if self._record is None:
             blank, self._blank = self._blank, None
             return record.begin(event.record, begun, spare=_room(event), blank=blank)
-        self._record.append(begun, spare=_room(event))
-        return self._record
+        return self._record if self._record.begin(begun, spare=_room(event)) else None
 
     def _run_scripts(self, event: Event, begun: Record, output: Output) -> Verdict:
         deadline = clock.elapsed_ms() + event.timeout_ms

@@ -12,16 +12,30 @@ import os
 
 from agent.supervisor.frames import Frame, decode, encode
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _ROOM = 32 * 1024
 
 
 class Record:
     """The record, open and locked by this process until it is closed or the process is gone."""
 
-    def __init__(self, fd: int, end: int) -> None:
+    def __init__(self, fd: int, frames: Iterable[Frame] = (), end: int = 0) -> None:
         self._fd = fd
         self._end = end
         self._room = os.fstat(fd).st_size
+        self._begun = {frame.text("lifecycle_event") for frame in frames if frame.kind == "begun"}
+
+    def begin(self, begun: Frame, *, spare: int) -> bool:
+        """Adds `begun`, with room for what will follow; False when its event has begun before, which nothing can undo."""
+        event = begun.text("lifecycle_event")
+        if event in self._begun:
+            return False
+        self.append(begun, spare=spare)
+        self._begun.add(event)
+        return True
 
     def append(self, frame: Frame, *, spare: int = 0) -> None:
         """Adds a frame, which is on the disk when this returns, and makes sure of spare room after it."""
@@ -68,8 +82,8 @@ class Blank:
         """The record with `begun` in it, locked and only then visible under its name; None when another one was there first."""
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
-            record = Record(self._fd, 0)
-            record.append(begun, spare=spare)
+            record = Record(self._fd)
+            record.begin(begun, spare=spare)
             os.link(self._path, path)
         except OSError as error:
             self.discard()
@@ -138,14 +152,10 @@ def _reopen(fd: int, begun: Frame, spare: int) -> Record | None:
         return None
     octets = os.pread(fd, os.fstat(fd).st_size, 0)
     frames, end = _frames(octets)
-    event = begun.text("lifecycle_event")
-    if any(frame.kind == "begun" and frame.text("lifecycle_event") == event for frame in frames):
-        return None
     if any(octets[end:]):
         _write(fd, bytes(len(octets) - end), end)
-    record = Record(fd, end)
-    record.append(begun, spare=spare)
-    return record
+    record = Record(fd, frames, end)
+    return record if record.begin(begun, spare=spare) else None
 
 
 def _frames(octets: bytes) -> tuple[list[Frame], int]:

@@ -109,18 +109,20 @@ class Watch:
                 except BlockingIOError:
                     break
                 self._output.printed(source, octets)
-            if not self.ended_for:
-                _leave_a_reader(fd)
-            os.close(fd)
+            if self.ended_for or _has_left_a_reader(fd):
+                os.close(fd)
         self._pipes.clear()
 
 
-def _leave_a_reader(fd: int) -> None:
+def _has_left_a_reader(fd: int) -> bool:
     """Leaves a reader behind who throws away what comes, for as long as somebody holds the other end."""
     os.set_blocking(fd, True)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     actions = [(os.POSIX_SPAWN_DUP2, fd, 0), (os.POSIX_SPAWN_DUP2, nowhere, 1), (os.POSIX_SPAWN_DUP2, nowhere, 2)]
     try:
         os.posix_spawnp("cat", ["cat"], {"PATH": os.defpath}, file_actions=actions, setsid=True)
+    except OSError:
+        return False  # the pipe stays open as long as this supervisor lives, unread
     finally:
         os.close(nowhere)
+    return True

@@ -87,6 +87,22 @@ async def test_an_event_that_has_begun_is_never_begun_again(stage: Stage) -> Non
     assert stage.started == 3
 
 
+async def test_an_event_that_nobody_waits_for_any_more_is_not_begun_again_either(stage: Stage) -> None:
+    script, ready, go = waiting(stage)
+    hooks = stage.hooks()
+    event = stage.event(script)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await hooks.run(event, lambda: None)
+    await asyncio.to_thread(ready.read_text)
+    async with asyncio.TaskGroup() as tasks:
+        again = tasks.create_task(stage.run(hooks, event))
+        await asyncio.to_thread(go.write_text, "go\n")
+    assert again.result().error_code == "Success"
+    assert stage.printed().count("Script - scripts/wait.sh") == 1
+    await hooks.close()
+
+
 async def test_of_supervisors_that_race_for_an_event_one_runs_it_and_all_learn_the_result(stage: Stage) -> None:
     event = stage.event(stage.script("count.sh", "#!/bin/sh\necho once\nexit 9\n"))
     rivals = [stage.hooks() for _ in range(6)]
