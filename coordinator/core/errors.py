@@ -211,3 +211,9 @@ class StorageFailed(Unavailable):
     """The coordinator cannot write its history just now."""
 
     code = "StorageFailedException"
+
+
+class StorageUnusable(Conflict):
+    """The data directory cannot be used by this program now: another coordinator has it, or its schema is newer."""
+
+    code = "StorageUnusableException"

@@ -1,0 +1,94 @@
+"""The store on SQLite: one file, one write connection, read-only readers. Everything else in this folder is a part of it."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Self, TextIO
+
+from coordinator.core.facts import RequestKey
+from coordinator.core.model import Group, GroupId, Session
+from coordinator.core.orders import Changes
+from coordinator.engine.ports import Clock
+from coordinator.store import groups, requests
+from coordinator.store.changes import Storing
+from coordinator.store.files import claim, prepare
+from coordinator.store.numbers import Numbers
+from coordinator.store.reader import Reader
+from coordinator.store.writer import Writer
+
+FILE_NAME: Final = "hookline.db"
+Observe = Callable[[float], None]
+"""Told how many seconds each commit took, its wait for the one before included."""
+
+
+def _ignore(_seconds: float) -> None:
+    """Nobody wants to know how long commits take."""
+
+
+class SqliteStore:
+    """The engine's Store and the services' Requests; `writer` and `reader` serve the catalogue, the fleet and the history."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: TextIO, clock: Clock) -> None:
+        """Use `open`."""
+        self.path = path
+        self.writer = Writer(connection, path)
+        self.reader = Reader(path)
+        self.observe: Observe = _ignore
+        self._lock = lock
+        self._clock = clock
+
+    @classmethod
+    async def open(cls, path: Path, clock: Clock) -> Self:
+        """Own the database file, made or migrated where needed. Raises StorageUnusable, StorageFull, StorageFailed."""
+        lock = claim(path)
+        try:
+            connection = await asyncio.to_thread(prepare, path)
+        except BaseException:
+            lock.close()
+            raise
+        return cls(path, connection, lock, clock)
+
+    def close(self) -> None:
+        """Finish what is running and let go of the file."""
+        self.reader.close()
+        self.writer.close()
+        self._lock.close()
+
+    async def commit(self, changes: Changes) -> int:
+        """Store everything in one transaction and return its number."""
+        at = self._clock.now()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        def store(db: sqlite3.Connection, numbers: Numbers) -> int:
+            return Storing(db, numbers, changes, at).store()
+
+        number = await self.writer.run(store)
+        self.observe(loop.time() - began)
+        return number
+
+    async def sessions(self) -> list[Session]:
+        """Every known host, as stored."""
+        return await self.reader.run(groups.sessions)
+
+    async def live_groups(self) -> list[GroupId]:
+        """Groups whose newest deployment has not ended."""
+        return await self.reader.run(groups.live_groups)
+
+    async def group(self, group_id: GroupId) -> Group:
+        """A group as committed last."""
+        return await self.reader.run(lambda db: groups.group(db, group_id))
+
+    async def replayed(self, key: RequestKey) -> str | None:
+        """The subject of the call that was done under `key`."""
+        return await self.reader.run(lambda db: requests.find(db, key))
+
+    def size_bytes(self) -> int:
+        """Bytes on the disk, the write-ahead log included."""
+        total = 0
+        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+            with suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total

@@ -1,0 +1,156 @@
+"""The engine's Store in memory: what is committed stays when engines on top of it crash."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from coordinator.core.errors import RequestIdReused
+from coordinator.core.facts import Report, RequestKey
+from coordinator.core.lifecycle import EventStatus, LifecycleEvent
+from coordinator.core.model import Deployment, DeploymentId, Group, GroupId, HostId, Member, Revision, RevisionId, Session, Target
+from coordinator.core.orders import Changes, EventChange, HistoryEntry, HoldingChange
+
+Interrupt = Callable[[str], Awaitable[None]]
+EventKey = tuple[DeploymentId, HostId, LifecycleEvent, int]
+"""Deployment, host, lifecycle event, attempt."""
+
+
+async def _never(_where: str) -> None:
+    """Nothing goes wrong."""
+
+
+class MemoryStore:
+    """Holds copies of what was committed and gives out copies, so that whoever crashes loses exactly what was not committed.
+
+    `interrupt` is awaited with "before" and "after" around each commit, and may wait or raise: "before", nothing is stored;
+    "after", everything is stored but the caller does not learn it.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is known."""
+        self.interrupt: Interrupt = _never
+        self.commits = 0
+        self.deployments: dict[DeploymentId, Deployment] = {}
+        self.events: dict[EventKey, EventChange] = {}
+        self.members: dict[tuple[GroupId, HostId], Member] = {}
+        self.holdings: dict[tuple[GroupId, HostId], HoldingChange] = {}
+        self.hosts: dict[HostId, Session] = {}
+        self.requests: dict[tuple[str, str, str], tuple[bytes, str]] = {}
+        self.history: list[HistoryEntry] = []
+        self._last_successful: dict[GroupId, tuple[Revision | None, DeploymentId | None]] = {}
+
+    async def commit(self, changes: Changes) -> int:
+        """Keep everything."""
+        await self.interrupt("before")
+        self._keep_hosts(changes)
+        self._keep_deployments(changes)
+        for (target, event), change in changes.events.items():
+            self._keep_event((target.deployment_id, target.host_id, event, target.attempt), change)
+        for host_id, report in changes.late:
+            self._keep_late(host_id, report)
+        for group_id, group in changes.groups.items():
+            self._last_successful[group_id] = (group.last_successful, group.last_successful_id)
+        for key, member in changes.members.items():
+            self.members[key] = replace(member, lost=False)
+        for key, (installed, deployed) in changes.holdings.items():
+            before = self.holdings.get(key, HoldingChange(RevisionId(""), RevisionId("")))
+            kept = (before.installed if installed is None else installed, before.deployed if deployed is None else deployed)
+            self.holdings[key] = HoldingChange(*kept)
+        for request, subject in changes.requests:
+            if request.request_id:
+                self.requests.setdefault((request.principal, request.method, request.request_id), (request.digest, subject))
+        self.history += changes.history
+        self.commits += 1
+        number = self.commits
+        await self.interrupt("after")
+        return number
+
+    async def sessions(self) -> list[Session]:
+        """Every known host."""
+        return [replace(session) for session in self.hosts.values()]
+
+    async def live_groups(self) -> list[GroupId]:
+        """Groups whose newest deployment has not ended."""
+        newest = {deployment.plan.group_id: deployment for deployment in self.deployments.values()}
+        return [group_id for group_id, deployment in newest.items() if not deployment.status.terminal]
+
+    async def group(self, group_id: GroupId) -> Group:
+        """A group as committed last."""
+        revision, deployment_id = self._last_successful.get(group_id, (None, None))
+        newest = next((one for one in reversed(self.deployments.values()) if one.plan.group_id == group_id), None)
+        return Group(
+            group_id=group_id,
+            deployment=None if newest is None or newest.status.terminal else _copied(newest),
+            last_successful=revision,
+            last_successful_id=deployment_id,
+            members={host_id: replace(member) for (owner, host_id), member in self.members.items() if owner == group_id},
+        )
+
+    async def replayed(self, key: RequestKey) -> str | None:
+        """The subject of the call that was done under `key`."""
+        digest, subject = self.requests.get((key.principal, key.method, key.request_id), (key.digest, None))
+        if digest != key.digest:
+            raise RequestIdReused(f"cannot do this: request_id {key.request_id} was used for another {key.method}")
+        return subject
+
+    def _keep_hosts(self, changes: Changes) -> None:
+        for host_id in changes.removed:
+            self.hosts.pop(host_id, None)
+            self.holdings = {key: holding for key, holding in self.holdings.items() if key[1] != host_id}
+        for host_id, session in changes.hosts.items():
+            self.hosts[host_id] = replace(session, stream=None, resumed=False, silent_since=0)
+        for host_id, acked_seq in changes.cursors.items():
+            if host_id in self.hosts:
+                self.hosts[host_id].acked_seq = acked_seq
+
+    def _keep_deployments(self, changes: Changes) -> None:
+        for deployment_id, deployment in changes.deployments.items():
+            if deployment_id in changes.created:
+                self.deployments[deployment_id] = _copied(deployment)
+            else:
+                before = self.deployments[deployment_id]
+                self.deployments[deployment_id] = _copied(deployment, before.targets)
+        for target in changes.targets:
+            targets = self.deployments[target.deployment_id].targets
+            assert target.host_id in targets, f"{target.host_id} is no target of {target.deployment_id}"
+            targets[target.host_id] = replace(target)
+
+    def _keep_event(self, key: EventKey, change: EventChange) -> None:
+        before = self.events.get(key)
+        if before is not None:
+            change = change._replace(
+                started_at=before.started_at if change.started_at is None else change.started_at,
+                ended_at=before.ended_at if change.ended_at is None else change.ended_at,
+                diagnostics=before.diagnostics if change.diagnostics is None else change.diagnostics,
+            )
+        self.events[key] = change
+
+    def _keep_late(self, host_id: HostId, report: Report) -> None:
+        deployment_id = DeploymentId(report.instruction_id.partition("/")[0])
+        attempt = report.instruction_id.rpartition("/")[2]
+        deployment = self.deployments.get(deployment_id)
+        if deployment is None or host_id not in deployment.targets or report.event is None or not attempt.isdigit():
+            return
+        key = (deployment_id, host_id, report.event, int(attempt))
+        before = self.events.get(key)
+        if before is None or report.status > before.status:
+            begun = report.time if report.status is EventStatus.InProgress else None
+            ended = report.time if begun is None else None
+            self._keep_event(key, EventChange(report.status, begun, ended, report.seq, report.diagnostics))
+
+
+def _copied(deployment: Deployment, targets: dict[HostId, Target] | None = None) -> Deployment:
+    """What is stored of a deployment; with `targets` as they are, or copies of its own."""
+    return Deployment(
+        plan=deployment.plan,
+        status=deployment.status,
+        targets={host_id: replace(target) for host_id, target in deployment.targets.items()} if targets is None else targets,
+        members=deployment.members,
+        floor=deployment.floor,
+        stopping=deployment.stopping,
+        error=deployment.error,
+        rollback_deployment_id=deployment.rollback_deployment_id,
+        rollback_message=deployment.rollback_message,
+        started_at=deployment.started_at,
+        completed_at=deployment.completed_at,
+        clock=deployment.clock,
+    )

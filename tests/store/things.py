@@ -1,0 +1,177 @@
+"""Groups, deployments and hosts to store, with every field set to something that can be told from its default."""
+
+from dataclasses import dataclass, replace
+
+from coordinator.core.facts import RequestKey
+from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
+from coordinator.core.model import (
+    AutoRollbackEvent,
+    BundleType,
+    CoordinatorLocation,
+    Creator,
+    Deployment,
+    DeploymentId,
+    ErrorInformation,
+    FileExistsBehavior,
+    GroupId,
+    HostId,
+    HostStatus,
+    HttpLocation,
+    JournalId,
+    MinimumHealthyHosts,
+    MinimumHealthyHostsType,
+    Place,
+    Plan,
+    Revision,
+    RevisionId,
+    Session,
+    Target,
+)
+from coordinator.core.orders import Changes, Entry, HistoryEntry
+
+NOW = 1_800_000_000_123
+WEB = GroupId("6f0d2b9e-0000-4000-8000-000000000001")
+API = GroupId("6f0d2b9e-0000-4000-8000-000000000002")
+NAMES = {WEB: "web", API: "api"}
+R1 = Revision(revision_id=RevisionId("r1"), place=CoordinatorLocation(size=12), bundle_type=BundleType.tgz, sha256=b"\x01" * 32)
+R2 = Revision(revision_id=RevisionId("r2"), place=HttpLocation(url="https://x/2.zip"), bundle_type=BundleType.zip, sha256=b"")
+
+
+@dataclass
+class FixedClock:
+    """Stands still unless it is moved."""
+
+    at: int = NOW
+
+    def now(self) -> int:
+        """UTC milliseconds."""
+        return self.at
+
+    def elapsed(self) -> int:
+        """The same."""
+        return self.at
+
+    async def sleep(self, milliseconds: int) -> None:
+        """Move on."""
+        self.at += milliseconds
+
+
+def revision_at(place: Place) -> Revision:
+    """R1 at another place."""
+    return replace(R1, place=place)
+
+
+def host(name: str, **changed: object) -> Session:
+    """A host whose id is "id-" and its name."""
+    session = Session(
+        host_id=HostId(f"id-{name}"),
+        name=name,
+        session_epoch=3,
+        journal_id=JournalId("journal"),
+        acked_seq=17,
+        boot_id="boot",
+        status=HostStatus.Connected,
+        agent_version="0.1.0",
+        capabilities=("one", "two"),
+        tags={"env": "prod", "name": name},
+        facts={"kernel": "6.1 ü"},
+        registered_at=NOW - 5,
+        connected_at=NOW - 1,
+    )
+    for field, value in changed.items():
+        setattr(session, field, value)
+    return session
+
+
+def plan(deployment_id: str, group: GroupId = WEB, revision: Revision = R1, **changed: object) -> Plan:
+    """A plan in which no field has its default."""
+    made = Plan(
+        deployment_id=DeploymentId(deployment_id),
+        group_id=group,
+        application_name="shop",
+        group_name=NAMES[group],
+        revision=revision,
+        config_name="Gentle",
+        minimum_healthy_hosts=MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=75),
+        auto_rollback=frozenset({AutoRollbackEvent.DEPLOYMENT_FAILURE}),
+        file_exists_behavior=FileExistsBehavior.RETAIN,
+        creator=Creator.user,
+        created_by="ada",
+        description="the big one",
+        created_at=NOW,
+        rollback_id=DeploymentId(f"{deployment_id}-rollback"),
+        lifecycle_events=(LifecycleEvent.ApplicationStop, LifecycleEvent.Install, LifecycleEvent.AfterAllowTraffic),
+        event_timeout=7_000,
+    )
+    return replace(made, **changed)  # type: ignore[arg-type]  # fields by name, for brevity
+
+
+def target(deployment_id: str, name: str, **changed: object) -> Target:
+    """A target that has come some way."""
+    made = Target(
+        deployment_id=DeploymentId(deployment_id),
+        host_id=HostId(f"id-{name}"),
+        host_name=name,
+        status=TargetStatus.InProgress,
+        target_epoch=5,
+        attempt=2,
+        event=LifecycleEvent.Install,
+        event_status=EventStatus.InProgress,
+        accepted=True,
+        cancelled="stop",
+        sent_at=40,
+        lost_at=50,
+        started_at=NOW + 1,
+        ended_at=NOW + 2,
+        message="waits",
+    )
+    for field, value in changed.items():
+        setattr(made, field, value)
+    return made
+
+
+def deployment(plan: Plan, *names: str, **changed: object) -> Deployment:
+    """A deployment to hosts, in this order, as it is when it has just begun."""
+    targets = [
+        Target(deployment_id=plan.deployment_id, host_id=HostId(f"id-{name}"), host_name=name, status=TargetStatus.Pending)
+        for name in names
+    ]
+    made = Deployment(
+        plan=plan,
+        status=DeploymentStatus.InProgress,
+        targets={one.host_id: one for one in targets},
+        members=frozenset(one.host_id for one in targets),
+        floor=2,
+        stopping=ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message="stopped by ada"),
+        started_at=NOW + 3,
+        clock=1_234,
+    )
+    for field, value in changed.items():
+        setattr(made, field, value)
+    return made
+
+
+def known(*names: str) -> Changes:
+    """Hosts to register."""
+    changes = Changes()
+    for name in names:
+        session = host(name)
+        changes.hosts[session.host_id] = session
+        changes.history.append(HistoryEntry(NOW, Entry.HostRegistered, "hello", host_id=session.host_id, message=name))
+    return changes
+
+
+def created(made: Deployment) -> Changes:
+    """A new deployment to store."""
+    changes = Changes()
+    changes.created[made.deployment_id] = made
+    changes.deployments[made.deployment_id] = made
+    changes.history.append(
+        HistoryEntry(NOW, Entry.Created, "CreateDeployment", made.plan.group_id, made.deployment_id, principal=made.plan.created_by)
+    )
+    return changes
+
+
+def key(request_id: str, *, digest: bytes = b"d", method: str = "CreateDeployment", principal: str = "ada") -> RequestKey:
+    """An operator's call."""
+    return RequestKey(principal=principal, method=method, request_id=request_id, digest=digest)
