@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def waiting(stage: Stage) -> tuple[ScriptRun, Path, Path]:
 
 
 def supervisor_of(stage: Stage) -> int:
-    return record.read(str(stage.record()))[0].number("supervisor")
+    return next(frame for frame in reversed(record.read(str(stage.record()))) if frame.kind == "begun").number("supervisor")
 
 
 def has_lines(path: Path, count: int) -> bool:
@@ -256,6 +257,36 @@ async def test_fifty_kills_of_the_agent_leave_each_hook_with_one_execution_and_i
     ]
     executions = Counter(witness.read_text().split())
     assert executions == Counter(str(number) for number in range(len(codes)))
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+async def test_kills_of_supervisors_leave_a_true_result_or_an_interruption_and_nothing_running(stage: Stage) -> None:
+    chance = random.Random(11)
+    hooks = stage.hooks()
+    witness = stage.folder / "witness"
+    witness.touch()
+    interrupted = 0
+    for number in range(40):
+        script = stage.script(
+            f"{number}.sh", f"#!/bin/sh\necho begun {number} $$ >> {witness}\nsleep 0.02\necho ended {number} 0 >> {witness}\n"
+        )
+        event = stage.event(script, name=f"Event{number}")
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(stage.run(hooks, event))
+            await asyncio.sleep(chance.random() / 25)
+            with suppress(ProcessLookupError, ValueError):
+                os.kill(supervisor_of(stage), signal.SIGKILL)
+        outcome = running.result()
+        said = [line.split() for line in witness.read_text().splitlines()]
+        starts = [int(pid) for word, which, pid in said if (word, which) == ("begun", str(number))]
+        assert len(starts) <= 1
+        assert ["ended", str(number), "0"] in said or outcome.interrupted
+        if outcome.interrupted:
+            interrupted += 1
+            assert not any(is_running(pid) for pid in starts)
+    assert 0 < interrupted < 40
+    await hooks.close()
 
 
 async def test_closing_lets_an_idle_supervisor_end(stage: Stage) -> None:
