@@ -183,7 +183,9 @@ def minimum_healthy_hosts(typed: str) -> "MinimumHealthyHosts":
 
 
 def show_minimum(of: "MinimumHealthyHosts") -> str:
-    """Minimum healthy hosts as people type them."""
+    """Minimum healthy hosts as people type them; the rule of CodeDeployDefault.OneAtATime, which nobody can type, in words."""
+    if of.type == protos.resources.MINIMUM_HEALTHY_HOSTS_TYPE_MOST_CONCURRENCY:
+        return f"all but {of.value}"
     return f"{spell(protos.resources.MinimumHealthyHostsType, of.type)}:{of.value}"
 
 

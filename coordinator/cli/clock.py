@@ -1,9 +1,7 @@
 """Time, waiting and fresh request ids: the only module of the command line that takes them out of the air."""
 
-# ruff: noqa: TID251  (this is the command line's Clock; everything else asks it)
 import datetime
 import time
-import uuid
 from typing import Protocol
 
 
@@ -38,4 +36,6 @@ class SystemClock:
 
 def new_request_id() -> str:
     """A UUID4 for a call that changes something, so that repeating it is harmless."""
+    import uuid
+
     return str(uuid.uuid4())

@@ -4,7 +4,6 @@ Every call that changes something carries a request_id, so repeating one is safe
 """
 
 import functools
-import ipaddress
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -139,6 +138,8 @@ def check_plaintext(coordinator: str, *, insecure: bool) -> None:
 
 def is_loopback(host: str) -> bool:
     """Whether an address can only mean this machine."""
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -17,7 +17,6 @@ import click
 
 APPSPEC_NAMES = ("appspec.yml", "appspec.yaml")
 COMPRESSION = 6
-READ_SIZE = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

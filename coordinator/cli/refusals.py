@@ -68,9 +68,7 @@ def refusal(error: "grpc.RpcError", coordinator: str, seconds: float) -> Refusal
     if code.name == "DEADLINE_EXCEEDED":
         return Unreachable(f"the coordinator at {coordinator} did not answer within {seconds:g} s; allow more with --timeout")
     if code.name == "UNIMPLEMENTED":
-        return Refusal(
-            f"the coordinator at {coordinator} does not know this call: {said}\nIs it older than this program? See: hookline --version"
-        )
+        return Refusal(f"the coordinator at {coordinator} does not know this call: is it older than this program?")
     lines = [f"{said or code.name}{f' [{reason}]' if reason else ''}"]
     lines += [f"  {field}: {description}" for field, description in violations if description not in said]
     step = _next_step(reason, metadata, said)

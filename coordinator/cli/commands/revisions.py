@@ -12,11 +12,11 @@ from coordinator.cli import protos
 from coordinator.cli.arguments import APPLICATION, LIMIT, command
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console, rich_console
-from coordinator.cli.pack import Bundle, check_directory, pack
 from coordinator.cli.spelling import number, to_json
 from coordinator.cli.text import Columns, clean, columns, with_age
 
 if TYPE_CHECKING:
+    from coordinator.cli.pack import Bundle
     from hookline.v1.catalog_pb2 import PushRevisionRequest, Revision
     from hookline.v1.resources_pb2 import RevisionLocation
 
@@ -42,6 +42,8 @@ def push(console: Console, application: str, directory: str, description: str) -
 
     The directory must hold an appspec.yml. Everything in it is packed: the same directory is always the same revision.
     """
+    from coordinator.cli.pack import check_directory, pack  # a third of the start of a program that seldom packs
+
     check_directory(directory)
     with _progress() as (packed, uploaded):
         bundle = pack(directory, packed)
@@ -50,7 +52,7 @@ def push(console: Console, application: str, directory: str, description: str) -
     _show_revision(console, revision)
 
 
-def _upload(console: Console, application: str, bundle: Bundle, description: str, sent: Callable[[int], None]) -> "Revision":
+def _upload(console: Console, application: str, bundle: "Bundle", description: str, sent: Callable[[int], None]) -> "Revision":
     connection = console.connection
     header = protos.catalog.PushRevisionHeader(
         application_name=application,

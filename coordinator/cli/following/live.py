@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import Deployment, Target
 
 REFRESHES = 8  # a second
-HEADER_LINES = 6  # header, bar, blank lines and the fold line
+OTHER_LINES = 4  # the bar, a blank line, the fold line, and the line of the cursor
+BAR = 30
 SHOWN_FAILURES = 10
 CELLS = {"Succeeded": "■", "InProgress": "▶", "Failed": "✖", "Unknown": "?", "Skipped": "–", "Pending": "·"}
 ASCII_CELLS = {"Succeeded": "#", "InProgress": ">", "Failed": "x", "Unknown": "?", "Skipped": "-", "Pending": "."}
@@ -83,7 +84,10 @@ class LiveView:
             deployment = self._rollout.deployment
             if deployment is None:
                 return Text(f"{self._rollout.deployment_id}  waiting for the coordinator...", style="dim")
-            return Group(self._header(deployment), self._bar(deployment), Text(), self._rows(), self._fold())
+            header = self._header(deployment)
+            height = len(self._rich.render_lines(header)) + OTHER_LINES
+            shown = self._rollout.worth_showing(max(1, self._rich.height - height))
+            return Group(header, self._bar(deployment), Text(), self._rows(shown), self._fold(shown))
 
     def _header(self, deployment: "Deployment") -> Text:
         parts = [
@@ -105,27 +109,27 @@ class LiveView:
         ended = sum(numbers[status] for status in ("Succeeded", "Failed", "Unknown", "Skipped"))
         status = spelt(deployment, "status")
         style = "red" if numbers["Failed"] or numbers["Unknown"] else "green"
-        bar = ProgressBar(total=max(1, self._rollout.total), completed=ended, width=30, complete_style=style, finished_style=style)
+        told = f"{ended:,}/{self._rollout.total:,}  {wording.counted(numbers)}"
+        width = max(4, min(BAR, self._rich.width - len(status) - len(told) - 4))
+        bar = ProgressBar(total=max(1, self._rollout.total), completed=ended, width=width, complete_style=style, finished_style=style)
         line = Table.grid(padding=(0, 2, 0, 0))
-        line.add_row(
-            Text(status, style=STATUS_STYLES.get(status, "")), bar, Text(f"{ended:,}/{self._rollout.total:,}  {wording.counted(numbers)}")
-        )
+        line.add_column(no_wrap=True)
+        line.add_column(no_wrap=True, min_width=width)
+        line.add_column(no_wrap=True, overflow="ellipsis")
+        line.add_row(Text(status, style=STATUS_STYLES.get(status, "")), bar, Text(told))
         return line
 
-    def _rows(self) -> Table:
+    def _rows(self, shown: "list[Target]") -> Table:
         rows = Table.grid(padding=(0, 2, 0, 0), expand=False)
         rows.add_column(no_wrap=True, overflow="ellipsis", max_width=40)
         rows.add_column(no_wrap=True)
         rows.add_column(no_wrap=True, overflow="ellipsis")
-        for target in self._shown():
+        for target in shown:
             status = spelt(target, "status")
             rows.add_row(
                 Text(clean(target.host_name)), self._progress(target), Text(self._now_doing(target), style=STATUS_STYLES.get(status, ""))
             )
         return rows
-
-    def _shown(self) -> "list[Target]":
-        return self._rollout.worth_showing(max(1, self._rich.height - HEADER_LINES))
 
     def _progress(self, target: "Target") -> Text:
         cells = Text()
@@ -146,8 +150,7 @@ class LiveView:
                 return f"{spelt(event, 'lifecycle_event')} {lasts}".strip()
         return f"InProgress  {clean(target.message)}".strip()
 
-    def _fold(self) -> Text:
-        shown = self._shown()
+    def _fold(self, shown: "list[Target]") -> Text:
         hidden = self._rollout.counts()
         for target in shown:
             hidden[spelt(target, "status")] -= 1

@@ -1,0 +1,75 @@
+"""A coordinator that answers from memory, and the program `hookline` as an operator uses it."""
+
+import datetime
+import time
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+
+from coordinator.cli.main import program
+from tests.cli.coordinator import NOON, FakeCoordinator
+
+
+class FakeClock:
+    """Five minutes past noon; waiting takes no time, but is remembered."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+        self.interrupt = False
+
+    def now(self) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(NOON + 300, datetime.UTC)
+
+    def elapsed(self) -> float:
+        return sum(self.waits)
+
+    def wait(self, seconds: float) -> None:
+        if self.interrupt:
+            raise KeyboardInterrupt
+        self.waits.append(seconds)
+
+
+class Operator:
+    """Types commands."""
+
+    def __init__(self, coordinator: FakeCoordinator) -> None:
+        self.coordinator = coordinator
+        self.clock = FakeClock()
+
+    def types(self, *words: str) -> Result:
+        """Run a command against the coordinator."""
+        return self.types_alone("--coordinator", self.coordinator.address, "--insecure", *words)
+
+    def types_alone(self, *words: str) -> Result:
+        """Run a command as it is."""
+        result = CliRunner().invoke(program, list(words), prog_name="hookline", obj=self.clock)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Local time is UTC, and nothing is set in the environment."""
+    for name in ("HOOKLINE_COORDINATOR", "HOOKLINE_INSECURE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def coordinator() -> Iterator[FakeCoordinator]:
+    """A coordinator that knows nothing yet."""
+    fake = FakeCoordinator()
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def operator(coordinator: FakeCoordinator) -> Operator:
+    """Somebody at the command line."""
+    return Operator(coordinator)
