@@ -70,6 +70,10 @@ _CREATORS = {
 }
 
 
+EVENT_SECONDS = 3_600.0
+"""What a lifecycle event may take when nobody said."""
+
+
 class Unreadable(Exception):
     """An instruction says something that this agent does not know."""
 
@@ -140,7 +144,7 @@ def instruction(message: agent_pb2.Instruction) -> Instruction:
             events=tuple(
                 EventPlan(
                     event=_EVENTS[plan.lifecycle_event],
-                    timeout_seconds=plan.timeout.seconds + plan.timeout.nanos / 1e9,
+                    timeout_seconds=(plan.timeout.seconds + plan.timeout.nanos / 1e9) or EVENT_SECONDS,
                 )
                 for plan in message.lifecycle_events
             ),

@@ -1,0 +1,334 @@
+"""Carries out one lifecycle event: scripts through the hooks, download and installation through the unpacker.
+
+Knows where things lie and what a script's environment says. Which event runs when is the machine's; it hears the end as a fact.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from typing import TYPE_CHECKING, Protocol, assert_never
+from urllib.parse import quote
+
+from agent.appspec import AppSpec
+from agent.bundle.requests import CoordinatorSource, DownloadRequest, InstallRequest, UrlSource
+from agent.facts import Begin, EventEnded, EventNeverBegan, Recover
+from agent.hooks import EventOutcome, EventRun, ScriptRun
+from agent.model import OLD_REVISION_EVENTS, Diagnostics, ErrorCode, FileExistsBehavior, LifecycleEvent, Place
+from agent.payload import PayloadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from pathlib import Path
+
+    from agent.loop import Agent
+    from agent.model import Instruction, InstructionId, Location
+    from agent.workspace import DeploymentDirectory, Workspace
+
+log = logging.getLogger("hookline.agent")
+
+BACKSTOP_SECONDS = 30.0
+"""What an event may take beyond its deadline before the agent stops believing that somebody else keeps it."""
+
+_ATTEMPT = 1  # of the instruction, whose id already tells attempts apart
+
+
+class Hooks(Protocol):
+    """Who runs scripts (agent/hooks.py)."""
+
+    async def start_ahead(self) -> None:
+        """Has a supervisor waiting."""
+        ...
+
+    async def run(self, event: EventRun, started: Callable[[], None]) -> EventOutcome:
+        """Runs the scripts of an event."""
+        ...
+
+    async def recover(self, instruction_id: str, attempt: int, lifecycle_event: str) -> EventOutcome | None:
+        """How an event of an earlier agent ended; None: it has never begun."""
+        ...
+
+    async def cancel(self, instruction_id: str, attempt: int) -> None:
+        """Ends the running hook."""
+        ...
+
+    async def finish(self, instruction_id: str) -> None:
+        """Lets the supervisor of an instruction go."""
+        ...
+
+
+class Unpacker(Protocol):
+    """Who downloads and installs (agent/bundle)."""
+
+    async def start_ahead(self) -> None:
+        """Has a process waiting."""
+        ...
+
+    async def download(self, request: DownloadRequest, progress: Callable[[int, int | None], None]) -> None:
+        """Fetches, verifies and unpacks."""
+        ...
+
+    async def install(self, request: InstallRequest) -> None:
+        """Copies files to their places."""
+        ...
+
+
+class EventExecutor:
+    """Carries out events on this host, each in a task of the group that it is given."""
+
+    def __init__(
+        self,
+        *,
+        tasks: asyncio.TaskGroup,
+        hooks: Hooks,
+        unpacker: Unpacker,
+        workspace: Workspace,
+        environment: Environment,
+        source: CoordinatorBundles,
+    ) -> None:
+        self._tasks = tasks
+        self._hooks = hooks
+        self._unpacker = unpacker
+        self._workspace = workspace
+        self._environment = environment
+        self._source = source
+
+    async def start_ahead(self) -> None:
+        """Has the processes waiting that the next instruction needs."""
+        await self._hooks.start_ahead()
+        await self._unpacker.start_ahead()
+
+    def begin(self, order: Begin, agent: Agent) -> None:
+        """Begins an event."""
+        self._tasks.create_task(self._carry_out(order, agent, self._begun(order)), name=f"{order.event} {order.instruction.instruction_id}")
+
+    def recover(self, order: Recover, agent: Agent) -> None:
+        """Finds out how the scripts of an event went."""
+        recovered = self._recovered(order)
+        self._tasks.create_task(self._carry_out(order, agent, recovered), name=f"recover {order.event} {order.instruction.instruction_id}")
+
+    def finish(self, instruction_id: InstructionId) -> None:
+        """Lets the instruction's processes go and has the next ones waiting."""
+        self._tasks.create_task(self._finished(instruction_id), name=f"finish {instruction_id}")
+
+    def forget(self, instruction_ids: Sequence[InstructionId]) -> None:
+        """Nothing is kept here of instructions; what scripts printed goes with the deployment's directory."""
+
+    async def _finished(self, instruction_id: InstructionId) -> None:
+        await self._hooks.finish(instruction_id)
+        try:
+            await self.start_ahead()
+        except OSError as error:
+            # The next instruction starts what it needs by itself, and fails with a sentence of its own if it cannot.
+            log.warning("nothing started ahead why=%r", str(error))
+
+    async def _carry_out(self, order: Begin | Recover, agent: Agent, work: Coroutine[None, None, EventEnded | EventNeverBegan]) -> None:
+        try:
+            ended = await work
+        except PayloadError as error:
+            ended = _failed(order, error.message)
+        except Exception as error:
+            log.exception("lifecycle event broken instruction=%s lifecycle_event=%s", order.instruction.instruction_id, order.event)
+            ended = _failed(order, f"cannot carry out {order.event}: {type(error).__name__}: {error}")
+        agent.tell(ended)
+
+    async def _begun(self, order: Begin) -> EventEnded:
+        if order.event is LifecycleEvent.DOWNLOAD_BUNDLE:
+            return await self._download(order)
+        if order.event is LifecycleEvent.INSTALL:
+            return await self._install(order)
+        event_run = self._event_run(order)
+        if not isinstance(event_run, EventRun):
+            return _ended(order, event_run)
+        try:
+            async with asyncio.timeout(order.timeout_seconds + BACKSTOP_SECONDS):
+                return _told(order, await self._hooks.run(event_run, _nothing))
+        except TimeoutError:
+            return await self._overdue(order)
+
+    async def _recovered(self, order: Recover) -> EventEnded | EventNeverBegan:
+        try:
+            async with asyncio.timeout(order.timeout_seconds + BACKSTOP_SECONDS):
+                outcome = await self._hooks.recover(order.instruction.instruction_id, _ATTEMPT, order.event)
+        except TimeoutError:
+            return await self._overdue(order)
+        return EventNeverBegan(order.instruction.instruction_id, order.event) if outcome is None else _told(order, outcome)
+
+    async def _overdue(self, order: Begin | Recover) -> EventEnded:
+        await self._hooks.cancel(order.instruction.instruction_id, _ATTEMPT)
+        message = f"cannot say how {order.event} ended: no word of it came within {order.timeout_seconds + BACKSTOP_SECONDS:.0f} s"
+        return _ended(order, Diagnostics(error_code=ErrorCode.INTERRUPTED, message=message))
+
+    def _event_run(self, order: Begin) -> EventRun | Diagnostics | None:
+        """What the hooks have to run; None: nothing. Diagnostics: it cannot be run."""
+        instruction = order.instruction
+        current = self._workspace.deployment(instruction.group_id, instruction.deployment_id)
+        serving = current
+        if order.event in OLD_REVISION_EVENTS:
+            if order.serving is None:
+                return None
+            serving = self._workspace.deployment(instruction.group_id, order.serving.deployment_id)
+        try:
+            appspec = AppSpec.from_json(serving.appspec.read_bytes())
+        except FileNotFoundError:
+            if order.event in OLD_REVISION_EVENTS:
+                # Somebody has cleaned the disk. Failing here would leave the host undeployable until somebody finds out why.
+                log.warning("old revision is gone lifecycle_event=%s directory=%s", order.event, serving.path)
+                return None
+            message = f"cannot run {order.event}: the bundle is not unpacked in {serving.path}; deploy again"
+            return Diagnostics(error_code=ErrorCode.UNKNOWN_ERROR, message=message)
+        scripts = appspec.hooks.get(order.event, ())
+        if not scripts:
+            return None
+        return EventRun(
+            instruction_id=instruction.instruction_id,
+            attempt=_ATTEMPT,
+            lifecycle_event=order.event,
+            deployment_id=instruction.deployment_id,
+            scripts=tuple(
+                ScriptRun(
+                    location=script.location,
+                    path=str(serving.archive / script.location.lstrip("/")),
+                    timeout=script.timeout,
+                    runas=script.runas,
+                    sudo=script.sudo,
+                )
+                for script in scripts
+            ),
+            environment=self._environment.of(instruction, order.event, serving),
+            cwd="/",
+            scripts_log=str(current.scripts_log),
+            timeout=max(1, math.ceil(order.timeout_seconds)),
+        )
+
+    async def _download(self, order: Begin) -> EventEnded:
+        instruction = order.instruction
+        try:
+            async with asyncio.timeout(order.timeout_seconds):
+                source = await self._bundle_source(instruction.location)
+        except TimeoutError:
+            return _failed(order, "cannot download the bundle: the coordinator did not say in time where it serves bundles")
+        if source is None:
+            place = instruction.location.place
+            return _failed(order, f"cannot download the bundle: this agent does not fetch from {place}; push the revision instead")
+        await self._unpacker.download(
+            DownloadRequest(
+                group_id=instruction.group_id,
+                deployment_id=instruction.deployment_id,
+                revision=instruction.revision_id,
+                source=source,
+                sha256=instruction.location.sha256,
+                timeout=order.timeout_seconds,
+            ),
+            _no_progress,
+        )
+        return _ended(order, None)
+
+    async def _bundle_source(self, location: Location) -> CoordinatorSource | UrlSource | None:
+        words = dict(location.words)
+        match location.place:
+            case Place.COORDINATOR:
+                return await self._source.source()
+            case Place.HTTP:
+                return UrlSource(url=words["url"])
+            case Place.FILE:
+                path = self._workspace.root_prefix / words["path"].lstrip("/")
+                return UrlSource(url=f"file://{quote(str(path))}")
+            case Place.S3 | Place.GITHUB:
+                return None
+            case _:
+                assert_never(location.place)
+
+    async def _install(self, order: Begin) -> EventEnded:
+        instruction = order.instruction
+        behavior = instruction.file_exists_behavior
+        await self._unpacker.install(
+            InstallRequest(
+                group_id=instruction.group_id,
+                deployment_id=instruction.deployment_id,
+                revision=instruction.revision_id,
+                timeout=order.timeout_seconds,
+                file_exists_behavior=None if behavior is FileExistsBehavior.UNSAID else behavior.value,
+            )
+        )
+        return _ended(order, None)
+
+
+class Environment:
+    """What a script sees: the agent's own environment, CodeDeploy's variables and ours."""
+
+    def __init__(self, *, own: Mapping[str, str], root_prefix: Path, host: str) -> None:
+        self._own = dict(own)
+        self._own["HOOKLINE_ROOT_PREFIX"] = str(root_prefix)
+        self._own["HOOKLINE_HOST"] = host
+
+    def of(self, instruction: Instruction, event: LifecycleEvent, serving: DeploymentDirectory) -> dict[str, str]:
+        """The environment of one event. It describes the new deployment; the bundle directory is that of the scripts."""
+        words = dict(instruction.location.words)
+        environment = {
+            **self._own,
+            "LIFECYCLE_EVENT": event.value,
+            "DEPLOYMENT_ID": instruction.deployment_id,
+            "APPLICATION_NAME": instruction.application_name,
+            "DEPLOYMENT_GROUP_NAME": instruction.group_name,
+            "DEPLOYMENT_GROUP_ID": instruction.group_id,
+            "HOOKLINE_BUNDLE_DIR": str(serving.archive),
+        }
+        if instruction.location.place is Place.S3:
+            names = {"BUNDLE_BUCKET": "bucket", "BUNDLE_KEY": "key", "BUNDLE_VERSION": "version", "BUNDLE_ETAG": "e_tag"}
+            environment |= {name: words[word] for name, word in names.items() if word in words}
+        elif instruction.location.place is Place.GITHUB:
+            environment["BUNDLE_COMMIT"] = words.get("commit_id", "")
+        return environment
+
+
+class CoordinatorBundles:
+    """Where the coordinator serves bundles, as soon as a Welcome has said it."""
+
+    def __init__(self, *, coordinator: str, host_id: str) -> None:
+        self._coordinator = coordinator
+        self._metadata = (("hookline-host-id", host_id),)
+        self._address = ""
+        self._known = asyncio.Event()
+
+    def serve_from(self, address: str) -> None:
+        """Takes the address that Welcome named; an empty host stands for the coordinator's own."""
+        host, colon, port = address.rpartition(":")
+        own_host = self._coordinator.rpartition(":")[0]
+        self._address = f"{host or own_host}:{port}" if colon else self._coordinator
+        self._known.set()
+
+    async def source(self) -> CoordinatorSource:
+        """Where to fetch from; waits for the first Welcome."""
+        await self._known.wait()
+        return CoordinatorSource(address=self._address, metadata=self._metadata)
+
+
+def _ended(order: Begin | Recover, diagnostics: Diagnostics | None, *, at: int | None = None) -> EventEnded:
+    return EventEnded(order.instruction.instruction_id, order.event, diagnostics, at)
+
+
+def _failed(order: Begin | Recover, message: str) -> EventEnded:
+    return _ended(order, Diagnostics(error_code=ErrorCode.UNKNOWN_ERROR, message=message))
+
+
+def _told(order: Begin | Recover, outcome: EventOutcome) -> EventEnded:
+    at = outcome.ended_at or None
+    if outcome.error_code == "Success":
+        return _ended(order, None, at=at)
+    diagnostics = Diagnostics(
+        error_code=ErrorCode.INTERRUPTED if outcome.interrupted else ErrorCode(outcome.error_code),
+        message=outcome.message,
+        script_name=outcome.script_name,
+        log_tail=outcome.log_tail,
+    )
+    return _ended(order, diagnostics, at=at)
+
+
+def _nothing() -> None:
+    """The begin of an event is in the journal already."""
+
+
+def _no_progress(_done: int, _total: int | None) -> None:
+    """How far a download has come is not reported yet."""
