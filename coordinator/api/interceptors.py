@@ -52,7 +52,7 @@ class Guard(aio.ServerInterceptor):
         self.unary_seconds = unary_seconds
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
-    async def intercept_service(self, continuation: Find, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+    async def intercept_service(self, continuation: Find, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
         """Say who calls, and put the wrapped handler in the handler's place."""
         handler = await continuation(handler_call_details)
         if handler is None:

@@ -34,8 +34,8 @@ def _with_v1(pool: descriptor_pool.DescriptorPool) -> descriptor_pool.Descriptor
         reflection_pb2.DESCRIPTOR.CopyToProto(old)
         new = descriptor_pb2.FileDescriptorProto.FromString(old.SerializeToString())
         new.name, new.package = path, NEW
-        for kind in [field for message in new.message_type for field in message.field]:
-            kind.type_name = kind.type_name.replace(f".{OLD}.", f".{NEW}.")
+        for field in [field for message in new.message_type for field in message.field if field.type_name]:
+            field.type_name = field.type_name.replace(f".{OLD}.", f".{NEW}.")
         for method in [method for service in new.service for method in service.method]:
             method.input_type = method.input_type.replace(f".{OLD}.", f".{NEW}.")
             method.output_type = method.output_type.replace(f".{OLD}.", f".{NEW}.")

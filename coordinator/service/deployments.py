@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coordinator.core.errors import DeploymentAlreadyCompleted, Invalid, RevisionNotDeployable
+from coordinator.core.errors import DeploymentAlreadyCompleted, DeploymentLimitExceeded, Invalid, RevisionNotDeployable
 from coordinator.core.facts import DeploymentRequested, RequestKey, StopRequested
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
@@ -75,15 +75,16 @@ class DeploymentService:
             return await self._rooms.history.deployment(DeploymentId(done))
         check_description(wanted.description)
         plan, hosts = await self._planned(wanted, created_by=key.principal)
-        await self._inbox.ask(
-            DeploymentRequested(
-                at=plan.created_at,
-                elapsed=self._clock.elapsed(),
-                plan=plan,
-                hosts=hosts,
-                request=key if key.request_id else None,
+        request = key if key.request_id else None
+        try:
+            await self._inbox.ask(
+                DeploymentRequested(at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts, request=request)
             )
-        )
+        except DeploymentLimitExceeded:
+            done = await self._rooms.requests.replayed(key)  # a repeat that overtook its first call is refused because of it
+            if done is None:
+                raise
+            return await self._rooms.history.deployment(DeploymentId(done))
         return await self._rooms.history.deployment(plan.deployment_id)
 
     async def stop(self, deployment_id: DeploymentId, reason: str, key: RequestKey) -> DeploymentRecord:
