@@ -74,6 +74,11 @@ class Tree:
                 return None
             raise _named(error, self.full(path)) from error
 
+    def is_directory(self, path: str) -> bool:
+        """Whether a directory is at a path; a symlink to one is none."""
+        found = self.stat(path)
+        return found is not None and stat.S_ISDIR(found.st_mode)
+
     def names(self, path: str) -> list[str]:
         """The names in a directory, sorted."""
         with self._naming(path):

@@ -88,7 +88,7 @@ def _mode(keys: dict[str, Entry], warn: Warn) -> int | None:
         return None
     item = entry.value
     if isinstance(item.value, int) and not isinstance(item.value, bool):
-        digits = str(item.value)
+        digits = item.text.replace("_", "")  # As spelt: 0x1ff is no mode, whatever its value.
         if _LEADING_ZERO.fullmatch(item.text):
             # Read as an octal number the original would set another mode, or fail. It cannot be what was meant.
             digits = item.text[1:]

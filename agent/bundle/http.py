@@ -33,7 +33,7 @@ def fetch_http(url: str, incoming: Incoming, validator: Path) -> None:
     with _answer(address, headers, incoming.source) as response:
         total = _begin(response, incoming)
         validator.write_text(_validator(response))
-        for chunk in response.iter_raw(256 * 1024):
+        for chunk in response.iter_raw():
             incoming.write(chunk)
     if total is not None and incoming.offset != total:
         raise FetchInterrupted(f"{incoming.source} sent {incoming.offset} of {total} bytes")

@@ -139,7 +139,7 @@ class _Installer:
             attributes.apply(self._tree, path)
             self._passed(f"{path} is adjusted")
         touched = {split(path)[0] for path in (*record.remove, *(staged for staged, _ in record.renames))}
-        self._tree.settle(sorted(path for path in touched if self._tree.stat(path) is not None))
+        self._tree.settle(sorted(path for path in touched if self._tree.is_directory(path)))
         self._passed("every change is on the disk")
         self._record(record.installed, record.cleanup, record.steps)
         self._commit.unlink()

@@ -186,8 +186,7 @@ class Planner:
         """Whether everything in a directory was installed by this group, so that it goes with the old revision."""
         for name in self._tree.names(path):
             below = _join(path, name)
-            found = self._tree.stat(below)
-            if below not in self._mine or (found is not None and stat.S_ISDIR(found.st_mode) and not self._vanishes(below)):
+            if below not in self._mine or (self._tree.is_directory(below) and not self._vanishes(below)):
                 return False
         return True
 
@@ -223,7 +222,7 @@ class Planner:
             parent, name = split(path)
             if parent in moved:
                 staged = _join(moved[parent], name)
-            elif wanted.is_directory and self._is_directory(path) or path in self._unchanged:
+            elif wanted.is_directory and self._tree.is_directory(path) or path in self._unchanged:
                 continue
             else:
                 staged = _join(parent, f".hookline-{self._token}-{len(renames)}")
@@ -232,10 +231,6 @@ class Planner:
                 moved[path] = staged
             stage[staged] = wanted
         return stage, tuple(renames)
-
-    def _is_directory(self, path: str) -> bool:
-        found = self._tree.stat(path)
-        return found is not None and stat.S_ISDIR(found.st_mode)
 
     def _obsolete(self) -> Iterator[str]:
         """What the group installed before and does not want any more, or wants as something else; children first."""
@@ -250,7 +245,7 @@ class Planner:
     def _adjustments(self) -> Iterator[tuple[str, Attributes]]:
         """What stays as it is but for its owner or mode."""
         for path, wanted in self._wanted.items():
-            if path in self._unchanged or (wanted.is_directory and self._is_directory(path)):
+            if path in self._unchanged or (wanted.is_directory and self._tree.is_directory(path)):
                 found = self._tree.stat(path)
                 if found is not None and wanted.attributes.differ_from(found):
                     yield path, wanted.attributes
