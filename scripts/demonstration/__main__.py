@@ -1,0 +1,226 @@
+"""`scripts/demo`."""
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from scripts.demonstration.processes import PROGRAMS, Scene, free_port
+
+HOSTS: Final = 6
+WEB: Final = Path(__file__).with_name("web")
+BOLD, PLAIN = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
+
+
+class DemoFailed(Exception):
+    """Something did not go as it should."""
+
+
+class Demo:
+    """The story, from the first command to the last."""
+
+    def __init__(self, scene: Scene) -> None:
+        """`scene` is an empty directory."""
+        self.scene = scene
+        self.ports: dict[str, int] = {}
+        self.coordinator = ""
+        self.http = ""
+
+    def play(self) -> None:
+        """Everything, in order."""
+        self.start_coordinator()
+        self.start_hosts()
+        self.say("Every host has its tags; an application and a deployment group select them.")
+        self.hookline("app", "create", "web")
+        self.hookline("group", "create", "web", "production", "--tag", "role=web", "--auto-rollback", "failure")
+        self.hookline("hosts")
+        self.say("v1, to all hosts at once.")
+        self.deploy(self.push("v1"), "--config", "CodeDeployDefault.AllAtOnce")
+        self.say("v2, one host at a time.")
+        v2 = self.push("v2")
+        self.deploy(v2)
+        self.say(
+            "v3 is broken: its ValidateService fails on the first host, the others are left alone, the group goes back to v2 by itself."
+        )
+        if self.deploy(self.push("v3", broken=True), expected=1) != 1:
+            raise DemoFailed("v3 was deployed, although it is broken")
+        self.say("What the history remembers:")
+        self.hookline("deployments", "web", "production")
+        self.hookline("history", "--app", "web")
+        self.check_web("v2")
+
+    def start_coordinator(self) -> None:
+        """A coordinator on free ports, with its database in the scene."""
+        self.say(f"A coordinator, with its SQLite database in {self.scene.directory / 'coordinator'}.")
+        process = self.scene.start(
+            "coordinator",
+            "hookline-coordinator",
+            *("--data-dir", str(self.scene.directory / "coordinator"), "--listen", "127.0.0.1:0"),
+            *("--http-listen", "127.0.0.1:0", "--insecure"),
+        )
+        assert process.stdout is not None
+        said = process.stdout.readline().decode()
+        if not said.startswith("ready "):
+            raise DemoFailed(f"the coordinator did not start; see {self.scene.directory / 'logs' / 'coordinator.log'}")
+        where = dict(word.split("=", 1) for word in said.split()[1:])
+        self.coordinator, self.http = where["listen"], where["http"]
+        print(f"  gRPC at {self.coordinator}, /metrics and /healthz at http://{self.http}")
+
+    def start_hosts(self) -> None:
+        """Six agents, each with a root of its own and a free port for the application."""
+        self.say(f"{HOSTS} hosts: each an agent of its own, with its own root prefix, tags, and a free PORT in its environment.")
+        for number in range(1, HOSTS + 1):
+            name = f"web-{number}"
+            prefix = self.scene.directory / "hosts" / name
+            prefix.mkdir(parents=True)
+            self.ports[name] = free_port()
+            self.scene.start(
+                name,
+                "hookline-agent",
+                *("run", "--coordinator", self.coordinator, "--host", name, "--data-dir", str(self.scene.directory / "agents" / name)),
+                *("--root-prefix", str(prefix), "--tag", "role=web", "--tag", f"zone={'ab'[number % 2]}", "--insecure"),
+                environment={"PORT": str(self.ports[name]), "HOOKLINE_DEMO": str(self.scene.directory)},
+            )
+        self.wait_for_hosts()
+
+    def wait_for_hosts(self) -> None:
+        """Until every agent is connected."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=5) as answer:
+                if f"\nhookline_agents_connected {HOSTS}.0\n" in answer.read().decode():
+                    return
+            time.sleep(0.05)
+        raise DemoFailed(f"not every agent came; see {self.scene.directory / 'logs'}")
+
+    def push(self, version: str, *, broken: bool = False) -> str:
+        """Make a bundle of the application as a version, and push it. Returns the revision."""
+        bundle = self.scene.directory / "bundles" / version
+        shutil.copytree(WEB, bundle, ignore=shutil.ignore_patterns("__pycache__"))
+        (bundle / "app" / "VERSION").write_text(f"{version}\n")
+        if broken:
+            (bundle / "app" / "BROKEN").write_text("this version answers 500\n")
+        self.show("push", "web", str(bundle), "--description", version)
+        pushed = subprocess.run(
+            self.command("push", "web", str(bundle), "--description", version), env=self.environment(), stdout=subprocess.PIPE, check=True
+        )
+        revision = pushed.stdout.decode().strip()
+        print(revision)
+        return revision
+
+    def deploy(self, revision: str, *options: str, expected: int = 0) -> int:
+        """Deploy to the group and follow."""
+        return self.hookline("deploy", "web", "production", "--revision", revision, *options, "--follow", expected=expected)
+
+    def check_web(self, version: str) -> None:
+        """Ask every host's application which version it is."""
+        self.say("What the application answers on every host:")
+        wrong: list[str] = []
+        for name, port in self.ports.items():
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                    said = answer.read().decode().strip()
+            except OSError as error:
+                said = f"no answer: {error}"
+            print(f"  http://127.0.0.1:{port}/  {said}")
+            if said != f"{version} on {name}":
+                wrong.append(name)
+        if wrong:
+            raise DemoFailed(f"not every host answers {version}: {', '.join(wrong)}")
+
+    def hookline(self, *words: str, expected: int = 0) -> int:
+        """Run a command as an operator would, and show it. Raises DemoFailed when it ends otherwise than expected."""
+        self.show(*words)
+        code = subprocess.run(self.command(*words), env=self.environment(), check=False).returncode
+        if code != expected:
+            raise DemoFailed(f"`hookline {shlex.join(words)}` ended with {code}, not {expected}")
+        return code
+
+    def show(self, *words: str) -> None:
+        """Print a command as it would be typed."""
+        print(f"{BOLD}$ hookline {shlex.join(words)}{PLAIN}", flush=True)
+
+    def command(self, *words: str) -> list[str]:
+        """The command line of the operator's program."""
+        return [str(PROGRAMS / "hookline"), *words]
+
+    def environment(self) -> dict[str, str]:
+        """Where the operator's program finds the coordinator."""
+        return {**os.environ, "HOOKLINE_COORDINATOR": self.coordinator, "HOOKLINE_INSECURE": "1"}
+
+    def say(self, sentence: str) -> None:
+        """A heading."""
+        print(f"\n{BOLD}== {sentence}{PLAIN}", flush=True)
+
+    def explain(self) -> None:
+        """How to look around in what `--keep` leaves running."""
+        database = self.scene.directory / "coordinator" / "hookline.db"
+        self.say("Everything is still running. Look around:")
+        print(f"""  export HOOKLINE_COORDINATOR={self.coordinator} HOOKLINE_INSECURE=1 PATH="{PROGRAMS}:$PATH"
+  hookline status
+  hookline target DEPLOYMENT web-1
+  buf curl --protocol grpc --http2-prior-knowledge http://{self.coordinator}/hookline.v1.DeploymentService/ListDeployments
+  grpcurl -plaintext {self.coordinator} list
+  sqlite-utils rows {database} v_deployments
+  curl http://{self.http}/metrics
+  ls {self.scene.directory / "logs"} {self.scene.directory / "hosts"}
+Stop it with:
+  scripts/demo --stop {self.scene.directory}""")
+
+
+def stop(scene: Scene) -> int:
+    """Stop every process of a scene and show that none is left; its directory goes with them."""
+    print(f"\n{BOLD}== Stopping every process that was started.{PLAIN}", flush=True)
+    left = scene.stop()
+    for one in left:
+        print(f"  still there: {one}")
+    if not left:
+        print("  none is left")
+        shutil.rmtree(scene.directory, ignore_errors=True)
+    return 1 if left else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when the story went as it should and no process is left."""
+    parser = argparse.ArgumentParser(prog="scripts/demo", description="Six hosts, three revisions, one automatic rollback.")
+    parser.add_argument("--keep", action="store_true", help="leave everything running and say how to look around")
+    parser.add_argument("--stop", type=Path, metavar="DIR", help="stop what --keep left running")
+    settings = parser.parse_args(arguments)
+    if settings.stop is not None:
+        return stop(Scene.found(settings.stop))
+    scene = Scene(Path(tempfile.mkdtemp(prefix="hookline-demo-")))
+    demo = Demo(scene)
+    began, code, kept = time.monotonic(), 1, False
+    try:
+        demo.play()
+        code = 0
+        if settings.keep:
+            demo.explain()
+            kept = True
+    except (DemoFailed, OSError, subprocess.SubprocessError) as error:
+        print(f"\nThe demo failed: {error}", file=sys.stderr)
+        logs = scene.directory / "logs"
+        for log in sorted(logs.glob("*.log")):
+            print(f"---- {log.name}\n{log.read_text(errors='replace')[-2000:]}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        code = 130
+    finally:
+        if not kept:
+            code = stop(scene) or code
+    if not kept:
+        print(f"\nDone in {time.monotonic() - began:.0f} s.")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""The processes of the demo: started apart from the terminal, stopped one by one, and looked for afterwards."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+PROGRAMS: Final = ROOT / ".venv" / "bin"
+STOPPED_WITHIN: Final = 10.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@dataclass(slots=True)
+class Scene:
+    """A directory with everything that was started in it."""
+
+    directory: Path
+    pids: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def found(cls, directory: Path) -> "Scene":
+        """The scene that `--keep` left in a directory. Raises OSError when there is none."""
+        return cls(directory, json.loads((directory / "pids.json").read_text()))
+
+    def start(self, name: str, *command: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start a program of ours; what it says goes to `logs/NAME.log`. Ctrl-C does not reach it: `stop` ends it."""
+        logs = self.directory / "logs"
+        logs.mkdir(exist_ok=True)
+        with (logs / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [str(PROGRAMS / command[0]), *command[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if name == "coordinator" else log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "PATH": f"{PROGRAMS}:{os.environ['PATH']}", **(environment or {})},
+            )
+        self.pids[name] = process.pid
+        (self.directory / "pids.json").write_text(json.dumps(self.pids))
+        return process
+
+    def stop(self) -> list[str]:
+        """Stop the applications, the agents and the coordinator. Returns what is left of them, in words; nothing, if all is well."""
+        for pid_file in self.directory.glob("hosts/*/run/web.pid"):
+            with suppress(ValueError):
+                _end(int(pid_file.read_text()))
+        for name, pid in sorted(self.pids.items(), key=lambda one: one[0] == "coordinator"):
+            if self._ours(pid) or name in self.pids:
+                _end(pid)
+        deadline = time.monotonic() + STOPPED_WITHIN
+        while time.monotonic() < deadline and list(self._alive()):
+            time.sleep(0.05)
+        for pid, _ in list(self._alive()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+        return [f"{pid}: {command}" for pid, command in self._alive()]
+
+    def _alive(self) -> Iterator[tuple[int, str]]:
+        """Every process that has this scene's directory in its command line or environment."""
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid() and self._ours(int(entry.name)):
+                with suppress(OSError):
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                    if command:
+                        yield int(entry.name), command
+
+    def _ours(self, pid: int) -> bool:
+        wanted = str(self.directory).encode()
+        with suppress(OSError):
+            process = Path("/proc") / str(pid)
+            return wanted in (process / "cmdline").read_bytes() or b"HOOKLINE_DEMO=" + wanted in (process / "environ").read_bytes()
+        return False
+
+
+def _end(pid: int) -> None:
+    """Ask a process to end; reap it if it is our child."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOPPED_WITHIN
+        while time.monotonic() < deadline:
+            with suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG)[0] == pid:
+                    return
+            if not Path(f"/proc/{pid}").exists():
+                return
+            time.sleep(0.02)
