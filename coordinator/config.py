@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from coordinator.metrics import program_version
+from coordinator import program_version
 
 MAX_BUNDLE_BYTES = 1 << 30
 LOG_LEVELS = ("debug", "info", "warning", "error")

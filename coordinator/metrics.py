@@ -7,7 +7,6 @@ looks. No metric has an id for a label.
 import asyncio
 import platform
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -16,6 +15,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
+
+from coordinator import program_version
 
 RECEIVED: Final = ("hello", "reports", "heartbeat", "goodbye")
 SENT: Final = ("welcome", "instruction", "acknowledgement", "cancel", "heartbeat_ack", "drain")
@@ -26,14 +27,6 @@ _COMMIT_ROWS: Final = (1, 10, 100, 1_000, 10_000, 100_000)
 _CALL_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LAG_SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _LAG_EVERY: Final = 0.5
-
-
-def program_version() -> str:
-    """The version of the installed program."""
-    try:
-        return version("hookline")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 class Tally:
