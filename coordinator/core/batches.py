@@ -7,7 +7,7 @@ in the window for good, so even if everything in progress failed, no more than N
 Pure arithmetic over the running group. Takes targets off the line, changes nothing else.
 """
 
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import Deployment, Group, InstanceHealth, Member, PlaceInLine, Target
@@ -50,16 +50,24 @@ def place(group: Group, target: Target) -> PlaceInLine:
 
 
 def line_up(group: Group, deployment: Deployment) -> None:
-    """Put every pending target in the line."""
-    deployment.pending = [place(group, one) for one in deployment.targets.values() if one.status is TargetStatus.Pending]
-    deployment.pending_lost = []
-    heapify(deployment.pending)
+    """Put every pending target in the line, or aside."""
+    deployment.pending, deployment.pending_lost = [], []
+    for target in deployment.targets.values():
+        join(group, deployment, target)
 
 
-def rejoin(group: Group, target: Target) -> None:
-    """Put a target that stood aside back in the line: its host has returned."""
-    if group.deployment is not None and target.status is TargetStatus.Pending:
-        heappush(group.deployment.pending, place(group, target))
+def join(group: Group, deployment: Deployment, target: Target) -> None:
+    """Put a pending target in the line, or aside while its host is lost. It may stand in the other one still: there it is passed over."""
+    if target.status is TargetStatus.Pending:
+        line = deployment.pending_lost if group.members[target.host_id].lost else deployment.pending
+        heappush(line, place(group, target))
+
+
+def lined_up(group: Group, deployment: Deployment) -> bool:
+    """Whether every pending target can be found where it belongs. Counts them all: for tests."""
+    line, aside = ({entry[2] for entry in entries} for entries in (deployment.pending, deployment.pending_lost))
+    waiting = [one.host_id for one in deployment.targets.values() if one.status is TargetStatus.Pending]
+    return all(host_id in (aside if group.members[host_id].lost else line) for host_id in waiting)
 
 
 def next_target(group: Group, deployment: Deployment) -> Target | None:
@@ -87,12 +95,9 @@ def _first(group: Group, deployment: Deployment, line: list[PlaceInLine]) -> Tar
     aside = line is deployment.pending_lost
     while line:
         target = deployment.targets[line[0][2]]
-        lost = group.members[target.host_id].lost
-        if target.status is TargetStatus.Pending and lost is aside:
+        if target.status is TargetStatus.Pending and group.members[target.host_id].lost is aside:
             return target
-        entry = heappop(line)
-        if target.status is TargetStatus.Pending and not aside:
-            heappush(deployment.pending_lost, entry)
+        heappop(line)
     return None
 
 

@@ -98,6 +98,7 @@ def check(group: Group) -> None:
     assert set(deployment.targets) <= deployment.members <= set(group.members)
     assert group.available == batches.available(group, deployment), f"available {group.available} is wrong"
     assert deployment.floor <= batches.minimum(deployment)
+    assert batches.lined_up(group, deployment), "a pending target stands in no line"
     in_progress, pending = counted[TargetStatus.InProgress], counted[TargetStatus.Pending]
     assert in_progress + batches.failed(deployment) <= batches.window(deployment), "too many hosts are in progress"
     assert in_progress > 0, "nothing is in progress: it should have ended"
@@ -183,18 +184,21 @@ def _lose(now: Decision, host_id: HostId) -> None:
     member = group.members.get(host_id)
     if member is None or member.lost:
         return
-    target = _busy_target(group, host_id)
-    if deployment is not None and host_id in deployment.members and target is None and batches.serves(member):
+    target = None if deployment is None else deployment.targets.get(host_id)
+    busy = target is not None and target.status is TargetStatus.InProgress
+    if deployment is not None and host_id in deployment.members and not busy and batches.serves(member):
         group.available -= 1
     member.lost = True
     if deployment is None or target is None:
         return
-    if deployment.stopping is not None:
+    if not busy:
+        batches.join(group, deployment, target)
+    elif deployment.stopping is not None:
         _end(now, target, targets.given_up(target, "host lost"))
-        return
-    deadlines.watch_return(deployment, target)
-    now.store(target)
-    now.changes.deployments[deployment.deployment_id] = deployment
+    else:
+        deadlines.watch_return(deployment, target)
+        now.store(target)
+        now.changes.deployments[deployment.deployment_id] = deployment
 
 
 def _welcome_back(now: Decision, host_id: HostId) -> None:
@@ -203,17 +207,14 @@ def _welcome_back(now: Decision, host_id: HostId) -> None:
     if member is None or not member.lost:
         return
     member.lost = False
-    if deployment is None or host_id not in deployment.members:
-        return
-    target = deployment.targets.get(host_id)
+    target = None if deployment is None else deployment.targets.get(host_id)
     if target is not None and target.status is TargetStatus.InProgress:
         target.lost_at = None
         now.store(target)
-        return
-    if batches.serves(member):
-        group.available += 1
-    if target is not None:
-        batches.rejoin(group, target)
+    elif deployment is not None and host_id in deployment.members:
+        group.available += batches.serves(member)
+        if target is not None:
+            batches.join(group, deployment, target)
 
 
 def _raise_epoch(now: Decision, fact: EpochSeen) -> None:

@@ -1,0 +1,370 @@
+"""Random facts in random order, against an independent account of what may be.
+
+The oracle knows hosts by what was reported of them and by the orders it has seen; it never looks at the machine's counters.
+"""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+
+import hypothesis.strategies as st
+from hypothesis import given, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from coordinator.core.facts import EpochSeen, GroupFact, HostLost, HostReturned, JournalLost, StopRequested, Woken
+from coordinator.core.lifecycle import IN_PLACE, EventStatus, InstructionStatus, LifecycleEvent, TargetStatus
+from coordinator.core.machine import restore, step
+from coordinator.core.model import Deployment, DeploymentId, Group, HostId, InstanceHealth
+from coordinator.core.orders import Changes, Instruct, Order, Settled
+from tests.core.rollout import GROUP, Rollout, count, deployment_rows, host_id, rows, stored
+
+HOSTS = [f"h{number}" for number in range(8)]
+ENDED = (EventStatus.Succeeded, EventStatus.Failed)
+
+
+class Oracle:
+    """What everybody can see from outside: facts go in, orders come out."""
+
+    def __init__(self) -> None:
+        """Nothing was ever deployed."""
+        self.hosts: set[HostId] = set()
+        self.minimum = 0
+        self.busy: set[HostId] = set()
+        self.healthy: set[HostId] = set()
+        self.lost: set[HostId] = set()
+        self.healthy_at_creation = 0
+
+    def create(self, hosts: set[HostId], minimum: int) -> None:
+        """A deployment is about to begin."""
+        self.hosts, self.minimum = hosts, minimum
+        self.healthy_at_creation = len((self.healthy & hosts) - self.lost)
+
+    def obey(self, orders: Sequence[Order]) -> None:
+        """Orders, one by one: each must be allowed at the moment at which it is given."""
+        window = max(1, len(self.hosts) - self.minimum)
+        for order in orders:
+            if isinstance(order, Settled):
+                self.busy.discard(order.host_id)
+            elif isinstance(order, Instruct):
+                host = order.instruction.host_id
+                assert host not in self.busy, f"{host} is instructed twice"
+                if order.instruction.plan.rolls_back and not self.busy:
+                    self.healthy_at_creation = max(0, min(self.healthy_at_creation, len((self.healthy & self.hosts) - self.lost)))
+                self.busy.add(host)
+                assert len(self.busy) <= window, f"{len(self.busy)} hosts are in progress, {window} may be"
+                serving = (self.healthy & self.hosts) - self.lost - self.busy
+                costs = host in self.healthy and host not in self.lost and len(self.hosts) > 1
+                assert not costs or len(serving) >= min(self.minimum, self.healthy_at_creation), "too few hosts stay healthy"
+
+
+class Deployments(RuleBasedStateMachine):
+    """One group, eight hosts, and everything that can happen to them."""
+
+    def __init__(self) -> None:
+        """Before the first deployment."""
+        super().__init__()
+        self.rollout = Rollout()
+        self.oracle = Oracle()
+        self.seen: dict[tuple[DeploymentId, HostId], TargetStatus] = {}
+
+    @initialize(healthy=st.sets(st.sampled_from(HOSTS)))
+    def some_hosts_are_healthy(self, healthy: set[str]) -> None:
+        """The group's past."""
+        self.rollout.given(sorted(healthy))
+        self.oracle.healthy = {host_id(name) for name in healthy}
+
+    @precondition(lambda self: self.rollout.group.deployment is None)
+    @rule(names=st.sets(st.sampled_from(HOSTS), min_size=1), minimum=st.integers(0, 8), rollback=st.booleans())
+    def deploy(self, names: set[str], minimum: int, rollback: bool) -> None:
+        """Somebody deploys."""
+        lost = [name for name in names if host_id(name) in self.oracle.lost]
+        if len(names) > 1:
+            minimum = min(minimum, len(names) - 1)
+        self.oracle.create({host_id(name) for name in names}, minimum)
+        revision = f"r{len(self.rollout.ended)}"
+        self.rollout.deploy(revision, sorted(names), count(minimum), rollback=rollback, lost=lost)
+        self.oracle.obey(self.rollout.orders)
+
+    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @rule(pick=st.integers(0, 7), until=st.sampled_from(IN_PLACE), last=st.sampled_from([EventStatus.InProgress, *ENDED]))
+    def report(self, pick: int, until: LifecycleEvent, last: EventStatus) -> None:
+        """A busy host reports up to some event."""
+        self._walk(self._busy_host(pick), until, last)
+
+    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @rule(pick=st.integers(0, 7))
+    def succeed(self, pick: int) -> None:
+        """A busy host finishes well."""
+        self._walk(self._busy_host(pick), IN_PLACE[-1], EventStatus.Succeeded)
+
+    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @rule(
+        pick=st.integers(0, 7), status=st.sampled_from([InstructionStatus.Waiting, InstructionStatus.Refused, InstructionStatus.Cancelled])
+    )
+    def report_of_the_whole(self, pick: int, status: InstructionStatus) -> None:
+        """A busy host waits, refuses, or was cancelled."""
+        name = self._busy_host(pick)
+        target = self.rollout.target(name)
+        skipped = bool(target.cancelled) and target.event is None
+        if status is not InstructionStatus.Waiting and not skipped:
+            self.oracle.healthy.discard(host_id(name))
+        self.rollout.report(name, self.rollout.whole(name, status))
+        self.oracle.obey(self.rollout.orders)
+
+    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @rule(name=st.sampled_from(HOSTS))
+    def strange_report(self, name: str) -> None:
+        """A host reports of an instruction that ended, or was never given."""
+        before = len(self.rollout.history)
+        if host_id(name) not in self.oracle.busy:
+            self.rollout.report(name, self.rollout.event(name, LifecycleEvent.ValidateService, EventStatus.Succeeded))
+            assert len(self.rollout.history) == before
+
+    @rule(name=st.sampled_from(HOSTS))
+    def lose(self, name: str) -> None:
+        """A host falls silent."""
+        self.oracle.lost |= {host_id(name)} & set(self.rollout.group.members)
+        self._let(lambda: self.rollout.lose(name))
+
+    @rule(name=st.sampled_from(HOSTS))
+    def welcome_back(self, name: str) -> None:
+        """It returns."""
+        self.oracle.lost.discard(host_id(name))
+        self._let(lambda: self.rollout.welcome_back(name))
+
+    @rule(name=st.sampled_from(HOSTS))
+    def lose_journal(self, name: str) -> None:
+        """It returns with another journal."""
+        if host_id(name) in self.oracle.busy:
+            self.oracle.healthy.discard(host_id(name))
+        self._let(lambda: self.rollout.lose_journal(name))
+
+    @rule(name=st.sampled_from(HOSTS), epoch=st.integers(1, 30))
+    def see_epoch(self, name: str, epoch: int) -> None:
+        """It knows a fence."""
+        self._let(lambda: self.rollout.see_epoch(name, epoch))
+
+    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @rule()
+    def stop(self) -> None:
+        """Somebody stops the deployment."""
+        self._let(self.rollout.stop)
+
+    @rule(seconds=st.sampled_from([1, 9, 10, 60, 290, 300]))
+    def wait(self, seconds: int) -> None:
+        """Time passes; deadlines do."""
+        self._let(lambda: self.rollout.wait(seconds * 1000))
+
+    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @rule()
+    def restart(self) -> None:
+        """The coordinator dies; what it reads back is what it had."""
+        running = self.rollout.group
+        self.rollout.restart()
+        back = self.rollout.group
+        assert running.deployment is not None
+        if back.deployment is not None:
+            assert back.deployment.counts == running.deployment.counts
+            assert [one.host_id for one in back.deployment.targets.values()] == list(running.deployment.targets)
+            assert back.available == running.available
+            assert rows(back) == rows(running)
+
+    @invariant()
+    def statuses_only_move_forward(self) -> None:
+        """And what has ended stays as it ended."""
+        live = [self.rollout.group.deployment] if self.rollout.group.deployment is not None else []
+        for deployment in [*self.rollout.ended, *live]:
+            for host, target in deployment.targets.items():
+                before = self.seen.get((deployment.deployment_id, host), TargetStatus.Pending)
+                assert target.status == before or (target.status > before and not before.terminal)
+                self.seen[deployment.deployment_id, host] = target.status
+
+    @invariant()
+    def whoever_is_in_progress_was_instructed_and_is_not_settled(self) -> None:
+        """The engine's account of who is busy is the group's."""
+        live = self.rollout.group.deployment
+        targets = live.targets.values() if live is not None else []
+        assert {one.host_id for one in targets if one.status is TargetStatus.InProgress} == self.oracle.busy
+
+    @invariant()
+    def health_is_what_was_seen(self) -> None:
+        """Of every member."""
+        members = self.rollout.group.members.values()
+        assert {one.host_id for one in members if one.health is InstanceHealth.Healthy} == self.oracle.healthy
+
+    def teardown(self) -> None:
+        """Once every host has answered, or is lost for good, everything has ended."""
+        for turn in range(100):
+            if self.rollout.group.deployment is None:
+                break
+            name = self._busy_host(turn)
+            if host_id(name) in self.oracle.lost:
+                self.wait(300)
+            else:
+                self._walk(name, IN_PLACE[-1], ENDED[turn % 3 == 0])
+            self.statuses_only_move_forward()
+        assert self.rollout.group.deployment is None, "the deployment does not end"
+        assert not self.oracle.busy
+
+    def _busy_host(self, pick: int) -> str:
+        names = self.rollout.in_progress
+        return names[pick % len(names)]
+
+    def _walk(self, name: str, until: LifecycleEvent, last: EventStatus) -> None:
+        target = self.rollout.target(name)
+        reached = target.event or 0
+        if last is EventStatus.Failed and (until > reached or (until == reached and target.event_status < last)):
+            self.oracle.healthy.discard(host_id(name))
+        if last is EventStatus.Succeeded and until is IN_PLACE[-1]:
+            self.oracle.healthy.add(host_id(name))
+        self.rollout.report(name, *self.rollout.walk(name, until=until, last=last))
+        self.oracle.obey(self.rollout.orders)
+
+    def _let(self, happen: Callable[[], object]) -> None:
+        """Something happens that may end targets without a report: those hosts are unhealthy from now on."""
+        live, ended = self.rollout.group.deployment, len(self.rollout.ended)
+        before = self._unfinished(live)
+        happen()
+        for deployment in [live, *self.rollout.ended[ended:]]:
+            if deployment is not None:
+                given_up = (TargetStatus.Failed, TargetStatus.Unknown)
+                gone = {host for host, one in deployment.targets.items() if one.status in given_up}
+                self.oracle.healthy -= gone & before if deployment is live else gone
+        self.oracle.obey(self.rollout.orders)
+
+    def _unfinished(self, deployment: Deployment | None) -> set[HostId]:
+        targets = deployment.targets if deployment is not None else {}
+        return {host for host, one in targets.items() if not one.status.terminal}
+
+
+TestDeployments = Deployments.TestCase
+TestDeployments.settings = settings(max_examples=150, stateful_step_count=40)
+
+
+# ------------------------------------------------------------------------------------------- one by one, or all in one commit
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[Rollout, list[GroupFact]]:
+    """A group with a deployment that has just begun, and what happens next."""
+    rollout = Rollout()
+    names = HOSTS[: draw(st.integers(1, 6))]
+    rollout.given(draw(st.lists(st.sampled_from(names), unique=True)))
+    minimum = draw(st.integers(0, max(0, len(names) - 1)))
+    rollout.deploy("r2", names, count(minimum), rollback=draw(st.booleans()))
+    facts: list[GroupFact] = []
+    for _ in range(draw(st.integers(1, 25))):
+        rollout.elapsed += draw(st.sampled_from([0, 1, 5_000, 100_000, 300_000]))
+        facts.append(_fact(draw, rollout, draw(st.sampled_from(names))))
+    return rollout, facts
+
+
+def _fact(draw: st.DrawFn, rollout: Rollout, name: str) -> GroupFact:
+    at, elapsed, host = rollout.at, rollout.elapsed, host_id(name)
+    of = DeploymentId(draw(st.sampled_from(["d-1", "d-1", "d-1-back"])))
+    event = rollout.event(
+        name, draw(st.sampled_from([*IN_PLACE, IN_PLACE[-1], IN_PLACE[-1]])), draw(st.sampled_from([EventStatus.InProgress, *ENDED])), of=of
+    )
+    happens: list[GroupFact] = [
+        rollout.reported(name, event),
+        rollout.reported(name, event),
+        rollout.reported(name, event),
+        HostLost(at=at, elapsed=elapsed, host_id=host),
+        HostReturned(at=at, elapsed=elapsed, host_id=host),
+        JournalLost(at=at, elapsed=elapsed, host_id=host),
+        EpochSeen(at=at, elapsed=elapsed, host_id=host, target_epoch=7),
+        StopRequested(at=at, elapsed=elapsed, deployment_id=of, requested_by="bob", reason=""),
+        Woken(at=at, elapsed=elapsed),
+    ]
+    return draw(st.sampled_from(happens))
+
+
+@given(world=worlds(), sizes=st.lists(st.integers(1, 6), min_size=25, max_size=25))
+@settings(max_examples=300)
+def test_how_facts_are_put_together_into_commits_changes_no_row(world: tuple[Rollout, list[GroupFact]], sizes: list[int]) -> None:
+    rollout, facts = world
+    alone, together = rollout.group, deepcopy(rollout.group)
+    one_by_one, at_once = Ledger(alone), Ledger(together)
+    for fact in facts:
+        one_by_one.commit([fact])
+    left = list(facts)
+    for size in sizes:
+        at_once.commit(left[:size])
+        left = left[size:]
+    assert at_once.told == one_by_one.told
+    assert rows(together) == rows(alone)
+    assert at_once.rows() == one_by_one.rows()
+
+
+class Ledger:
+    """What a store holds after each commit: the newest row of everything."""
+
+    def __init__(self, group: Group) -> None:
+        """Of one group."""
+        self.group = group
+        self.deployments: dict[DeploymentId, Deployment] = {}
+        if group.deployment is not None:
+            self.deployments[group.deployment.deployment_id] = group.deployment
+        self.events: dict[tuple[HostId, DeploymentId, LifecycleEvent], tuple[EventStatus, int | None]] = {}
+        self.told: list[object] = []
+
+    def commit(self, facts: Sequence[GroupFact]) -> None:
+        """Step, and store."""
+        changes = Changes()
+        self.told += [order for order in step(self.group, facts, changes) if isinstance(order, (Instruct, Settled))]
+        self.deployments |= changes.deployments
+        for (target, event), change in changes.events.items():
+            self.events[target.host_id, target.deployment_id, event] = (change.status, change.ended_at)
+
+    def rows(self) -> object:
+        """Everything, in a form that can be compared."""
+        return {key: deployment_rows(one) for key, one in self.deployments.items()}, self.events
+
+
+@given(world=worlds())
+@settings(max_examples=200)
+def test_every_changed_row_is_stored(world: tuple[Rollout, list[GroupFact]]) -> None:
+    rollout, facts = world
+    group = rollout.group
+    for fact in facts:
+        before = _rows_by_key(stored(group))
+        changes = Changes()
+        step(group, [fact], changes)
+        after = _rows_by_key(stored(group))
+        changed = {key for key, row in after.items() if before.get(key) != row}
+        kept: set[object] = {("target", one.deployment_id, one.host_id) for one in changes.targets}
+        kept |= {("target", one.deployment_id, host) for one in changes.created.values() for host in one.targets}
+        kept |= {("deployment", one) for one in changes.deployments}
+        kept |= {("member", host) for _, host in changes.members}
+        kept |= {("group",)} if GROUP in changes.groups else set()
+        assert changed <= kept, f"changed and not stored: {changed - kept}"
+
+
+def _rows_by_key(group: Group) -> dict[object, object]:
+    told: dict[object, object] = {("group",): group.last_successful_id}
+    told |= {("member", host): (one.health, one.target_epoch) for host, one in group.members.items()}
+    if group.deployment is not None:
+        row = deployment_rows(group.deployment)
+        targets = row.pop("targets")
+        assert isinstance(targets, list)
+        told["deployment", group.deployment.deployment_id] = (row, group.deployment.clock)
+        told |= {("target", one["deployment_id"], one["host_id"]): one for one in targets}
+    return told
+
+
+@given(world=worlds(), cut=st.integers(0, 25))
+@settings(max_examples=200)
+def test_a_coordinator_that_dies_and_returns_decides_as_one_that_never_did(world: tuple[Rollout, list[GroupFact]], cut: int) -> None:
+    rollout, facts = world
+    running = rollout.group
+    step(running, facts[:cut], Changes())
+    lost = {one.host_id for one in running.members.values() if one.lost}
+    if running.deployment is not None:
+        running.deployment.checkpoint = running.deployment.clock  # so that neither has forgotten anything
+    back = stored(running)
+    restore(back, lost, facts[cut - 1].elapsed if 0 < cut <= len(facts) else running.deployment.clock_at if running.deployment else 0)
+    for fact in facts[cut:]:
+        went_on, returned = (step(group, [fact], Changes()) for group in (running, back))
+        assert [one for one in went_on if isinstance(one, (Instruct, Settled))] == [
+            one for one in returned if isinstance(one, (Instruct, Settled))
+        ]
+        assert rows(running) == rows(back)
