@@ -130,6 +130,10 @@ class World:
             self.hosts.join(host, role="web")
         return (await self.push(bundle_of("appspec.yml"))).revision_id
 
+    async def push_other(self) -> str:
+        """A second revision of the application."""
+        return (await self.push(bundle_of("appspec.yml", "index.html"))).revision_id
+
     async def deploy(self, revision: str, **more: Any) -> deployments.Deployment:
         """Deploy to shop/web."""
         request = deployments.CreateDeploymentRequest(application_name="shop", deployment_group_name="web", revision_id=revision, **more)
