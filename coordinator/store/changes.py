@@ -11,14 +11,14 @@ from coordinator.core.facts import Report
 from coordinator.core.lifecycle import EventStatus
 from coordinator.core.model import Deployment, HostId, Session
 from coordinator.core.orders import Changes, HistoryEntry
-from coordinator.store.numbers import Numbers
-from coordinator.store.requests import remember
-from coordinator.store.rows import (
+from coordinator.store.calls import remember
+from coordinator.store.connections.numbers import Numbers
+from coordinator.store.rows.columns import Column
+from coordinator.store.rows.running import (
     DEPLOYMENT_COLUMNS,
     HOST_COLUMNS,
     PLAN_COLUMNS,
     TARGET_COLUMNS,
-    Column,
     deployment_columns,
     host_columns,
     plan_columns,

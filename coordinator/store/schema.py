@@ -12,7 +12,7 @@ from sqlite_utils import Database, Migrations
 
 from coordinator.core.model import MinimumHealthyHosts, MinimumHealthyHostsType
 from coordinator.core.orders import Entry
-from coordinator.store.rows import MINIMUM_NUMBERS
+from coordinator.store.rows.columns import MINIMUM_NUMBERS
 from coordinator.store.views import create_views
 
 

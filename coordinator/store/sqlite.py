@@ -11,12 +11,15 @@ from coordinator.core.facts import RequestKey
 from coordinator.core.model import Group, GroupId, Session
 from coordinator.core.orders import Changes
 from coordinator.engine.ports import Clock
-from coordinator.store import groups, requests
+from coordinator.store import calls, running
+from coordinator.store.catalog.catalog import SqliteCatalog
 from coordinator.store.changes import Storing
-from coordinator.store.files import claim, prepare
-from coordinator.store.numbers import Numbers
-from coordinator.store.reader import Reader
-from coordinator.store.writer import Writer
+from coordinator.store.connections.files import claim, prepare
+from coordinator.store.connections.numbers import Numbers
+from coordinator.store.connections.reader import Reader
+from coordinator.store.connections.writer import Writer
+from coordinator.store.fleet import SqliteFleet
+from coordinator.store.history.history import SqliteHistory
 
 FILE_NAME: Final = "hookline.db"
 Observe = Callable[[float], None]
@@ -28,13 +31,16 @@ def _ignore(_seconds: float) -> None:
 
 
 class SqliteStore:
-    """The engine's Store and the services' Requests; `writer` and `reader` serve the catalogue, the fleet and the history."""
+    """The engine's Store and the services' Requests; `catalog`, `fleet` and `history` are the services' other ports."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: TextIO, clock: Clock) -> None:
         """Use `open`."""
         self.path = path
         self.writer = Writer(connection, path)
         self.reader = Reader(path)
+        self.catalog = SqliteCatalog(self.writer, self.reader)
+        self.fleet = SqliteFleet(self.writer, self.reader)
+        self.history = SqliteHistory(self.reader)
         self.observe: Observe = _ignore
         self._lock = lock
         self._clock = clock
@@ -71,19 +77,19 @@ class SqliteStore:
 
     async def sessions(self) -> list[Session]:
         """Every known host, as stored."""
-        return await self.reader.run(groups.sessions)
+        return await self.reader.run(running.sessions)
 
     async def live_groups(self) -> list[GroupId]:
         """Groups whose newest deployment has not ended."""
-        return await self.reader.run(groups.live_groups)
+        return await self.reader.run(running.live_groups)
 
     async def group(self, group_id: GroupId) -> Group:
         """A group as committed last."""
-        return await self.reader.run(lambda db: groups.group(db, group_id))
+        return await self.reader.run(lambda db: running.group(db, group_id))
 
     async def replayed(self, key: RequestKey) -> str | None:
         """The subject of the call that was done under `key`."""
-        return await self.reader.run(lambda db: requests.find(db, key))
+        return await self.reader.run(lambda db: calls.find(db, key))
 
     def size_bytes(self) -> int:
         """Bytes on the disk, the write-ahead log included."""

@@ -17,7 +17,7 @@ from coordinator.core.lifecycle import (
     TargetStatus,
 )
 from coordinator.core.model import Creator
-from coordinator.store.rows import MINIMUM_NUMBERS
+from coordinator.store.rows.columns import MINIMUM_NUMBERS
 
 
 def _time(column: str) -> str:

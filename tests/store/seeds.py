@@ -4,8 +4,8 @@ import sqlite3
 from pathlib import Path
 
 from coordinator.engine.ports import Clock
-from coordinator.store.numbers import Numbers
-from coordinator.store.rows import place_columns
+from coordinator.store.connections.numbers import Numbers
+from coordinator.store.rows.columns import place_columns
 from coordinator.store.sqlite import SqliteStore
 from tests.store.things import NAMES, R1, R2, FixedClock
 

@@ -1,0 +1,1 @@
+"""The catalogue in SQLite: applications, deployment configs, deployment groups, revisions."""

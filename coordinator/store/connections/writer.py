@@ -1,0 +1,99 @@
+"""The one write connection, on its own thread: every change is one transaction there, whole or not at all."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+from coordinator.core.errors import StorageFailed, StorageFull
+from coordinator.store.connections.numbers import Numbers
+
+T = TypeVar("T")
+Change = Callable[[sqlite3.Connection, Numbers], T]
+"""What is done in a transaction."""
+
+PRIMARY: Final = 0xFF
+ROOM: Final = 1 << 20
+"""With fewer bytes left on the disk than this, an I/O error is taken for a full disk."""
+
+CACHE_KIB: Final = 32_768
+CHECKPOINT_PAGES: Final = 4_000
+"""About 16 MB of WAL; only this connection ever checkpoints (readers are read-only)."""
+
+WAL_BYTES: Final = 64 << 20
+"""What the WAL file is cut back to after a checkpoint."""
+
+
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """The write connection: a commit survives a power cut, foreign keys are checked, nothing commits by itself."""
+    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5, cached_statements=256)
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        f"cache_size = -{CACHE_KIB}",
+        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+        f"journal_size_limit = {WAL_BYTES}",
+        "temp_store = MEMORY",
+    ):
+        db.execute(f"PRAGMA {pragma}")
+    return db
+
+
+def storage_error(error: sqlite3.Error, path: Path) -> StorageFull | StorageFailed:
+    """What a refusal of SQLite means for whoever asked."""
+    code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _room(path) < ROOM):
+        return StorageFull(f"cannot store this: the disk that holds {path} is full ({error}); make room there, nothing else is needed")
+    return StorageFailed(f"cannot store this in {path}: {error}; try again")
+
+
+def _room(path: Path) -> int:
+    found = os.statvfs(path.parent)
+    return found.f_bavail * found.f_frsize
+
+
+class Writer:
+    """Runs changes one after the other."""
+
+    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
+        """`db` belongs to the writer from now on."""
+        self._db = db
+        self._path = path
+        self._numbers = Numbers(db)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
+
+    async def run(self, change: Change[T]) -> T:
+        """Carry out a change in one transaction; when this returns it is durable. Raises StorageFull or StorageFailed."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, change)
+
+    def close(self) -> None:
+        """Wait for the running change and let go of the database."""
+        self._thread.shutdown()
+        self._db.close()
+
+    def _transact(self, change: Change[T]) -> T:
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            made = change(db, self._numbers)
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise storage_error(error, self._path) from error
+        except BaseException:
+            self._roll_back()
+            raise
+        return made
+
+    def _roll_back(self) -> None:
+        self._numbers.forget()
+        if self._db.in_transaction:
+            try:
+                self._db.execute("ROLLBACK")
+            except sqlite3.Error:  # SQLite has rolled back by itself, as after some I/O errors
+                if self._db.in_transaction:
+                    raise

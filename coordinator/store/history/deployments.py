@@ -1,0 +1,69 @@
+"""Deployments, live and past, as committed."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from coordinator.core.errors import DeploymentDoesNotExist
+from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
+from coordinator.core.model import DeploymentId
+from coordinator.service.ports import Cursor, DeploymentRecord, Page
+from coordinator.store.history import names
+from coordinator.store.history.names import marks
+from coordinator.store.paging import Paging
+from coordinator.store.rows import columns
+from coordinator.store.rows.running import DEPLOYMENT_QUERY, Named, plan
+
+COUNTS: Final = "SELECT deployment_no, status, count(*) FROM target WHERE deployment_no IN ({}) GROUP BY deployment_no, status"
+NEWEST: Final = 1 << 62
+"""Greater than any deployment's number."""
+
+
+def one(db: sqlite3.Connection, deployment_id: DeploymentId) -> DeploymentRecord:
+    """Raises DeploymentDoesNotExist."""
+    row = db.execute(f"{DEPLOYMENT_QUERY} WHERE d.deployment_id = ?", (deployment_id,)).fetchone()
+    if row is None:
+        raise DeploymentDoesNotExist(f"cannot find deployment {deployment_id}", field="deployment_id")
+    return _records(db, [row])[0]
+
+
+def page(
+    db: sqlite3.Connection, wanted: tuple[str, str], *, statuses: Sequence[DeploymentStatus], size: int, after: Cursor
+) -> Page[DeploymentRecord]:
+    """Newest first; `wanted` are the names of application and group, empty for all."""
+    numbers = sorted(int(status) for status in statuses)
+    paging = Paging("deployments", wanted, numbers)
+    query, values = f"{DEPLOYMENT_QUERY} WHERE d.deployment_no < ?", paging.after(after, [NEWEST])
+    if any(wanted):
+        groups = names.groups(db, *wanted)
+        query += f" AND d.group_no IN ({marks(groups)})"
+        values += groups
+    if numbers:
+        query += f" AND d.status IN ({marks(numbers)})"
+        values += numbers
+    rows = db.execute(f"{query} ORDER BY d.deployment_no DESC LIMIT ?", (*values, size + 1)).fetchall()
+    made = iter(_records(db, rows[:size]))
+    return paging.page(rows, size, lambda row: [row["deployment_no"]], lambda _: next(made))
+
+
+def _records(db: sqlite3.Connection, rows: Sequence[Named]) -> list[DeploymentRecord]:
+    numbers: list[int] = [row["deployment_no"] for row in rows]
+    counts: dict[int, dict[TargetStatus, int]] = {number: {} for number in numbers}
+    for number, status, count in db.execute(COUNTS.format(marks(numbers)), numbers):
+        counts[number][TargetStatus(status)] = count
+    return [_record(row, counts[row["deployment_no"]]) for row in rows]
+
+
+def _record(row: Named, counts: dict[TargetStatus, int]) -> DeploymentRecord:
+    return DeploymentRecord(
+        plan=plan(row),
+        status=DeploymentStatus(row["status"]),
+        counts=counts,
+        error=columns.error(row["error_code"], row["error_message"]),
+        stopping=columns.error(row["stopping_code"], row["stopping_message"]),
+        rollback_deployment_id=row["rollback_deployment_id"],
+        rollback_message=row["rollback_message"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        commit=row["commit_no"],
+    )

@@ -1,0 +1,289 @@
+"""What rows of hosts, deployments and targets look like: the running objects of the core to rows and back.
+
+Here are the lists of columns and the queries whose rows these are; empty texts are NULL where they mostly are.
+"""
+
+import json
+from typing import Any, Final, Protocol
+
+from coordinator.core.lifecycle import DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
+from coordinator.core.model import (
+    Creator,
+    Deployment,
+    DeploymentId,
+    FileExistsBehavior,
+    GroupId,
+    HostId,
+    HostStatus,
+    JournalId,
+    Plan,
+    Session,
+    Target,
+)
+from coordinator.store.rows.columns import (
+    MINIMUM_NUMBERS,
+    Column,
+    Row,
+    error,
+    error_columns,
+    event_bits,
+    lifecycle_events,
+    map_of,
+    minimum,
+    revision,
+    rollback_bits,
+    rollback_events,
+    text_of,
+)
+
+
+def host_columns(session: Session) -> Row:
+    """HOST_COLUMNS of a session."""
+    return (
+        session.session_epoch,
+        session.journal_id,
+        session.boot_id,
+        int(session.status),
+        session.agent_version,
+        text_of(session.capabilities),
+        text_of(dict(session.tags)),
+        text_of(dict(session.facts)),
+        session.registered_at,
+        session.connected_at,
+    )
+
+
+HOST_COLUMNS: Final = (
+    "session_epoch",
+    "journal_id",
+    "boot_id",
+    "status",
+    "agent_version",
+    "capabilities",
+    "tags",
+    "facts",
+    "registered_at",
+    "connected_at",
+)
+SESSION_QUERY: Final = f"""
+    SELECT host_id, name, acked_seq, {", ".join(HOST_COLUMNS)}
+    FROM host JOIN name USING (name_no) JOIN report_cursor USING (host_no)
+    WHERE removed_at IS NULL ORDER BY host_no"""
+
+
+def session(row: tuple[str, str, int, int, str, str, int, str, str, str, str, int, int]) -> Session:
+    """A session from a row of SESSION_QUERY."""
+    host_id, name, acked_seq, epoch, journal_id, boot_id, status, version, capabilities, tags, facts, registered_at, connected_at = row
+    return Session(
+        host_id=HostId(host_id),
+        name=name,
+        acked_seq=acked_seq,
+        session_epoch=epoch,
+        journal_id=JournalId(journal_id),
+        boot_id=boot_id,
+        status=HostStatus(status),
+        agent_version=version,
+        capabilities=tuple(json.loads(capabilities)),
+        tags=map_of(tags),
+        facts=map_of(facts),
+        registered_at=registered_at,
+        connected_at=connected_at,
+    )
+
+
+TARGET_COLUMNS: Final = (
+    "status",
+    "target_epoch",
+    "attempt",
+    "event",
+    "event_status",
+    "accepted",
+    "cancelled",
+    "sent_at",
+    "lost_at",
+    "started_at",
+    "ended_at",
+    "message",
+)
+
+
+def target_columns(target: Target) -> tuple[Column, ...]:
+    """TARGET_COLUMNS of a target. `+ 0` makes a plain int of an IntEnum, which SQLite binds three times as fast."""
+    event = target.event
+    return (
+        target.status + 0,
+        target.target_epoch,
+        target.attempt,
+        None if event is None else event + 0,
+        target.event_status + 0,
+        target.accepted + 0,
+        target.cancelled or None,
+        target.sent_at,
+        target.lost_at,
+        target.started_at,
+        target.ended_at,
+        target.message or None,
+    )
+
+
+TargetRow = tuple[
+    str, str, int, int, int, int | None, int, int, str | None, int, int | None, int | None, int | None, str | None
+]  # host_id, name, TARGET_COLUMNS
+_TARGET_STATUSES: Final = {int(status): status for status in TargetStatus}
+_EVENT_STATUSES: Final = {int(status): status for status in EventStatus}
+_EVENTS: Final[dict[int | None, LifecycleEvent | None]] = {None: None, **{int(event): event for event in LifecycleEvent}}
+
+
+def target(deployment_id: DeploymentId, row: TargetRow) -> Target:
+    """A target from a row of host_id, host name and TARGET_COLUMNS."""
+    host_id, name, status, epoch, attempt, event, event_status, accepted, cancelled, sent_at, lost_at, started_at, ended_at, message = row
+    return Target(
+        deployment_id=deployment_id,
+        host_id=HostId(host_id),
+        host_name=name,
+        status=_TARGET_STATUSES[status],
+        target_epoch=epoch,
+        attempt=attempt,
+        event=_EVENTS[event],
+        event_status=_EVENT_STATUSES[event_status],
+        accepted=bool(accepted),
+        cancelled=cancelled or "",
+        sent_at=sent_at,
+        lost_at=lost_at,
+        started_at=started_at,
+        ended_at=ended_at,
+        message=message or "",
+    )
+
+
+DEPLOYMENT_COLUMNS: Final = (
+    "status",
+    "healthy_floor",
+    "stopping_code",
+    "stopping_message",
+    "error_code",
+    "error_message",
+    "rollback_message",
+    "started_at",
+    "completed_at",
+    "clock",
+)
+
+
+def deployment_columns(deployment: Deployment) -> Row:
+    """DEPLOYMENT_COLUMNS of a deployment: all that changes but its links."""
+    return (
+        int(deployment.status),
+        deployment.floor,
+        *error_columns(deployment.stopping),
+        *error_columns(deployment.error),
+        deployment.rollback_message,
+        deployment.started_at,
+        deployment.completed_at,
+        deployment.clock,
+    )
+
+
+PLAN_COLUMNS: Final = (
+    "minimum_type",
+    "minimum_value",
+    "auto_rollback",
+    "file_exists_behavior",
+    "creator",
+    "description",
+    "created_at",
+    "rollback_id",
+    "lifecycle_events",
+    "event_timeout",
+)
+
+
+def plan_columns(plan: Plan) -> Row:
+    """PLAN_COLUMNS of a plan: all of it but its references."""
+    return (
+        MINIMUM_NUMBERS[plan.minimum_healthy_hosts.type],
+        plan.minimum_healthy_hosts.value,
+        rollback_bits(plan.auto_rollback),
+        int(plan.file_exists_behavior),
+        int(plan.creator),
+        plan.description,
+        plan.created_at,
+        plan.rollback_id,
+        event_bits(plan.lifecycle_events),
+        plan.event_timeout,
+    )
+
+
+DEPLOYMENT_QUERY: Final = f"""
+    SELECT d.deployment_no, d.deployment_id, g.group_id, a.name AS application_name, g.name AS group_name,
+           r.revision_id, r.place_type, r.place, r.bundle_type, r.sha256,
+           c.name AS config_name, p.name AS created_by,
+           l.deployment_id AS last_id, s.revision_id AS last_revision_id, s.place_type AS last_place_type, s.place AS last_place,
+           s.bundle_type AS last_bundle_type, s.sha256 AS last_sha256,
+           b.deployment_id AS rolls_back, n.deployment_id AS rollback_deployment_id, d.commit_no, d.first_history, d.last_history,
+           {", ".join(f"d.{column}" for column in PLAN_COLUMNS + DEPLOYMENT_COLUMNS)}
+    FROM deployment d
+    JOIN deployment_group g ON g.group_no = d.group_no
+    JOIN application a ON a.application_no = g.application_no
+    JOIN revision r ON r.revision_no = d.revision_no
+    JOIN name c ON c.name_no = d.config_name_no
+    JOIN name p ON p.name_no = d.created_by_no
+    LEFT JOIN deployment l ON l.deployment_no = d.last_successful_no
+    LEFT JOIN revision s ON s.revision_no = l.revision_no
+    LEFT JOIN deployment b ON b.deployment_no = d.rolls_back_no
+    LEFT JOIN deployment n ON n.deployment_no = d.rollback_no"""
+"""Deployments with all that they refer to; read its rows by the columns' names."""
+
+
+class Named(Protocol):
+    """A row whose columns are asked for by name."""
+
+    def __getitem__(self, name: str, /) -> Any:  # a column can be anything; this is where it becomes a type
+        """A column's value."""
+        ...
+
+
+def plan(row: Named) -> Plan:
+    """The plan in a row of DEPLOYMENT_QUERY."""
+    last_id = row["last_id"]
+    return Plan(
+        deployment_id=DeploymentId(row["deployment_id"]),
+        group_id=GroupId(row["group_id"]),
+        application_name=row["application_name"],
+        group_name=row["group_name"],
+        revision=revision(row["revision_id"], row["place_type"], row["place"], row["bundle_type"], row["sha256"]),
+        config_name=row["config_name"],
+        minimum_healthy_hosts=minimum(row["minimum_type"], row["minimum_value"]),
+        auto_rollback=rollback_events(row["auto_rollback"]),
+        file_exists_behavior=FileExistsBehavior(row["file_exists_behavior"]),
+        creator=Creator(row["creator"]),
+        created_by=row["created_by"],
+        description=row["description"],
+        created_at=row["created_at"],
+        rollback_id=DeploymentId(row["rollback_id"]),
+        last_successful=None
+        if last_id is None
+        else revision(row["last_revision_id"], row["last_place_type"], row["last_place"], row["last_bundle_type"], row["last_sha256"]),
+        last_successful_id=last_id,
+        rolls_back=row["rolls_back"],
+        lifecycle_events=lifecycle_events(row["lifecycle_events"]),
+        event_timeout=row["event_timeout"],
+    )
+
+
+def deployment(row: Named, targets: dict[HostId, Target], members: frozenset[HostId]) -> Deployment:
+    """The running deployment in a row of DEPLOYMENT_QUERY."""
+    return Deployment(
+        plan=plan(row),
+        status=DeploymentStatus(row["status"]),
+        targets=targets,
+        members=members,
+        floor=row["healthy_floor"],
+        stopping=error(row["stopping_code"], row["stopping_message"]),
+        error=error(row["error_code"], row["error_message"]),
+        rollback_deployment_id=row["rollback_deployment_id"],
+        rollback_message=row["rollback_message"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        clock=row["clock"],
+    )

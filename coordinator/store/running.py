@@ -1,0 +1,75 @@
+"""The running groups and hosts as the engine wants them after a start: read back exactly as they were committed."""
+
+import sqlite3
+from typing import Final
+
+from coordinator.core.lifecycle import DeploymentStatus
+from coordinator.core.model import Deployment, DeploymentId, Group, GroupId, HostId, InstanceHealth, Member, Session
+from coordinator.store.rows import columns
+from coordinator.store.rows import running as rows
+from coordinator.store.rows.running import DEPLOYMENT_QUERY, SESSION_QUERY, TARGET_COLUMNS
+
+LIVE_GROUPS: Final = f"""
+    SELECT group_id FROM deployment_group
+    WHERE (SELECT status FROM deployment WHERE deployment.group_no = deployment_group.group_no
+           ORDER BY deployment_no DESC LIMIT 1) <= {DeploymentStatus.InProgress.value}
+    ORDER BY group_no"""
+LIVE_DEPLOYMENT: Final = f"{DEPLOYMENT_QUERY} WHERE d.group_no = ? ORDER BY d.deployment_no DESC LIMIT 1"
+GROUP: Final = """
+    SELECT g.group_no, d.deployment_id, r.revision_id, r.place_type, r.place, r.bundle_type, r.sha256
+    FROM deployment_group g
+    LEFT JOIN deployment d ON d.deployment_no = g.last_successful_no LEFT JOIN revision r ON r.revision_no = d.revision_no
+    WHERE g.group_id = ?"""
+MEMBERS: Final = """
+    SELECT host_id, target_epoch, health FROM member JOIN host USING (host_no) WHERE group_no = ?"""
+TARGETS: Final = f"""
+    SELECT host_id, name, {", ".join(f"t.{column}" for column in TARGET_COLUMNS)}
+    FROM target t JOIN host h ON h.host_no = t.host_no JOIN name ON name.name_no = t.host_name_no
+    WHERE deployment_no = ? ORDER BY place_in_line"""
+FIRST_OF_CHAIN: Final = """
+    WITH RECURSIVE chain (deployment_no, rolls_back_no) AS (
+        SELECT deployment_no, rolls_back_no FROM deployment WHERE deployment_no = ?
+        UNION ALL
+        SELECT d.deployment_no, d.rolls_back_no FROM deployment d JOIN chain c ON d.deployment_no = c.rolls_back_no)
+    SELECT host_id FROM chain JOIN target USING (deployment_no) JOIN host USING (host_no) WHERE chain.rolls_back_no IS NULL"""
+
+
+def sessions(db: sqlite3.Connection) -> list[Session]:
+    """Every known host."""
+    return [rows.session(tuple(row)) for row in db.execute(SESSION_QUERY)]
+
+
+def live_groups(db: sqlite3.Connection) -> list[GroupId]:
+    """Groups whose newest deployment has not ended."""
+    return [GroupId(row[0]) for row in db.execute(LIVE_GROUPS)]
+
+
+def group(db: sqlite3.Connection, group_id: GroupId) -> Group:
+    """A group with its members and its live deployment; an empty one where there is none."""
+    found = db.execute(GROUP, (group_id,)).fetchone()
+    if found is None:
+        return Group(group_id=group_id)
+    group_no, last_id, *revision = found
+    return Group(
+        group_id=group_id,
+        deployment=_live_deployment(db, group_no),
+        last_successful=None if last_id is None else columns.revision(*revision),
+        last_successful_id=last_id,
+        members={
+            host_id: Member(host_id=host_id, target_epoch=epoch, health=InstanceHealth(health))
+            for host_id, epoch, health in db.execute(MEMBERS, (group_no,))
+        },
+    )
+
+
+def _live_deployment(db: sqlite3.Connection, group_no: int) -> Deployment | None:
+    row = db.execute(LIVE_DEPLOYMENT, (group_no,)).fetchone()
+    if row is None or DeploymentStatus(row["status"]).terminal:
+        return None
+    deployment_id, number = DeploymentId(row["deployment_id"]), row["deployment_no"]
+    targets = {HostId(one[0]): rows.target(deployment_id, tuple(one)) for one in db.execute(TARGETS, (number,))}
+    if row["rolls_back"] is None:
+        members = frozenset(targets)
+    else:  # a rollback has only the hosts that were touched; its members are those of the deployment it rolls back
+        members = frozenset(HostId(one[0]) for one in db.execute(FIRST_OF_CHAIN, (number,)))
+    return rows.deployment(row, targets, members)
