@@ -31,7 +31,7 @@ from coordinator.service.fleet import FleetService
 from coordinator.service.revisions import RevisionService
 from coordinator.service.watch import WatchService
 from coordinator.store.bundles import Bundles
-from coordinator.store.sqlite import SqliteStore
+from coordinator.store.sqlite import FILE_NAME, SqliteStore
 from coordinator.web.app import Health, app
 from coordinator.web.server import HttpServer
 
@@ -61,22 +61,22 @@ COME_BACK_AFTER: Final = 1_000
 class Coordinator:
     """Everything, wired. `run` serves until `stop`."""
 
-    def __init__(self, settings: Settings, store: SqliteStore) -> None:
-        """`store` is open; it is the caller's to close."""
+    def __init__(self, settings: Settings, store: SqliteStore, *, gateway: type[Streams] = Streams) -> None:
+        """`store` is open; it is the caller's to close. Benchmarks watch the streams with a `gateway` of their own."""
         self.metrics = Metrics()
         clock, ids = SystemClock(), RandomIds()
         bundles = Bundles(settings.data_dir / "bundles")
         self.bundle_process = BundleProcess(directory=bundles.directory, listen=str(settings.bundle_listen), clock=clock)
-        self.streams = Streams(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally)
+        self.streams = gateway(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally)
         self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics)
         self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock)
-        rooms = Rooms(catalog=store, fleet=store, presence=self.engine, history=store, requests=store)
-        revisions = RevisionService(store, bundles, clock=clock, max_bundle_bytes=settings.max_bundle_bytes)
-        self._catalog = CatalogServicer(CatalogService(store, clock=clock, ids=ids), revisions)
+        rooms = Rooms(catalog=store.catalog, fleet=store.fleet, presence=self.engine, history=store.history, requests=store)
+        revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=settings.max_bundle_bytes)
+        self._catalog = CatalogServicer(CatalogService(store.catalog, clock=clock, ids=ids), revisions)
         self._deployments = DeploymentServicer(
-            DeploymentService(rooms, inbox=self.engine, clock=clock, ids=ids), WatchService(store, self.engine, clock=clock)
+            DeploymentService(rooms, inbox=self.engine, clock=clock, ids=ids), WatchService(store.history, self.engine, clock=clock)
         )
-        self._fleet = FleetServicer(FleetService(store, store, inbox=self.engine, clock=clock))
+        self._fleet = FleetServicer(FleetService(store.fleet, store, inbox=self.engine, clock=clock))
         self._http = HttpServer(
             app(
                 self.metrics,
@@ -136,7 +136,7 @@ class Coordinator:
 
 async def serve(settings: Settings) -> None:
     """Run a coordinator until SIGTERM or SIGINT."""
-    store = await SqliteStore.open(settings.data_dir)
+    store = await SqliteStore.open(settings.data_dir / FILE_NAME, SystemClock())
     try:
         coordinator = Coordinator(settings, store)
         loop = asyncio.get_running_loop()
@@ -145,7 +145,7 @@ async def serve(settings: Settings) -> None:
         tune()
         await coordinator.run()
     finally:
-        await store.close()
+        store.close()
 
 
 def tune() -> None:

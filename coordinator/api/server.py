@@ -1,6 +1,6 @@
 """Puts every service on a gRPC server, and refuses to start one that is not guarded whole."""
 
-from typing import Final
+from typing import Final, Protocol
 
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc import aio
@@ -11,12 +11,19 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from coordinator.api.policy import check_coverage
 from coordinator.api.reflection import METHOD, NEW, OLD, add_reflection
 from hookline.v1 import agent_pb2, catalog_pb2, deployments_pb2, fleet_pb2
-from hookline.v1.agent_pb2_grpc import AgentServiceServicer, add_AgentServiceServicer_to_server
 from hookline.v1.catalog_pb2_grpc import CatalogServiceServicer, add_CatalogServiceServicer_to_server
 from hookline.v1.deployments_pb2_grpc import DeploymentServiceServicer, add_DeploymentServiceServicer_to_server
 from hookline.v1.fleet_pb2_grpc import FleetServiceServicer, add_FleetServiceServicer_to_server
 
 FILES: Final = (catalog_pb2, deployments_pb2, fleet_pb2, agent_pb2, health_pb2)
+
+
+class Agents(Protocol):
+    """The gateway's side of the server, which speaks bytes and so registers itself."""
+
+    def register(self, server: aio.Server) -> None:
+        """Serve AgentService on `server`."""
+        ...
 
 
 def register(
@@ -25,7 +32,7 @@ def register(
     catalog: CatalogServiceServicer,
     deployments: DeploymentServiceServicer,
     fleet: FleetServiceServicer,
-    agents: AgentServiceServicer,
+    agents: Agents,
 ) -> HealthServicer:
     """Put all services on a server, with health and reflection. Raises RuntimeError when the policy forgets a method.
 
@@ -35,7 +42,7 @@ def register(
     add_CatalogServiceServicer_to_server(catalog, server)
     add_DeploymentServiceServicer_to_server(deployments, server)
     add_FleetServiceServicer_to_server(fleet, server)
-    add_AgentServiceServicer_to_server(agents, server)
+    agents.register(server)
     health = HealthServicer()
     add_HealthServicer_to_server(health, server)
     add_reflection(server, [service.full_name for service in _services()])

@@ -94,6 +94,10 @@ class Engine:
         session = self._roster.sessions.get(host_id)
         return session is not None and session.status is HostStatus.Lost
 
+    def live(self, deployment_id: DeploymentId) -> bool:
+        """Whether a deployment has not ended, as committed last."""
+        return deployment_id in self._live
+
     @property
     def reconnect_spread(self) -> int:
         """Milliseconds over which agents come back after the coordinator was away."""

@@ -85,30 +85,28 @@ class AgentServicer:
         hello = wire.hello(first.hello, stream=stream.number, at=self._clock.now(), elapsed=self._clock.elapsed())
         stream.host_id = hello.host_id
         stream.name = hello.name
-        self._streams.tally.received["hello"] += 1
+        self._streams.hear(stream, "hello")
         self._inbox.put(hello)
         await self._listen(stream, read)
 
     async def _listen(self, stream: Stream, read: Read) -> None:
         inbox, clock, streams = self._inbox, self._clock, self._streams
-        received = streams.tally.received
         while True:
             message = await read()
             if not isinstance(message, pb.AgentMessage):
                 return
-            stream.last_heard = elapsed = clock.elapsed()
             if message.HasField("reports"):
-                received["reports"] += 1
+                streams.hear(stream, "reports")
                 reports = wire.reports(message.reports)
                 if reports:
-                    inbox.put(ReportsReceived(clock.now(), elapsed, stream.number, stream.host_id, reports))
+                    inbox.put(ReportsReceived(clock.now(), stream.last_heard, stream.number, stream.host_id, reports))
                 if inbox.full:
                     await inbox.room()
             elif message.HasField("heartbeat"):
-                received["heartbeat"] += 1
+                streams.hear(stream, "heartbeat")
                 streams.beat(stream)
             elif message.HasField("goodbye"):
-                received["goodbye"] += 1
+                streams.hear(stream, "goodbye")
                 log.info("goodbye host=%s reason=%s", stream.name, message.goodbye.reason)
                 return
 

@@ -119,6 +119,11 @@ class Streams:
             del self._hosts[stream.host_id]
             self.tally.agents_connected = len(self._hosts)
 
+    def hear(self, stream: Stream, kind: str) -> None:
+        """A message has come."""
+        stream.last_heard = self._clock.elapsed()
+        self.tally.received[kind] += 1
+
     def drain_all(self, retry_after: int, reason: str) -> None:
         """Ask every agent to come back later."""
         frame = wire.drain_frame(retry_after, reason)

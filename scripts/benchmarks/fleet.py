@@ -39,9 +39,7 @@ async def fleet(address: str, hosts: int, *, messages: float) -> AsyncIterator[l
         for part in range(PROCESSES):
             first, last = hosts * part // PROCESSES, hosts * (part + 1) // PROCESSES
             numbers = ("--first", str(first), "--count", str(last - first))
-            parts.append(
-                await stack.enter_async_context(child.child("hosts", "--address", address, *numbers, "--messages", str(messages)))
-            )
+            parts.append(await stack.enter_async_context(child.child("hosts", "--address", address, *numbers, "--messages", str(messages))))
         yield parts
 
 

@@ -30,7 +30,7 @@ from hookline.v1 import agent_pb2 as agent
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import resources_pb2 as resources
-from hookline.v1.agent_pb2_grpc import AgentServiceServicer
+from hookline.v1.agent_pb2_grpc import AgentServiceServicer, add_AgentServiceServicer_to_server
 from hookline.v1.catalog_pb2_grpc import CatalogServiceStub
 from hookline.v1.deployments_pb2_grpc import DeploymentServiceStub
 from hookline.v1.fleet_pb2_grpc import FleetServiceStub
@@ -42,6 +42,10 @@ D = TypeVar("D", bound=Message)
 
 class EchoingAgents(AgentServiceServicer):
     """The agents' service as the gateway writes it, one method of each kind; says what it is asked to say."""
+
+    def register(self, server: aio.Server) -> None:
+        """Serve it, as the gateway does."""
+        add_AgentServiceServicer_to_server(self, server)
 
     def __init__(self) -> None:
         self.failure: Exception | None = None

@@ -1,0 +1,151 @@
+"""The coordinator as a benchmark's child: the real one, with a gateway that notes when an instruction leaves and its first report comes."""
+
+import argparse
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import grpc.aio
+import uvloop
+
+from coordinator.adapters.clock import SystemClock
+from coordinator.app import Coordinator, tune
+from coordinator.config import Address, Settings
+from coordinator.core.model import DeploymentId
+from coordinator.core.orders import Instruction
+from coordinator.gateway.streams import Stream, Streams
+from coordinator.store.sqlite import FILE_NAME, SqliteStore
+from hookline.v1 import catalog_pb2 as catalog
+from hookline.v1 import catalog_pb2_grpc, deployments_pb2_grpc
+from hookline.v1 import deployments_pb2 as deployments
+from hookline.v1 import resources_pb2 as resources
+from scripts.benchmarks import child
+from scripts.benchmarks.figures import cpu_seconds, resident_kib
+
+APPLICATION: Final = "bench"
+GROUP: Final = "fleet"
+TAG: Final = resources.TagFilter(key="fleet", value="bench")
+
+
+class NotedStreams(Streams):
+    """The gateway's streams, with a stopwatch for each host."""
+
+    sent: dict[str, float]
+    first: dict[str, float]
+    messages: int
+
+    def watch(self) -> None:
+        """Start anew."""
+        self.sent, self.first, self.messages = {}, {}, 0
+
+    def instruct(self, instruction: Instruction) -> None:
+        """Note when the instruction is put on its stream."""
+        self.sent[instruction.host_id] = time.monotonic()
+        super().instruct(instruction)
+
+    def hear(self, stream: Stream, kind: str) -> None:
+        """Note when a host's first report comes."""
+        super().hear(stream, kind)
+        if kind == "reports":
+            self.messages += 1
+            self.first.setdefault(stream.host_id, time.monotonic())
+
+
+def settings(directory: Path) -> Settings:
+    """A coordinator on free ports."""
+    anywhere = Address("127.0.0.1", 0)
+    return Settings(
+        data_dir=directory,
+        listen=anywhere,
+        http_listen=anywhere,
+        bundle_listen=anywhere,
+        max_bundle_bytes=1 << 30,
+        log_level="warning",
+    )
+
+
+class Bench:
+    """An operator of the coordinator, in its own process."""
+
+    def __init__(self, coordinator: Coordinator, channel: grpc.aio.Channel) -> None:
+        """`channel` goes to the coordinator."""
+        self.coordinator = coordinator
+        self.streams = coordinator.streams
+        self.catalog: catalog_pb2_grpc.CatalogServiceAsyncStub = catalog_pb2_grpc.CatalogServiceStub(channel)
+        self.deployments: deployments_pb2_grpc.DeploymentServiceAsyncStub = deployments_pb2_grpc.DeploymentServiceStub(channel)
+        self.revision = ""
+        self.empty = resident_kib()
+
+    async def prepare(self) -> None:
+        """An application, a group of all hosts, and a revision."""
+        await self.catalog.CreateApplication(catalog.CreateApplicationRequest(application_name=APPLICATION))
+        group = catalog.DeploymentGroup(
+            application_name=APPLICATION,
+            deployment_group_name=GROUP,
+            tag_filters=[TAG],
+            deployment_config_name="CodeDeployDefault.AllAtOnce",
+        )
+        await self.catalog.CreateDeploymentGroup(catalog.CreateDeploymentGroupRequest(deployment_group=group))
+        location = resources.RevisionLocation(file=resources.FileLocation(path="/bundle"), bundle_type=resources.BUNDLE_TYPE_DIRECTORY)
+        registered = await self.catalog.RegisterRevision(catalog.RegisterRevisionRequest(application_name=APPLICATION, location=location))
+        self.revision = registered.revision.revision_id
+
+    async def deploy(self) -> child.Line:
+        """Deploy to everybody, and measure until the last report is committed and the deployment has ended."""
+        assert isinstance(self.streams, NotedStreams)
+        self.streams.watch()
+        began, cpu = time.monotonic(), cpu_seconds()
+        request = deployments.CreateDeploymentRequest(application_name=APPLICATION, deployment_group_name=GROUP, revision_id=self.revision)
+        deployment = (await self.deployments.CreateDeployment(request)).deployment
+        while self.coordinator.engine.live(DeploymentId(deployment.deployment_id)):
+            await self.coordinator.engine.beyond(self.coordinator.engine.committed)
+        measured: child.Line = {
+            "wall": time.monotonic() - began,
+            "cpu": cpu_seconds() - cpu,
+            "messages": self.streams.messages,
+            "first": [self.streams.first[host] - sent for host, sent in self.streams.sent.items()],
+            "memory": resident_kib(peak=True) - self.empty,
+        }
+        request_again = deployments.GetDeploymentRequest(deployment_id=deployment.deployment_id)
+        deployment = (await self.deployments.GetDeployment(request_again)).deployment
+        if deployment.deployment_overview.succeeded != len(self.streams.sent) or not self.streams.sent:
+            raise RuntimeError(f"cannot measure: not every host succeeded: {deployment}")
+        return measured
+
+
+async def main() -> None:
+    """Answer the benchmark's commands."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory", type=Path)
+    directory = parser.parse_args().directory
+    directory.mkdir(parents=True)
+    store = await SqliteStore.open(directory / FILE_NAME, SystemClock())
+    coordinator = Coordinator(settings(directory), store, gateway=NotedStreams)
+    assert isinstance(coordinator.streams, NotedStreams)
+    coordinator.streams.watch()
+    tune()
+    async with asyncio.TaskGroup() as parts:
+        parts.create_task(coordinator.run())
+        await coordinator.ready.wait()
+        async with grpc.aio.insecure_channel(str(coordinator.listen)) as channel:
+            bench = Bench(coordinator, channel)
+            await bench.prepare()
+
+            async def answer(command: child.Line) -> child.Line:
+                match command["do"]:
+                    case "address":
+                        return {"address": str(coordinator.listen)}
+                    case "connected":
+                        return {"hosts": len(coordinator.streams)}
+                    case _:
+                        return await bench.deploy()
+
+            await child.serve(answer)
+        coordinator.stop()
+    store.close()
+
+
+if __name__ == "__main__":
+    sys.exit(uvloop.run(main()))
