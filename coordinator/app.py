@@ -136,6 +136,7 @@ class Coordinator:
 
 async def serve(settings: Settings) -> None:
     """Run a coordinator until SIGTERM or SIGINT."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = await SqliteStore.open(settings.data_dir / FILE_NAME, SystemClock())
     try:
         coordinator = Coordinator(settings, store)

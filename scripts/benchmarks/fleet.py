@@ -48,8 +48,8 @@ async def rollout(server: child.Child, hosts: int, *, messages: float) -> Measur
     address = str((await server.ask(do="address"))["address"])
     async with fleet(address, hosts, messages=messages) as parts:
         async with asyncio.timeout(CONNECTED_WITHIN):
-            while (await server.ask(do="connected"))["hosts"] < hosts:
-                await asyncio.sleep(0.2)  # noqa: ASYNC110  the count is in another process
+            while (await server.ask(do="connected"))["hosts"] < hosts:  # noqa: ASYNC110  the count is in another process
+                await asyncio.sleep(0.2)
         before = child.together([await part.ask() for part in parts], "cpu")
         measured = await server.ask(do="deploy")
         hosts_cpu = child.together([await part.ask() for part in parts], "cpu") - before

@@ -19,7 +19,6 @@ from agent.loop import Agent
 from agent.machine import Machine
 from agent.model import InstructionId, Report
 from agent.stream import AgentStream, insecure_channel
-from hookline.v1 import agent_pb2 as pb
 from hookline.v1 import agent_pb2_grpc
 from scripts.benchmarks import child
 from scripts.benchmarks.figures import cpu_seconds
