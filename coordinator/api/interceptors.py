@@ -143,8 +143,7 @@ class _Call:
         if error is None or isinstance(error, aio.AbortError):
             code = _code(self._context)
         elif isinstance(error, asyncio.CancelledError | GeneratorExit):  # the client is gone, or its deadline has passed
-            late = (self._context.time_remaining() or 1) <= 0
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if self._context.time_remaining() == 0 else grpc.StatusCode.CANCELLED
         else:
             if isinstance(error, TimeoutError) and self.limit is not None and self.limit.expired():
                 status = refusals.too_late(self._guard.unary_seconds)
