@@ -4,7 +4,7 @@
 """
 
 import re
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -54,6 +54,10 @@ class Interrupted(Refusal):
     """The operator pressed Ctrl-C; ends the program with exit code 130."""
 
     exit_code = INTERRUPTED
+
+    def show(self, file: "IO[Any] | None" = None) -> None:
+        """Print the sentence without calling it an error."""
+        click.echo(self.format_message(), file=file, err=file is None)
 
 
 def refusal(error: "grpc.RpcError", coordinator: str, seconds: float) -> Refusal:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import Deployment, Target, WatchDeploymentResponse
     from hookline.v1.resources_pb2 import LifecycleEventRecord
 
-ORDER = ("InProgress", "Failed", "Unknown", "Pending", "Succeeded", "Skipped")
+ORDER = ("InProgress", "Failed", "Unknown", "Pending", "Succeeded", "Skipped")  # what matters most comes first
+COUNTED = ("Succeeded", "Failed", "Unknown", "InProgress", "Pending", "Skipped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ class Rollout:
 
     def counts(self) -> dict[str, int]:
         """How many of the targets seen have which status."""
-        return {status: len(hosts) for status, hosts in self.by_status.items()}
+        return {status: len(self.by_status[status]) for status in COUNTED}
 
     def worth_showing(self, rows: int) -> "list[Target]":
         """As many targets as there are rows: all by name where they fit, else those that matter most."""
