@@ -18,6 +18,7 @@ class HttpServer:
         """Bind the address now, so that `port` is known and a failure is told at once. Raises OSError."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        self.port: int = self._socket.getsockname()[1]
         self._server = _Uvicorn(
             uvicorn.Config(
                 app,
@@ -28,11 +29,6 @@ class HttpServer:
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
-
-    @property
-    def port(self) -> int:
-        """The port that is bound."""
-        return int(self._socket.getsockname()[1])
 
     async def serve(self) -> None:
         """Serve until `stop` is called."""

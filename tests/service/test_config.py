@@ -1,0 +1,70 @@
+"""The command line of the coordinator says clearly what is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+
+from coordinator.config import MAX_BUNDLE_BYTES, Address, Settings, parse
+
+
+def test_the_defaults_listen_on_loopback() -> None:
+    assert parse(["--insecure"]) == Settings(
+        data_dir=Path("/var/lib/hookline"),
+        listen=Address("127.0.0.1", 8443),
+        http_listen=Address("127.0.0.1", 8480),
+        bundle_listen=Address("127.0.0.1", 8444),
+        max_bundle_bytes=MAX_BUNDLE_BYTES,
+        log_level="info",
+    )
+
+
+def test_everything_can_be_said() -> None:
+    words = "--data-dir /d --listen [::1]:1 --http-listen localhost:2 --bundle-listen 127.0.0.9:3 --max-bundle-bytes 4 --log-level debug"
+    assert parse(["--insecure", *words.split()]) == Settings(
+        data_dir=Path("/d"),
+        listen=Address("::1", 1),
+        http_listen=Address("localhost", 2),
+        bundle_listen=Address("127.0.0.9", 3),
+        max_bundle_bytes=4,
+        log_level="debug",
+    )
+
+
+def test_bundles_get_a_free_port_when_the_system_chooses_the_first() -> None:
+    assert parse(["--insecure", "--listen", "127.0.0.1:0"]).bundle_listen == Address("127.0.0.1", 0)
+
+
+def test_an_address_is_written_as_it_is_read() -> None:
+    assert [str(Address("::1", 8)), str(Address("localhost", 9))] == ["[::1]:8", "localhost:9"]
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        ("", "TLS is not there yet"),
+        ("--listen 127.0.0.1:1", "TLS is not there yet"),
+        ("--insecure --listen 0.0.0.0:8443", "cannot listen on 0.0.0.0:8443 (--listen) with --insecure"),
+        ("--insecure --listen example.org:8443", "only loopback addresses"),
+        ("--insecure --http-listen 192.0.2.1:80", "(--http-listen)"),
+        ("--insecure --bundle-listen 192.0.2.1:80", "(--bundle-listen)"),
+        ("--insecure --listen 8443", "'8443' is not HOST:PORT"),
+        ("--insecure --listen 127.0.0.1:70000", "is not HOST:PORT"),
+        ("--insecure --listen ::1:5", "is not HOST:PORT"),
+        ("--insecure --listen 127.0.0.1:65535", "use --bundle-listen"),
+        ("--insecure --max-bundle-bytes 0", "not a whole number above 0"),
+        ("--insecure --max-bundle-bytes 1e9", "not a whole number above 0"),
+        ("--insec", "unrecognized arguments"),
+    ],
+)
+def test_what_is_wrong_is_said_and_ends_with_2(words: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse(words.split())
+    assert end.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("hookline-coordinator ")

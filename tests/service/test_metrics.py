@@ -1,0 +1,81 @@
+"""What is counted can be read, under the names that Prometheus expects."""
+
+import asyncio
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from coordinator.metrics import LoopLag, Metrics
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_the_tally_is_shown_as_it_is() -> None:
+    metrics = Metrics()
+    metrics.tally.agents_connected = 7
+    metrics.tally.connects["accepted"] += 9
+    metrics.tally.received["reports"] += 3
+    metrics.tally.sent["instruction"] += 2
+    assert value(metrics, "hookline_agents_connected") == 7
+    assert value(metrics, "hookline_agent_connects_total", result="accepted") == 9
+    assert value(metrics, "hookline_agent_connects_total", result="refused") == 0
+    assert value(metrics, "hookline_stream_messages_total", direction="received", kind="reports") == 3
+    assert value(metrics, "hookline_stream_messages_total", direction="sent", kind="instruction") == 2
+    assert value(metrics, "hookline_stream_messages_total", direction="received", kind="heartbeat") == 0
+
+
+def test_deployments_are_counted_from_their_start_to_their_end() -> None:
+    metrics = Metrics()
+    where = {"application": "shop", "group": "web"}
+    metrics.deployment_started("shop", "web")
+    assert value(metrics, "hookline_deployments_started_total", **where) == 1
+    assert value(metrics, "hookline_deployments_in_progress", **where) == 1
+    assert value(metrics, "hookline_deployments_finished_total", outcome="failed", **where) == 0
+    metrics.deployment_finished("shop", "web", "succeeded")
+    assert value(metrics, "hookline_deployments_in_progress", **where) == 0
+    assert value(metrics, "hookline_deployments_finished_total", outcome="succeeded", **where) == 1
+
+
+def test_commits_calls_and_the_inbox_are_measured() -> None:
+    metrics = Metrics()
+    metrics.committed(0.004, 120)
+    metrics.call_ended("s", "m", "OK", 0.2)
+    metrics.call_ended("s", "w", "OK", None)
+    metrics.watch_inbox(lambda: 5)
+    assert value(metrics, "hookline_commit_duration_seconds_sum") == 0.004
+    assert value(metrics, "hookline_commit_rows_sum") == 120
+    assert value(metrics, "grpc_server_handled_total", grpc_service="s", grpc_method="m", grpc_code="OK") == 1
+    assert value(metrics, "grpc_server_handling_seconds_count", grpc_service="s", grpc_method="m") == 1
+    assert value(metrics, "grpc_server_handling_seconds_count", grpc_service="s", grpc_method="w") is None
+    assert value(metrics, "hookline_inbox_length") == 5
+
+
+def test_everything_is_exposed_with_a_help_text_and_without_ids() -> None:
+    metrics = Metrics()
+    metrics.call_ended("s", "m", "OK", 0.2)
+    body, content_type = metrics.exposition("")
+    assert content_type.startswith("text/plain")
+    families = list(text_string_to_metric_families(body.decode()))
+    assert all(family.documentation for family in families)
+    names = {family.name for family in families}
+    assert {"hookline_build_info", "hookline_agents_connected", "hookline_event_loop_lag_seconds", "grpc_server_handled"} <= names
+    assert not any(label in ("deployment", "host") for family in families for one in family.samples for label in one.labels)
+
+
+def test_openmetrics_is_spoken_to_who_asks_for_it() -> None:
+    body, content_type = Metrics().exposition("application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n")
+
+
+async def test_a_late_timer_is_measured() -> None:
+    metrics = Metrics()
+    lag = LoopLag(metrics)
+    lag.start()
+    lag.stop()
+    loop = asyncio.get_running_loop()
+    lag._tick(loop, loop.time() - 0.3)
+    lag.stop()
+    assert value(metrics, "hookline_event_loop_lag_seconds_count") == 1
+    assert (value(metrics, "hookline_event_loop_lag_seconds_sum") or 0) >= 0.3
