@@ -44,3 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if E2E in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a parameter that is bytes by its argument: an archive holds the time of its making, and parallel runs compare names."""
+    return argname if isinstance(val, bytes) else None
