@@ -24,7 +24,7 @@ PAGE_SIZE = 1000
 OPTIONS = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5000),  # what one attempt may take, whatever the name says: a loaded machine needs it
     ("grpc.max_reconnect_backoff_ms", 1000),
     # A machine that freezes or a cable that is pulled is noticed while a deployment is followed.
     ("grpc.keepalive_time_ms", 20_000),

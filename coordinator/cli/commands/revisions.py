@@ -90,7 +90,7 @@ def _progress() -> Iterator[tuple[Callable[[int], None], Callable[[int, int], No
         shown = bar.add_task("packing", total=None, amount="")
 
         def packed(count: int) -> None:
-            bar.update(shown, amount=f"{count:,} files")
+            bar.update(shown, amount=f"{count:,} {'file' if count == 1 else 'files'}")
 
         def uploaded(sent: int, size: int) -> None:
             bar.update(shown, description="uploading", total=size, completed=sent, amount=f"{sent:,} of {size:,} bytes")
