@@ -50,6 +50,11 @@ class DeploymentDirectory:
         return self.path / "bundle.tar"
 
     @property
+    def partial_bundle(self) -> Path:
+        """What has arrived of the bundle so far."""
+        return self.path / "bundle.tar.partial"
+
+    @property
     def archive(self) -> Path:
         """The unpacked bundle; exists only when it is complete."""
         return self.path / "deployment-archive"

@@ -6,8 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.appspec import AppSpecError, AppSpecNotFound, find_appspec
-from agent.appspec.rules import read  # Not by way of `parse`: this process wants it loaded ahead.
+from agent.appspec import AppSpecError, AppSpecNotFound, find_appspec, parse
 from agent.bundle.coordinator import fetch_from_coordinator
 from agent.bundle.fetch import Incoming, Progress, fetch_file, local_path, unavailable
 from agent.bundle.requests import CoordinatorSource, DownloadRequest
@@ -22,9 +21,9 @@ def download(request: DownloadRequest, workspace: Workspace, progress: Progress,
     directory = workspace.deployment(request.group_id, request.deployment_id)
     directory.path.mkdir(parents=True, exist_ok=True)
     if not _is_done(request, directory):
-        bundle = _fetch(request, directory, progress)
-        unpacking()
         try:
+            bundle = _fetch(request, directory, progress)
+            unpacking()
             unpack(bundle, directory.unfinished_archive, request.limits)
             _read_appspec(request, directory)
         except PayloadError:
@@ -68,7 +67,7 @@ def _fetch(request: DownloadRequest, directory: DeploymentDirectory, progress: P
             return path
     elif not request.sha256:
         raise unavailable(_source(request), "the revision has no SHA-256 to compare with")
-    incoming = Incoming(directory.bundle, source=_source(request), sha256=request.sha256.lower(), limits=request.limits, progress=progress)
+    incoming = Incoming(directory, source=_source(request), sha256=request.sha256.lower(), limits=request.limits, progress=progress)
     with contextlib.closing(incoming):
         if not incoming.is_whole:
             _fetch_from(request, scheme, incoming, directory)
@@ -95,7 +94,7 @@ def _read_appspec(request: DownloadRequest, directory: DeploymentDirectory) -> N
     archive = directory.unfinished_archive
     try:
         path = find_appspec(archive, request.appspec_name)
-        appspec = read(path.read_bytes(), path.relative_to(archive.resolve()).as_posix())
+        appspec = parse(path.read_bytes(), path.relative_to(archive.resolve()).as_posix())
     except AppSpecNotFound as error:
         raise PayloadError(PayloadErrorCode.MISSING_APPSPEC, str(error)) from error
     except AppSpecError as error:
@@ -108,4 +107,5 @@ def _discard(directory: DeploymentDirectory) -> None:
     if directory.unfinished_archive.exists():
         shutil.rmtree(directory.unfinished_archive)
     directory.bundle.unlink(missing_ok=True)
+    directory.partial_bundle.unlink(missing_ok=True)
     directory.bundle_etag.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from agent.bundle.archive import Limits
 from agent.bundle.unpack import check_room
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.tree import write_all
+from agent.workspace import DeploymentDirectory
 
 _CHUNK = 1024 * 1024
 _TELL_EVERY = 256 * 1024
@@ -37,17 +38,17 @@ def unavailable(source: str, why: str) -> PayloadError:
 class Incoming:
     """A bundle while it arrives; what an earlier attempt has left is kept and only the rest is fetched."""
 
-    def __init__(self, bundle: Path, *, source: str, sha256: str, limits: Limits, progress: Progress) -> None:
+    def __init__(self, directory: DeploymentDirectory, *, source: str, sha256: str, limits: Limits, progress: Progress) -> None:
         self.source = source
-        self._bundle = bundle
-        self._partial = bundle.with_name(f"{bundle.name}.partial")
+        self._bundle = directory.bundle
+        self._partial = directory.partial_bundle
         self._sha256 = sha256
         self._limits = limits
         self._progress = progress
         self._total: int | None = None
         self._told = 0
-        if bundle.exists():
-            bundle.rename(self._partial)
+        if self._bundle.exists():
+            self._bundle.rename(self._partial)
         self._fd = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._hash = hashlib.sha256()
         self.offset = 0

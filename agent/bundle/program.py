@@ -6,6 +6,7 @@ Answers are lines of JSON: any number of `progress`, one `unpacking`, and then o
 
 import ctypes
 import gc
+import importlib
 import json
 import os
 import resource
@@ -34,6 +35,7 @@ def main() -> None:
     _set_limits()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # A stray print must not look like an answer.
+    importlib.import_module("agent.appspec.rules")  # Loaded while nobody waits.
     gc.freeze()
     for line in sys.stdin.buffer:
         request, root_prefix = decode(line)

@@ -17,7 +17,7 @@ from agent.clock import Clock, SystemClock
 from agent.payload import PayloadError, PayloadErrorCode
 
 PROGRAM = (sys.executable, "-P", "-m", "agent.bundle")
-STALL_SECONDS = 60.0
+_STALL_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
 _LONGEST_ANSWER = 64 * 1024 * 1024  # A refusal names every file that is in the way.
 _END_SECONDS = 2.0
@@ -28,13 +28,10 @@ Progress = Callable[[int, int | None], None]
 class Unpacker:
     """Carries out downloads and installations, one at a time, in a process of their own."""
 
-    def __init__(
-        self, *, root_prefix: Path, program: Sequence[str] = PROGRAM, clock: Clock | None = None, stall: float = STALL_SECONDS
-    ) -> None:
+    def __init__(self, *, root_prefix: Path, program: Sequence[str] = PROGRAM, clock: Clock | None = None) -> None:
         self._root_prefix = root_prefix
         self._program = program
         self._clock = clock or SystemClock()
-        self._stall = stall
         self._process: Process | None = None
         self._is_fresh = False
         self._turn = asyncio.Lock()
@@ -55,9 +52,9 @@ class Unpacker:
         async with self._turn:
             if not self._is_fresh:
                 await self._end()
-            fetch = _Fetch(request, progress, self._clock, self._stall)
+            fetch = _Fetch(request, progress, self._clock)
             try:
-                async with asyncio.timeout(request.timeout) as fetch.deadline, asyncio.timeout(self._stall) as fetch.stall:
+                async with asyncio.timeout(request.timeout) as fetch.deadline, asyncio.timeout(_STALL_SECONDS) as fetch.stall:
                     while (pause := fetch.outcome(await self._ask(request, fetch.take))) is not None:
                         await fetch.wait(pause)
             except TimeoutError as error:
@@ -145,11 +142,10 @@ class _Fetch:
     deadline: asyncio.Timeout
     stall: asyncio.Timeout
 
-    def __init__(self, request: DownloadRequest, progress: Progress, clock: Clock, stall: float) -> None:
+    def __init__(self, request: DownloadRequest, progress: Progress, clock: Clock) -> None:
         self._request = request
         self._progress = progress
         self._clock = clock
-        self._stall_seconds = stall
         self._most = 0
         self._total: int | None = None
         self._pause = _FIRST_PAUSE
@@ -165,7 +161,7 @@ class _Fetch:
                 self._total = total
                 if done > self._most:
                     self._most, self._pause = done, _FIRST_PAUSE
-                    self.stall.reschedule(asyncio.get_running_loop().time() + self._stall_seconds)
+                    self.stall.reschedule(asyncio.get_running_loop().time() + _STALL_SECONDS)
                 self._progress(done, total)
             case _:
                 raise ValueError(f"cannot understand the answer {answer}")
@@ -198,7 +194,7 @@ class _Fetch:
         if self.deadline.expired():
             why = f"it took longer than the {self._request.timeout:.0f} s that the event has; {so_far}{trouble}"
             return PayloadError(PayloadErrorCode.TIMED_OUT, f"cannot download the bundle: {why}")
-        why = f"no byte has arrived for {self._stall_seconds:.0f} s; {so_far}{trouble}"
+        why = f"no byte has arrived for {_STALL_SECONDS:.0f} s; {so_far}{trouble}"
         return PayloadError(PayloadErrorCode.STALLED, f"cannot download the bundle: {why}")
 
 

@@ -71,6 +71,7 @@ class Planner:
         self._conflicts: dict[str, str] = {}
         self._missing: list[str] = []
         self._visited = 0
+        self._seen: dict[str, os.stat_result | None] = {"": tree.stat("")}
 
     def plan(self, appspec: AppSpec, reserve_bytes: int) -> Plan:
         """The plan, or one sentence that names every file that stands in the way."""
@@ -139,7 +140,7 @@ class Planner:
             if not wanted.is_directory:
                 self._conflicts[path] = "two entries of files make it, one as a file and one as a directory"
             return wanted.is_directory
-        found = self._tree.stat(path)
+        found = self._look(path)
         if found is None or path in self._mine:
             self._wanted[path] = Wanted()
             return True
@@ -163,7 +164,7 @@ class Planner:
         if path in self._wanted:
             self._conflicts[path] = "two entries of files copy to it"
             return
-        found = self._tree.stat(path)
+        found = self._look(path)
         if found is not None and path not in self._mine and not self._may_replace(path, found):
             return
         if found is not None and stat.S_ISDIR(found.st_mode) and not self._vanishes(path):
@@ -172,6 +173,17 @@ class Planner:
         if found is not None and self._is_same(path, found, wanted):
             self._unchanged.add(path)
         self._wanted[path] = wanted
+
+    def _look(self, path: str) -> os.stat_result | None:
+        """What is at a path, asked of the disk once; nothing is below what is no directory."""
+        if path not in self._seen:
+            parent = split(path)[0]
+            self._seen[path] = self._tree.stat(path) if self._is_directory(parent) else None
+        return self._seen[path]
+
+    def _is_directory(self, path: str) -> bool:
+        found = self._look(path)
+        return found is not None and stat.S_ISDIR(found.st_mode)
 
     def _may_replace(self, path: str, found: os.stat_result) -> bool:
         """Whether something that this group did not install gives way; RETAIN leaves it and wants nothing there."""
@@ -186,7 +198,7 @@ class Planner:
         """Whether everything in a directory was installed by this group, so that it goes with the old revision."""
         for name in self._tree.names(path):
             below = _join(path, name)
-            if below not in self._mine or (self._tree.is_directory(below) and not self._vanishes(below)):
+            if below not in self._mine or (self._is_directory(below) and not self._vanishes(below)):
                 return False
         return True
 
@@ -222,7 +234,7 @@ class Planner:
             parent, name = split(path)
             if parent in moved:
                 staged = _join(moved[parent], name)
-            elif wanted.is_directory and self._tree.is_directory(path) or path in self._unchanged:
+            elif wanted.is_directory and self._is_directory(path) or path in self._unchanged:
                 continue
             else:
                 staged = _join(parent, f".hookline-{self._token}-{len(renames)}")
@@ -235,7 +247,7 @@ class Planner:
     def _obsolete(self) -> Iterator[str]:
         """What the group installed before and does not want any more, or wants as something else; children first."""
         for path in reversed(self._before):
-            found = self._tree.stat(path)
+            found = self._look(path)
             if found is None:
                 continue
             wanted = self._wanted.get(path)
@@ -245,16 +257,16 @@ class Planner:
     def _adjustments(self) -> Iterator[tuple[str, Attributes]]:
         """What stays as it is but for its owner or mode."""
         for path, wanted in self._wanted.items():
-            if path in self._unchanged or (wanted.is_directory and self._tree.is_directory(path)):
-                found = self._tree.stat(path)
+            if path in self._unchanged or (wanted.is_directory and self._is_directory(path)):
+                found = self._look(path)
                 if found is not None and wanted.attributes.differ_from(found):
                     yield path, wanted.attributes
 
     def _check_room(self, stage: Mapping[str, Wanted], reserve: int) -> None:
         needed: dict[int, tuple[str, int]] = {}
         for path, wanted in stage.items():
-            place = next((above for above in ancestors(path) if self._tree.stat(above) is not None), "")
-            found = self._tree.stat(place)
+            place = next((above for above in ancestors(path) if self._look(above) is not None), "")
+            found = self._look(place)
             device = found.st_dev if found is not None else 0
             first, so_far = needed.get(device, (place, 0))
             needed[device] = (first, so_far + (wanted.size // _BLOCK + 1) * _BLOCK)

@@ -18,6 +18,7 @@ from agent.bundle.fetch import FetchInterrupted, Incoming, SourceBusy, fetch_fil
 from agent.bundle.http import fetch_http
 from agent.bundle.requests import CoordinatorSource
 from agent.payload import PayloadError, PayloadErrorCode
+from agent.workspace import DeploymentDirectory
 from hookline.v1 import agent_pb2, agent_pb2_grpc
 
 CONTENT = bytes(range(256)) * 4000
@@ -28,8 +29,9 @@ class Arrival:
     """A bundle on its way to a directory, again and again until it is here."""
 
     def __init__(self, directory: Path, sha256: str = DIGEST, limits: Limits | None = None) -> None:
-        self.bundle = directory / "bundle.tar"
-        self.validator = directory / ".bundle-etag"
+        self.directory = DeploymentDirectory(path=directory)
+        self.bundle = self.directory.bundle
+        self.validator = self.directory.bundle_etag
         self.told: list[tuple[int, int | None]] = []
         self._sha256 = sha256
         self._limits = limits or Limits(reserve_bytes=0)
@@ -37,7 +39,7 @@ class Arrival:
     @contextlib.contextmanager
     def incoming(self) -> Iterator[Incoming]:
         incoming = Incoming(
-            self.bundle,
+            self.directory,
             source="the source",
             sha256=self._sha256,
             limits=self._limits,
@@ -284,7 +286,7 @@ def test_a_cut_stream_is_resumed_at_its_offset(arrival: Arrival, coordinator: tu
 def test_what_an_interrupted_attempt_left_spoilt_is_fetched_anew(
     arrival: Arrival, coordinator: tuple[CoordinatorSource, Coordinator]
 ) -> None:
-    arrival.bundle.with_name("bundle.tar.partial").write_bytes(b"\0" * 5000)
+    arrival.directory.partial_bundle.write_bytes(b"\0" * 5000)
     with arrival.incoming() as incoming:
         fetch_from_coordinator(coordinator[0], DIGEST, incoming)
         assert not incoming.finish()

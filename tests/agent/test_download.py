@@ -1,0 +1,98 @@
+"""DownloadBundle as a whole: what it leaves, what it does a second time, and what retention takes away."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from agent.appspec import AppSpec
+from agent.bundle import DownloadRequest, Limits, PayloadError, PayloadErrorCode, UrlSource
+from agent.bundle.download import download
+from agent.workspace import Workspace
+from tests.agent.archives import APPSPEC, tar_entry, tgz
+
+BUNDLE = tgz(
+    tar_entry("deploy/web.yml", APPSPEC), tar_entry("appspec.yml", b"version: 0.0\nos: linux\nhooks: {Install: [{location: x}]}\n")
+)
+
+
+class Site:
+    """A host that downloads from a file beside it."""
+
+    def __init__(self, root: Path) -> None:
+        self.source = root / "source.tgz"
+        self.source.write_bytes(BUNDLE)
+        self.workspace = Workspace(root_prefix=root)
+        self.told: list[int] = []
+
+    def download(self, deployment_id: str, *, content: bytes = BUNDLE, appspec_name: str | None = None, max_revisions: int = 5) -> None:
+        request = DownloadRequest(
+            group_id="g",
+            deployment_id=deployment_id,
+            revision="r",
+            source=UrlSource(url=f"file://{self.source}"),
+            sha256=hashlib.sha256(content).hexdigest(),
+            timeout=10,
+            appspec_name=appspec_name,
+            max_revisions=max_revisions,
+            limits=Limits(reserve_bytes=0),
+        )
+        download(request, self.workspace, lambda done, total: self.told.append(done), lambda: None)
+
+    def left(self, deployment_id: str) -> list[str]:
+        return sorted(path.name for path in self.workspace.deployment("g", deployment_id).path.iterdir())
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_the_archive_its_appspec_and_its_origin_are_left(site: Site) -> None:
+    site.download("d-1")
+    assert site.left("d-1") == [".bundle-source", "appspec.json", "deployment-archive"]
+    warnings = AppSpec.from_json(site.workspace.deployment("g", "d-1").appspec.read_bytes()).warnings
+    assert any("the scripts of Install never run" in warning for warning in warnings)
+
+
+def test_another_appspec_may_be_asked_for(site: Site) -> None:
+    site.download("d-1", appspec_name="deploy/web.yml")
+    assert AppSpec.from_json(site.workspace.deployment("g", "d-1").appspec.read_bytes()).files[0].destination == "/srv/app"
+
+
+def test_a_second_time_nothing_is_fetched(site: Site) -> None:
+    site.download("d-1")
+    site.source.unlink()
+    site.told.clear()
+    site.download("d-1")
+    assert site.told == []
+
+
+def test_what_a_killed_attempt_left_is_cleared_away(site: Site) -> None:
+    directory = site.workspace.deployment("g", "d-1")
+    (directory.unfinished_archive / "half").mkdir(parents=True)
+    directory.partial_bundle.write_bytes(b"half")
+    directory.appspec.write_text("{")
+    site.download("d-1")
+    assert site.left("d-1") == [".bundle-source", "appspec.json", "deployment-archive"]
+    assert not (directory.archive / "half").exists()
+
+
+def test_a_refused_bundle_leaves_nothing_and_the_pointer_as_it_was(site: Site) -> None:
+    site.download("d-1")
+    with pytest.raises(PayloadError) as caught:
+        site.download("d-2", content=b"another")
+    assert caught.value.code is PayloadErrorCode.WRONG_DIGEST
+    assert site.left("d-2") == []
+    assert site.workspace.most_recent("g") == site.workspace.deployment("g", "d-1")
+
+
+def test_an_appspec_outside_the_bundle_is_refused(site: Site) -> None:
+    with pytest.raises(PayloadError, match="lies outside the bundle"):
+        site.download("d-1", appspec_name="../../../source.tgz")
+
+
+def test_old_deployments_go_before_the_new_one_comes(site: Site) -> None:
+    for number in range(5):
+        site.download(f"d-{number}", max_revisions=3)
+    assert sorted(path.name for path in (site.workspace.deployment_root / "g").iterdir()) == ["d-2", "d-3", "d-4"]
