@@ -57,7 +57,7 @@ def _plain(entry: Entry) -> Plain:
         case Reported():
             report = entry.report
             plain = ["reported", entry.seq, report.instruction_id, report.at, report.status, report.event]
-            return [*plain, _plain_diagnostics(report.diagnostics), entry.digest]
+            return [*plain, _plain_diagnostics(report.diagnostics), entry.group_id, entry.target_epoch]
         case Accepted():
             return ["accepted", _plain_instruction(entry.instruction)]
         case Started():
@@ -100,7 +100,7 @@ def _entry(plain: Plain) -> Entry:
 
 
 def _reported(plain: Plain) -> Reported:
-    _, seq, instruction_id, at, status, event, diagnostics, digest = plain
+    _, seq, instruction_id, at, status, event, diagnostics, group_id, target_epoch = plain
     report = Report(
         instruction_id=InstructionId(instruction_id),
         at=at,
@@ -108,7 +108,7 @@ def _reported(plain: Plain) -> Reported:
         event=None if event is None else LifecycleEvent(event),
         diagnostics=None if diagnostics is None else _diagnostics(diagnostics),
     )
-    return Reported(seq, report, digest)
+    return Reported(seq, report, None if group_id is None else GroupId(group_id), target_epoch)
 
 
 def _plain_diagnostics(diagnostics: Diagnostics | None) -> Plain | None:

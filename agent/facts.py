@@ -52,7 +52,8 @@ class InstructionUnreadable:
     """The coordinator sent an instruction that this agent does not understand."""
 
     instruction_id: InstructionId
-    digest: str
+    group_id: GroupId
+    target_epoch: int
     why: str
 
 
@@ -61,6 +62,8 @@ class CancelReceived:
     """The coordinator wants an instruction to end early."""
 
     instruction_id: InstructionId
+    group_id: GroupId
+    target_epoch: int
     reason: str
 
 
@@ -128,11 +131,15 @@ class EndAsked:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """Entry: something happened to an instruction; seq counts from 1 per journal. digest is set where the instruction is not accepted."""
+    """Entry: something happened to an instruction; seq counts from 1 per journal.
+
+    Group and epoch are set when the instruction was never accepted: such a refusal is kept until the group's fence is higher.
+    """
 
     seq: int
     report: Report
-    digest: str = ""
+    group_id: GroupId | None = None
+    target_epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ from agent.past import Course, Past, Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from agent.model import Instruction, InstructionId
+    from agent.model import GroupId, Instruction, InstructionId
 
 RETAINED_INSTRUCTIONS = 1_000
 """Ended instructions whose reports stay, so that a coordinator whose history went back can be refilled."""
@@ -71,7 +71,9 @@ class Machine:
     @property
     def standing(self) -> Standing:
         """What Hello says of this journal."""
-        return Standing(self._past.last_seq, self._past.acked, tuple(self._past.fences.items()), tuple(self._past.holdings.items()))
+        past = self._past
+        by_group = (tuple(sorted(past.fences.items(), key=_group)), tuple(sorted(past.holdings.items(), key=_group)))
+        return Standing(past.last_seq, past.acked, *by_group)
 
     @property
     def busy(self) -> bool:
@@ -136,13 +138,13 @@ class Machine:
         else:
             self._accept(instruction)
             return
-        self._refuse(instruction.instruction_id, why, digest=instruction.digest)
+        self._refuse(instruction, why)
 
     def _received_again(self, known: Course | Refusal, instruction: Instruction) -> None:
-        if isinstance(known, Refusal) or known.digest == instruction.digest or known.refused:
+        if isinstance(known, Refusal) or known.instruction.digest == instruction.digest or known.refused:
             self._send_again(known)
         elif known.ended:
-            self._refuse(instruction.instruction_id, "conflict: it ended before under another digest")
+            self._refuse(instruction, "conflict: it ended before under another digest")
         else:
             self._end_soon(known, InstructionStatus.REFUSED, "conflict: it was accepted before under another digest")
 
@@ -161,14 +163,14 @@ class Machine:
     def _instruction_unreadable(self, fact: InstructionUnreadable) -> None:
         known = self._past.known.get(fact.instruction_id)
         if known is None:
-            self._refuse(fact.instruction_id, f"cannot read the instruction: {fact.why}", digest=fact.digest)
+            self._refuse(fact, f"cannot read the instruction: {fact.why}")
         else:
             self._send_again(known)
 
     def _cancel_received(self, fact: CancelReceived) -> None:
         known = self._past.known.get(fact.instruction_id)
         if known is None:
-            self._refuse(fact.instruction_id, f"cancelled before it came: {fact.reason}")
+            self._refuse(fact, f"cancelled before it came: {fact.reason}")
         elif isinstance(known, Refusal) or known.ended:
             self._send_again(known)
         else:
@@ -245,8 +247,10 @@ class Machine:
         elif course.asked is None:
             self._note(EndAsked(course.instruction.instruction_id, status, reason))
 
-    def _refuse(self, instruction_id: InstructionId, why: str, *, digest: str = "") -> None:
-        self._report(instruction_id, InstructionStatus.REFUSED, diagnostics=Diagnostics(message=why), digest=digest)
+    def _refuse(self, refused: Instruction | InstructionUnreadable | CancelReceived, why: str) -> None:
+        diagnostics = Diagnostics(message=why)
+        report = Report(instruction_id=refused.instruction_id, at=self._at, status=InstructionStatus.REFUSED, diagnostics=diagnostics)
+        self._note(Reported(self._past.last_seq + 1, report, refused.group_id, refused.target_epoch))
 
     def _report(
         self,
@@ -255,13 +259,12 @@ class Machine:
         *,
         event: LifecycleEvent | None = None,
         diagnostics: Diagnostics | None = None,
-        digest: str = "",
         at: int | None = None,
     ) -> None:
         report = Report(
             instruction_id=instruction_id, at=self._at if at is None else at, status=status, event=event, diagnostics=diagnostics
         )
-        self._note(Reported(self._past.last_seq + 1, report, digest))
+        self._note(Reported(self._past.last_seq + 1, report))
         if instruction_id in self._past.ended:
             self._orders.append(Finish(instruction_id))
 
@@ -275,11 +278,14 @@ class Machine:
             self._orders.append(SendReports(first_seq, reports))
 
     def _forget(self) -> None:
+        """Drops the oldest, but never what could be accepted again: only a higher fence makes it stale for ever."""
         forgotten: list[InstructionId] = []
         for instruction_id, known in self._past.ended.items():
             if len(self._past.ended) - len(forgotten) <= self._retained or known.seqs[1] > self._confirmed:
                 break
-            forgotten.append(instruction_id)
+            fence = self._past.fences.get(known.group_id)
+            if fence is not None and fence.target_epoch > known.target_epoch:
+                forgotten.append(instruction_id)
         for instruction_id in forgotten:
             self._past.forget(instruction_id)
         if forgotten:
@@ -293,3 +299,7 @@ class Machine:
 def _begin(course: Course) -> Begin:
     plan = course.instruction.events[course.position]
     return Begin(course.instruction, plan.event, plan.timeout_seconds, course.serving)
+
+
+def _group(item: tuple[GroupId, object]) -> GroupId:
+    return item[0]

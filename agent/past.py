@@ -20,11 +20,25 @@ if TYPE_CHECKING:
 class Course:
     """How far an accepted instruction has come."""
 
-    __slots__ = ("asked", "begun", "digest", "ended", "entries", "instruction", "position", "refused", "seqs", "serving", "started")
+    __slots__ = (
+        "asked",
+        "begun",
+        "ended",
+        "entries",
+        "group_id",
+        "instruction",
+        "position",
+        "refused",
+        "seqs",
+        "serving",
+        "started",
+        "target_epoch",
+    )
 
     def __init__(self, instruction: Instruction) -> None:
         self.instruction = instruction
-        self.digest = instruction.digest
+        self.group_id = instruction.group_id
+        self.target_epoch = instruction.target_epoch
         self.position = 0
         self.begun: LifecycleEvent | None = None
         self.started = False
@@ -39,10 +53,11 @@ class Course:
 class Refusal:
     """An instruction that was refused unseen: stale, in conflict, unreadable, or cancelled before it came."""
 
-    __slots__ = ("digest", "entries", "seqs")
+    __slots__ = ("entries", "group_id", "seqs", "target_epoch")
 
-    def __init__(self, digest: str) -> None:
-        self.digest = digest
+    def __init__(self, group_id: GroupId, target_epoch: int) -> None:
+        self.group_id = group_id
+        self.target_epoch = target_epoch
         self.seqs = (0, 0)
         self.entries: list[Entry] = []
 
@@ -128,7 +143,8 @@ class Past:
         self.last_seq = max(self.last_seq, entry.seq)
         known = self.known.get(report.instruction_id)
         if known is None:
-            known = self.known[report.instruction_id] = self.ended[report.instruction_id] = Refusal(entry.digest)
+            assert entry.group_id is not None, f"the journal reports of {report.instruction_id}, which nobody accepted or refused"
+            known = self.known[report.instruction_id] = self.ended[report.instruction_id] = Refusal(entry.group_id, entry.target_epoch)
         known.entries.append(entry)
         known.seqs = (known.seqs[0] or entry.seq, entry.seq)
         if isinstance(known, Course):

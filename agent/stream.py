@@ -14,7 +14,7 @@ import grpc
 
 from agent import wire
 from agent.facts import Acknowledged, CancelReceived, Connected, Disconnected, Fact, InstructionReceived, InstructionUnreadable, SendReports
-from agent.model import InstructionId
+from agent.model import GroupId, InstructionId
 from hookline.v1 import agent_pb2, agent_pb2_grpc
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ class _Session:
                     self._unanswered = 0
                     self._beat_every(_seconds(message.heartbeat_ack.heartbeat_interval))
                 case "cancel":
-                    self._agent.tell(CancelReceived(InstructionId(message.cancel.instruction_id), message.cancel.reason))
+                    self._agent.tell(_cancelled(message.cancel))
                 case "drain":
                     raise _drained(message.drain)
                 case _:
@@ -316,7 +316,12 @@ def _received(message: agent_pb2.Instruction) -> Fact:
     try:
         return InstructionReceived(wire.instruction(message))
     except wire.Unreadable as error:
-        return InstructionUnreadable(InstructionId(message.instruction_id), message.digest.hex(), str(error))
+        group_id = GroupId(message.deployment_group_id)
+        return InstructionUnreadable(InstructionId(message.instruction_id), group_id, message.target_epoch, str(error))
+
+
+def _cancelled(message: agent_pb2.Cancel) -> Fact:
+    return CancelReceived(InstructionId(message.instruction_id), GroupId(message.deployment_group_id), message.target_epoch, message.reason)
 
 
 def _drained(drain: agent_pb2.Drain) -> StreamEnded:
