@@ -114,7 +114,7 @@ class Coordinator:
             await api.tell_serving(health)
             lag = LoopLag(self.metrics)
             lag.start()
-            self._say_ready()
+            self.ready.set()
             await self._stop.wait()
             log.info("stopping")
             await health.enter_graceful_shutdown()
@@ -126,12 +126,11 @@ class Coordinator:
             for part in (bundles, streams, engine):
                 part.cancel()
 
-    def _say_ready(self) -> None:
-        """One line on standard output for whoever started the program: where it listens."""
+    @property
+    def addresses(self) -> str:
+        """Where everything is served, for whoever started the program; right once `ready` is set."""
         http = Address(self._settings.http_listen.host, self._http.port)
-        sys.stdout.write(f"ready listen={self.listen} http={http} bundles={self.bundle_process.address}\n")
-        sys.stdout.flush()
-        self.ready.set()
+        return f"listen={self.listen} http={http} bundles={self.bundle_process.address}"
 
 
 async def serve(settings: Settings) -> None:
@@ -144,7 +143,11 @@ async def serve(settings: Settings) -> None:
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sign, coordinator.stop)
         tune()
-        await coordinator.run()
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(coordinator.run(), name="coordinator")
+            await coordinator.ready.wait()
+            sys.stdout.write(f"ready {coordinator.addresses}\n")
+            sys.stdout.flush()
     finally:
         store.close()
 

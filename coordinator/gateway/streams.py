@@ -28,10 +28,10 @@ IDLE_PER_SECOND: Final = 100
 """Heartbeats a second that all idle hosts share."""
 
 SWEEP_EVERY: Final = 2_500
-"""Milliseconds between looks for silent streams. A stream is ended after two and a half intervals of silence: within 30 s when busy."""
+"""Milliseconds between looks for silent and stuck streams. One is ended after two and a half intervals of silence: within 30 s when busy."""
 
-STUCK: Final = 10.0
-"""Seconds that one write may take."""
+STUCK: Final = 10_000
+"""Milliseconds that a write may take. Looked at by the sweep: a timer for each write would cost more than the write."""
 
 PENDING_AT_MOST: Final = 256
 """Frames that may wait for one stream."""
@@ -48,7 +48,20 @@ Write = Callable[[bytes], Awaitable[None]]
 class Stream:
     """One open stream of an agent."""
 
-    __slots__ = ("host_id", "interval", "last_heard", "name", "number", "pending", "refusal", "task", "welcomed", "write", "writing")
+    __slots__ = (
+        "host_id",
+        "interval",
+        "last_heard",
+        "name",
+        "number",
+        "pending",
+        "refusal",
+        "task",
+        "welcomed",
+        "write",
+        "writing",
+        "writing_since",
+    )
 
     def __init__(self, number: int, *, write: Write, task: "asyncio.Task[None]", now: int) -> None:
         """`write` puts a frame on the wire; `task` is the handler, cancelled to end the stream."""
@@ -59,10 +72,19 @@ class Stream:
         self.name = ""
         self.pending: list[bytes] = []
         self.writing = False
+        self.writing_since: int | None = None
         self.welcomed = False
         self.last_heard = now
         self.interval = BUSY_INTERVAL
         self.refusal: DeployError | None = None
+
+    def trouble(self, now: int) -> str:
+        """Why the stream cannot be kept, in a sentence; empty when it can."""
+        if now - self.last_heard > self.interval * 5 // 2:
+            return f"cannot hear the agent: nothing came for {(now - self.last_heard) // 1000} s; come back"
+        if self.writing_since is not None and now - self.writing_since > STUCK:
+            return f"cannot keep this stream: its agent has not taken a message for {STUCK // 1000} s"
+        return ""
 
     def end(self, refusal: DeployError) -> None:
         """End the stream, with a reason for its agent."""
@@ -101,9 +123,11 @@ class Streams:
             while True:
                 await self._clock.sleep(SWEEP_EVERY)
                 now = self._clock.elapsed()
-                for stream in [one for one in self._streams.values() if now - one.last_heard > one.interval * 5 // 2]:
-                    log.warning("stream silent host=%s", stream.name or stream.number)
-                    stream.end(Unavailable(f"cannot hear the agent: nothing came for {(now - stream.last_heard) // 1000} s; come back"))
+                for stream in list(self._streams.values()):
+                    trouble = stream.trouble(now)
+                    if trouble:
+                        log.warning("stream ended host=%s why=%r", stream.name or stream.number, trouble)
+                        stream.end(Unavailable(trouble))
 
     def open(self, write: Write, task: "asyncio.Task[None]") -> Stream:
         """A stream begins; it speaks for nobody before `welcome`."""
@@ -229,14 +253,13 @@ class Streams:
 
     async def _drain(self, stream: Stream) -> None:
         try:
-            async with asyncio.timeout(STUCK):
-                while stream.pending:
-                    frames, stream.pending = stream.pending, []
-                    for frame in frames:
-                        await stream.write(frame)
-        except TimeoutError:
-            stream.end(Unavailable(f"cannot keep this stream: a write took longer than {STUCK:.0f} s"))
+            while stream.pending:
+                frames, stream.pending = stream.pending, []
+                stream.writing_since = self._clock.elapsed()
+                for frame in frames:
+                    await stream.write(frame)
         except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
             stream.end(Unavailable("cannot keep this stream: it is broken"))
         finally:
             stream.writing = False
+            stream.writing_since = None

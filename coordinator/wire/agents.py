@@ -89,17 +89,16 @@ def reports(message: pb.Reports) -> tuple[Report, ...]:
         for one in message.reports:
             if one.instruction_id:
                 instruction_id = InstructionId(one.instruction_id)
-            read.append(
-                Report(
-                    seq,
-                    instruction_id,
-                    _EVENTS[one.lifecycle_event],
-                    _STATUSES[one.status],
-                    one.time_unix_ms,
-                    _INSTRUCTION_STATUSES[one.instruction_status],
-                    _diagnostics(one.diagnostics) if one.HasField("diagnostics") else None,
-                )
+            said = (
+                seq,
+                instruction_id,
+                _EVENTS[one.lifecycle_event],
+                _STATUSES[one.status],
+                one.time_unix_ms,
+                _INSTRUCTION_STATUSES[one.instruction_status],
+                _diagnostics(one.diagnostics) if one.HasField("diagnostics") else None,
             )
+            read.append(Report._make(said))
             seq += 1
     except IndexError:
         raise Invalid("cannot read a report: it has a status or lifecycle event that this coordinator does not know") from None

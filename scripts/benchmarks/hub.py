@@ -61,10 +61,10 @@ class Hub:
     async def push(self) -> None:
         """One instruction to every host, in chunks."""
         self.expected = REPORTS * len(self.hosts)
+        decided = time.monotonic()
+        self.sent = {name: decided for name, _ in self.hosts}
         for start in range(0, len(self.hosts), CHUNK):
             chunk = self.hosts[start : start + CHUNK]
-            for name, _ in chunk:
-                self.sent[name] = time.monotonic()
             await asyncio.gather(*(context.write(instruction(name)) for name, context in chunk))
         await self.done.wait()
 
