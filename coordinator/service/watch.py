@@ -44,36 +44,33 @@ class WatchService:
         self._clock = clock
 
     async def watch(self, deployment_id: DeploymentId, since: int | None) -> AsyncIterator[Seen]:
-        """Everything, or what changed since a commit; then each change. Ends after the deployment has ended and all was told."""
+        """Everything, or what changed since a commit; then each change. Ends after the deployment has ended and all was told.
+
+        Targets are always read after the deployment, so when they are told, all is told up to the commit that the deployment names.
+        Nobody is ever sent on from a later commit: one that is greater than the deployment's own comes from a history that was lost.
+        """
         seen = self._commits.committed
         told = await self._history.deployment(deployment_id)
         yield Seen(deployment=told)
-        if since is None or since > seen:  # a commit of the future: the history went back in time, so begin anew
-            cursor = seen
+        if since is None or since > told.commit:
             async for targets in self._snapshot(deployment_id):
                 yield Seen(targets=targets)
         else:
-            cursor = since
-            async for targets, resume in self._changes(deployment_id, cursor):
-                cursor = resume or cursor
-                yield Seen(targets=targets, resume=resume)
-        cursor = max(cursor, told.commit)  # targets are always read after the deployment, so all that it counts has been told
-        yield Seen(resume=cursor, complete=told.status.terminal)
+            async for piece in self._changes(told, since):
+                yield piece
+        yield Seen(resume=told.commit, complete=told.status.terminal)
         marked = self._clock.elapsed()
         while not told.status.terminal:
             await self._clock.sleep(PAUSE)
             await self._news(seen)
-            seen, before = self._commits.committed, cursor
+            seen = self._commits.committed
             now = await self._history.deployment(deployment_id)
-            if now.commit > cursor:
-                async for targets, resume in self._changes(deployment_id, cursor):
-                    cursor = resume or cursor
-                    yield Seen(targets=targets, resume=resume)
-                cursor = max(cursor, now.commit)
-            if now != told:
-                yield Seen(deployment=now, resume=cursor)
-            if now != told or cursor != before or self._clock.elapsed() - marked >= BOOKMARK:
-                yield Seen(resume=cursor, complete=now.status.terminal)
+            if now.commit > told.commit:
+                async for piece in self._changes(now, told.commit):
+                    yield piece
+                yield Seen(deployment=now, resume=now.commit)
+            if now.commit > told.commit or self._clock.elapsed() - marked >= BOOKMARK:
+                yield Seen(resume=now.commit, complete=now.status.terminal)
                 marked = self._clock.elapsed()
             told = now
 
@@ -94,13 +91,11 @@ class WatchService:
             if not after:
                 return
 
-    async def _changes(self, deployment_id: DeploymentId, since: int) -> AsyncIterator[tuple[Sequence[TargetRecord], int | None]]:
-        """Targets that changed after a commit, in pieces, and from where on to watch again after each."""
-        while True:
-            targets, upto = await self._history.changed(deployment_id, since=since, size=READ)
+    async def _changes(self, now: DeploymentRecord, since: int) -> AsyncIterator[Seen]:
+        """Targets that changed after a commit, in pieces; all of them up to the commit that changed the deployment last."""
+        while since < now.commit:
+            targets, upto = await self._history.changed(now.plan.deployment_id, since=since, size=READ)
+            since = min(upto, now.commit) if targets else now.commit
             for at in range(0, len(targets), PIECE):
-                last = at + PIECE >= len(targets)
-                yield targets[at : at + PIECE], upto if last else None
-            since = upto
-            if len(targets) < READ:
-                return
+                whole = at + PIECE >= len(targets)
+                yield Seen(targets=targets[at : at + PIECE], resume=since if whole else None)

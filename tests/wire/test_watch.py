@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from coordinator.core.lifecycle import IN_PLACE, EventStatus, LifecycleEvent
+from coordinator.core.model import DeploymentId
 from coordinator.service import watch
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import resources_pb2 as resources
@@ -94,6 +95,18 @@ async def test_what_changed_in_one_commit_can_only_be_resumed_whole(world: World
     assert [bool(piece.resume_token) for piece in pieces] == [False, True]
 
 
+async def test_nothing_is_lost_when_the_store_tells_less_at_once_than_it_may(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = await world.deploy(await world.shop(*(f"h{number}" for number in range(9))))
+    token = (await up_to_bookmark(follow(world, made.deployment_id)))[-1].resume_token
+    monkeypatch.setattr(watch, "READ", 5)
+    for host in ("h1", "h2", "h3"):
+        world.report(host, LifecycleEvent.ApplicationStop)
+    await world.deployments.StopDeployment(deployments.StopDeploymentRequest(deployment_id=made.deployment_id))  # all in one commit
+    world.report("h1", LifecycleEvent.DownloadBundle)
+    seen = await up_to_bookmark(follow(world, made.deployment_id, token))
+    assert statuses(seen).keys() == {f"h{number}" for number in range(9)}
+
+
 async def test_a_deployment_that_has_ended_is_told_whole_and_then_the_watch_ends(world: World) -> None:
     made = await world.deploy(await world.shop("h1"))
     finish(world, "h1")
@@ -129,7 +142,7 @@ async def test_a_token_of_another_deployment_is_refused(world: World) -> None:
 async def test_a_token_from_a_future_that_was_lost_begins_anew(world: World) -> None:
     made = await world.deploy(await world.shop("h1"))
     token = (await up_to_bookmark(follow(world, made.deployment_id)))[-1].resume_token
-    world.engine.committed = 0  # the database was restored from a backup
+    world.engine.past[DeploymentId(made.deployment_id)].commit -= 1  # the database was restored from a backup
     seen = await up_to_bookmark(follow(world, made.deployment_id, token))
     assert len(statuses(seen)) == 1
 
@@ -149,7 +162,7 @@ async def test_a_watcher_reads_at_most_five_times_a_second_whatever_is_committed
 
 async def test_a_bookmark_comes_now_and_then_when_only_others_change(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     made = await world.deploy(await world.shop("h1"))
-    monkeypatch.setattr(watch, "BOOKMARK", 400)
+    monkeypatch.setattr(watch, "BOOKMARK", 50)
     messages = follow(world, made.deployment_id)
     first = (await up_to_bookmark(messages))[-1]
     second = await up_to_bookmark(messages)
