@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, TextIO
@@ -22,12 +21,6 @@ from coordinator.store.fleet import SqliteFleet
 from coordinator.store.history.history import SqliteHistory
 
 FILE_NAME: Final = "hookline.db"
-Observe = Callable[[float], None]
-"""Told how many seconds each commit took, its wait for the one before included."""
-
-
-def _ignore(_seconds: float) -> None:
-    """Nobody wants to know how long commits take."""
 
 
 class SqliteStore:
@@ -41,7 +34,6 @@ class SqliteStore:
         self.catalog = SqliteCatalog(self.writer, self.reader)
         self.fleet = SqliteFleet(self.writer, self.reader)
         self.history = SqliteHistory(self.reader)
-        self.observe: Observe = _ignore
         self._lock = lock
         self._clock = clock
 
@@ -65,15 +57,11 @@ class SqliteStore:
     async def commit(self, changes: Changes) -> int:
         """Store everything in one transaction and return its number."""
         at = self._clock.now()
-        loop = asyncio.get_running_loop()
-        began = loop.time()
 
         def store(db: sqlite3.Connection, numbers: Numbers) -> int:
             return Storing(db, numbers, changes, at).store()
 
-        number = await self.writer.run(store)
-        self.observe(loop.time() - began)
-        return number
+        return await self.writer.run(store)
 
     async def sessions(self) -> list[Session]:
         """Every known host, as stored."""
