@@ -37,6 +37,7 @@ class Console:
         self.timeout = float(settings.get("hookline.timeout") or DEFAULT_TIMEOUT)
         self.coordinator = str(settings.get("hookline.coordinator") or DEFAULT_COORDINATOR)
         self.insecure = bool(settings.get("hookline.insecure"))
+        self._cut = ""
         self.clock: Clock = settings.get("hookline.clock") or SystemClock()
 
     @functools.cached_property
@@ -81,12 +82,14 @@ class Console:
             self.json_value([to_json(message) for message in messages])
         else:
             self.rows(messages, columns, empty)
+        if self._cut:
+            self.remark(self._cut)
 
     def limited(self, messages: Iterable[AMessage], limit: int) -> "list[AMessage]":
-        """The first `limit` messages (0: all), with a remark when there are more."""
+        """The first `limit` messages (0: all); when there are more, the listing ends with a remark."""
         found = list(itertools.islice(messages, limit + 1 if limit else None))
         if limit and len(found) > limit:
-            self.remark(f"Only the newest {limit} are shown; for all of them say --limit 0.")
+            self._cut = f"Only the newest {limit} are shown; for all of them say --limit 0."
             return found[:limit]
         return found
 

@@ -25,6 +25,7 @@ NEXT_STEPS = {
     "deploymentgroupalreadyexists": "change it with: hookline group update {application} {group} ...",
     "deploymentconfigdoesnotexist": "list the configs with: hookline config list",
     "deploymentconfiginuse": "see which groups use it with: hookline group list {application}",
+    "invalidrevision": "list the revisions with: hookline revisions {application}",
     "revisiondoesnotexist": "list the revisions with: hookline revisions {application}; make one with: hookline push {application} DIR",
     "deploymentdoesnotexist": "list the deployments with: hookline deployments",
     "deploymentlimitexceeded": "follow it with: hookline follow {deployment}; or stop it with: hookline stop {deployment}",

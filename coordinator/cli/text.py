@@ -81,6 +81,11 @@ def span(seconds: float) -> str:
     return f"{whole // 86400}d"
 
 
+def duration(seconds: float) -> str:
+    """How long something took: as a length of time, but with tenths when it was short."""
+    return f"{max(0.0, seconds):.1f}s" if seconds < 9.95 else span(seconds)
+
+
 def tags(of: Iterable[tuple[str, str]]) -> str:
     """Tags as people type them."""
     return " ".join(clean(f"{key}={value}") for key, value in sorted(of))

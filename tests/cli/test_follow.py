@@ -92,12 +92,12 @@ def test_a_deployment_is_told_line_by_line_as_it_happens(operator: Operator, coo
     assert shown.stdout.splitlines() == [
         "12:00:00 d-AAAAAAAA1  Created  shop/production  r-1  CodeDeployDefault.OneAtATime  by local",
         "12:00:01 d-AAAAAAAA1  InProgress",
-        "12:00:00 web-1     ApplicationStop  InProgress",
-        "12:00:01 web-1     InProgress",
-        "12:00:01 web-1     ApplicationStop  Succeeded",
-        "12:00:01 web-1     DownloadBundle  InProgress",
-        "12:00:02 web-1     DownloadBundle  Succeeded",
-        "12:00:09 web-1     Succeeded",
+        "12:00:01 web-1        InProgress",
+        "12:00:00 web-1        ApplicationStop  InProgress",
+        "12:00:01 web-1        ApplicationStop  Succeeded",
+        "12:00:01 web-1        DownloadBundle  InProgress",
+        "12:00:02 web-1        DownloadBundle  Succeeded",
+        "12:00:09 web-1        Succeeded",
         "12:00:42 d-AAAAAAAA1  Succeeded  1 of 1 hosts succeeded (42s)",
     ]
 
@@ -110,11 +110,11 @@ def test_a_failure_is_shown_with_its_diagnostics_and_ends_with_exit_code_1(opera
     ]
     shown = operator.types("follow", "d-AAAAAAAA1")
     assert shown.exit_code == 1
-    assert "12:00:07 web-1     ValidateService  Failed  ScriptFailed: check.sh: exit code 7" in shown.stdout
-    assert "              | asking\n" in shown.stdout
-    assert "              | no answer\n" in shown.stdout
-    assert "web-2     Skipped\n" in shown.stdout
-    assert "web-2     ApplicationStop" not in shown.stdout
+    assert "12:00:07 web-1        ValidateService  Failed  ScriptFailed: check.sh: exit code 7" in shown.stdout
+    assert "                      | asking\n" in shown.stdout
+    assert "                      | no answer\n" in shown.stdout
+    assert "web-2        Skipped\n" in shown.stdout
+    assert "web-2        ApplicationStop" not in shown.stdout
 
 
 def test_the_rollback_of_a_failed_deployment_is_followed_too(operator: Operator, coordinator: FakeCoordinator) -> None:
@@ -156,7 +156,7 @@ def test_a_token_that_is_too_old_begins_with_a_snapshot_again(operator: Operator
     shown = operator.types("deploy", "shop", "production", "--revision", "r-1", "--follow")
     assert shown.exit_code == 0
     assert [request.resume_token for request in coordinator.requests("WatchDeployment")] == ["", "old", ""]
-    assert shown.stdout.count("web-1     Succeeded") == 1
+    assert shown.stdout.count("web-1        Succeeded") == 1
 
 
 def test_following_gives_up_when_the_coordinator_stays_away(operator: Operator, coordinator: FakeCoordinator) -> None:

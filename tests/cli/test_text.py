@@ -3,7 +3,7 @@
 import pytest
 
 from coordinator.cli.spelling import number, spell, spellings, to_json
-from coordinator.cli.text import aligned, clean, clean_lines, span
+from coordinator.cli.text import aligned, clean, clean_lines, duration, span
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import fleet_pb2 as fleet
 from hookline.v1 import resources_pb2 as resources
@@ -40,6 +40,11 @@ def test_lines_keep_their_breaks_and_lose_what_was_overwritten() -> None:
 )
 def test_a_length_of_time_is_short(seconds: float, shown: str) -> None:
     assert span(seconds) == shown
+
+
+@pytest.mark.parametrize("seconds,shown", [(-1, "0.0s"), (0.31, "0.3s"), (9.99, "9s"), (42, "42s"), (125, "2m 5s")])
+def test_how_long_something_took_has_tenths_when_it_was_short(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
 
 
 def test_columns_are_aligned() -> None:

@@ -9,7 +9,7 @@ from coordinator.cli.arguments import DEPLOYMENT, HOST, LIMIT, AnyCommand, comma
 from coordinator.cli.console import Console
 from coordinator.cli.following import wording
 from coordinator.cli.spelling import number, spelt, to_json
-from coordinator.cli.text import Columns, clean, columns, date_time, moment, span, with_age
+from coordinator.cli.text import Columns, clean, columns, date_time, duration, moment, with_age
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -200,7 +200,7 @@ def _current_event(target: "Target") -> str:
 
 def _took(of: "Target | LifecycleEventRecord") -> str:
     began, ended = moment(of.start_time), moment(of.end_time)
-    return span((ended - began).total_seconds()) if began and ended else ""
+    return duration((ended - began).total_seconds()) if began and ended else ""
 
 
 @command(

@@ -14,6 +14,7 @@ from coordinator.cli.text import clean, clock_time
 
 if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import Deployment
+    from hookline.v1.resources_pb2 import LifecycleEventRecord
 
 
 class View(Protocol):
@@ -104,18 +105,26 @@ class PlainView:
 
     def _target(self, change: TargetChanged) -> None:
         target = change.target
+        begins = spelt(target, "status") == "InProgress"
+        waits = change.before is not None and not change.status_changed and target.message != change.before.message
+        if (begins and change.status_changed) or waits:
+            self._line(clock_time(target.start_time, self._now()), target.host_name, spelt(target, "status"), clean(target.message))
         for event in change.events():
-            ended = event.HasField("end_time")
-            at = clock_time(event.end_time if ended else event.start_time, self._now())
-            told = wording.diagnosis(event.diagnostics) if event.HasField("diagnostics") else ""
-            self._line(at, target.host_name, f"{spelt(event, 'lifecycle_event')}  {spelt(event, 'status')}", told)
-            for line in wording.log_tail(event.diagnostics):
-                self._console.line(f"{'':9}{'':{self._rollout.name_width}}  | {line}")
-        if change.status_changed:
+            self._event(target.host_name, event)
+        if change.status_changed and not begins:
             at = clock_time(target.end_time if target.HasField("end_time") else target.start_time, self._now())
             self._line(at, target.host_name, spelt(target, "status"), clean(target.message))
-        elif change.before is not None and target.message != change.before.message:
-            self._line(clock_time(target.start_time, self._now()), target.host_name, spelt(target, "status"), clean(target.message))
+
+    def _event(self, host: str, event: "LifecycleEventRecord") -> None:
+        at = clock_time(event.end_time if event.HasField("end_time") else event.start_time, self._now())
+        told = wording.diagnosis(event.diagnostics) if event.HasField("diagnostics") else ""
+        self._line(at, host, f"{spelt(event, 'lifecycle_event')}  {spelt(event, 'status')}", told)
+        for line in wording.log_tail(event.diagnostics):
+            self._console.line(f"{'':9}{'':{self._width}}  | {line}")
+
+    @property
+    def _width(self) -> int:
+        return max(self._rollout.name_width, len(self._rollout.deployment_id))
 
     def reconnecting(self) -> None:
         """Say so, once for each time that the coordinator is away."""
@@ -127,7 +136,7 @@ class PlainView:
         """The last line has said it."""
 
     def _line(self, at: str, who: str, what: str, more: str) -> None:
-        self._console.line(f"{at} {clean(who):{max(self._rollout.name_width, 8)}}  {what}{f'  {more}' if more else ''}")
+        self._console.line(f"{at} {clean(who):{self._width}}  {what}{f'  {more}' if more else ''}")
 
     def _now(self) -> datetime.datetime:
         return self._console.clock.now()

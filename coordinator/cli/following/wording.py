@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from coordinator.cli import protos
 from coordinator.cli.spelling import spelt
-from coordinator.cli.text import clean, clean_lines, moment, span
+from coordinator.cli.text import clean, clean_lines, duration, moment, span
 
 if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import Deployment, DeploymentOverview, Target
@@ -35,7 +35,9 @@ def made_by(deployment: "Deployment") -> str:
 def elapsed(deployment: "Deployment", now: datetime.datetime) -> str:
     """How long a deployment took or takes."""
     began, ended = moment(deployment.create_time), moment(deployment.complete_time)
-    return span(((ended or now) - began).total_seconds()) if began else ""
+    if began is None:
+        return ""
+    return duration((ended - began).total_seconds()) if ended else span((now - began).total_seconds())
 
 
 def counts(overview: "DeploymentOverview") -> dict[str, int]:
