@@ -140,6 +140,15 @@ def test_the_last_event_ends_the_target_and_frees_its_place(rollout: Rollout) ->
     assert rollout.member("a").health is InstanceHealth.Healthy
     assert Settled(host_id("a"), rollout.instruction("a")) in rollout.orders
     assert rollout.instructed() == ["b"]
+    assert {host for _, host in rollout.changes.members} == {host_id("a"), host_id("b")}
+    assert list(rollout.changes.targets) == [rollout.target("a"), rollout.target("b")]
+
+
+def test_nothing_follows_the_report_that_ended_a_target(rollout: Rollout) -> None:
+    failed = rollout.event("a", INSTALL, FAILED, message="disk full")
+    rollout.report("a", failed, rollout.whole("a", InstructionStatus.Waiting, "late"), rollout.event("a", VALIDATE, SUCCEEDED))
+    assert rollout.target("a").status is TargetStatus.Failed
+    assert rollout.history[4].because == f"report {failed.seq}"
 
 
 def test_a_failed_event_ends_the_target_with_its_diagnostics(rollout: Rollout) -> None:
@@ -345,6 +354,26 @@ def test_the_clock_is_stored_every_ten_seconds_while_a_deadline_runs(rollout: Ro
 def test_nobody_is_woken_while_no_deadline_runs(rollout: Rollout) -> None:
     rollout.report("a", rollout.event("a", STOP, IN_PROGRESS))
     assert rollout.wait(86_400_000) == []
+
+
+def test_a_fact_that_is_stepped_late_does_not_turn_the_clock_back(rollout: Rollout) -> None:
+    rollout.wait(100_000)
+    rollout.elapsed -= 50_000
+    rollout.see_epoch("b", 1)
+    rollout.elapsed += 50_000
+    rollout.wait(199_999)
+    assert rollout.in_progress == ["a"]
+    rollout.wait(1)
+    assert rollout.names(TargetStatus.Failed) == ["a"]
+
+
+def test_a_loss_is_stored_with_the_clock_that_it_was_told_by(rollout: Rollout) -> None:
+    rollout.report("a", rollout.event("a", STOP, IN_PROGRESS))
+    rollout.wait(100_000)  # no deadline runs, so nothing of this time is stored
+    rollout.lose("a")
+    rollout.restart()
+    rollout.wait(300_000)
+    assert rollout.target("a").status is TargetStatus.Unknown
 
 
 def test_the_time_of_a_dead_coordinator_does_not_count(rollout: Rollout) -> None:

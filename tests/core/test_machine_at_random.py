@@ -261,13 +261,12 @@ def worlds(draw: st.DrawFn) -> tuple[Rollout, list[GroupFact]]:
 def _fact(draw: st.DrawFn, rollout: Rollout, name: str) -> GroupFact:
     at, elapsed, host = rollout.at, rollout.elapsed, host_id(name)
     of = DeploymentId(draw(st.sampled_from(["d-1", "d-1", "d-1-back"])))
-    event = rollout.event(
-        name, draw(st.sampled_from([*IN_PLACE, IN_PLACE[-1], IN_PLACE[-1]])), draw(st.sampled_from([EventStatus.InProgress, *ENDED])), of=of
-    )
+    event = draw(st.sampled_from([*IN_PLACE, *[IN_PLACE[-1]] * 7]))
+    report = rollout.event(name, event, draw(st.sampled_from([EventStatus.InProgress, *ENDED, *[EventStatus.Succeeded] * 2])), of=of)
     happens: list[GroupFact] = [
-        rollout.reported(name, event),
-        rollout.reported(name, event),
-        rollout.reported(name, event),
+        rollout.reported(name, report),
+        rollout.reported(name, report),
+        rollout.reported(name, report),
         HostLost(at=at, elapsed=elapsed, host_id=host),
         HostReturned(at=at, elapsed=elapsed, host_id=host),
         JournalLost(at=at, elapsed=elapsed, host_id=host),
