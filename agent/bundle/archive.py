@@ -140,12 +140,12 @@ def _write(tree: Tree, member: Member, content: Iterable[bytes]) -> None:
 
 
 def _clean(member: Member, limits: Limits) -> Member:
-    return replace(
-        member,
-        name=_clean_name(member.name, limits, may_be_empty=member.kind is MemberKind.DIRECTORY),
-        target=_clean_name(member.target, limits) if member.kind is MemberKind.HARD_LINK else member.target,
-        mtime_ns=min(max(member.mtime_ns, 0), 2**62),
-    )
+    name = _clean_name(member.name, limits, may_be_empty=member.kind is MemberKind.DIRECTORY)
+    target = _clean_name(member.target, limits) if member.kind is MemberKind.HARD_LINK else member.target
+    mtime_ns = min(max(member.mtime_ns, 0), 2**62)
+    if (name, target, mtime_ns) == (member.name, member.target, member.mtime_ns):
+        return member
+    return replace(member, name=name, target=target, mtime_ns=mtime_ns)
 
 
 def _clean_name(name: str, limits: Limits, *, may_be_empty: bool = False) -> str:

@@ -152,7 +152,7 @@ class _Members:
             raise broken("the file ends too early")
         said = _number(header[148:156], "checksum")
         rest = header[:148] + b" " * 8 + header[156:]
-        if said not in (sum(rest), sum(struct.unpack("512b", rest))):
+        if said != sum(rest) and said != sum(struct.unpack("512b", rest)):  # Some old programs added signed bytes.
             raise broken("a header's checksum is wrong; it is no tar file, or it is damaged")
         return header
 

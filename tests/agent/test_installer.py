@@ -3,7 +3,7 @@
 import json
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -489,3 +489,46 @@ def test_a_failure_while_staging_is_undone_at_once(host: Host) -> None:
         host.install(second, passed=passed)
     assert host.files() == before
     assert not host.workspace.pending("g").exists()
+
+
+@pytest.fixture
+def as_nobody(host: Host) -> Iterator[None]:
+    """Without root: the host belongs to a user who may do nothing else."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in [host.root, *host.root.parents]:
+        if path.name.startswith("pytest-of-"):
+            path.chmod(0o755)
+            break
+        path.chmod(0o755)
+    os.chown(host.root, 65534, 65534)
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+@pytest.mark.usefixtures("as_nobody")
+def test_without_root_files_are_installed_but_not_given_away(host: Host) -> None:
+    host.install(host.bring({"app/a": "1", "app/l": "-> a"}, PERMISSIONS + "  - {object: /srv/app, mode: 600}\n"))
+    assert host.files(modes=True)["srv/app/a"] == "600 1"
+    found = host.refusal(host.bring({"app/a": "2"}, PERMISSIONS + "  - {object: /srv/app, owner: daemon}\n"))
+    assert found.code is PayloadErrorCode.NOT_PERMITTED
+    assert found.message == (
+        f"cannot make daemon the owner of /srv/app: the agent runs as uid {os.geteuid()}, and only root may give files to another user"
+    )
+    found = host.refusal(host.bring({"app/a": "2"}, PERMISSIONS + "  - {object: /srv/app, group: daemon}\n"))
+    assert "cannot give /srv/app to the group daemon" in found.message
+    assert host.files()["srv/app/a"] == "1"
+
+
+@pytest.mark.usefixtures("as_nobody")
+def test_without_root_a_place_that_may_not_be_written_is_named_and_nothing_is_changed(host: Host) -> None:
+    host.install(host.bring({"app/a": "1"}))
+    second = host.bring({"app/a": "2", "app/locked/b": "2"})
+    (host.root / "srv/app/locked").mkdir()
+    (host.root / "srv/app/locked").chmod(0o555)
+    found = host.refusal(second)
+    assert str(host.root / "srv/app/locked/.hookline-d-2-1") in found.message
+    assert found.message.endswith("permission denied; nothing was changed")
+    assert host.files()["srv/app/a"] == "1"
