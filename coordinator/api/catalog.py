@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from coordinator.api import messages
 from coordinator.api.requests import Context, cursor, page_size, request_key, token
-from coordinator.core.errors import Invalid
+from coordinator.core.errors import Invalid, Unavailable
 from coordinator.service.catalog import CatalogService, GroupRules
 from coordinator.service.revisions import Push, RevisionService
 from coordinator.wire import operators as wire
@@ -183,4 +183,4 @@ async def _next(parts: AsyncIterator[pb.PushRevisionRequest]) -> pb.PushRevision
         async with asyncio.timeout(SILENCE_SECONDS):
             return await anext(parts, None)
     except TimeoutError:
-        raise Invalid(f"cannot take the bundle in: nothing arrived for {SILENCE_SECONDS:g} s; push it again") from None
+        raise Unavailable(f"cannot take the bundle in: nothing arrived for {SILENCE_SECONDS:g} s; push it again") from None

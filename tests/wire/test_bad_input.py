@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
+from coordinator.api import catalog as api
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import fleet_pb2 as fleet
@@ -143,6 +144,16 @@ async def test_a_client_that_goes_away_in_the_middle_of_a_bundle_leaves_nothing(
     while world.keep.open:
         await world.fleet.ListHosts(fleet.ListHostsRequest())
     assert len(world.keep.kept) == 1
+
+
+async def test_an_upload_that_stands_still_is_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.shop()
+    monkeypatch.setattr(api, "SILENCE_SECONDS", 0.01)
+    call = world.catalog.PushRevision()
+    await call.write(catalog.PushRevisionRequest(header=catalog.PushRevisionHeader(application_name="shop", sha256=bytes(32), size=9)))
+    no = await refused(call)
+    assert no.code is grpc.StatusCode.UNAVAILABLE
+    assert world.keep.open == 0
 
 
 async def test_a_full_disk_refuses_a_bundle(world: World) -> None:
