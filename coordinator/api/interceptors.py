@@ -119,6 +119,8 @@ class Guard(aio.ServerInterceptor):
 class _Call:
     """One call, from its admission to its count."""
 
+    __slots__ = ("_began", "_context", "_guard", "_method", "_request", "limit")
+
     def __init__(self, guard: Guard, method: str, request: object, context: Context) -> None:
         self._guard = guard
         self._method = method
