@@ -25,7 +25,7 @@ def tar(*entries: bytes) -> bytes:
 
 def tgz(*entries: bytes) -> bytes:
     """A compressed tar file of entries."""
-    return gzip.compress(tar(*entries), compresslevel=1)
+    return gzip.compress(tar(*entries), compresslevel=1, mtime=0)
 
 
 def pax(records: Sequence[tuple[str, str]], *, kind: bytes = tarfile.XHDTYPE) -> bytes:
