@@ -26,6 +26,12 @@ _FOR_GOOD = (
 )
 
 
+def make_ready() -> None:
+    """Have gRPC set itself up while nobody waits; the first channel of a process takes several milliseconds."""
+    with grpc.insecure_channel("127.0.0.1:1") as channel:  # Nothing is connected before the first call.
+        agent_pb2_grpc.AgentServiceStub(channel)
+
+
 def fetch_from_coordinator(source: CoordinatorSource, sha256: str, incoming: Incoming) -> None:
     """Fetch what is missing."""
     request = agent_pb2.FetchBundleRequest(sha256=bytes.fromhex(sha256), offset=incoming.offset)

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
+from agent.bundle.coordinator import make_ready
 from agent.bundle.download import download
 from agent.bundle.fetch import FetchInterrupted, SourceBusy
 from agent.bundle.requests import DownloadRequest, InstallRequest, Request, decode
@@ -36,6 +37,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # A stray print must not look like an answer.
     importlib.import_module("agent.appspec.rules")  # Loaded while nobody waits.
+    make_ready()
     gc.freeze()
     for line in sys.stdin.buffer:
         request, root_prefix = decode(line)
