@@ -211,11 +211,3 @@ class Changes:
         self.late += other.late
         self.requests += other.requests
         self.history += other.history
-
-
-@dataclass(slots=True)
-class Step:
-    """What a step decided. Commit `changes` in one transaction, then carry out `orders`, in order."""
-
-    changes: Changes = field(default_factory=Changes)
-    orders: list[Order] = field(default_factory=list)
