@@ -48,7 +48,7 @@ def storage_error(error: sqlite3.Error, path: Path) -> StorageFull | StorageFail
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _room(path) < ROOM):
         return StorageFull(f"cannot store this: the disk that holds {path} is full ({error}); make room there, nothing else is needed")
-    return StorageFailed(f"cannot store this in {path}: {error}; try again")
+    return StorageFailed(f"cannot use {path}: {error}; try again")
 
 
 def _room(path: Path) -> int:

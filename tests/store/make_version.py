@@ -1,0 +1,88 @@
+"""Makes the database of the present schema version that later versions must be able to migrate: one of every kind of row.
+
+    python -m tests.store.make_version
+
+Run it once for each release that brings a migration, and commit the file; never run it for a version that was released.
+"""
+
+import asyncio
+from pathlib import Path
+
+from coordinator.core.lifecycle import DeploymentStatus, EventStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
+from coordinator.core.model import (
+    DeploymentId,
+    Diagnostics,
+    Group,
+    HostId,
+    InstanceHealth,
+    Member,
+    MinimumHealthyHosts,
+    MinimumHealthyHostsType,
+)
+from coordinator.core.orders import Changes, Entry, EventChange, HistoryEntry, HoldingChange
+from coordinator.service.ports import DeploymentConfig
+from coordinator.store.schema import MIGRATIONS
+from coordinator.store.sqlite import SqliteStore
+from tests.store.seeds import opened
+from tests.store.things import NOW, R1, R2, WEB, created, deployment, key, known, plan
+
+VERSIONS = Path(__file__).parent / "versions"
+
+
+async def fill(store: SqliteStore) -> None:
+    """A group with a success on two hosts and a failure on one of them."""
+    rule = MinimumHealthyHosts(type=MinimumHealthyHostsType.HOST_COUNT, value=1)
+    config = DeploymentConfig(name="Gentle", minimum_healthy_hosts=rule, predefined=False, created_at=NOW)
+    await store.catalog.create_config(config, at=NOW, key=key("1", method="CreateDeploymentConfig"))
+    await store.commit(known("h1", "h2", "gone"))
+    await store.fleet.add_tags(["h2"], {"canary": "yes"}, at=NOW, key=key("2", method="AddTags"))
+    done = deployment(plan("d-1", revision=R1), "h1", "h2", status=DeploymentStatus.Succeeded, stopping=None, completed_at=NOW + 9_000)
+    await store.commit(_ended(created(done), TargetStatus.Succeeded, EventStatus.Succeeded))
+    failing = plan("d-2", revision=R2, last_successful=R1, last_successful_id=DeploymentId("d-1"), created_at=NOW + 60_000)
+    failed = deployment(failing, "h1", "h2", status=DeploymentStatus.Failed, completed_at=NOW + 70_000)
+    failed.error, failed.stopping = failed.stopping, None
+    changes = _ended(created(failed), TargetStatus.Failed, EventStatus.Failed)
+    changes.removed.append(HostId("id-gone"))
+    changes.cursors[HostId("id-h1")] = 99
+    changes.requests.append((key("3"), "d-2"))
+    await store.commit(changes)
+    await store.commit(created(deployment(plan("d-3", created_at=NOW + 80_000), "h2", "h1")))
+
+
+def _ended(changes: Changes, status: TargetStatus, event: EventStatus) -> Changes:
+    """The first host of a new deployment has ended; where it went well, the others too."""
+    (made,) = changes.created.values()
+    for place, one in enumerate(made.targets.values()):
+        if place and status is TargetStatus.Failed:
+            one.status = TargetStatus.Skipped
+            continue
+        one.status, one.event, one.event_status = status, LifecycleEvent.Install, event
+        one.started_at, one.ended_at = made.plan.created_at + 1_000, made.plan.created_at + 5_500
+        told = Diagnostics(error_code=LifecycleErrorCode.ScriptFailed, script_name="a.sh", message="exit 1", log_tail="oops")
+        times = (made.plan.created_at + 1_500, made.plan.created_at + 4_750)
+        changes.events[one, LifecycleEvent.ApplicationStop] = EventChange(EventStatus.Succeeded, *times, 1, None)
+        changes.events[one, LifecycleEvent.Install] = EventChange(event, *times, 2, told if event is EventStatus.Failed else None)
+        changes.members[WEB, one.host_id] = Member(host_id=one.host_id, target_epoch=1, health=InstanceHealth.Healthy)
+        changes.holdings[WEB, one.host_id] = HoldingChange(made.plan.revision.revision_id, None)
+        changes.history.append(
+            HistoryEntry(made.plan.created_at + 5_500, Entry(status.name), "report 2", WEB, made.deployment_id, one.host_id)
+        )
+    if status is TargetStatus.Succeeded:
+        changes.groups[WEB] = Group(group_id=WEB, last_successful=made.plan.revision, last_successful_id=made.deployment_id)
+    return changes
+
+
+async def make(path: Path) -> None:
+    """Write the database."""
+    path.unlink(missing_ok=True)
+    store = await opened(path)
+    try:
+        await fill(store)
+    finally:
+        store.close()
+    path.with_suffix(".lock").unlink()
+
+
+if __name__ == "__main__":
+    VERSIONS.mkdir(exist_ok=True)
+    asyncio.run(make(VERSIONS / f"{MIGRATIONS.newest}.db"))
