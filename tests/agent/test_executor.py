@@ -1,0 +1,301 @@
+"""Events become scripts with the right place and environment, downloads and installations, and end as facts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from agent.appspec import AppSpec, Script
+from agent.bundle import CoordinatorSource, DownloadRequest, InstallRequest, PayloadError, PayloadErrorCode, UrlSource
+from agent.executor import CoordinatorBundles, Environment, EventExecutor
+from agent.facts import Begin, EventEnded, EventNeverBegan, Fact, Recover
+from agent.hooks import EventOutcome, EventRun
+from agent.journal import MemoryJournal
+from agent.loop import Agent
+from agent.machine import Machine
+from agent.model import (
+    DeploymentId,
+    ErrorCode,
+    FileExistsBehavior,
+    Installed,
+    Instruction,
+    LifecycleEvent,
+    Location,
+    Place,
+    RevisionId,
+)
+from agent.workspace import Workspace
+from tests.agent.instructions import instruction
+
+SUCCESS = EventOutcome(error_code="Success", message="Succeeded", started_at=1, ended_at=2)
+
+
+@dataclass
+class Scripts:
+    """Hooks that note what they were asked to run."""
+
+    outcome: EventOutcome | None | Exception = SUCCESS
+    asked: list[EventRun] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+
+    async def start_ahead(self) -> None:
+        """Notes it."""
+        self.calls.append("start ahead")
+
+    async def run(self, event: EventRun, started: Callable[[], None]) -> EventOutcome:
+        """Notes the event and ends it."""
+        self.asked.append(event)
+        started()
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        assert self.outcome is not None
+        return self.outcome
+
+    async def recover(self, instruction_id: str, attempt: int, lifecycle_event: str) -> EventOutcome | None:
+        """What the test says."""
+        assert not isinstance(self.outcome, Exception)
+        return self.outcome
+
+    async def cancel(self, instruction_id: str, attempt: int) -> None:
+        """Notes it."""
+        self.calls.append(f"cancel {instruction_id}")
+
+    async def finish(self, instruction_id: str) -> None:
+        """Notes it."""
+        self.calls.append(f"finish {instruction_id}")
+
+
+@dataclass
+class Payloads:
+    """An unpacker that notes what it was asked to do."""
+
+    error: Exception | None = None
+    asked: list[DownloadRequest | InstallRequest] = field(default_factory=list)
+
+    async def start_ahead(self) -> None:
+        """Starts nothing."""
+
+    async def download(self, request: DownloadRequest, progress: Callable[[int, int | None], None]) -> None:
+        """Notes the request."""
+        progress(1, None)
+        self._note(request)
+
+    async def install(self, request: InstallRequest) -> None:
+        """Notes the request."""
+        self._note(request)
+
+    def _note(self, request: DownloadRequest | InstallRequest) -> None:
+        self.asked.append(request)
+        if self.error is not None:
+            raise self.error
+
+
+class Ears(Agent):
+    """An agent that only hears."""
+
+    def __init__(self) -> None:
+        super().__init__(machine=Machine(), journal=MemoryJournal(""), executor=None, clock=None)  # type: ignore[arg-type]  # never asked
+        self.heard: asyncio.Queue[Fact] = asyncio.Queue()
+
+    def tell(self, *facts: Fact) -> None:
+        """Keeps the facts."""
+        for fact in facts:
+            self.heard.put_nowait(fact)
+
+
+@dataclass
+class Stage:
+    """An executor among fakes, on a real directory."""
+
+    executor: EventExecutor
+    hooks: Scripts
+    unpacker: Payloads
+    workspace: Workspace
+    bundles: CoordinatorBundles
+    ears: Ears
+
+    async def end_of(
+        self, event: LifecycleEvent, carried: Instruction, *, serving: Installed | None = None, timeout: float = 60
+    ) -> EventEnded:
+        """Begins an event; how it ended."""
+        self.executor.begin(Begin(carried, event, timeout, serving), self.ears)
+        fact = await asyncio.wait_for(self.ears.heard.get(), 10)
+        assert isinstance(fact, EventEnded)
+        assert (fact.instruction_id, fact.event) == (carried.instruction_id, event)
+        return fact
+
+    def unpacked(self, deployment: str, *events: LifecycleEvent) -> Path:
+        """A deployment's bundle with one script per event; the directory of the bundle."""
+        directory = self.workspace.deployment("g-1", deployment)
+        directory.archive.mkdir(parents=True)
+        hooks = {event.value: (Script(location=f"/scripts/{event}.sh", timeout=7, runas="bob", sudo=False),) for event in events}
+        directory.appspec.write_text(AppSpec(hooks=hooks).to_json())
+        return directory.archive
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    hooks, unpacker, workspace = Scripts(), Payloads(), Workspace(root_prefix=tmp_path)
+    bundles = CoordinatorBundles(coordinator="127.0.0.1:8443", host_id="1" * 32)
+    environment = Environment(own={"PATH": "/bin", "DEPLOYMENT_ID": "inherited"}, root_prefix=tmp_path, host="h1")
+    async with asyncio.TaskGroup() as tasks:
+        executor = EventExecutor(tasks=tasks, hooks=hooks, unpacker=unpacker, workspace=workspace, environment=environment, source=bundles)
+        yield Stage(executor, hooks, unpacker, workspace, bundles, Ears())
+
+
+async def test_scripts_run_from_the_new_bundle_with_its_environment(stage: Stage, tmp_path: Path) -> None:
+    archive = stage.unpacked("d-1", LifecycleEvent.AFTER_INSTALL)
+    ended = await stage.end_of(LifecycleEvent.AFTER_INSTALL, instruction())
+    assert (ended.diagnostics, ended.at) == (None, 2)
+    (run,) = stage.hooks.asked
+    (script,) = run.scripts
+    assert (script.path, script.timeout, script.runas) == (str(archive / "scripts/AfterInstall.sh"), 7, "bob")
+    assert (run.cwd, run.timeout, run.scripts_log) == ("/", 60, str(archive.parent / "logs/scripts.log"))
+    assert run.environment == {
+        "PATH": "/bin",
+        "LIFECYCLE_EVENT": "AfterInstall",
+        "DEPLOYMENT_ID": "d-1",
+        "APPLICATION_NAME": "shop",
+        "DEPLOYMENT_GROUP_NAME": "group g-1",
+        "DEPLOYMENT_GROUP_ID": "g-1",
+        "HOOKLINE_ROOT_PREFIX": str(tmp_path),
+        "HOOKLINE_BUNDLE_DIR": str(archive),
+        "HOOKLINE_HOST": "h1",
+    }
+
+
+@pytest.mark.parametrize(
+    "location, expected",
+    [
+        (
+            Location(place=Place.S3, words=(("bucket", "b"), ("key", "k"), ("e_tag", "e"))),
+            {"BUNDLE_BUCKET": "b", "BUNDLE_KEY": "k", "BUNDLE_ETAG": "e"},
+        ),
+        (Location(place=Place.GITHUB, words=(("repository", "a/b"), ("commit_id", "c0ffee"))), {"BUNDLE_COMMIT": "c0ffee"}),
+    ],
+)
+async def test_scripts_are_told_where_the_bundle_came_from(stage: Stage, location: Location, expected: dict[str, str]) -> None:
+    stage.unpacked("d-1", LifecycleEvent.BEFORE_INSTALL)
+    await stage.end_of(LifecycleEvent.BEFORE_INSTALL, replace(instruction(), location=location))
+    environment = stage.hooks.asked[0].environment
+    assert {name: value for name, value in environment.items() if name.startswith("BUNDLE_")} == expected
+
+
+async def test_application_stop_runs_the_old_scripts_for_the_new_deployment(stage: Stage) -> None:
+    old = stage.unpacked("d-1", LifecycleEvent.APPLICATION_STOP)
+    serving = Installed(revision_id=RevisionId("r1"), deployment_id=DeploymentId("d-1"))
+    await stage.end_of(LifecycleEvent.APPLICATION_STOP, instruction("d-2"), serving=serving)
+    (run,) = stage.hooks.asked
+    assert run.scripts[0].path == str(old / "scripts/ApplicationStop.sh")
+    assert (run.environment["DEPLOYMENT_ID"], run.environment["HOOKLINE_BUNDLE_DIR"]) == ("d-2", str(old))
+    assert "/d-2/logs/" in run.scripts_log
+
+
+async def test_application_stop_succeeds_where_nothing_was_installed_or_the_disk_was_cleaned(stage: Stage) -> None:
+    gone = Installed(revision_id=RevisionId("r1"), deployment_id=DeploymentId("d-gone"))
+    for serving in (None, gone):
+        assert (await stage.end_of(LifecycleEvent.APPLICATION_STOP, instruction(), serving=serving)).diagnostics is None
+    assert stage.hooks.asked == []
+
+
+async def test_an_event_without_scripts_succeeds_and_asks_nobody(stage: Stage) -> None:
+    stage.unpacked("d-1", LifecycleEvent.AFTER_INSTALL)
+    assert (await stage.end_of(LifecycleEvent.BEFORE_INSTALL, instruction())).diagnostics is None
+    assert stage.hooks.asked == []
+
+
+async def test_an_event_of_a_bundle_that_is_not_there_fails(stage: Stage) -> None:
+    diagnostics = (await stage.end_of(LifecycleEvent.AFTER_INSTALL, instruction())).diagnostics
+    assert diagnostics is not None
+    assert "the bundle is not unpacked" in diagnostics.message
+
+
+async def test_a_failed_script_is_told_as_it_is(stage: Stage) -> None:
+    stage.unpacked("d-1", LifecycleEvent.AFTER_INSTALL)
+    stage.hooks.outcome = EventOutcome(
+        error_code="ScriptFailed", message="exit code 3", started_at=1, ended_at=9, script_name="a.sh", log_tail="oh\n"
+    )
+    ended = await stage.end_of(LifecycleEvent.AFTER_INSTALL, instruction())
+    assert ended.diagnostics is not None
+    assert (ended.diagnostics.error_code, ended.diagnostics.script_name) == (ErrorCode.SCRIPT_FAILED, "a.sh")
+    assert (ended.diagnostics.message, ended.diagnostics.log_tail, ended.at) == ("exit code 3", "oh\n", 9)
+
+
+async def test_a_bug_fails_the_event_not_the_agent(stage: Stage) -> None:
+    stage.unpacked("d-1", LifecycleEvent.AFTER_INSTALL)
+    stage.hooks.outcome = ZeroDivisionError("division by zero")
+    diagnostics = (await stage.end_of(LifecycleEvent.AFTER_INSTALL, instruction())).diagnostics
+    assert diagnostics is not None
+    assert diagnostics.message == "cannot carry out AfterInstall: ZeroDivisionError: division by zero"
+
+
+async def test_a_recovered_event_is_told_with_its_own_end(stage: Stage) -> None:
+    stage.hooks.outcome = EventOutcome(
+        error_code="UnknownError", message="it was interrupted (reboot)", started_at=1, ended_at=5, interrupted=True, cause="reboot"
+    )
+    stage.executor.recover(Recover(instruction(), LifecycleEvent.AFTER_INSTALL, 60, None), stage.ears)
+    ended = await stage.ears.heard.get()
+    assert isinstance(ended, EventEnded)
+    assert ended.diagnostics is not None
+    assert (ended.diagnostics.error_code, ended.at) == (ErrorCode.INTERRUPTED, 5)
+
+
+async def test_an_event_that_never_began_is_told_as_such(stage: Stage) -> None:
+    stage.hooks.outcome = None
+    order = Recover(instruction(), LifecycleEvent.AFTER_INSTALL, 60, None)
+    stage.executor.recover(order, stage.ears)
+    assert await stage.ears.heard.get() == EventNeverBegan(order.instruction.instruction_id, order.event)
+
+
+async def test_a_bundle_of_the_coordinator_is_fetched_from_where_welcome_says(stage: Stage) -> None:
+    stage.executor.begin(Begin(instruction(), LifecycleEvent.DOWNLOAD_BUNDLE, 60, None), stage.ears)
+    stage.bundles.serve_from(":9001")
+    await stage.ears.heard.get()
+    (request,) = stage.unpacker.asked
+    assert isinstance(request, DownloadRequest)
+    assert request.source == CoordinatorSource(address="127.0.0.1:9001", metadata=(("hookline-host-id", "1" * 32),))
+    assert (request.group_id, request.deployment_id, request.revision, request.sha256) == ("g-1", "d-1", "r1", "ab" * 32)
+
+
+async def test_a_download_without_any_welcome_ends_at_its_deadline(stage: Stage) -> None:
+    diagnostics = (await stage.end_of(LifecycleEvent.DOWNLOAD_BUNDLE, instruction(), timeout=0.01)).diagnostics
+    assert diagnostics is not None
+    assert "did not say in time" in diagnostics.message
+
+
+async def test_a_bundle_on_the_host_lies_below_the_prefix(stage: Stage, tmp_path: Path) -> None:
+    local = replace(instruction(), location=Location(place=Place.FILE, words=(("path", "/srv/a b.tar"),)))
+    await stage.end_of(LifecycleEvent.DOWNLOAD_BUNDLE, local)
+    (request,) = stage.unpacker.asked
+    assert isinstance(request, DownloadRequest)
+    assert request.source == UrlSource(url=f"file://{tmp_path}/srv/a%20b.tar")
+
+
+async def test_a_place_that_the_agent_cannot_fetch_from_is_named(stage: Stage) -> None:
+    there = replace(instruction(), location=Location(place=Place.S3, words=(("bucket", "b"),)))
+    diagnostics = (await stage.end_of(LifecycleEvent.DOWNLOAD_BUNDLE, there)).diagnostics
+    assert diagnostics is not None
+    assert "does not fetch from s3" in diagnostics.message
+
+
+async def test_a_refused_bundle_fails_the_event_with_its_sentence(stage: Stage) -> None:
+    stage.bundles.serve_from("")
+    stage.unpacker.error = PayloadError(PayloadErrorCode.WRONG_DIGEST, "cannot use the bundle: its digest is wrong")
+    diagnostics = (await stage.end_of(LifecycleEvent.DOWNLOAD_BUNDLE, instruction())).diagnostics
+    assert diagnostics is not None
+    assert (diagnostics.error_code, diagnostics.message) == (ErrorCode.UNKNOWN_ERROR, "cannot use the bundle: its digest is wrong")
+
+
+async def test_install_passes_the_deployments_word_on(stage: Stage) -> None:
+    await stage.end_of(LifecycleEvent.INSTALL, instruction())
+    await stage.end_of(LifecycleEvent.INSTALL, replace(instruction(), file_exists_behavior=FileExistsBehavior.RETAIN))
+    assert [request.file_exists_behavior for request in stage.unpacker.asked if isinstance(request, InstallRequest)] == [None, "RETAIN"]
+
+
+async def test_the_end_of_an_instruction_lets_its_processes_go_and_starts_the_next(stage: Stage) -> None:
+    stage.executor.finish(instruction().instruction_id)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert stage.hooks.calls == ["finish d-1/h/1/1", "start ahead"]
