@@ -222,6 +222,7 @@ def forget(roster: Roster, request: HostRemovalRequested, *, busy: bool, changes
     del roster.names[session.name]
     roster.silent.pop(request.host_id, None)
     changes.removed.append(request.host_id)
+    changes.hosts.pop(request.host_id, None)  # its stream may have ended in this very turn
     changes.history.append(
         HistoryEntry(
             request.at,
