@@ -36,10 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _begin_to_log()
-        return _run(options)
-    except AgentError as error:
-        sys.stderr.write(f"hookline-agent: {error}\n")
-        return 2
+        _run(options)
+    except* AgentError as group:
+        error = _first(group)
+    else:
+        return 0
+    sys.stderr.write(f"hookline-agent: {error}\n")
+    return error.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,7 +80,7 @@ def _begin_to_log() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> None:
     if not options.insecure:
         raise AgentError("cannot speak TLS yet: use --insecure with a coordinator on a loopback address")
     coordinator = loopback(options.coordinator)
@@ -94,14 +97,14 @@ def _run(options: argparse.Namespace) -> int:
         )
         journal = FileJournal(directory.journal)
         try:
-            return asyncio.run(_serve(coordinator, identity, journal, directory, prefix))
+            asyncio.run(_serve(coordinator, identity, journal, directory, prefix))
         finally:
             journal.close()
     finally:
         directory.close()
 
 
-async def _serve(coordinator: str, identity: Identity, journal: FileJournal, directory: DataDirectory, prefix: Path) -> int:
+async def _serve(coordinator: str, identity: Identity, journal: FileJournal, directory: DataDirectory, prefix: Path) -> None:
     clock = SystemClock()
     hooks = Hooks(directory=directory.path / "hooks", boot_id=identity.boot_id or None)
     unpacker = Unpacker(root_prefix=prefix, clock=clock)
@@ -136,7 +139,11 @@ async def _serve(coordinator: str, identity: Identity, journal: FileJournal, dir
         finally:
             await hooks.close()
             await unpacker.close()
-    return 0
+
+
+def _first(group: BaseExceptionGroup[AgentError]) -> AgentError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 class _Stop(Exception):

@@ -57,6 +57,10 @@ class Hooks(Protocol):
         """Lets the supervisor of an instruction go."""
         ...
 
+    def output_path(self, instruction_id: str) -> Path:
+        """Where the scripts of an instruction print."""
+        ...
+
 
 class Unpacker(Protocol):
     """Who downloads and installs (agent/bundle)."""
@@ -113,7 +117,12 @@ class EventExecutor:
         self._tasks.create_task(self._finished(instruction_id), name=f"finish {instruction_id}")
 
     def forget(self, instruction_ids: Sequence[InstructionId]) -> None:
-        """Nothing is kept here of instructions; what scripts printed goes with the deployment's directory."""
+        """Removes what their scripts printed. A restart in between leaves it there, which costs room and nothing else."""
+        for instruction_id in instruction_ids:
+            try:
+                self._hooks.output_path(instruction_id).unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("output not removed instruction=%s why=%r", instruction_id, error.strerror)
 
     async def _finished(self, instruction_id: InstructionId) -> None:
         await self._hooks.finish(instruction_id)

@@ -32,6 +32,12 @@ class JournalDamaged(AgentError):
     """The journal cannot be trusted, and an agent that forgot might run a hook twice."""
 
 
+class JournalUnwritable(AgentError):
+    """What happened cannot be remembered, so nothing more may be done. Hooks that run go on under their supervisors."""
+
+    exit_code = 1  # a later start may go better
+
+
 class FileJournal:
     """A journal in a file. `entries` is what was read when it was opened."""
 
@@ -48,6 +54,7 @@ class FileJournal:
             os.ftruncate(self._file, sound)
             os.fsync(self._file)
         self._acked: Acked | None = None
+        self._is_whole = True
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Writes entries in one go: after a crash all are there or none. Returns when they are on the disk.
@@ -63,20 +70,32 @@ class FileJournal:
 
     def rewrite(self, entries: Iterable[Entry]) -> None:
         """Replaces the whole journal; after a crash it is the old one or the new one."""
-        self._write_anew(self.journal_id, entries)
+        try:
+            self._write_anew(self.journal_id, entries)
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
         os.close(self._file)
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._acked = None
 
     def close(self) -> None:
         """Writes what waits and lets the file go."""
-        if self._acked is not None:
-            self._append([self._acked])
-        os.close(self._file)
+        try:
+            if self._acked is not None and self._is_whole:
+                self._append([self._acked])
+        finally:
+            os.close(self._file)
 
     def _append(self, entries: Sequence[Entry]) -> None:
-        _write(self._file, _framed(entries))
-        os.fdatasync(self._file)
+        if not self._is_whole:
+            raise JournalUnwritable(f"cannot write the journal {self._path}: an earlier writing failed")
+        try:
+            _write(self._file, _framed(entries))
+            os.fdatasync(self._file)
+        except OSError as error:
+            # Whatever came after a writing that is not whole would look like damage.
+            self._acked, self._is_whole = None, False
+            raise _unwritable(self._path, error) from error
         self._acked = None
 
     def _write_anew(self, journal_id: str, entries: Iterable[Entry]) -> None:
@@ -114,6 +133,11 @@ class MemoryJournal:
 
     def close(self) -> None:
         """Does nothing: there is nothing to let go."""
+
+
+def _unwritable(path: Path, error: OSError) -> JournalUnwritable:
+    why = (error.strerror or str(error)).lower()
+    return JournalUnwritable(f"cannot write the journal {path}: {why}; make room or mend the disk, then start the agent again")
 
 
 def _framed(entries: Sequence[Entry]) -> bytes:

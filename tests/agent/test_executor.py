@@ -39,6 +39,7 @@ class Scripts:
     outcome: EventOutcome | None | Exception = SUCCESS
     asked: list[EventRun] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    outputs: Path = Path("/nonexistent")
 
     async def start_ahead(self) -> None:
         """Notes it."""
@@ -65,6 +66,10 @@ class Scripts:
     async def finish(self, instruction_id: str) -> None:
         """Notes it."""
         self.calls.append(f"finish {instruction_id}")
+
+    def output_path(self, instruction_id: str) -> Path:
+        """Below the test's directory."""
+        return self.outputs / instruction_id.replace("/", "-")
 
 
 @dataclass
@@ -292,6 +297,13 @@ async def test_install_passes_the_deployments_word_on(stage: Stage) -> None:
     await stage.end_of(LifecycleEvent.INSTALL, instruction())
     await stage.end_of(LifecycleEvent.INSTALL, replace(instruction(), file_exists_behavior=FileExistsBehavior.RETAIN))
     assert [request.file_exists_behavior for request in stage.unpacker.asked if isinstance(request, InstallRequest)] == [None, "RETAIN"]
+
+
+async def test_what_a_forgotten_instruction_printed_is_removed(stage: Stage, tmp_path: Path) -> None:
+    stage.hooks.outputs = tmp_path
+    (tmp_path / "d-1-h-1-1").write_text("printed")
+    stage.executor.forget((instruction().instruction_id, instruction("d-2").instruction_id))
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_the_end_of_an_instruction_lets_its_processes_go_and_starts_the_next(stage: Stage) -> None:

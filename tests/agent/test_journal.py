@@ -1,13 +1,15 @@
 """The journal keeps what it was given, through torn ends, and says when it cannot be trusted."""
 
 import os
+import resource
+import signal
 from pathlib import Path
 
 import pytest
 
 from agent.errors import AgentError
 from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, InstructionReceived, Numbered, Reported, Started
-from agent.journal import FileJournal, JournalDamaged
+from agent.journal import FileJournal, JournalDamaged, JournalUnwritable
 from agent.model import (
     DeploymentId,
     Diagnostics,
@@ -168,3 +170,23 @@ def test_a_child_process_does_not_inherit_the_journal(path: Path) -> None:
     links = {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")}
     (fd,) = [int(fd) for fd, target in links.items() if target == str(path)]
     assert not os.get_inheritable(fd)
+
+
+def test_a_full_disk_is_said_and_costs_no_earlier_entry(path: Path) -> None:
+    journal = _written(path, [Numbered(1)])
+    size = path.stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, before[1]))
+    try:
+        with pytest.raises(JournalUnwritable, match="cannot write the journal .*: file too large; make room"):
+            journal.append(EVERY_KIND)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    with pytest.raises(JournalUnwritable, match="an earlier writing failed"):
+        journal.append([Numbered(2)])
+    journal.append([Acked(1)])
+    journal.close()
+    assert path.stat().st_size == size + 10
+    assert FileJournal(path).entries == [Numbered(1)]
