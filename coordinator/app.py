@@ -1,6 +1,7 @@
 """The one file that knows everybody: builds the coordinator, runs its parts in one TaskGroup, stops them in reverse."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
@@ -117,7 +118,9 @@ class Coordinator:
             self.ready.set()
             await self._stop.wait()
             log.info("stopping")
-            await health.enter_graceful_shutdown()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GRACE):
+                    await health.enter_graceful_shutdown()
             self.streams.drain_all(COME_BACK_AFTER, "the coordinator stops")
             await server.stop(GRACE)
             lag.stop()

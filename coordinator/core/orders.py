@@ -196,6 +196,13 @@ class Changes:
             or self.history
         )
 
+    @property
+    def rows(self) -> int:
+        """About how many rows there are to store."""
+        created = sum(len(one.targets) for one in self.created.values())
+        collected = (self.deployments, self.targets, self.events, self.groups, self.members, self.holdings, self.hosts, self.cursors)
+        return created + sum(map(len, collected)) + len(self.late) + len(self.removed) + len(self.requests) + len(self.history)
+
     def merge(self, other: "Changes") -> None:
         """Add what another step of the same commit decided."""
         self.deployments.update(other.deployments)

@@ -208,14 +208,14 @@ def lose(roster: Roster, *, at: int, elapsed: int, changes: Changes) -> list[Hos
     return gone
 
 
-def forget(roster: Roster, request: HostRemovalRequested, *, busy: bool, changes: Changes) -> DeployError | None:
-    """Forget a host, unless it is connected or a deployment waits for it (`busy`)."""
+def forget(roster: Roster, request: HostRemovalRequested, *, awaited: bool, changes: Changes) -> DeployError | None:
+    """Forget a host, unless it is connected or a deployment waits for it (`awaited`)."""
     session = roster.sessions.get(request.host_id)
     if session is None:
         return InstanceDoesNotExist(f"cannot find host {request.host_id}")
     if session.stream is not None:
         return InstanceInUse(f"cannot remove host {session.name}: its agent is connected; stop the agent first")
-    if busy:
+    if awaited:
         return InstanceInUse(f"cannot remove host {session.name}: a deployment waits for it; stop the deployment first")
     roster.remember(session)
     del roster.sessions[request.host_id]

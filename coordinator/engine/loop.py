@@ -125,6 +125,7 @@ class Engine:
 
     async def _start(self) -> None:
         self._roster = sessions.start(await self._store.sessions(), elapsed=self._clock.elapsed())
+        self.committed = await self._store.last_commit()
         for group_id in await self._store.live_groups():
             group = await self._load(group_id)
             if group.deployment is not None:
@@ -155,7 +156,7 @@ class Engine:
                 if turn is None:
                     continue
                 if turn.changes:
-                    self.committed = await self._store.commit(turn.changes)
+                    await self._commit(turn.changes)
             except (StorageFull, StorageFailed) as error:
                 log.error("cannot use the store, trying again error=%r", str(error))
                 self.trouble = str(error)
@@ -172,6 +173,12 @@ class Engine:
                 made, self._commit_made = self._commit_made, asyncio.Event()
                 made.set()
             return
+
+    async def _commit(self, changes: Changes) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self.committed = await self._store.commit(changes)
+        self._metrics.committed(loop.time() - began, changes.rows)
 
     def _forget(self, turn: _Turn | None) -> None:
         """Nothing was committed: what was decided in memory is dropped and read again."""
@@ -291,8 +298,8 @@ class Engine:
         fact = asked.fact
         match fact:
             case HostRemovalRequested():
-                busy = self._busy.get(fact.host_id, 0) > 0
-                turn.orders.append(Answer(fact, sessions.forget(self._roster, fact, busy=busy, changes=turn.changes)))
+                awaited = self._awaited(fact.host_id)
+                turn.orders.append(Answer(fact, sessions.forget(self._roster, fact, awaited=awaited, changes=turn.changes)))
             case DeploymentRequested() | StopRequested():
                 group_id = fact.plan.group_id if isinstance(fact, DeploymentRequested) else self._live.get(fact.deployment_id)
                 if group_id is None and isinstance(fact, StopRequested):
@@ -302,6 +309,15 @@ class Engine:
                 else:
                     turn.facts.setdefault(group_id, []).append(fact)
         turn.asked[id(fact)] = asked
+
+    def _awaited(self, host_id: HostId) -> bool:
+        """Whether a live deployment has not done with a host."""
+        for group_id in self._live.values():
+            deployment = self._groups[group_id].deployment if group_id in self._groups else None
+            target = deployment.targets.get(host_id) if deployment is not None else None
+            if target is not None and not target.status.terminal:
+                return True
+        return False
 
     def _pass_time(self, turn: _Turn) -> None:
         """Wake the groups whose time has come, and find hosts that have been silent for too long."""

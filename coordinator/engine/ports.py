@@ -22,6 +22,10 @@ class Store(Protocol):
         """
         ...
 
+    async def last_commit(self) -> int:
+        """The number of the last commit; 0 when there is none."""
+        ...
+
     async def sessions(self) -> list[Session]:
         """Every known host, as stored."""
         ...
@@ -33,7 +37,7 @@ class Store(Protocol):
     async def group(self, group_id: GroupId) -> Group:
         """A group with its members and, if one is live, its deployment with all targets, as committed last.
 
-        `pending`, `counts`, `available` and `Member.lost` are left for `core/machine.restore` to fill in.
+        Every field that says "Not stored", and the counters, are left for `core/machine.restore` to fill in.
         A group without any deployment yet is an empty one.
         """
         ...

@@ -9,9 +9,9 @@ import asyncio
 import logging
 import os
 import re
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -125,42 +125,62 @@ class BundleProcess:
         return self._listen
 
     async def run(self, started: asyncio.Event) -> None:
-        """Keep it alive until cancelled; `started` is set when it serves for the first time."""
+        """Keep it alive until cancelled; `started` is set when it serves for the first time.
+
+        Started by the standard library, not by the event loop: uvloop forks, and a fork of a process that serves gRPC is not safe.
+        """
         while True:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", __name__, "--directory", str(self._directory), "--listen", self._listen),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                start_new_session=True,
-                env=_environment(),
-            )
+            process = await asyncio.to_thread(self._start)
             self.pid = process.pid
             try:
-                await self._watch(process, started)
+                said = await asyncio.to_thread(_said, process)
+                if said:
+                    self._listen = said
+                    started.set()
+                await _ended(process)
             finally:
-                await _end(process)
+                _end(process)
             log.error("bundle process ended, starting it again code=%s", process.returncode)
             await self._clock.sleep(RESTART_AFTER)
 
-    async def _watch(self, process: asyncio.subprocess.Process, started: asyncio.Event) -> None:
-        assert process.stdout is not None
-        said = await process.stdout.readline()
-        if said:
-            self._listen = said.decode().strip()
-            started.set()
-        await process.wait()
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            (sys.executable, "-m", __name__, "--directory", str(self._directory), "--listen", self._listen),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env=_environment(),
+        )
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """The end of its standard input is its sign to stop."""
+def _said(process: subprocess.Popen[bytes]) -> str:
+    """The address that the process says it serves at; empty when it ended instead."""
+    assert process.stdout is not None
+    return process.stdout.readline().decode().strip()
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> None:
+    """Wait for its end."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    descriptor = os.pidfd_open(process.pid)
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The end of its standard input is its sign to stop; it holds nothing that a kill could harm."""
     if process.stdin is not None:
         process.stdin.close()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(2):
-            await process.wait()
-    if process.returncode is None:
+    if process.poll() is None:
         process.kill()
-        await process.wait()
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _environment() -> Mapping[str, str]:

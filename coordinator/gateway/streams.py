@@ -28,7 +28,7 @@ IDLE_PER_SECOND: Final = 100
 """Heartbeats a second that all idle hosts share."""
 
 SWEEP_EVERY: Final = 2_500
-"""Milliseconds between looks for silent and stuck streams. One is ended after two and a half intervals of silence: within 30 s when busy."""
+"""Milliseconds between looks for silent and stuck streams. A busy one is ended within 30 s: after two and a half intervals of silence."""
 
 STUCK: Final = 10_000
 """Milliseconds that a write may take. Looked at by the sweep: a timer for each write would cost more than the write."""

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -91,19 +92,14 @@ class Upload:
 
 
 async def _verdict(path: Path) -> str:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", archive.__file__, str(path), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
+    """What the child says of an archive. Started by the standard library in a thread: uvloop's own way to start a process forks,
+    and a fork of a process that serves gRPC dies now and then before it comes to exec."""
+    command = (sys.executable, "-I", "-S", archive.__file__, str(path))
     try:
-        async with asyncio.timeout(2 * archive.SECONDS):
-            said, _ = await process.communicate()
-    except TimeoutError:
-        said = b""
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return said.decode(errors="replace") or "it cannot be read within the memory and time that an archive may take"
+        ended = await asyncio.to_thread(subprocess.run, command, stdin=subprocess.DEVNULL, capture_output=True, timeout=2 * archive.SECONDS)
+    except subprocess.TimeoutExpired:
+        return "it cannot be read in the time that an archive may take"
+    return ended.stdout.decode(errors="replace") or "it cannot be read within the memory and time that an archive may take"
 
 
 def _write(descriptor: int, chunk: bytes) -> None:

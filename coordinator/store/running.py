@@ -34,6 +34,11 @@ FIRST_OF_CHAIN: Final = """
     SELECT host_id FROM chain JOIN target USING (deployment_no) JOIN host USING (host_no) WHERE chain.rolls_back_no IS NULL"""
 
 
+def last_commit(db: sqlite3.Connection) -> int:
+    """The number of the last commit; 0 when there is none."""
+    return int(db.execute("SELECT commit_no FROM last_commit").fetchone()[0])
+
+
 def sessions(db: sqlite3.Connection) -> list[Session]:
     """Every known host."""
     return [rows.session(tuple(row)) for row in db.execute(SESSION_QUERY)]

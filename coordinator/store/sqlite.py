@@ -63,6 +63,10 @@ class SqliteStore:
 
         return await self.writer.run(store)
 
+    async def last_commit(self) -> int:
+        """The number of the last commit."""
+        return await self.reader.run(running.last_commit)
+
     async def sessions(self) -> list[Session]:
         """Every known host, as stored."""
         return await self.reader.run(running.sessions)

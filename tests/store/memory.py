@@ -64,6 +64,10 @@ class MemoryStore:
         await self.interrupt("after")
         return number
 
+    async def last_commit(self) -> int:
+        """The number of the last commit."""
+        return self.commits
+
     async def sessions(self) -> list[Session]:
         """Every known host."""
         return [replace(session) for session in self.hosts.values()]
