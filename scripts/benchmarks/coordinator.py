@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import hashlib
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +28,7 @@ from scripts.benchmarks.figures import cpu_seconds, resident_kib
 
 APPLICATION: Final = "bench"
 GROUP: Final = "fleet"
+PIECE: Final = 512 << 10
 TAG: Final = resources.TagFilter(key="fleet", value="bench")
 
 
@@ -92,6 +95,24 @@ class Bench:
         registered = await self.catalog.RegisterRevision(catalog.RegisterRevisionRequest(application_name=APPLICATION, location=location))
         self.revision = registered.revision.revision_id
 
+    async def push(self, path: Path) -> child.Line:
+        """Take a bundle in: it is what is deployed from now on."""
+        content = await asyncio.to_thread(path.read_bytes)
+
+        async def pieces() -> AsyncIterator[catalog.PushRevisionRequest]:
+            header = catalog.PushRevisionHeader(
+                application_name=APPLICATION,
+                sha256=hashlib.sha256(content).digest(),
+                size=len(content),
+                bundle_type=resources.BUNDLE_TYPE_TGZ,
+            )
+            yield catalog.PushRevisionRequest(header=header)
+            for start in range(0, len(content), PIECE):
+                yield catalog.PushRevisionRequest(chunk=content[start : start + PIECE])
+
+        self.revision = (await self.catalog.PushRevision(pieces())).revision.revision_id
+        return {"revision": self.revision}
+
     async def deploy(self) -> child.Line:
         """Deploy to everybody, and measure until the last report is committed and the deployment has ended."""
         assert isinstance(self.streams, NotedStreams)
@@ -101,8 +122,11 @@ class Bench:
         deployment = (await self.deployments.CreateDeployment(request)).deployment
         while self.coordinator.engine.live(DeploymentId(deployment.deployment_id)):
             await self.coordinator.engine.beyond(self.coordinator.engine.committed)
+        ended = time.monotonic()
         measured: child.Line = {
-            "wall": time.monotonic() - began,
+            "sent": min(self.streams.sent.values()),
+            "ended": ended,
+            "wall": ended - began,
             "cpu": cpu_seconds() - cpu,
             "messages": self.streams.messages,
             "first": [self.streams.first[host] - sent for host, sent in self.streams.sent.items()],
@@ -139,6 +163,8 @@ async def main() -> None:
                         return {"address": str(coordinator.listen)}
                     case "connected":
                         return {"hosts": len(coordinator.streams)}
+                    case "push":
+                        return await bench.push(Path(command["path"]))
                     case _:
                         return await bench.deploy()
 

@@ -53,7 +53,7 @@ async def rollout(server: child.Child, hosts: int, *, messages: float) -> Measur
         before = child.together([await part.ask() for part in parts], "cpu")
         measured = await server.ask(do="deploy")
         hosts_cpu = child.together([await part.ask() for part in parts], "cpu") - before
-    return Measured(hosts_cpu=hosts_cpu, **measured)
+    return Measured(hosts_cpu=hosts_cpu, **{name: measured[name] for name in ("wall", "cpu", "messages", "first", "memory")})
 
 
 async def against_hub(hosts: int, messages: float) -> Measured:
