@@ -10,7 +10,7 @@ from typing import Final, TextIO
 from sqlite_utils import Database
 
 from coordinator.core.errors import StorageFailed, StorageUnusable
-from coordinator.store.connections.writer import open_for_writing, storage_error
+from coordinator.store.connections.writer import connect, set_up, storage_error
 from coordinator.store.schema import MIGRATIONS, VersionedMigrations, migrate
 
 OLDEST_SQLITE: Final = (3, 35)
@@ -45,13 +45,14 @@ def prepare(path: Path, migrations: VersionedMigrations = MIGRATIONS) -> sqlite3
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StorageUnusable(f"cannot use SQLite {sqlite3.sqlite_version}: 3.35 or newer is needed; use a newer Python build")
     try:
-        connection = open_for_writing(path)
+        connection = connect(path)
     except sqlite3.DatabaseError as error:
         raise _refusal(error, path) from error
     try:
         db = Database(connection)
         version = migrations.version(db)
         _check(path, version, migrations.newest, foreign=bool(db.table_names()) and version == 0)
+        set_up(connection)
         if version < migrations.newest:
             if version:
                 _back_up(connection, path.with_name(f"{path.name}.version-{version}"))

@@ -27,9 +27,13 @@ WAL_BYTES: Final = 64 << 20
 """What the WAL file is cut back to after a checkpoint."""
 
 
-def open_for_writing(path: Path) -> sqlite3.Connection:
-    """The write connection: a commit survives a power cut, foreign keys are checked, nothing commits by itself."""
-    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5, cached_statements=256)
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that commits nothing by itself; nothing is written yet."""
+    return sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5, cached_statements=256)
+
+
+def set_up(db: sqlite3.Connection) -> None:
+    """Make it the write connection: a commit survives a power cut, and foreign keys are checked."""
     for pragma in (
         "journal_mode = WAL",
         "synchronous = FULL",
@@ -40,7 +44,6 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         "temp_store = MEMORY",
     ):
         db.execute(f"PRAGMA {pragma}")
-    return db
 
 
 def storage_error(error: sqlite3.Error, path: Path) -> StorageFull | StorageFailed:
