@@ -199,9 +199,9 @@ class Changes:
     @property
     def rows(self) -> int:
         """About how many rows there are to store."""
-        created = sum(len(one.targets) for one in self.created.values())
-        collected = (self.deployments, self.targets, self.events, self.groups, self.members, self.holdings, self.hosts, self.cursors)
-        return created + sum(map(len, collected)) + len(self.late) + len(self.removed) + len(self.requests) + len(self.history)
+        kept = sum(len(one.targets) for one in self.created.values()) + len(self.deployments) + len(self.targets) + len(self.events)
+        hosts = len(self.hosts) + len(self.cursors) + len(self.removed) + len(self.members) + len(self.holdings)
+        return kept + hosts + len(self.groups) + len(self.late) + len(self.requests) + len(self.history)
 
     def merge(self, other: "Changes") -> None:
         """Add what another step of the same commit decided."""

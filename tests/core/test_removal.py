@@ -35,7 +35,7 @@ def test_a_host_whose_stream_ends_and_that_is_removed_at_once_is_gone() -> None:
     changes = Changes()
     sessions.leave(roster, StreamEnded(at=2, elapsed=2, stream=1, host_id=HOST, silent_since=2), changes)
     request = HostRemovalRequested(at=3, elapsed=3, host_id=HOST, requested_by="ada")
-    assert sessions.forget(roster, request, busy=False, changes=changes) is None
+    assert sessions.forget(roster, request, awaited=False, changes=changes) is None
     assert (changes.removed, changes.hosts) == ([HOST], {})
 
 
@@ -45,6 +45,6 @@ def test_a_host_that_is_removed_and_comes_again_at_once_is_there() -> None:
     changes = Changes()
     sessions.leave(roster, StreamEnded(at=2, elapsed=2, stream=1, host_id=HOST, silent_since=2), changes)
     request = HostRemovalRequested(at=3, elapsed=3, host_id=HOST, requested_by="ada")
-    sessions.forget(roster, request, busy=False, changes=changes)
+    sessions.forget(roster, request, awaited=False, changes=changes)
     sessions.greet(roster, hello(2), changes)
     assert (changes.removed, list(changes.hosts)) == ([HOST], [HOST])
