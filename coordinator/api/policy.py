@@ -36,6 +36,7 @@ _METHODS: Final[Mapping[str, tuple[str, ...]]] = {
         "ListTargets",
         "GetTarget",
         "ListHistory",
+        "ReadLogs",
     ),
     "hookline.v1.FleetService": ("ListHosts", "GetHost", "AddTags", "RemoveTags", "RemoveHost"),
     "hookline.v1.AgentService": ("Connect", "PublishLogs", "FetchBundle"),

@@ -725,7 +725,9 @@ Global___Report: _TypeAlias = Report  # noqa: Y015
 
 @_typing.final
 class PublishLogsRequest(_message.Message):
-    """A piece of hook output."""
+    """A piece of hook output. Without content and not complete it asks how far the coordinator has come: an agent that has restarted
+    begins so.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -736,7 +738,9 @@ class PublishLogsRequest(_message.Message):
     instruction_id: _builtins.str
     """Whose output."""
     offset: _builtins.int
-    """Where in that instruction's output the bytes begin."""
+    """Where in that instruction's output the bytes begin. What the coordinator has already is dropped; what would leave a gap is
+    not taken, and answered with the offset to go on from.
+    """
     content: _builtins.bytes
     """At most 64 KiB."""
     complete: _builtins.bool
@@ -759,25 +763,35 @@ Global___PublishLogsRequest: _TypeAlias = PublishLogsRequest  # noqa: Y015
 
 @_typing.final
 class PublishLogsResponse(_message.Message):
-    """How much of an instruction's output is on the coordinator's disk."""
+    """How much of an instruction's output is on the coordinator's disk. Sent about once a second while there is something new."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     INSTRUCTION_ID_FIELD_NUMBER: _builtins.int
     ACKED_OFFSET_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
     instruction_id: _builtins.str
     """Whose output."""
     acked_offset: _builtins.int
-    """All bytes before this offset are on disk."""
+    """All bytes before this offset are on disk, or were dropped because of a limit and a mark that says so is. Never goes back, but
+    after the coordinator has lost what it had: then the agent sends again from here.
+    """
+    complete: _builtins.bool
+    """That no more bytes will come is on disk as well: the agent may forget this output."""
+    refusal: _builtins.str
+    """Not empty: nothing of this instruction will ever be taken, and why. The agent sends no more of it."""
     def __init__(
         self,
         *,
         instruction_id: _builtins.str = ...,
         acked_offset: _builtins.int = ...,
+        complete: _builtins.bool = ...,
+        refusal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked_offset", b"acked_offset", "instruction_id", b"instruction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked_offset", b"acked_offset", "complete", b"complete", "instruction_id", b"instruction_id", "refusal", b"refusal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

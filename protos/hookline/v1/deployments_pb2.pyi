@@ -917,3 +917,91 @@ class ListHistoryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListHistoryResponse: _TypeAlias = ListHistoryResponse  # noqa: Y015
+
+@_typing.final
+class ReadLogsRequest(_message.Message):
+    """Whose output, from where on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    FOLLOW_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    """The deployment's id."""
+    host: _builtins.str
+    """Only of this host, by id or name; empty: of all hosts."""
+    offset: _builtins.int
+    """With a host: from this byte of its output on."""
+    follow: _builtins.bool
+    """Go on until the deployment has ended and everything has come."""
+    resume_token: _builtins.str
+    """From an answer before, instead of an offset; empty: from the beginning. INVALID_ARGUMENT when the coordinator has lost what
+    was read then: begin without one, and skip by offset what is known.
+    """
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        host: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        follow: _builtins.bool = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "follow", b"follow", "host", b"host", "offset", b"offset", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadLogsRequest: _TypeAlias = ReadLogsRequest  # noqa: Y015
+
+@_typing.final
+class ReadLogsResponse(_message.Message):
+    """A piece of one host's output. Lines may be cut anywhere; put a host's pieces together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_ID_FIELD_NUMBER: _builtins.int
+    HOST_NAME_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    DROPPED_BYTES_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    host_id: _builtins.str
+    """The host."""
+    host_name: _builtins.str
+    """The host's name at the creation of the deployment."""
+    offset: _builtins.int
+    """Where in the host's output of this deployment the piece begins. The pieces of a host come in order and without a gap."""
+    content: _builtins.bytes
+    """The bytes as the hooks printed them, each line with its time, its source and, before the first of a script, its event.
+    Nothing in them is made harmless for a terminal.
+    """
+    dropped_bytes: _builtins.int
+    """This many bytes follow the content that were not kept, because of a limit; the next offset is after them."""
+    complete: _builtins.bool
+    """The host has sent everything that it had to send so far."""
+    resume_token: _builtins.str
+    """Read again from after this piece with it."""
+    def __init__(
+        self,
+        *,
+        host_id: _builtins.str = ...,
+        host_name: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        content: _builtins.bytes = ...,
+        dropped_bytes: _builtins.int = ...,
+        complete: _builtins.bool = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "content", b"content", "dropped_bytes", b"dropped_bytes", "host_id", b"host_id", "host_name", b"host_name", "offset", b"offset", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadLogsResponse: _TypeAlias = ReadLogsResponse  # noqa: Y015

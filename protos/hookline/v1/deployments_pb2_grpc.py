@@ -75,6 +75,11 @@ class DeploymentServiceStub:
                 request_serializer=hookline_dot_v1_dot_deployments__pb2.ListHistoryRequest.SerializeToString,
                 response_deserializer=hookline_dot_v1_dot_deployments__pb2.ListHistoryResponse.FromString,
                 _registered_method=True)
+        self.ReadLogs = channel.unary_stream(
+                '/hookline.v1.DeploymentService/ReadLogs',
+                request_serializer=hookline_dot_v1_dot_deployments__pb2.ReadLogsRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_deployments__pb2.ReadLogsResponse.FromString,
+                _registered_method=True)
 
 
 class DeploymentServiceServicer:
@@ -141,6 +146,15 @@ class DeploymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadLogs(self, request, context):
+        """Reads what the hooks of a deployment printed, in the order in which it reached the coordinator. With follow the stream goes on as
+        output comes, and ends by itself after the deployment has ended and everything has come. Output is kept for a limited
+        time; of a deployment whose output was removed the stream is empty.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DeploymentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -183,6 +197,11 @@ def add_DeploymentServiceServicer_to_server(servicer, server):
                     servicer.ListHistory,
                     request_deserializer=hookline_dot_v1_dot_deployments__pb2.ListHistoryRequest.FromString,
                     response_serializer=hookline_dot_v1_dot_deployments__pb2.ListHistoryResponse.SerializeToString,
+            ),
+            'ReadLogs': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadLogs,
+                    request_deserializer=hookline_dot_v1_dot_deployments__pb2.ReadLogsRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_deployments__pb2.ReadLogsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -402,6 +421,33 @@ class DeploymentService:
             '/hookline.v1.DeploymentService/ListHistory',
             hookline_dot_v1_dot_deployments__pb2.ListHistoryRequest.SerializeToString,
             hookline_dot_v1_dot_deployments__pb2.ListHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hookline.v1.DeploymentService/ReadLogs',
+            hookline_dot_v1_dot_deployments__pb2.ReadLogsRequest.SerializeToString,
+            hookline_dot_v1_dot_deployments__pb2.ReadLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -59,6 +59,11 @@ class DeploymentServiceStub:
     """Shows one target with its lifecycle events and their diagnostics."""
     ListHistory: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.ListHistoryRequest, _deployments_pb2.ListHistoryResponse]
     """Lists what happened, newest first: every change of status, and the fact that caused it."""
+    ReadLogs: _grpc.UnaryStreamMultiCallable[_deployments_pb2.ReadLogsRequest, _deployments_pb2.ReadLogsResponse]
+    """Reads what the hooks of a deployment printed, in the order in which it reached the coordinator. With follow the stream goes on as
+    output comes, and ends by itself after the deployment has ended and everything has come. Output is kept for a limited
+    time; of a deployment whose output was removed the stream is empty.
+    """
 
 @_typing.type_check_only
 class DeploymentServiceAsyncStub(DeploymentServiceStub):
@@ -88,6 +93,11 @@ class DeploymentServiceAsyncStub(DeploymentServiceStub):
     """Shows one target with its lifecycle events and their diagnostics."""
     ListHistory: _aio.UnaryUnaryMultiCallable[_deployments_pb2.ListHistoryRequest, _deployments_pb2.ListHistoryResponse]  # type: ignore[assignment]
     """Lists what happened, newest first: every change of status, and the fact that caused it."""
+    ReadLogs: _aio.UnaryStreamMultiCallable[_deployments_pb2.ReadLogsRequest, _deployments_pb2.ReadLogsResponse]  # type: ignore[assignment]
+    """Reads what the hooks of a deployment printed, in the order in which it reached the coordinator. With follow the stream goes on as
+    output comes, and ends by itself after the deployment has ended and everything has come. Output is kept for a limited
+    time; of a deployment whose output was removed the stream is empty.
+    """
 
 class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Makes, watches, stops and remembers deployments."""
@@ -162,5 +172,16 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_deployments_pb2.ListHistoryResponse, _abc.Awaitable[_deployments_pb2.ListHistoryResponse]]:
         """Lists what happened, newest first: every change of status, and the fact that caused it."""
+
+    @_abc_1.abstractmethod
+    def ReadLogs(
+        self,
+        request: _deployments_pb2.ReadLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_deployments_pb2.ReadLogsResponse], _abc.AsyncIterator[_deployments_pb2.ReadLogsResponse]]:
+        """Reads what the hooks of a deployment printed, in the order in which it reached the coordinator. With follow the stream goes on as
+        output comes, and ends by itself after the deployment has ended and everything has come. Output is kept for a limited
+        time; of a deployment whose output was removed the stream is empty.
+        """
 
 def add_DeploymentServiceServicer_to_server(servicer: DeploymentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
