@@ -35,6 +35,7 @@ log = logging.getLogger("hookline.agent")
 WELCOME_SECONDS = 10.0
 MISSED_HEARTBEATS = 3
 LONGEST_WAIT_SECONDS = 60.0
+PROVEN_SECONDS = 1.0  # a stream that stays open for so long, or over which an answer came, was a good one
 REFUSED_WAIT_SECONDS = 5.0
 MESSAGE_BYTES = 1024 * 1024
 DIAGNOSTICS_BYTES = 8 * 1024
@@ -108,6 +109,7 @@ class AgentStream:
         self._session: _Session | None = None
         self._spread = 0.0
         self._failures = 0
+        self._brief = 0
         self._said = ""
         self._stopping = False
 
@@ -147,7 +149,13 @@ class AgentStream:
                 self._agent.outbox = None
                 self._agent.tell(Disconnected())
             call.cancel()
-        self._failures = 0 if session.proven else self._failures + 1
+        if session.proven:
+            self._failures = self._brief = 0
+        elif session.welcomed:
+            # As when two agents end each other's streams, because one is a copy of the other's directory.
+            self._failures = self._brief = self._brief + 1
+        else:
+            self._failures += 1
         return ended
 
     def _welcomed(self, session: _Session, welcome: agent_pb2.Welcome) -> None:
@@ -175,6 +183,7 @@ class _Session:
     """One stream, from Hello to its end. Reports that gather while a write is in flight go together in the next message."""
 
     def __init__(self, call: _Call, agent: Agent, clock: Clock) -> None:
+        self.welcomed = False
         self.proven = False
         self._call = call
         self._agent = agent
@@ -187,6 +196,7 @@ class _Session:
         self._interval = 0.0
         self._unanswered = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._proof: asyncio.TimerHandle | None = None
         self._message_bytes = MESSAGE_BYTES
         self._diagnostics_bytes = DIAGNOSTICS_BYTES
 
@@ -195,13 +205,16 @@ class _Session:
         try:
             async with asyncio.TaskGroup() as tasks:
                 welcome = await self._greet(hello)
+                self.welcomed = True
+                self._proof = asyncio.get_running_loop().call_later(PROVEN_SECONDS, self._prove)
                 welcomed(self, welcome)
                 tasks.create_task(self._read(), name="stream reader")
                 tasks.create_task(self._write(), name="stream writer")
                 raise await self._silent
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            for timer in (self._timer, self._proof):
+                if timer is not None:
+                    timer.cancel()
 
     def send(self, order: SendReports) -> None:
         """Takes reports to be sent; never waits."""
@@ -300,6 +313,9 @@ class _Session:
         if self._interval > 0:
             wait = self._interval * (0.9 + 0.2 * self._clock.chance())
             self._timer = asyncio.get_running_loop().call_later(wait, self._beat)
+
+    def _prove(self) -> None:
+        self.proven = True
 
     def _beat(self) -> None:
         if self._unanswered == MISSED_HEARTBEATS:

@@ -19,7 +19,7 @@ from agent.model import Diagnostics, ErrorCode, EventStatus, InstructionId, Life
 from agent.stream import AgentStream, insecure_channel
 from agent.wire import reports as to_wire
 from hookline.v1 import agent_pb2, resources_pb2
-from tests.agent.coordinator import Coordinator, instruction_message
+from tests.agent.coordinator import Coordinator, Line, instruction_message
 
 
 class Idle:
@@ -194,18 +194,15 @@ async def test_a_cancel_ends_an_instruction(coordinator: Coordinator, slow_host:
     line = await coordinator.called()
     await line.welcome()
     await line.say(instruction_message())
+    await line.reports()
     order = await slow_host.executor.begun.get()
     cancel = agent_pb2.Cancel(instruction_id="d-1/h/1/1", target_epoch=1, deployment_group_id="g-1", reason="stopped by ann")
     await line.say(agent_pb2.CoordinatorMessage(cancel=cancel))
-    await line.say(agent_pb2.CoordinatorMessage(heartbeat_ack=agent_pb2.HeartbeatAck(heartbeat_interval=Duration(nanos=1_000_000))))
-    await line.reports()
-    assert (await _heard(line.hear())).WhichOneof("message") == "heartbeat"  # so the cancel has been read
+    await _has_read_all(line)
     slow_host.agent.tell(EventEnded(order.instruction.instruction_id, order.event))
-    message = await _heard(line.hear())
-    while message.WhichOneof("message") != "reports":
-        message = await _heard(line.hear())
-    assert message.reports.reports[1].instruction_status == agent_pb2.INSTRUCTION_STATUS_CANCELLED
-    assert message.reports.reports[1].diagnostics.message == "stopped by ann"
+    (_, _), (_, report) = await line.reports()
+    assert report.instruction_status == agent_pb2.INSTRUCTION_STATUS_CANCELLED
+    assert report.diagnostics.message == "stopped by ann"
 
 
 async def test_a_message_of_a_newer_coordinator_is_passed_over(coordinator: Coordinator, host: Host) -> None:
@@ -219,8 +216,8 @@ async def test_a_message_of_a_newer_coordinator_is_passed_over(coordinator: Coor
 async def test_heartbeats_go_at_the_interval_that_the_coordinator_says_last(coordinator: Coordinator, host: Host) -> None:
     line = await coordinator.called()
     await line.welcome(heartbeat=3600)
-    ack = agent_pb2.HeartbeatAck(heartbeat_interval=Duration(nanos=5_000_000))
-    for _ in range(10):
+    ack = agent_pb2.HeartbeatAck(heartbeat_interval=Duration(nanos=150_000_000))
+    for _ in range(3):
         await line.say(agent_pb2.CoordinatorMessage(heartbeat_ack=ack))
         assert (await _heard(line.hear())).WhichOneof("message") == "heartbeat"
 
@@ -249,8 +246,7 @@ async def test_agents_spread_over_the_time_that_the_last_welcome_named(coordinat
     await line.say(instruction_message())
     await line.all_reports(14)
     await line.acknowledge(14)
-    await line.say(agent_pb2.CoordinatorMessage(heartbeat_ack=agent_pb2.HeartbeatAck(heartbeat_interval=Duration(nanos=1_000_000))))
-    await line.hear()
+    await _has_read_all(line)
     line.hang_up()
     await coordinator.called()
     assert host.clock.waits == [15.0]
@@ -283,6 +279,25 @@ async def test_waits_between_failures_grow_to_a_minute_and_no_further() -> None:
         await asyncio.wait_for(host.clock.twelve.wait(), 20)
         await _end(host)
     assert host.clock.waits[:12] == [0.5, 0.5, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 30.0]
+
+
+async def test_streams_that_end_at_once_are_opened_ever_more_rarely(coordinator: Coordinator, host: Host) -> None:
+    for _ in range(6):
+        line = await coordinator.called()
+        await line.welcome()
+        line.hang_up()
+    await coordinator.called()
+    assert host.clock.waits == [0.5, 0.5, 0.5, 1.0, 2.0, 4.0]
+
+
+async def test_a_welcome_makes_earlier_failures_forgotten(coordinator: Coordinator, host: Host) -> None:
+    for _ in range(5):
+        (await coordinator.called()).hang_up()
+    line = await coordinator.called()
+    await line.welcome()
+    line.hang_up()
+    await coordinator.called()
+    assert host.clock.waits == [0.5, 0.5, 0.5, 1.0, 2.0, 0.5]
 
 
 async def test_goodbye_ends_the_stream_after_what_is_pending(
@@ -327,6 +342,12 @@ def test_long_diagnostics_are_cut_to_the_limit_and_keep_the_end_of_the_log() -> 
     assert written.ByteSize() <= 8_192
     assert written.log_tail.endswith("end")
     assert written.message.startswith("é")
+
+
+async def _has_read_all(line: Line) -> None:
+    """The agent answers an instruction that it knows with its reports; so it has read what came before."""
+    await line.say(instruction_message())
+    await line.reports()
 
 
 async def _heard(hearing: object) -> agent_pb2.AgentMessage:
