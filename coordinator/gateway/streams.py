@@ -258,7 +258,7 @@ class Streams:
                 stream.writing_since = self._clock.elapsed()
                 for frame in frames:
                     await stream.write(frame)
-        except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+        except (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError):
             stream.end(Unavailable("cannot keep this stream: it is broken"))
         finally:
             stream.writing = False

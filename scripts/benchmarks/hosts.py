@@ -23,6 +23,9 @@ from hookline.v1 import agent_pb2_grpc
 from scripts.benchmarks import child
 from scripts.benchmarks.figures import cpu_seconds
 
+CONNECTS_A_SECOND = 300
+"""How fast a process of the fleet comes: a storm of connects is another benchmark's matter."""
+
 
 class NothingDone:
     """Every lifecycle event succeeds at once."""
@@ -67,16 +70,18 @@ def host(number: int, prefix: str) -> tuple[Agent, Identity]:
     return agent, identity
 
 
-async def as_an_agent(number: int, prefix: str, address: str) -> None:
-    """Be a host of the coordinator."""
+async def as_an_agent(number: int, prefix: str, address: str, wait: float) -> None:
+    """Be a host of the coordinator, after `wait` seconds."""
     agent, identity = host(number, prefix)
+    await asyncio.sleep(wait)
     async with insecure_channel(address) as channel:
         await AgentStream(agent=agent, identity=identity, channel=channel, clock=SystemClock()).run()
 
 
-async def as_a_floor(number: int, address: str, messages: float) -> None:
+async def as_a_floor(number: int, address: str, messages: float, wait: float) -> None:
     """Be a host of a hub: take the instruction, walk it with the machine, send the reports in `messages` messages (on average)."""
     agent, identity = host(number, "floor")
+    await asyncio.sleep(wait)
     collected = Collected()
     async with insecure_channel(address) as channel:
         stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
@@ -115,11 +120,11 @@ async def main() -> None:
         return {"cpu": cpu_seconds()}
 
     async with asyncio.TaskGroup() as hosts:
-        numbers = range(settings.first, settings.first + settings.count)
+        paced = [(place / CONNECTS_A_SECOND, settings.first + place) for place in range(settings.count)]
         if settings.messages:
-            alive = [hosts.create_task(as_a_floor(number, settings.address, settings.messages)) for number in numbers]
+            alive = [hosts.create_task(as_a_floor(number, settings.address, settings.messages, wait)) for wait, number in paced]
         else:
-            alive = [hosts.create_task(as_an_agent(number, settings.prefix, settings.address)) for number in numbers]
+            alive = [hosts.create_task(as_an_agent(number, settings.prefix, settings.address, wait)) for wait, number in paced]
         await child.serve(answer)
         for one in alive:
             one.cancel()
