@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from scripts.demonstration.processes import PROGRAMS, Scene, free_port
+from scripts.demonstration.processes import PROGRAMS, ROOT, Scene, free_port
 
 HOSTS: Final = 6
-WEB: Final = Path(__file__).with_name("web")
+WEB: Final = ROOT / "deploy" / "examples" / "web"
 BOLD, PLAIN = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
 
 
