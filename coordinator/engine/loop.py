@@ -208,8 +208,9 @@ class Engine:
 
     async def _load_for(self, items: Iterable[Item]) -> None:
         """Read the groups that are about to be stepped and are not in memory."""
-        for group_id in set(self._live.values()) - self._parked:
-            await self._load(group_id)
+        for group_id in dict.fromkeys(self._live.values()):
+            if group_id not in self._parked:
+                await self._load(group_id)
         for item in items:
             if isinstance(item, Asked) and isinstance(item.fact, DeploymentRequested):
                 await self._load(item.fact.plan.group_id)
