@@ -6,6 +6,7 @@ import gc
 import logging
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Final
 
 import grpc.aio
@@ -20,7 +21,7 @@ from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import FleetServicer
 from coordinator.config import Address, Settings
-from coordinator.core.errors import DeployError
+from coordinator.core.errors import DeployError, StorageUnusable
 from coordinator.engine.loop import Engine
 from coordinator.gateway.bundles import BundleProcess
 from coordinator.gateway.servicer import AgentServicer
@@ -67,7 +68,7 @@ class Coordinator:
         self.metrics = Metrics()
         clock, ids = SystemClock(), RandomIds()
         bundles = Bundles(settings.data_dir / "bundles")
-        self.bundle_process = BundleProcess(directory=bundles.directory, listen=str(settings.bundle_listen), clock=clock)
+        self.bundle_process = BundleProcess(directory=bundles.directory, listen=settings.bundle_listen, clock=clock)
         self.streams = gateway(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally)
         self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics)
         self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock)
@@ -107,7 +108,7 @@ class Coordinator:
             bundles = parts.create_task(self.bundle_process.run(serving), name="bundles")
             await self.engine.started.wait()
             await serving.wait()
-            self.streams.bundle_address = f":{self.bundle_process.address.rpartition(':')[2]}"
+            self.streams.bundle_address = f":{self.bundle_process.address.port}"
             server = grpc.aio.server(interceptors=interceptors.chain(self.metrics), options=SERVER_OPTIONS)
             health = api.register(server, catalog=self._catalog, deployments=self._deployments, fleet=self._fleet, agents=self.agents)
             self.listen = Address(self.listen.host, server.add_insecure_port(str(self.listen)))
@@ -138,21 +139,37 @@ class Coordinator:
 
 async def serve(settings: Settings) -> None:
     """Run a coordinator until SIGTERM or SIGINT."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StorageUnusable(f"cannot make the data directory {settings.data_dir}: {error.strerror}; name another --data-dir") from error
     store = await SqliteStore.open(settings.data_dir / FILE_NAME, SystemClock())
     try:
+        for address in (settings.listen, settings.http_listen):
+            address.check_free()
         coordinator = Coordinator(settings, store)
-        loop = asyncio.get_running_loop()
-        for sign in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(sign, coordinator.stop)
         tune()
         async with asyncio.TaskGroup() as parts:
-            parts.create_task(coordinator.run(), name="coordinator")
-            await coordinator.ready.wait()
-            sys.stdout.write(f"ready {coordinator.addresses}\n")
-            sys.stdout.flush()
+            tasks = [parts.create_task(coordinator.run(), name="coordinator"), parts.create_task(_say_ready(coordinator), name="ready")]
+
+            def stop() -> None:
+                if coordinator.ready.is_set():
+                    coordinator.stop()
+                else:  # nobody is served yet: there is nothing to end in an orderly way
+                    for task in tasks:
+                        task.cancel()
+
+            for sign in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(sign, stop)
     finally:
         store.close()
+
+
+async def _say_ready(coordinator: Coordinator) -> None:
+    """Tell whoever started the program where everything is served."""
+    await coordinator.ready.wait()
+    sys.stdout.write(f"ready {coordinator.addresses}\n")
+    sys.stdout.flush()
 
 
 def tune() -> None:
@@ -170,9 +187,18 @@ def main() -> None:
     try:
         uvloop.run(serve(settings))
     except* (DeployError, OSError) as errors:
-        for error in errors.exceptions:
+        for error in _leaves(errors):
             sys.stderr.write(f"hookline-coordinator: cannot start: {error}\n")
         sys.exit(1)
+
+
+def _leaves(errors: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """What went wrong, without the groups of tasks in which it did."""
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 if __name__ == "__main__":

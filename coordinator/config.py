@@ -2,7 +2,9 @@
 
 import argparse
 import ipaddress
+import os
 import re
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,15 @@ class Address(NamedTuple):
     def __str__(self) -> str:
         """HOST:PORT, an IPv6 address in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def check_free(self) -> None:
+        """Raise OSError, with a sentence, when nobody can listen here just now."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            socket.create_server((self.host, self.port), family=family).close()
+        except OSError as error:
+            reason = os.strerror(error.errno).lower() if error.errno else str(error)
+            raise OSError(f"cannot listen on {self}: {reason}; stop the program that uses it, or name another address") from error
 
     @property
     def loopback(self) -> bool:

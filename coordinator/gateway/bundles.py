@@ -18,6 +18,7 @@ from typing import Final
 import grpc
 import grpc.aio
 
+from coordinator.config import Address
 from coordinator.engine.ports import Clock
 from hookline.v1 import agent_pb2 as pb
 
@@ -36,6 +37,10 @@ NICENESS: Final = 10
 
 RESTART_AFTER: Final = 1_000
 """Milliseconds before a serving process that died is started again."""
+
+PREDECESSOR_LEAVES_WITHIN: Final = 3_000
+PREDECESSOR_LOOKED_FOR_EVERY: Final = 50
+"""Milliseconds that an address may still be taken when a coordinator starts, and between looks at it."""
 
 _HOST_ID: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -112,30 +117,31 @@ async def _check_identity(context: grpc.aio.ServicerContext[pb.FetchBundleReques
 class BundleProcess:
     """The coordinator's side: keeps the serving process alive on one address."""
 
-    def __init__(self, *, directory: Path, listen: str, clock: Clock) -> None:
-        """`listen` is HOST:PORT; port 0 lets the system choose one, once."""
+    def __init__(self, *, directory: Path, listen: Address, clock: Clock) -> None:
+        """Port 0 lets the system choose one, once."""
         self._clock = clock
         self._directory = directory
         self._listen = listen
         self.pid: int | None = None
 
     @property
-    def address(self) -> str:
-        """HOST:PORT at which it serves; right once `start` has returned."""
+    def address(self) -> Address:
+        """Where it serves; right once `run` has said that it does."""
         return self._listen
 
     async def run(self, started: asyncio.Event) -> None:
-        """Keep it alive until cancelled; `started` is set when it serves for the first time.
+        """Keep it alive until cancelled; `started` is set when it serves for the first time. Raises OSError when it cannot begin to.
 
         Started by the standard library, not by the event loop: uvloop forks, and a fork of a process that serves gRPC is not safe.
         """
+        await self._wait_for_predecessor()
         while True:
             process = await asyncio.to_thread(self._start)
             self.pid = process.pid
             try:
                 said = await asyncio.to_thread(_said, process)
                 if said:
-                    self._listen = said
+                    self._listen = Address(self._listen.host, int(said))
                     started.set()
                 await _ended(process)
             finally:
@@ -143,9 +149,20 @@ class BundleProcess:
             log.error("bundle process ended, starting it again code=%s", process.returncode)
             await self._clock.sleep(RESTART_AFTER)
 
+    async def _wait_for_predecessor(self) -> None:
+        """The process of a coordinator that was killed holds the address until it has noticed."""
+        give_up_at = self._clock.elapsed() + PREDECESSOR_LEAVES_WITHIN
+        while True:
+            try:
+                return self._listen.check_free()
+            except OSError:
+                if self._clock.elapsed() >= give_up_at:
+                    raise
+            await self._clock.sleep(PREDECESSOR_LOOKED_FOR_EVERY)
+
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            (sys.executable, "-m", __name__, "--directory", str(self._directory), "--listen", self._listen),
+            (sys.executable, "-m", __name__, "--directory", str(self._directory), "--listen", str(self._listen)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -154,7 +171,7 @@ class BundleProcess:
 
 
 def _said(process: subprocess.Popen[bytes]) -> str:
-    """The address that the process says it serves at; empty when it ended instead."""
+    """The port that the process says it serves at; empty when it ended instead."""
     assert process.stdout is not None
     return process.stdout.readline().decode().strip()
 
@@ -192,9 +209,12 @@ async def serve(directory: Path, listen: str) -> None:
     """Serve until standard input ends."""
     server = grpc.aio.server(options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 << 10)))
     BundleServicer(directory).register(server)
-    port = server.add_insecure_port(listen)
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError:
+        sys.exit(f"cannot serve bundles on {listen}: nobody can listen there just now")
     await server.start()
-    sys.stdout.write(f"{listen.rpartition(':')[0]}:{port}\n")
+    sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
