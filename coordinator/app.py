@@ -24,15 +24,18 @@ from coordinator.config import Address, Settings
 from coordinator.core.errors import DeployError, StorageUnusable
 from coordinator.engine.loop import Engine
 from coordinator.gateway.bundles import BundleProcess
+from coordinator.gateway.logs import LogServicer
 from coordinator.gateway.servicer import AgentServicer
 from coordinator.gateway.streams import Streams
 from coordinator.metrics import LoopLag, Metrics
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
+from coordinator.service.logs import LogService
 from coordinator.service.revisions import RevisionService
 from coordinator.service.watch import WatchService
 from coordinator.store.bundles import Bundles
+from coordinator.store.logs.keep import Logs, Retention
 from coordinator.store.sqlite import FILE_NAME, SqliteStore
 from coordinator.web.app import Health, app
 from coordinator.web.server import HttpServer
@@ -75,8 +78,13 @@ class Coordinator:
         rooms = Rooms(catalog=store.catalog, fleet=store.fleet, presence=self.engine, history=store.history, requests=store)
         revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=settings.max_bundle_bytes)
         self._catalog = CatalogServicer(CatalogService(store.catalog, clock=clock, ids=ids), revisions)
+        retention = Retention(days=settings.log_retention_days, max_bytes=settings.log_max_bytes)
+        self._logs = Logs(settings.data_dir / "logs", retention=retention, clock=clock)
+        self._publishing = LogServicer(logs=self._logs, history=store.history, clock=clock)
         self._deployments = DeploymentServicer(
-            DeploymentService(rooms, inbox=self.engine, clock=clock, ids=ids), WatchService(store.history, self.engine, clock=clock)
+            DeploymentService(rooms, inbox=self.engine, clock=clock, ids=ids),
+            WatchService(store.history, self.engine, clock=clock),
+            LogService(self._logs, store.history, clock=clock),
         )
         self._fleet = FleetServicer(FleetService(store.fleet, store, inbox=self.engine, clock=clock))
         self._http = HttpServer(
@@ -104,6 +112,7 @@ class Coordinator:
             http = parts.create_task(self._http.serve(), name="http")
             engine = parts.create_task(self.engine.run(), name="engine")
             streams = parts.create_task(self.streams.run(), name="streams")
+            logs = parts.create_task(self._logs.run(), name="logs")
             serving = asyncio.Event()
             bundles = parts.create_task(self.bundle_process.run(serving), name="bundles")
             await self.engine.started.wait()
@@ -111,6 +120,7 @@ class Coordinator:
             self.streams.bundle_address = f":{self.bundle_process.address.port}"
             server = grpc.aio.server(interceptors=interceptors.chain(self.metrics), options=SERVER_OPTIONS)
             health = api.register(server, catalog=self._catalog, deployments=self._deployments, fleet=self._fleet, agents=self.agents)
+            self._publishing.register(server)
             self.listen = Address(self.listen.host, server.add_insecure_port(str(self.listen)))
             await server.start()
             await api.tell_serving(health)
@@ -127,7 +137,7 @@ class Coordinator:
             lag.stop()
             self._http.stop()
             await http
-            for part in (bundles, streams, engine):
+            for part in (bundles, logs, streams, engine):
                 part.cancel()
 
     @property

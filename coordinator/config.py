@@ -13,6 +13,8 @@ from typing import NamedTuple
 from coordinator import program_version
 
 MAX_BUNDLE_BYTES = 1 << 30
+LOG_RETENTION_DAYS = 30
+LOG_MAX_BYTES = 4 << 30
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+):(?P<port>[0-9]{1,5})")
@@ -58,6 +60,8 @@ class Settings:
     bundle_listen: Address
     max_bundle_bytes: int
     log_level: str
+    log_retention_days: int = LOG_RETENTION_DAYS
+    log_max_bytes: int = LOG_MAX_BYTES
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -80,6 +84,8 @@ def parse(arguments: Sequence[str]) -> Settings:
         bundle_listen=bundle_listen,
         max_bundle_bytes=given.max_bundle_bytes,
         log_level=given.log_level,
+        log_retention_days=given.log_retention_days,
+        log_max_bytes=given.log_max_bytes,
     )
 
 
@@ -121,6 +127,20 @@ def _parser() -> argparse.ArgumentParser:
         default=MAX_BUNDLE_BYTES,
         metavar="N",
         help="the largest bundle that may be pushed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-retention-days",
+        type=_positive,
+        default=LOG_RETENTION_DAYS,
+        metavar="N",
+        help="how long what hooks printed is kept (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-max-bytes",
+        type=_positive,
+        default=LOG_MAX_BYTES,
+        metavar="N",
+        help="how much of what hooks printed is kept, over all deployments; the oldest goes first (default: %(default)s)",
     )
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="how much is logged (default: %(default)s)")
     parser.add_argument("--version", action="version", version=f"%(prog)s {program_version()}")

@@ -7,6 +7,7 @@ from coordinator.api.requests import Context, cursor, page_size, request_key, to
 from coordinator.core.errors import Invalid
 from coordinator.core.model import DeploymentId
 from coordinator.service.deployments import DeploymentService, Wanted
+from coordinator.service.logs import LogService
 from coordinator.service.watch import Seen, WatchService
 from coordinator.wire import operators as wire
 from hookline.v1 import deployments_pb2 as pb
@@ -16,10 +17,11 @@ from hookline.v1.deployments_pb2_grpc import DeploymentServiceServicer
 class DeploymentServicer(DeploymentServiceServicer):
     """Deployments, their targets, and the history."""
 
-    def __init__(self, deployments: DeploymentService, watches: WatchService) -> None:
-        """`deployments` and `watches` do the work."""
+    def __init__(self, deployments: DeploymentService, watches: WatchService, logs: LogService) -> None:
+        """`deployments`, `watches` and `logs` do the work."""
         self._deployments = deployments
         self._watches = watches
+        self._logs = logs
 
     async def CreateDeployment(self, request: pb.CreateDeploymentRequest, context: Context) -> pb.CreateDeploymentResponse:
         """Deploy a revision to a group."""
@@ -70,6 +72,16 @@ class DeploymentServicer(DeploymentServiceServicer):
         async for seen in self._watches.watch(DeploymentId(request.deployment_id), _since(request)):
             yield _watched(request, seen)
 
+    async def ReadLogs(self, request: pb.ReadLogsRequest, context: Context) -> AsyncIterator[pb.ReadLogsResponse]:
+        """Read what hooks printed."""
+        if request.offset and not request.host:
+            raise Invalid("cannot begin at an offset of all hosts: name one, or pass a resume_token on", field="offset")
+        pieces = self._logs.read(
+            DeploymentId(request.deployment_id), request.host, offset=request.offset, since=_position(request), follow=request.follow
+        )
+        async for piece in pieces:
+            yield messages.printed(piece, token(request, str(piece.position)))
+
     async def ListTargets(self, request: pb.ListTargetsRequest, context: Context) -> pb.ListTargetsResponse:
         """List the targets of a deployment."""
         page = await self._deployments.targets(
@@ -101,12 +113,19 @@ class DeploymentServicer(DeploymentServiceServicer):
 
 
 def _since(request: pb.WatchDeploymentRequest) -> int | None:
-    commit = cursor(request, request.resume_token, field="resume_token")
-    if not commit:
+    return _number(cursor(request, request.resume_token, field="resume_token"))
+
+
+def _position(request: pb.ReadLogsRequest) -> int | None:
+    return _number(cursor(request, request.resume_token, field="resume_token"))
+
+
+def _number(after: str) -> int | None:
+    if not after:
         return None
-    if not (commit.isascii() and commit.isdigit()):
+    if not (after.isascii() and after.isdigit()):
         raise Invalid("cannot read the resume_token: pass it on as it came", field="resume_token")
-    return int(commit)
+    return int(after)
 
 
 def _watched(request: pb.WatchDeploymentRequest, seen: Seen) -> pb.WatchDeploymentResponse:

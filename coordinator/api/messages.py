@@ -2,6 +2,7 @@
 
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import ErrorInformation
+from coordinator.service.logs import Printed
 from coordinator.service.ports import (
     Application,
     CatalogRevision,
@@ -191,4 +192,17 @@ def _event(record: EventRecord) -> pb.LifecycleEventRecord:
         start_time=wire.time(record.started_at),
         end_time=wire.time(record.ended_at),
         diagnostics=wire.diagnostics(record.diagnostics),
+    )
+
+
+def printed(piece: Printed, resume_token: str) -> deployments_pb2.ReadLogsResponse:
+    """A piece of a host's output."""
+    return deployments_pb2.ReadLogsResponse(
+        host_id=piece.host_id,
+        host_name=piece.host_name,
+        offset=piece.offset,
+        content=piece.content,
+        dropped_bytes=piece.dropped,
+        complete=piece.complete,
+        resume_token=resume_token,
     )

@@ -29,9 +29,11 @@ from coordinator.metrics import Metrics
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
+from coordinator.service.logs import LogService
 from coordinator.service.revisions import RevisionService
 from coordinator.service.watch import WatchService
 from coordinator.store.bundles import Bundles
+from coordinator.store.logs.keep import Logs, Retention
 from coordinator.store.sqlite import SqliteStore
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
@@ -133,11 +135,14 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
     world.watches = WatchService(store.history, engine, clock=clock)
     rooms = Rooms(catalog=store.catalog, fleet=store.fleet, presence=engine, history=store.history, requests=store)
     revisions = RevisionService(store.catalog, Bundles(directory / "bundles"), clock=clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
+    logs = Logs(directory / "logs", retention=Retention(days=1, max_bytes=1 << 20), clock=clock)
     running = aio.server(interceptors=interceptors.chain(Metrics()))
     server.register(
         running,
         catalog=CatalogServicer(CatalogService(store.catalog, clock=clock, ids=ids), revisions),
-        deployments=DeploymentServicer(DeploymentService(rooms, inbox=engine, clock=clock, ids=ids), world.watches),
+        deployments=DeploymentServicer(
+            DeploymentService(rooms, inbox=engine, clock=clock, ids=ids), world.watches, LogService(logs, store.history, clock=clock)
+        ),
         fleet=FleetServicer(FleetService(store.fleet, store, inbox=engine, clock=clock)),
         agents=EchoingAgents(),
     )

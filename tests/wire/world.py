@@ -3,8 +3,10 @@
 import hashlib
 import io
 import tarfile
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -24,8 +26,10 @@ from coordinator.metrics import Metrics
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
+from coordinator.service.logs import LogService
 from coordinator.service.revisions import RevisionService
 from coordinator.service.watch import WatchService
+from coordinator.store.logs.keep import Logs, Retention
 from hookline.v1 import agent_pb2 as agent
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
@@ -74,6 +78,8 @@ class EchoingAgents(AgentServiceServicer):
 class World:
     """Everything behind the server, and a client before it."""
 
+    logs: Logs
+
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.ids = CountedIds()
@@ -97,6 +103,7 @@ class World:
             "deployments": DeploymentServicer(
                 DeploymentService(rooms, inbox=self.engine, clock=self.clock, ids=self.ids),
                 WatchService(self.engine, self.engine, clock=self.clock),
+                LogService(self.logs, self.engine, clock=self.clock),
             ),
             "fleet": FleetServicer(FleetService(self.hosts, self.requests, inbox=self.engine, clock=self.clock)),
             "agents": self.agents,
@@ -162,16 +169,18 @@ class World:
 async def serving(world: World, **guard: Any) -> AsyncIterator[World]:
     """The world with a server on a free port and a client connected to it."""
     running = aio.server(interceptors=interceptors.chain(world.metrics, unary_seconds=world.unary_seconds, **guard))
-    health = server.register(running, **world.servicers())
-    await server.tell_serving(health)
-    world.address = f"127.0.0.1:{running.add_insecure_port('127.0.0.1:0')}"
-    await running.start()
-    try:
-        async with aio.insecure_channel(world.address) as channel:
-            world.connect(channel)
-            yield world
-    finally:
-        await running.stop(None)
+    with tempfile.TemporaryDirectory() as directory:
+        world.logs = Logs(Path(directory), retention=Retention(days=1, max_bytes=1 << 20), clock=world.clock)
+        health = server.register(running, **world.servicers())
+        await server.tell_serving(health)
+        world.address = f"127.0.0.1:{running.add_insecure_port('127.0.0.1:0')}"
+        await running.start()
+        try:
+            async with aio.insecure_channel(world.address) as channel:
+                world.connect(channel)
+                yield world
+        finally:
+            await running.stop(None)
 
 
 def bundle_of(*names: str, content: bytes = b"version: 0.0\nos: linux\n") -> bytes:

@@ -1,0 +1,209 @@
+"""PublishLogs on the coordinator's main port: what hooks print, taken at a pace that leaves the control path alone.
+
+A host that sends too much is not read: its bytes wait on its own disk. Nothing here touches the engine or an agent's control stream.
+"""
+
+import asyncio
+import math
+import re
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+import grpc
+import grpc.aio
+
+from coordinator.core.errors import DeployError, DeploymentDoesNotExist, DeploymentTargetDoesNotExist
+from coordinator.core.model import DeploymentId, HostId
+from coordinator.engine.ports import Clock
+from coordinator.service.logs import Log, LogKeep, Sent, Taken
+from coordinator.service.ports import History
+from hookline.v1 import agent_pb2 as pb
+
+BYTES_PER_SECOND: Final = 256 << 10
+"""Of one host, over all that it was told to do."""
+
+BURST: Final = 1 << 20
+"""Bytes that a host may send at once."""
+
+MESSAGES_PER_SECOND: Final = 2_000
+"""Of all hosts together: each costs the event loop about 0.1 ms, and the control path comes first."""
+
+CONTENT_AT_MOST: Final = 64 << 10
+
+_HOST_ID: Final = re.compile(r"[0-9a-f]{32}")
+_INSTRUCTION: Final = re.compile(r"(?P<deployment>d-[0-9A-Z]{9})/(?P<host>[0-9a-f]{32})/(?P<stream>\d{1,4}/\d{1,4})")
+
+Context = grpc.aio.ServicerContext[pb.PublishLogsRequest, pb.PublishLogsResponse]
+Write = Callable[[pb.PublishLogsResponse], Awaitable[None]]
+
+
+class Pace:
+    """So much a second, and a burst."""
+
+    def __init__(self, clock: Clock, *, per_second: int, burst: int) -> None:
+        """Nothing was spent yet."""
+        self._clock = clock
+        self._per_second = per_second
+        self._allowance = burst * 1_000 / per_second
+        self._paid_until = 0.0
+
+    async def spend(self, amount: int) -> None:
+        """Wait until it is this amount's turn."""
+        now = self._clock.elapsed()
+        self._paid_until = max(self._paid_until, now) + amount * 1_000 / self._per_second
+        if self._paid_until > now + self._allowance:
+            await self._clock.sleep(math.ceil(self._paid_until - now - self._allowance))
+
+    @property
+    def fresh(self) -> bool:
+        """Whether everything that was spent is made up for."""
+        return self._paid_until <= self._clock.elapsed()
+
+
+class LogServicer:
+    """Takes output from agents, one call a host."""
+
+    def __init__(self, *, logs: LogKeep, history: History, clock: Clock) -> None:
+        """`history` tells which host has a part in which deployment."""
+        self._logs = logs
+        self._history = history
+        self._clock = clock
+        self._calls: dict[HostId, asyncio.Task[None]] = {}
+        self._paces: dict[HostId, Pace] = {}
+        self._messages = Pace(clock, per_second=MESSAGES_PER_SECOND, burst=MESSAGES_PER_SECOND // 10)
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Serve PublishLogs on `server`."""
+        publish: grpc.RpcMethodHandler[pb.PublishLogsRequest, pb.PublishLogsResponse] = grpc.stream_stream_rpc_method_handler(
+            self.publish_logs,
+            request_deserializer=pb.PublishLogsRequest.FromString,
+            response_serializer=pb.PublishLogsResponse.SerializeToString,
+        )
+        handler = grpc.method_handlers_generic_handler("hookline.v1.AgentService", {"PublishLogs": publish})
+        server.add_generic_rpc_handlers((handler,))
+
+    async def publish_logs(self, _requests: object, context: Context) -> None:
+        """One host's output, until it has no more."""
+        host_id = await _identity(context)
+        task = asyncio.current_task()
+        assert task is not None
+        if older := self._calls.get(host_id):
+            older.cancel()
+        self._calls[host_id] = task
+        pace = self._paces.setdefault(host_id, Pace(self._clock, per_second=BYTES_PER_SECOND, burst=BURST))
+        refused: DeployError | None = None
+        try:
+            async with AsyncExitStack() as opened:
+                publishing = Publishing(host_id, logs=self._logs, history=self._history, opened=opened)
+                async with asyncio.TaskGroup() as tasks:
+                    answers = tasks.create_task(publishing.answer(context.write), name="log answers")
+                    await self._listen(publishing, pace, context)
+                    publishing.end()
+                    await answers
+        except* DeployError as errors:
+            refused = _first(errors)
+        finally:
+            if self._calls.get(host_id) is task:
+                del self._calls[host_id]
+                if pace.fresh:
+                    del self._paces[host_id]
+        if refused is not None:
+            raise refused
+
+    async def _listen(self, publishing: "Publishing", pace: Pace, context: Context) -> None:
+        while True:
+            message: object = await context.read()  # the stubs do not know EOF
+            if not isinstance(message, pb.PublishLogsRequest):
+                return
+            await self._messages.spend(1)
+            await pace.spend(len(message.content))
+            await publishing.take(message)
+
+
+class Publishing:
+    """One host's call: which of its instructions it may publish, and what it is still owed an answer for."""
+
+    def __init__(self, host_id: HostId, *, logs: LogKeep, history: History, opened: AsyncExitStack) -> None:
+        """`opened` closes the logs at the end of the call."""
+        self._host_id = host_id
+        self._keep = logs
+        self._history = history
+        self._opened = opened
+        self._logs: dict[DeploymentId, Log] = {}
+        self._known: dict[str, tuple[Log, str] | str] = {}
+        self._owed: deque[tuple[str, Log, Taken]] = deque()
+        self._refusals: list[pb.PublishLogsResponse] = []
+        self._wake = asyncio.Event()
+        self._ended = False
+
+    async def take(self, message: pb.PublishLogsRequest) -> None:
+        """Take a piece, or note that it is refused."""
+        instruction_id = message.instruction_id
+        known = self._known.get(instruction_id)
+        if known is None:
+            known = self._known[instruction_id] = await self._admitted(instruction_id)
+        if not isinstance(known, str) and len(message.content) > CONTENT_AT_MOST:
+            known = f"cannot take {len(message.content)} bytes at once: {CONTENT_AT_MOST} are the limit"
+        if isinstance(known, str):
+            self._refusals.append(pb.PublishLogsResponse(instruction_id=instruction_id, refusal=known))
+        else:
+            log, stream = known
+            taken = await log.take(Sent(self._host_id, stream, message.offset, message.content, message.complete))
+            self._owed.append((instruction_id, log, taken))
+        self._wake.set()
+
+    def end(self) -> None:
+        """Nothing more comes; what is owed is still answered."""
+        self._ended = True
+        self._wake.set()
+
+    async def answer(self, write: Write) -> None:
+        """Acknowledge what is on the disk, each time the last word on an instruction only."""
+        while not self._ended or self._owed or self._refusals:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._owed or self._refusals:
+                if self._owed and not self._refusals:
+                    _, log, taken = self._owed[0]
+                    await log.kept(taken.mark)
+                for response in self._due():
+                    await write(response)
+
+    def _due(self) -> list[pb.PublishLogsResponse]:
+        due, self._refusals = {response.instruction_id: response for response in self._refusals}, []
+        while self._owed and self._owed[0][1].is_kept(self._owed[0][2].mark):
+            instruction_id, _, taken = self._owed.popleft()
+            due[instruction_id] = pb.PublishLogsResponse(instruction_id=instruction_id, acked_offset=taken.offset, complete=taken.complete)
+        return list(due.values())
+
+    async def _admitted(self, instruction_id: str) -> tuple[Log, str] | str:
+        """The log of an instruction and the name of its stream in it; or why nothing of it is taken."""
+        found = _INSTRUCTION.fullmatch(instruction_id)
+        if found is None:
+            return f"cannot take output of {instruction_id[:100]!r}: that is no instruction id"
+        if found["host"] != self._host_id:
+            return f"cannot take output of instruction {instruction_id}: it was given to another host"
+        deployment_id = DeploymentId(found["deployment"])
+        try:
+            await self._history.target(deployment_id, self._host_id)
+        except (DeploymentDoesNotExist, DeploymentTargetDoesNotExist) as error:
+            return f"cannot take output of instruction {instruction_id}: {error.message}"
+        log = self._logs.get(deployment_id)
+        if log is None:
+            log = self._logs[deployment_id] = await self._opened.enter_async_context(self._keep.open(deployment_id))
+        return log, found["stream"]
+
+
+async def _identity(context: Context) -> HostId:
+    """In plaintext mode a host says who it is."""
+    said = str(dict(context.invocation_metadata() or ()).get("hookline-host-id", ""))
+    if not _HOST_ID.fullmatch(said):
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "cannot take output: the metadata key hookline-host-id is missing")
+    return HostId(said)
+
+
+def _first(errors: BaseExceptionGroup[DeployError]) -> DeployError:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
