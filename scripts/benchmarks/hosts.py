@@ -90,10 +90,11 @@ async def as_a_floor(number: int, address: str, messages: float, wait: float) ->
         async for message in call:
             if not message.HasField("instruction"):
                 continue
+            collected.reports.clear()
             agent.outbox = collected
-            agent.tell(Connected(0), InstructionReceived(wire.instruction(message.instruction)))
+            agent.tell(Connected(agent.machine.standing.last_seq), InstructionReceived(wire.instruction(message.instruction)))
             pieces = int(messages) + (number % 100 < round(messages % 1 * 100))
-            first_seq = 1
+            first_seq = agent.machine.standing.last_seq - len(collected.reports) + 1
             for piece in split(collected.reports, pieces):
                 await call.write(wire.reports(first_seq, piece, diagnostics_bytes=8192))
                 first_seq += len(piece)

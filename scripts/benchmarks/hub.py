@@ -34,6 +34,7 @@ class Hub:
         self.messages = 0
         self.reports = 0
         self.expected = 0
+        self.rounds = 0
         self.done = asyncio.Event()
         self.welcome = pb.CoordinatorMessage()
         self.welcome.welcome.session_epoch = 1
@@ -60,22 +61,26 @@ class Hub:
 
     async def push(self) -> None:
         """One instruction to every host, in chunks."""
+        self.rounds += 1
         self.expected = REPORTS * len(self.hosts)
+        self.reports = self.messages = 0
+        self.first.clear()
+        self.done.clear()
         decided = time.monotonic()
         self.sent = {name: decided for name, _ in self.hosts}
         for start in range(0, len(self.hosts), CHUNK):
             chunk = self.hosts[start : start + CHUNK]
-            await asyncio.gather(*(context.write(instruction(name)) for name, context in chunk))
+            await asyncio.gather(*(context.write(instruction(name, self.rounds)) for name, context in chunk))
         await self.done.wait()
 
 
-def instruction(host: str) -> bytes:
-    """About as many bytes as the coordinator's."""
+def instruction(host: str, number: int) -> bytes:
+    """About as many bytes as the coordinator's; another one in each round."""
     message = pb.Instruction(
-        instruction_id=f"d-FLOOR0000/{hashlib.md5(host.encode(), usedforsecurity=False).hexdigest()}/0/1",
+        instruction_id=f"d-FLOOR{number:04}/{hashlib.md5(host.encode(), usedforsecurity=False).hexdigest()}/0/1",
         digest=bytes(32),
-        target_epoch=1,
-        deployment_id="d-FLOOR0000",
+        target_epoch=number,
+        deployment_id=f"d-FLOOR{number:04}",
         deployment_group_id="00000000-0000-0000-0000-000000000000",
         deployment_group_name="fleet",
         application_name="bench",
