@@ -1,0 +1,19 @@
+"""`python -m tests.simulation SEED` tells the story of a world."""
+
+import sys
+
+from tests.simulation.world import simulate
+
+
+def main() -> int:
+    """Print the story; the exit code says whether every promise was kept."""
+    outcome = simulate(int(sys.argv[1]))
+    print(outcome.told())
+    for what in outcome.broken:
+        print(f"BROKEN {what}")
+    print(f"{outcome.seconds:.0f} s of virtual time; {outcome.counts}")
+    return 1 if outcome.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

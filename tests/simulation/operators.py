@@ -1,0 +1,200 @@
+"""Operators: they create deployments, stop them, create twice at once, and repeat a call with its request id until they get an answer.
+
+Stands in for `api` and `service`, whose rule for repeats it follows; what may be is decided by the real core.
+"""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+from coordinator.core.errors import DeployError, DeploymentLimitExceeded, Limit, StorageFailed, StorageFull, Unavailable
+from coordinator.core.facts import DeploymentRequested, RequestKey, StopRequested
+from coordinator.core.model import (
+    AutoRollbackEvent,
+    BundleType,
+    Creator,
+    DeploymentId,
+    FileExistsBehavior,
+    GroupId,
+    HostId,
+    HttpLocation,
+    MinimumHealthyHosts,
+    MinimumHealthyHostsType,
+    Plan,
+    Revision,
+    RevisionId,
+    Snapshot,
+)
+from tests.simulation.coordinator import Coordinator, Life
+
+AGAIN = (Unavailable, StorageFull, StorageFailed)
+"""What an operator's client tries again after."""
+
+
+@dataclass
+class DeploymentGroup:
+    """A group of hosts, and what its operators are used to."""
+
+    group_id: GroupId
+    hosts: list[HostId]
+    minimum: MinimumHealthyHosts
+    rolls_back: bool
+    revisions: list[str]
+
+
+@dataclass
+class Operators:
+    """Everybody who calls the coordinator."""
+
+    coordinator: Coordinator
+    chance: random.Random
+    groups: list[DeploymentGroup]
+    created: dict[DeploymentId, int] = field(default_factory=dict)
+    """Deployments whose creation was acknowledged, and at which commit."""
+    stopped: dict[DeploymentId, int] = field(default_factory=dict)
+    """Deployments whose stop was acknowledged."""
+    refused: set[DeploymentId] = field(default_factory=set)
+    _calls: int = 0
+
+    async def work(self, group: DeploymentGroup, until: float, pace: float) -> None:
+        """Deploy to a group again and again."""
+        chance = self.chance
+        async with asyncio.TaskGroup() as calls:
+            while self.coordinator.loop.time() < until:
+                await asyncio.sleep(chance.expovariate(1 / pace))
+                for _ in range(2 if chance.random() < 0.1 else 1):
+                    calls.create_task(self._deploy(group))
+
+    async def _deploy(self, group: DeploymentGroup) -> None:
+        if self.chance.random() < 0.2:
+            group.minimum = minimum(self.chance, len(group.hosts))
+        plan = self._plan(group)
+        if await self._create(plan, group) and self.chance.random() < 0.2:
+            await asyncio.sleep(20 * self.chance.random())
+            await self._stop(plan)
+
+    async def _create(self, plan: Plan, group: DeploymentGroup) -> bool:
+        """Whether it was created."""
+        key = self._key("CreateDeployment")
+        while True:
+            life, restores = await self._life(), self.coordinator.restores
+            try:
+                if await self.coordinator.store.replayed(key) is None:
+                    hosts = tuple(
+                        Snapshot(host_id=host_id, name=session.name, lost=life.engine.lost(host_id))
+                        for host_id in group.hosts
+                        if (session := self.coordinator.store.hosts.get(host_id)) is not None
+                    )
+                    at, elapsed = life.clock.now(), life.clock.elapsed()
+                    if not await self._asked(life, DeploymentRequested(at=at, elapsed=elapsed, plan=plan, hosts=hosts, request=key)):
+                        continue
+            except DeploymentLimitExceeded as error:
+                if await self.coordinator.store.replayed(key) is None:
+                    return self._refused(plan, error)
+            except AGAIN:
+                await asyncio.sleep(1.0)
+                continue
+            except (DeployError, Limit) as error:
+                return self._refused(plan, error)
+            if restores != self.coordinator.restores:
+                continue
+            self.created[plan.deployment_id] = self.coordinator.store.commits
+            self.coordinator.witness.count("deployments")
+            self.coordinator.witness.tell("operator", f"{plan.deployment_id} is created")
+            return True
+
+    async def _stop(self, plan: Plan) -> None:
+        key = self._key("StopDeployment")
+        while True:
+            life, restores = await self._life(), self.coordinator.restores
+            try:
+                if await self.coordinator.store.replayed(key) is None:
+                    at, elapsed = life.clock.now(), life.clock.elapsed()
+                    fact = StopRequested(
+                        at=at, elapsed=elapsed, deployment_id=plan.deployment_id, requested_by="operator", reason="", request=key
+                    )
+                    if not await self._asked(life, fact):
+                        continue
+            except AGAIN:
+                await asyncio.sleep(1.0)
+                continue
+            except DeployError:
+                return
+            if restores != self.coordinator.restores:
+                continue
+            self.stopped[plan.deployment_id] = self.coordinator.store.commits
+            self.coordinator.witness.tell("operator", f"{plan.deployment_id} is asked to stop")
+            return
+
+    async def _asked(self, life: Life, fact: DeploymentRequested | StopRequested) -> bool:
+        """Ask, and wait for the answer while that coordinator lives; whether there was one."""
+        async with asyncio.TaskGroup() as both:
+            answer = both.create_task(_answer(life, fact))
+            death = both.create_task(life.ended.wait())
+            await asyncio.wait((answer, death), return_when=asyncio.FIRST_COMPLETED)
+            answer.cancel()
+            death.cancel()
+        if answer.cancelled():
+            return False
+        error = answer.result()
+        if error is not None:
+            raise error
+        return True
+
+    async def _life(self) -> Life:
+        while (life := self.coordinator.life) is None or not life.engine.started.is_set():
+            await asyncio.sleep(0.5)
+        return life
+
+    def _refused(self, plan: Plan, error: DeployError) -> bool:
+        self.refused.add(plan.deployment_id)
+        self.coordinator.witness.count("refusals")
+        self.coordinator.witness.tell("operator", f"{plan.deployment_id} is refused: {error}")
+        return False
+
+    def _key(self, method: str) -> RequestKey:
+        self._calls += 1
+        return RequestKey(principal="operator", method=method, request_id=f"call-{self._calls}", digest=b"")
+
+    def _plan(self, group: DeploymentGroup) -> Plan:
+        number = self._calls = self._calls + 1  # never minted again, whatever the database has forgotten
+        revision = self.chance.choice(group.revisions)
+        return Plan(
+            deployment_id=DeploymentId(f"d-{number}-{group.group_id}"),
+            rollback_id=DeploymentId(f"d-{number}r-{group.group_id}"),
+            group_id=group.group_id,
+            application_name="shop",
+            group_name=group.group_id,
+            revision=Revision(
+                revision_id=RevisionId(revision), place=HttpLocation(url=f"http://{revision}"), bundle_type=BundleType.tar, sha256=b""
+            ),
+            config_name="some",
+            minimum_healthy_hosts=group.minimum,
+            auto_rollback=frozenset({AutoRollbackEvent.DEPLOYMENT_FAILURE}) if group.rolls_back else frozenset(),
+            file_exists_behavior=FileExistsBehavior.Unspecified,
+            creator=Creator.user,
+            created_by="operator",
+            description="",
+            created_at=0,
+        )
+
+
+async def _answer(life: Life, fact: DeploymentRequested | StopRequested) -> DeployError | None:
+    try:
+        await life.engine.ask(fact)
+    except DeployError as error:
+        return error
+    return None
+
+
+def minimum(chance: random.Random, hosts: int) -> MinimumHealthyHosts:
+    """Any kind of minimum healthy hosts, mostly a possible one."""
+    kind = chance.choice(list(MinimumHealthyHostsType))
+    match kind:
+        case MinimumHealthyHostsType.FLEET_PERCENT:
+            value = chance.choice((0, 25, 50, 75, 90))
+        case MinimumHealthyHostsType.MOST_CONCURRENCY:
+            value = chance.randint(1, 3)
+        case MinimumHealthyHostsType.HOST_COUNT:
+            value = chance.randint(0, hosts)
+    return MinimumHealthyHosts(type=kind, value=value)

@@ -1,0 +1,179 @@
+"""One world: made of a seed, let go wrong for a while, healed, and judged."""
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass, field
+
+from agent.machine import Machine
+from coordinator.core.model import GroupId, HostId
+from tests.simulation.coordinator import Coordinator, Parts
+from tests.simulation.faults import Faults
+from tests.simulation.host import Host, Surroundings
+from tests.simulation.judgement import judge, restless
+from tests.simulation.network import Latency
+from tests.simulation.operators import DeploymentGroup, Operators, minimum
+from tests.simulation.store import SimulatedStore
+from tests.simulation.supervisors import Habits, Supervisors
+from tests.simulation.timeloop import VirtualLoop, run
+from tests.simulation.witness import PromiseBroken, Witness
+
+PATIENCE = 3_000.0
+"""Seconds of virtual time after which everything must have ended, once everybody is well."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """The world with one guard removed."""
+
+    parts: Parts = field(default_factory=Parts)
+    machine: type[Machine] = Machine
+    supervisors: type[Supervisors] = Supervisors
+
+
+@dataclass
+class Outcome:
+    """How a world went."""
+
+    seed: int
+    broken: list[str]
+    story: list[tuple[float, str, str]]
+    counts: dict[str, int]
+    seconds: float
+    """Virtual ones."""
+
+    def told(self, last: int | None = None) -> str:
+        """The story as text, or its last lines."""
+        lines = self.story if last is None else self.story[-last:]
+        return "\n".join(f"{time - 1000:10.3f}  {who:12s} {what}" for time, who, what in lines)
+
+
+class _Complaints(logging.Handler):
+    """Errors that the code logs with a traceback are bugs, even where it lives on."""
+
+    def __init__(self, witness: Witness) -> None:
+        super().__init__(logging.ERROR)
+        self._witness = witness
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take note."""
+        if record.exc_info:
+            text = logging.Formatter().formatException(record.exc_info)
+            self._witness.accuse("P8", f"{record.getMessage()}\n{text}")
+
+
+def simulate(seed: int, mutation: Mutation | None = None) -> Outcome:
+    """Let the world of a seed run to its end."""
+    mutation = mutation or Mutation()
+    outcome = Outcome(seed, [], [], {}, 0.0)
+
+    async def live(loop: VirtualLoop) -> None:
+        witness = Witness(loop)
+        outcome.story, outcome.broken, outcome.counts = witness.story, witness.broken, witness.counts
+        world = World(seed, loop, witness, mutation)
+        loop.set_exception_handler(lambda _loop, context: witness.accuse("P8", f"{context['message']}: {context.get('exception')!r}"))
+        with _listening(witness):
+            try:
+                await world.live()
+            except PromiseBroken:
+                pass
+            finally:
+                outcome.seconds = loop.time()
+                world.end()
+
+    run(live)
+    return outcome
+
+
+class World:
+    """Everybody in it."""
+
+    def __init__(self, seed: int, loop: VirtualLoop, witness: Witness, mutation: Mutation) -> None:
+        """Decide what kind of world it is."""
+        chance = self.chance = random.Random(seed)
+        self.loop = loop
+        self.witness = witness
+        self.store = SimulatedStore(chance, witness)
+        self.coordinator = Coordinator(loop, chance, witness, self.store, mutation.parts)
+        around = Surroundings(
+            loop=loop,
+            chance=chance,
+            witness=witness,
+            latency=Latency(chance, usual=chance.choice((0.001, 0.02)), worst=chance.choice((0.05, 3.0))),
+            habits=Habits(shortest=0.01, longest=chance.choice((0.5, 3.0)), fails=chance.choice((0, 0, 0.02, 0.1, 0.3)), hangs=0.01),
+            retained=chance.choice((2, 1_000, 1_000)),
+            serve=self.coordinator.serve,
+            overheard=self.coordinator.overheard,
+            machine=mutation.machine,
+            supervisors=mutation.supervisors,
+        )
+        self.hosts = [Host(name=f"h{number}", host_id=f"{number:032x}", around=around) for number in range(1, _some_hosts(chance) + 1)]
+        self.operators = Operators(self.coordinator, chance, [self._group(number) for number in range(1, chance.choice((1, 1, 2, 3)) + 1)])
+        self.faults = Faults(self.coordinator, self.hosts, self.operators, chance, pace=chance.choice((3.0, 10.0, 30.0)))
+        self.until = loop.time() + chance.choice((60.0, 120.0, 120.0, 400.0))
+
+    async def live(self) -> None:
+        """The whole story."""
+        self.coordinator.start()
+        for host in self.hosts:
+            self.loop.call_later(self.chance.random(), host.start)
+        await asyncio.sleep(2.0)
+        async with asyncio.TaskGroup() as everybody:
+            pace = self.chance.choice((5.0, 20.0, 60.0))
+            for group in self.operators.groups:
+                everybody.create_task(self.operators.work(group, self.until, pace), name=f"operators of {group.group_id}")
+            everybody.create_task(self.faults.strike(self.until), name="faults")
+            everybody.create_task(self._heal(), name="healer")
+        await self._settle()
+        judge(self)
+
+    async def _heal(self) -> None:
+        await asyncio.sleep(self.until - self.loop.time())
+        self.witness.tell("world", "everything is well from now on")
+        self.faults.heal()
+
+    async def _settle(self) -> None:
+        patience = self.loop.time() + PATIENCE
+        while why := restless(self):
+            if self.loop.time() > patience:
+                self.witness.stop("P8", f"{PATIENCE:.0f} s after everything was well: {why}")
+            self.faults.heal()
+            await asyncio.sleep(3.0)
+
+    def end(self) -> None:
+        """Let everybody go."""
+        for host in self.hosts:
+            host.kill()
+        self.coordinator.kill()
+
+    def _group(self, number: int) -> DeploymentGroup:
+        chance = self.chance
+        size = chance.randint(1, len(self.hosts))
+        hosts = [HostId(host.host_id) for host in chance.sample(self.hosts, size)]
+        return DeploymentGroup(
+            GroupId(f"g{number}"), hosts, minimum(chance, size), chance.random() < 0.6, [f"r{number}" for number in range(1, 4)]
+        )
+
+
+def _some_hosts(chance: random.Random) -> int:
+    return chance.choice((1, 2, 3, 3, 4, 5, 6, 8, 12))
+
+
+class _listening:
+    """Attaches the complaints for as long as a world lives."""
+
+    def __init__(self, witness: Witness) -> None:
+        self._handler = _Complaints(witness)
+        self._loggers = [logging.getLogger(name) for name in ("coordinator", "hookline.agent", "agent")]
+
+    def __enter__(self) -> None:
+        for logger in self._loggers:
+            logger.addHandler(self._handler)
+            logger.setLevel(logging.ERROR)
+            logger.propagate = False
+
+    def __exit__(self, *_: object) -> None:
+        for logger in self._loggers:
+            logger.removeHandler(self._handler)
+            logger.setLevel(logging.NOTSET)
+            logger.propagate = True
