@@ -4,7 +4,6 @@ Paths are relative to the root and separated by slashes; the empty path is the r
 """
 
 import contextlib
-import ctypes
 import errno
 import os
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from agent import disk
 from agent.payload import PayloadError, PayloadErrorCode
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -200,16 +200,18 @@ class Tree:
                 found = self.stat(path)
                 if found is not None:
                     whole.setdefault(found.st_dev, path)
-        for path in whole.values() if whole else wanted:
-            with self._naming(path):
-                fd = os.dup(self._directory(path)) if whole or path == "" else self.reach(path)
-                try:
-                    if whole:
-                        _flush_file_system(fd)
-                    else:
-                        os.fsync(fd)
-                finally:
-                    os.close(fd)
+        opened: list[int] = []
+        try:
+            for path in whole.values() if whole else wanted:
+                with self._naming(path):
+                    opened.append(os.dup(self._directory(path)) if whole or path == "" else self.reach(path))
+            if not whole:
+                disk.settle(opened)
+            for fd in opened if whole else ():
+                disk.settle_file_system(fd)
+        finally:
+            for fd in opened:
+                os.close(fd)
 
     def resolve(self, path: str) -> str:
         """The path with the symlinks among its existing parts resolved; refused when somebody else than root or we made one.
@@ -294,12 +296,3 @@ def _named(error: OSError, path: str) -> OSError:
     if isinstance(error.filename, str) and error.filename.startswith("/"):
         return error
     return OSError(error.errno, error.strerror, path)
-
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def _flush_file_system(fd: int) -> None:
-    if _LIBC.syncfs(fd) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

@@ -21,9 +21,11 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from agent import disk
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DEPLOYMENT_ROOT = "opt/hookline-agent/deployment-root"
@@ -146,9 +148,9 @@ class Workspace:
         """The deployment whose DownloadBundle finished last, None before the first."""
         return _pointed_to(self._most_recent(group_id))
 
-    def point_to_most_recent(self, group_id: str, directory: DeploymentDirectory) -> None:
-        """Record the end of DownloadBundle."""
-        self.write({self._most_recent(group_id): f"{directory.path}\n"})
+    def record_downloaded(self, group_id: str, directory: DeploymentDirectory, *, beside: Mapping[Path, str] | None = None) -> None:
+        """Record the end of DownloadBundle, together with files beside the archive."""
+        self.write({**(beside or {}), self._most_recent(group_id): f"{directory.path}\n"})
 
     def installed_revision(self, group_id: str) -> InstalledRevision | None:
         """The revision whose Install finished last in a group, None before the first."""
@@ -189,12 +191,10 @@ class Workspace:
         for entry in [entry for entry in found if entry.name not in kept][max(spare, 0) :]:
             shutil.rmtree(entry.path)
 
-    def write(self, contents: dict[Path, str]) -> None:
-        """Put files into the directory of lists and pointers, each whole or not at all, and on the disk on return."""
+    def write(self, contents: Mapping[Path, str]) -> None:
+        """Replace lists and pointers, each whole or not at all, and on the disk on return."""
         self.instructions.mkdir(parents=True, exist_ok=True)
-        for path, content in contents.items():
-            write_whole(path, content)
-        settle_directory(self.instructions)
+        disk.replace_whole(contents)
 
     def _installed(self, group_id: str) -> Path:
         return self.instructions / f"{_checked(group_id)}-installed.json"
@@ -204,26 +204,6 @@ class Workspace:
 
     def _most_recent(self, group_id: str) -> Path:
         return self.instructions / f"{_checked(group_id)}_most_recent_install"
-
-
-def write_whole(path: Path, content: str) -> None:
-    """Replace a file by way of a temporary one; it is on the disk when the directory is settled too."""
-    temporary = path.with_name(f".{path.name}.new")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    with open(fd, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(fd)
-    temporary.rename(path)
-
-
-def settle_directory(path: Path) -> None:
-    """Return when the entries of a directory are on the disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _pointed_to(pointer: Path) -> DeploymentDirectory | None:

@@ -6,13 +6,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from agent import disk
 from agent.appspec import AppSpecError, AppSpecNotFound, find_appspec, parse
 from agent.bundle.coordinator import fetch_from_coordinator
 from agent.bundle.fetch import Incoming, Progress, fetch_file, local_path, unavailable
 from agent.bundle.requests import CoordinatorSource, DownloadRequest
 from agent.bundle.unpack import unpack
 from agent.payload import PayloadError, PayloadErrorCode
-from agent.workspace import DeploymentDirectory, Workspace, settle_directory, write_whole
+from agent.workspace import DeploymentDirectory, Workspace
 
 
 def download(request: DownloadRequest, workspace: Workspace, progress: Progress, unpacking: Callable[[], None]) -> None:
@@ -25,17 +26,18 @@ def download(request: DownloadRequest, workspace: Workspace, progress: Progress,
             bundle = _fetch(request, directory, progress)
             unpacking()
             unpack(bundle, directory.unfinished_archive, request.limits)
-            _read_appspec(request, directory)
+            appspec = _read_appspec(request, directory)
         except PayloadError:
             _discard(directory)
             raise
         if directory.archive.exists():
             shutil.rmtree(directory.archive)
-        write_whole(directory.bundle_source, _receipt(request))
         directory.unfinished_archive.rename(directory.archive)
-        settle_directory(directory.path)
-        settle_directory(directory.path.parent)
-    workspace.point_to_most_recent(request.group_id, directory)
+        beside = {directory.appspec: appspec, directory.bundle_source: _receipt(request)}
+        workspace.record_downloaded(request.group_id, directory, beside=beside)
+        disk.settle_directories((directory.path.parent,))
+    else:
+        workspace.record_downloaded(request.group_id, directory)
     _discard(directory)
 
 
@@ -89,8 +91,8 @@ def _fetch_from(request: DownloadRequest, scheme: str, incoming: Incoming, direc
         raise unavailable(_source(request), f"{scheme} is none of file, http and https")
 
 
-def _read_appspec(request: DownloadRequest, directory: DeploymentDirectory) -> None:
-    """Keep the AppSpec in normal form beside the archive."""
+def _read_appspec(request: DownloadRequest, directory: DeploymentDirectory) -> str:
+    """The AppSpec in normal form, as it is kept beside the archive."""
     archive = directory.unfinished_archive
     try:
         path = find_appspec(archive, request.appspec_name)
@@ -99,7 +101,7 @@ def _read_appspec(request: DownloadRequest, directory: DeploymentDirectory) -> N
         raise PayloadError(PayloadErrorCode.MISSING_APPSPEC, str(error)) from error
     except AppSpecError as error:
         raise PayloadError(PayloadErrorCode.BAD_APPSPEC, str(error)) from error
-    write_whole(directory.appspec, appspec.to_json())
+    return appspec.to_json()
 
 
 def _discard(directory: DeploymentDirectory) -> None:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent import disk
 from agent.appspec import AppSpec
 from agent.installer.attributes import Attributes
 from agent.installer.plan import Plan, Planner, Wanted
 from agent.payload import PayloadError, PayloadErrorCode, of_system
 from agent.tree import Tree, split, write_all
-from agent.workspace import InstalledRevision, Workspace, settle_directory
+from agent.workspace import InstalledRevision, Workspace
 
 _CHUNK = 1024 * 1024
 _DEFAULT_BEHAVIOR = "DISALLOW"
@@ -66,7 +67,7 @@ class _Installer:
         if self._commit.exists():
             self._finish(_Record.from_json(self._commit.read_text()))
         elif self._pending.exists():
-            self._undo(_Record.from_json(self._pending.read_text()))
+            self._undo_pending()
 
     def plan(self, installation: Installation, appspec: AppSpec, archive: Path) -> Plan:
         inside = (self._tree.inside(path) for path in self._workspace.cleanup(self._group_id))
@@ -91,7 +92,7 @@ class _Installer:
             cleanup=plan.cleanup,
             steps=_steps(plan, self._tree),
         )
-        self._workspace.write({self._pending: record.to_json()})
+        disk.write_new(self._pending, record.to_json())
         self._passed("the pending record is written")
         try:
             self._stage(plan)
@@ -99,7 +100,7 @@ class _Installer:
             self._undo(record)
             raise _staging_failed(error) from error
         self._pending.rename(self._commit)
-        settle_directory(self._commit.parent)
+        disk.settle_directories((self._commit.parent,))
         self._passed("the commit record is written")
         self._finish(record)
 
@@ -119,15 +120,22 @@ class _Installer:
                 plan.stage[path].attributes.apply(self._tree, path)
         self._passed("everything staged is on the disk")
 
+    def _undo_pending(self) -> None:
+        try:
+            record = _Record.from_json(self._pending.read_text())
+        except ValueError:  # A kill or a power cut came before all of it was on the disk, and so before anything was staged.
+            self._forget(self._pending)
+        else:
+            self._undo(record)
+
     def _undo(self, record: "_Record") -> None:
         for staged, _ in record.renames:
             self._tree.remove_all(staged)
             self._passed(f"{staged} is undone")
-        self._pending.unlink()
-        settle_directory(self._pending.parent)
+        self._forget(self._pending)
 
     def _finish(self, record: "_Record") -> None:
-        """Every step may be repeated; the old list of installed files is replaced last."""
+        """Every step may be repeated, and all are on the disk before the record that repeats them goes."""
         for path in record.remove:
             self._tree.remove(path)
             self._passed(f"{path} is removed")
@@ -139,11 +147,14 @@ class _Installer:
             attributes.apply(self._tree, path)
             self._passed(f"{path} is adjusted")
         touched = {split(path)[0] for path in (*record.remove, *(staged for staged, _ in record.renames))}
+        self._record(record.installed, record.cleanup, record.steps)
         self._tree.settle(sorted(path for path in touched if self._tree.is_directory(path)))
         self._passed("every change is on the disk")
-        self._record(record.installed, record.cleanup, record.steps)
-        self._commit.unlink()
-        settle_directory(self._commit.parent)
+        self._forget(self._commit)
+
+    def _forget(self, record: Path) -> None:
+        record.unlink()
+        disk.settle_directories((record.parent,))
 
     def _record(self, installed: InstalledRevision, cleanup: tuple[str, ...], steps: str) -> None:
         self._workspace.record_installed(self._group_id, installed, cleanup=cleanup, steps=steps)

@@ -475,6 +475,15 @@ def test_before_the_commit_nothing_that_was_there_has_changed(tmp_path: Path) ->
         assert {name: text for name, text in host.files(modes=True).items() if ".hookline-" not in name} == before
 
 
+@pytest.mark.parametrize("written", ["", '{"revision": "r-2", "ren', "\0" * 40])
+def test_a_pending_record_that_was_never_finished_undoes_nothing(host: Host, written: str) -> None:
+    host.install(host.bring({"app/a": "old"}))
+    host.workspace.pending("g").write_text(written)
+    host.install(host.bring({"app/a": "new"}))
+    assert host.files()["srv/app/a"] == "new"
+    assert not host.workspace.pending("g").exists()
+
+
 def test_a_failure_while_staging_is_undone_at_once(host: Host) -> None:
     host.install(host.bring({"app/a": "old"}))
     second = host.bring({"app/a": "new", "app/b": "new", "app/d/c": "new"})

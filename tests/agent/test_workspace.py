@@ -55,7 +55,7 @@ def test_nothing_is_known_before_the_first_deployment(workspace: Workspace) -> N
 def test_the_end_of_install_is_remembered_per_group(workspace: Workspace) -> None:
     installed = InstalledRevision(revision="r-7", deployment_id="d-1")
     workspace.record_installed("g", installed, cleanup=["/a", "/a/b\r"], steps="{}")
-    workspace.point_to_most_recent("g", workspace.deployment("g", "d-2"))
+    workspace.record_downloaded("g", workspace.deployment("g", "d-2"))
     assert workspace.installed_revision("g") == installed
     assert workspace.installed_revision("other") is None
     assert workspace.last_successful("g") == workspace.deployment("g", "d-1")
