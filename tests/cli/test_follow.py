@@ -217,6 +217,12 @@ def test_following_as_json_prints_an_object_a_line(operator: Operator, coordinat
     assert shown.exit_code == 1
 
 
+def test_following_an_ended_deployment_as_json_ends_with_the_deployment_too(operator: Operator, coordinator: FakeCoordinator) -> None:
+    coordinator.watches = [[about(deployment(SUCCEEDED, succeeded=1)), targets(broken("web-1")), bookmark("1", complete=True)]]
+    shown = operator.types("follow", "d-AAAAAAAA1", "--output", "json")
+    assert [next(iter(json.loads(line))) for line in shown.stdout.splitlines()] == ["deployment", "target", "deployment"]
+
+
 def test_deploy_prints_the_id_alone_and_passes_on_what_was_said(operator: Operator, coordinator: FakeCoordinator) -> None:
     words = ["--config", "half", "--description", "why", "--auto-rollback", "none", "--file-exists-behavior", "overwrite"]
     shown = operator.types("deploy", "shop", "production", "--revision", "r-1", *words)

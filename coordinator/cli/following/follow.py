@@ -49,7 +49,7 @@ def _follow_one(console: Console, deployment_id: str) -> "Deployment | None":
 
 def _view(console: Console, rollout: Rollout) -> tuple[View, contextlib.AbstractContextManager[object]]:
     if console.json:
-        return JsonView(), contextlib.nullcontext()
+        return JsonView(rollout), contextlib.nullcontext()
     if not sys.stdout.isatty():
         return PlainView(console, rollout), contextlib.nullcontext()
     from coordinator.cli.following.live import LiveView

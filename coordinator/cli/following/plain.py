@@ -13,7 +13,7 @@ from coordinator.cli.spelling import spelt, to_json
 from coordinator.cli.text import clean, clock_time
 
 if TYPE_CHECKING:
-    from hookline.v1.deployments_pb2 import Deployment
+    from hookline.v1.deployments_pb2 import Deployment, Target
     from hookline.v1.resources_pb2 import LifecycleEventRecord
 
 
@@ -37,7 +37,11 @@ class View(Protocol):
 
 
 class JsonView:
-    """A line of JSON for each change: `{"deployment": ...}` or `{"target": ...}`."""
+    """A line of JSON for each change: `{"deployment": ...}` or `{"target": ...}`. The last one is the deployment as it ended."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        self._rollout = rollout
+        self._last = ""
 
     def __enter__(self) -> Self:
         return self
@@ -49,16 +53,22 @@ class JsonView:
         """Print what changed, whole."""
         match change:
             case DeploymentChanged(deployment=deployment):
-                click.echo(json.dumps({"deployment": to_json(deployment)}))
+                self._line("deployment", deployment)
             case TargetChanged(target=target):
-                click.echo(json.dumps({"target": to_json(target)}))
+                self._line("target", target)
 
     def reconnecting(self) -> None:
         """Say so beside the answer."""
         click.echo("reconnecting...", err=True)
 
     def end(self) -> None:
-        """The last object has said it."""
+        """A deployment that had ended before came first, its targets after it: say it again."""
+        if self._last == "target" and self._rollout.deployment is not None:
+            self._line("deployment", self._rollout.deployment)
+
+    def _line(self, key: str, message: "Deployment | Target") -> None:
+        click.echo(json.dumps({key: to_json(message)}))
+        self._last = key
 
 
 class PlainView:
