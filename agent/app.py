@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 from agent.bundle import Unpacker
 from agent.clock import SystemClock
 from agent.config import DataDirectory, Identity, agent_version, boot_id, host_name, loopback, observed, tags
+from agent.environment import Environment
 from agent.errors import AgentError
-from agent.executor import CoordinatorBundles, Environment, EventExecutor
+from agent.executor import CoordinatorBundles, EventExecutor
 from agent.hooks import Hooks
 from agent.journal import FileJournal
+from agent.logs import LogPublisher, PublishedHooks
 from agent.loop import Agent
 from agent.machine import Machine
 from agent.stream import AgentStream, insecure_channel
@@ -116,18 +118,22 @@ async def _serve(coordinator: str, identity: Identity, journal: FileJournal, dir
     async with insecure_channel(coordinator) as channel:
         try:
             async with asyncio.TaskGroup() as tasks:
+                logs = LogPublisher(files=hooks, host_id=identity.host_id, channel=channel, clock=clock)
                 executor = EventExecutor(
                     tasks=tasks,
-                    hooks=hooks,
+                    hooks=PublishedHooks(hooks, logs),
                     unpacker=unpacker,
                     workspace=Workspace(root_prefix=prefix),
                     environment=Environment(own=os.environ, root_prefix=prefix, host=identity.name),
                     source=bundles,
+                    clock=clock,
                 )
                 agent = Agent(machine=Machine(journal.entries), journal=journal, executor=executor, clock=clock)
-                stream = AgentStream(agent=agent, identity=identity, channel=channel, clock=clock, bundles=bundles)
+                stream = AgentStream(agent=agent, identity=identity, channel=channel, clock=clock, bundles=bundles, limit_logs=logs.keep_to)
+                logs.resume(agent.machine.unfinished)
                 agent.start()
                 tasks.create_task(executor.start_ahead(), name="start ahead")
+                tasks.create_task(logs.run(), name="logs")
                 streaming = tasks.create_task(stream.run(), name="stream")
                 await asked_to_stop.wait()
                 log.info("agent stops host=%s", identity.name)

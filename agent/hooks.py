@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from agent.attachment import Attachment
 from agent.supervisor import groups, output, record
@@ -98,6 +98,12 @@ class Hooks:
         """The byte stream of everything that the hooks of an instruction print on this host; an offset in it stays true."""
         return self._directory / "output" / f"{_file_name(instruction_id)}.log"
 
+    def outputs(self) -> list[str]:
+        """The instructions that have printed something which is still there, the oldest first."""
+        found = sorted((self._directory / "output").glob("*.log"), key=lambda path: path.stat().st_mtime_ns)
+        names = ((path, unquote(path.name.removesuffix(".log"))) for path in found)
+        return [name for path, name in names if self.output_path(name) == path]
+
     async def start_ahead(self) -> None:
         """Makes sure that a supervisor is waiting for the next instruction."""
         if self._ahead is None:
@@ -167,11 +173,10 @@ class Hooks:
             groups.ask_to_cancel(begun.number("supervisor"), begun.number("supervisor_began"))
 
     async def finish(self, instruction_id: str) -> None:
-        """Lets the supervisor of an instruction go, and starts the next one ahead."""
+        """Lets the supervisor of an instruction go."""
         supervisor = self._serving.pop(instruction_id, None)
         if supervisor is not None:
             supervisor.let_go()
-            await self.start_ahead()
 
     async def close(self) -> None:
         """Leaves: a supervisor that runs a hook finishes its event and records it, an idle one ends."""

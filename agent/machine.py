@@ -80,6 +80,11 @@ class Machine:
         """Whether an instruction runs or waits, or a report has not been acknowledged."""
         return bool(self._past.queue) or self._confirmed < self._past.last_seq
 
+    @property
+    def unfinished(self) -> tuple[InstructionId, ...]:
+        """Instructions that run or wait."""
+        return tuple(course.instruction.instruction_id for course in self._past.queue)
+
     def turn(self, facts: Sequence[Fact], *, at: int) -> Turn:
         """Takes facts; `at` is the host's clock in milliseconds since 1970, for the reports alone."""
         self._at = at

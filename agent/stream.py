@@ -100,12 +100,14 @@ class AgentStream:
         channel: grpc.aio.Channel,
         clock: Clock,
         bundles: BundleSource | None = None,
+        limit_logs: Callable[[int], None] | None = None,
     ) -> None:
         self._agent = agent
         self._identity = identity
         self._stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
         self._clock = clock
         self._bundles = bundles
+        self._limit_logs = limit_logs
         self._session: _Session | None = None
         self._spread = 0.0
         self._failures = 0
@@ -164,6 +166,8 @@ class AgentStream:
         log.info("connected host=%s session_epoch=%d acked_seq=%d", self._identity.name, welcome.session_epoch, welcome.acked_seq)
         if self._bundles is not None:
             self._bundles.serve_from(welcome.bundle_address)
+        if self._limit_logs is not None:
+            self._limit_logs(welcome.limits.log_bytes_per_second)
         self._agent.outbox = session
         self._agent.tell(Connected(welcome.acked_seq))
 
