@@ -218,6 +218,7 @@ def test_following_as_json_prints_an_object_a_line(operator: Operator, coordinat
 
 
 def test_following_an_ended_deployment_as_json_ends_with_the_deployment_too(operator: Operator, coordinator: FakeCoordinator) -> None:
+    coordinator.deployments = [deployment(SUCCEEDED)]
     coordinator.watches = [[about(deployment(SUCCEEDED, succeeded=1)), targets(broken("web-1")), bookmark("1", complete=True)]]
     shown = operator.types("follow", "d-AAAAAAAA1", "--output", "json")
     assert [next(iter(json.loads(line))) for line in shown.stdout.splitlines()] == ["deployment", "target", "deployment"]
