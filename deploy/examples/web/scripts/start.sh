@@ -5,4 +5,4 @@ cd "$HOOKLINE_ROOT_PREFIX/srv/web"
 mkdir -p "$HOOKLINE_ROOT_PREFIX/var/log" "$HOOKLINE_ROOT_PREFIX/run"
 python3 server.py > "$HOOKLINE_ROOT_PREFIX/var/log/web.log" 2>&1 < /dev/null &
 echo $! > "$HOOKLINE_ROOT_PREFIX/run/web.pid"
-echo "started web $(cat VERSION) on port $PORT"
+echo "started web $(cat VERSION) on port ${PORT:-8000}"

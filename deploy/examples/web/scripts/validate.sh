@@ -4,7 +4,7 @@ set -eu
 exec python3 - <<'PYTHON'
 import os, sys, time, urllib.error, urllib.request
 
-url = f"http://127.0.0.1:{os.environ['PORT']}/"
+url = f"http://127.0.0.1:{os.environ.get('PORT', '8000')}/"
 last = "no answer"
 for _ in range(100):
     try:
