@@ -117,6 +117,12 @@ class Logs:
             self._crowded.set()
             self.full = self._total > self._retention.max_bytes
 
+    def _is_low(self) -> bool:
+        try:
+            return shutil.disk_usage(self.directory).free < RESERVE
+        except OSError:
+            return False  # writing fails, and says why
+
     async def pause(self) -> None:
         """See `log.Writing`."""
         await self._clock.sleep(1)
@@ -167,7 +173,7 @@ class Logs:
             except TimeoutError:
                 pass
             self._hurry.clear()
-            self._low = await _in_a_thread(threads, lambda: shutil.disk_usage(self.directory).free < RESERVE)
+            self._low = await _in_a_thread(threads, self._is_low)
             unsynced, self._unsynced = self._unsynced, {}
             for opened, size in unsynced.items():
                 position = opened.end
@@ -217,14 +223,22 @@ class Logs:
 
 def _remove(directory: Path, in_use: set[str], oldest: int, max_bytes: int) -> int:
     """Remove logs that nobody uses: those that are too old, and the oldest while there are too many bytes. Returns what is left."""
-    found = sorted(((entry.stat(), Path(entry.path)) for entry in os.scandir(directory)), key=lambda each: each[0].st_mtime_ns)
+    try:
+        found = sorted(((entry.stat(), Path(entry.path)) for entry in os.scandir(directory)), key=lambda each: each[0].st_mtime_ns)
+    except OSError as error:
+        log.error("old logs not looked for why=%r", error.strerror)
+        return 0
     total = sum(status.st_size for status, _ in found)
     crowded = total > max_bytes * 9 // 10
     for status, path in found:
         if path.stem in in_use:
             continue
         if status.st_mtime_ns // 1_000_000 < oldest or (crowded and total > max_bytes * 9 // 10):
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink()
+            except OSError as error:
+                log.error("log not removed path=%s why=%r", path, error.strerror)
+                continue
             total -= status.st_size
             log.info("log removed deployment=%s bytes=%d", path.stem, status.st_size)
     return total
