@@ -5,7 +5,7 @@ them in place, because copying ten thousand targets for each fact is too dear.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import NewType
@@ -344,35 +344,3 @@ class Group:
     """Every host that was ever a target of the group or is one now."""
     available: int = 0
     """Members of the live deployment that are Healthy, not lost and not in progress."""
-
-
-def tags_match(tags: Mapping[str, str], filters: Iterable["TagFilter"]) -> bool:
-    """Whether a host with `tags` matches any of `filters` (spec 3.3: OR within a list)."""
-    return any(one.matches(tags) for one in filters)
-
-
-class TagFilterType(IntEnum):
-    """How a tag filter compares (spec 3.3)."""
-
-    KEY_ONLY = 1
-    VALUE_ONLY = 2
-    KEY_AND_VALUE = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TagFilter:
-    """One condition on a host's tags."""
-
-    key: str
-    value: str
-    type: TagFilterType
-
-    def matches(self, tags: Mapping[str, str]) -> bool:
-        """Whether a host with `tags` meets the condition."""
-        match self.type:
-            case TagFilterType.KEY_ONLY:
-                return self.key in tags
-            case TagFilterType.VALUE_ONLY:
-                return self.value in tags.values()
-            case TagFilterType.KEY_AND_VALUE:
-                return tags.get(self.key) == self.value

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from coordinator.core.errors import Invalid
 from coordinator.core.facts import RequestKey
-from coordinator.core.model import AutoRollbackEvent, MinimumHealthyHosts, MinimumHealthyHostsType, TagFilter
+from coordinator.core.model import AutoRollbackEvent, MinimumHealthyHosts, MinimumHealthyHostsType
+from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Ids
 from coordinator.service.ports import Application, Catalog, Cursor, DeploymentConfig, DeploymentGroup, Page, Replayed
 from coordinator.service.rules import RESERVED_PREFIX, check_name, normalised

@@ -1,13 +1,17 @@
 """What an operator may do with hosts and their tags."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from coordinator.core.errors import Invalid
 from coordinator.core.facts import HostRemovalRequested, RequestKey
-from coordinator.core.model import TagFilter
+from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Inbox
 from coordinator.service.ports import Cursor, Fleet, Host, Page, Replayed, Requests
 from coordinator.service.rules import check_tag_key, check_tags, normalised
+
+HOSTS_AT_ONCE: Final = 1_000
+"""Hosts that one call may tag."""
 
 
 class FleetService:
@@ -68,4 +72,6 @@ class FleetService:
 def _named(hosts: Sequence[str]) -> list[str]:
     if not hosts:
         raise Invalid("cannot tag no hosts: name at least one", field="hosts")
+    if len(hosts) > HOSTS_AT_ONCE:
+        raise Invalid(f"cannot tag {len(hosts)} hosts at once: {HOSTS_AT_ONCE} is the most", field="hosts")
     return list(dict.fromkeys(hosts))

@@ -24,8 +24,8 @@ from coordinator.core.model import (
     Plan,
     Revision,
     RevisionId,
-    TagFilter,
 )
+from coordinator.core.tags import TagFilter
 
 T = TypeVar("T")
 

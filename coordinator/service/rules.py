@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from coordinator.core.errors import Invalid
-from coordinator.core.model import TagFilter, TagFilterType
+from coordinator.core.tags import TAG_KEY_LENGTH, TAG_VALUE_LENGTH, TAGS_AT_MOST, TagFilter, TagFilterType
 
 DESCRIPTION_LENGTH = 256
-TAG_KEY_LENGTH = 128
-TAG_VALUE_LENGTH = 256
 TAG_FILTERS = 10
 RESERVED_PREFIX = "CodeDeployDefault."
 
@@ -33,6 +31,8 @@ def check_tags(tags: Mapping[str, str], *, field: str) -> None:
     """Raise Invalid unless there are tags and each may stand on a host."""
     if not tags:
         raise Invalid("cannot add no tags: name at least one", field=field)
+    if len(tags) > TAGS_AT_MOST:
+        raise Invalid(f"cannot add {len(tags)} tags at once: {TAGS_AT_MOST} is the most", field=field)
     for key, value in tags.items():
         check_tag_key(key, field=field)
         if len(value) > TAG_VALUE_LENGTH:

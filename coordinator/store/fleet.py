@@ -6,8 +6,9 @@ from typing import Final
 
 from coordinator.core.errors import InstanceDoesNotExist
 from coordinator.core.facts import RequestKey
-from coordinator.core.model import HostId, HostStatus, InstanceHealth, RevisionId, TagFilter, tags_match
+from coordinator.core.model import HostId, HostStatus, InstanceHealth, RevisionId
 from coordinator.core.orders import Entry
+from coordinator.core.tags import TagFilter, tags_match
 from coordinator.service.ports import Cursor, Host, HostHolding, Page
 from coordinator.store.calls import Told, finish, refuse_replay, tell
 from coordinator.store.connections.numbers import Numbers

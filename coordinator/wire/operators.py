@@ -26,9 +26,8 @@ from coordinator.core.model import (
     Place,
     Revision,
     S3Location,
-    TagFilter,
-    TagFilterType,
 )
+from coordinator.core.tags import TagFilter, TagFilterType
 from hookline.v1 import resources_pb2 as pb
 
 MINIMUM_HEALTHY_HOSTS_TYPES = {

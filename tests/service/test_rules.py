@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.core.model import BundleType, FileLocation, GitHubLocation, HttpLocation, Place, S3Location, TagFilter, TagFilterType
+from coordinator.core.model import BundleType, FileLocation, GitHubLocation, HttpLocation, Place, S3Location
+from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.service.revisions import _derived, revision_id_of
 from coordinator.service.rules import normalised
 

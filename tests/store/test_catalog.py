@@ -36,9 +36,8 @@ from coordinator.core.model import (
     Revision,
     RevisionId,
     S3Location,
-    TagFilter,
-    TagFilterType,
 )
+from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.service.ports import CatalogRevision, DeploymentConfig, DeploymentGroup, Replayed
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened

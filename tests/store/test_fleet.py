@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from coordinator.core.errors import InstanceDoesNotExist
-from coordinator.core.model import HostId, InstanceHealth, Member, RevisionId, TagFilter, TagFilterType
+from coordinator.core.model import HostId, InstanceHealth, Member, RevisionId
 from coordinator.core.orders import Changes, HoldingChange
+from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.service.ports import HostHolding, Replayed
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened

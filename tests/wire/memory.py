@@ -36,11 +36,10 @@ from coordinator.core.model import (
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
     RevisionId,
-    TagFilter,
     Target,
-    tags_match,
 )
 from coordinator.core.orders import Answer, Changes, EventChange, Instruct, Instruction
+from coordinator.core.tags import TagFilter, tags_match
 from coordinator.service.ports import (
     Application,
     CatalogRevision,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.core import lifecycle, model
+from coordinator.core import lifecycle, model, tags
 from coordinator.core.errors import Invalid
 from coordinator.core.model import (
     AutoRollbackEvent,
@@ -22,9 +22,8 @@ from coordinator.core.model import (
     Revision,
     RevisionId,
     S3Location,
-    TagFilter,
-    TagFilterType,
 )
+from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.wire import operators as wire
 from hookline.v1 import resources_pb2 as pb
 
@@ -90,7 +89,7 @@ def test_times(milliseconds: int) -> None:
         (model.Creator, pb.DeploymentCreator),
         (model.InstanceHealth, pb.InstanceHealth),
         (model.HostStatus, pb.HostStatus),
-        (model.TagFilterType, pb.TagFilterType),
+        (tags.TagFilterType, pb.TagFilterType),
     ],
 )
 def test_an_enum_of_the_core_has_the_protos_numbers_and_names(enum: type[IntEnum], message: Any) -> None:

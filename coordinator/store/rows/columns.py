@@ -23,9 +23,8 @@ from coordinator.core.model import (
     Revision,
     RevisionId,
     S3Location,
-    TagFilter,
-    TagFilterType,
 )
+from coordinator.core.tags import TagFilter, TagFilterType
 
 Column = str | int | bytes | None
 Row = tuple[Column, ...]

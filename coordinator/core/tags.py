@@ -1,0 +1,45 @@
+"""Tags of hosts, and the filters by which a deployment group finds its hosts (spec 3.3)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+TAGS_AT_MOST: Final = 64
+"""Tags that an agent may declare, and that an operator may set at once (architecture 3.2)."""
+
+TAG_KEY_LENGTH: Final = 128
+TAG_VALUE_LENGTH: Final = 256
+"""Characters, as in Amazon EC2."""
+
+
+def tags_match(tags: Mapping[str, str], filters: Iterable["TagFilter"]) -> bool:
+    """Whether a host with `tags` matches any of `filters` (spec 3.3: OR within a list)."""
+    return any(one.matches(tags) for one in filters)
+
+
+class TagFilterType(IntEnum):
+    """How a tag filter compares (spec 3.3)."""
+
+    KEY_ONLY = 1
+    VALUE_ONLY = 2
+    KEY_AND_VALUE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagFilter:
+    """One condition on a host's tags."""
+
+    key: str
+    value: str
+    type: TagFilterType
+
+    def matches(self, tags: Mapping[str, str]) -> bool:
+        """Whether a host with `tags` meets the condition."""
+        match self.type:
+            case TagFilterType.KEY_ONLY:
+                return self.key in tags
+            case TagFilterType.VALUE_ONLY:
+                return self.value in tags.values()
+            case TagFilterType.KEY_AND_VALUE:
+                return tags.get(self.key) == self.value
