@@ -1,5 +1,8 @@
 """Protobuf and core, both ways, for the agents' stream.
 
+Whatever an agent says is bounded here, once: numbers that the store cannot hold, texts without end and words that nobody knows are
+refused with a sentence or cut, so that no agent can make the coordinator stumble over what it stores.
+
 What goes to agents is made as bytes: an instruction differs between ten thousand hosts in a few fields only, so the common part
 is serialised once, and the rest appended (in protobuf's encoding, concatenation is merging).
 """
@@ -29,19 +32,39 @@ from coordinator.core.model import (
     Session,
 )
 from coordinator.core.orders import Cancel, Instruction
+from coordinator.core.tags import TAG_KEY_LENGTH, TAG_VALUE_LENGTH, TAGS_AT_MOST
 from hookline.v1 import agent_pb2 as pb
 from hookline.v1 import resources_pb2 as resources
 
 MESSAGE_BYTES: Final = 1 << 20
 DIAGNOSTICS_BYTES: Final = 8 << 10
 LOG_BYTES_PER_SECOND: Final = 256 << 10
-TAGS_AT_MOST: Final = 64
+
+GROUPS_AT_MOST: Final = 1_000
+"""Deployment groups that one host may know of."""
+
+WORDS_AT_MOST: Final = 64
+"""Facts, and capabilities, that one agent may tell of itself."""
+
+ID_LENGTH: Final = 64
+"""Characters of a boot id, a journal's, a group's or a revision's: ours have 16 to 36."""
+
+TEXT_LENGTH: Final = 256
+"""Characters of a version, a capability, a fact."""
+
+NUMBER_AT_MOST: Final = 1 << 62
+"""Report numbers and epochs end here: the store's integers have 63 bits, and what is counted on from here must fit too."""
+
+LATEST: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999, past which no time can be written down."""
 
 _HOST_ID: Final = re.compile(r"[0-9a-f]{32}")
 _NAME: Final = re.compile(r"[A-Za-z0-9._+=,@-]{1,100}")
-_EVENTS: Final[tuple[LifecycleEvent | None, ...]] = (None, *LifecycleEvent)
-_STATUSES: Final = (EventStatus.Pending, *EventStatus)
-_INSTRUCTION_STATUSES: Final = tuple(InstructionStatus)
+_EVENTS: Final[dict[int, LifecycleEvent | None]] = {0: None, **{int(event): event for event in LifecycleEvent}}
+_OF_AN_EVENT: Final = {int(status): status for status in (EventStatus.InProgress, EventStatus.Succeeded, EventStatus.Failed)}
+"""What may be reported of a lifecycle event."""
+_INSTRUCTION_STATUSES: Final = {int(status): status for status in InstructionStatus}
+_ERROR_CODES: Final = {int(code): code for code in LifecycleErrorCode}
 
 
 def hello(message: pb.Hello, *, stream: int, at: int, elapsed: int) -> Hello:
@@ -49,11 +72,12 @@ def hello(message: pb.Hello, *, stream: int, at: int, elapsed: int) -> Hello:
     if not _HOST_ID.fullmatch(message.host_id):
         raise Invalid("cannot accept the agent: its host_id is not 32 lower-case hexadecimal digits", field="host_id")
     if not _NAME.fullmatch(message.name):
-        raise Invalid(f"cannot accept host {message.name!r}: a name has 1 to 100 characters of A-Z a-z 0-9 . _ + = , @ -", field="name")
+        raise Invalid(
+            f"cannot accept host {message.name[:120]!r}: a name has 1 to 100 characters of A-Z a-z 0-9 . _ + = , @ -", field="name"
+        )
     if not message.journal_id:
         raise Invalid("cannot accept the agent: its journal_id is empty", field="journal_id")
-    if len(message.tags) > TAGS_AT_MOST:
-        raise Invalid(f"cannot accept host {message.name}: it declares {len(message.tags)} tags, at most {TAGS_AT_MOST}", field="tags")
+    _check_bounds(message)
     return Hello(
         at=at,
         elapsed=elapsed,
@@ -80,34 +104,60 @@ def hello(message: pb.Hello, *, stream: int, at: int, elapsed: int) -> Hello:
     )
 
 
+def _check_bounds(message: pb.Hello) -> None:
+    """Raise Invalid when there is more of something than can be kept."""
+    name, epochs, holdings = message.name, message.target_epochs, message.holdings
+    for field, many, most in (
+        ("tags", len(message.tags), TAGS_AT_MOST),
+        ("facts", len(message.facts), WORDS_AT_MOST),
+        ("capabilities", len(message.capabilities), WORDS_AT_MOST),
+        ("target_epochs", len(epochs), GROUPS_AT_MOST),
+        ("holdings", len(holdings), GROUPS_AT_MOST),
+    ):
+        if many > most:
+            raise Invalid(f"cannot accept host {name}: it declares {many} {field}, at most {most} are kept", field=field)
+    ids = {message.boot_id, message.journal_id, *(epoch.deployment_group_id for epoch in epochs)}
+    ids.update(*((one.deployment_group_id, one.installed_revision_id, one.deployed_revision_id) for one in holdings))
+    texts = {message.agent_version, *message.capabilities, *message.facts, *message.facts.values()}
+    for kind, length in ((ids, ID_LENGTH), (texts, TEXT_LENGTH), (message.tags, TAG_KEY_LENGTH), (message.tags.values(), TAG_VALUE_LENGTH)):
+        for text in kind:
+            if len(text) > length:
+                raise Invalid(f"cannot accept host {name}: {text[:40]!r} goes on for {len(text)} characters, at most {length} are kept")
+    if max(message.last_seq, message.acked_seq, *(epoch.target_epoch for epoch in epochs)) > NUMBER_AT_MOST:
+        raise Invalid(f"cannot accept host {name}: its journal counts past {NUMBER_AT_MOST}, which nobody can have reached")
+
+
 def reports(message: pb.Reports) -> tuple[Report, ...]:
-    """Read reports. Statuses that this coordinator does not know raise Invalid: the agent speaks a newer contract."""
+    """Read reports. Raises Invalid for statuses that nobody knows, or that cannot be reported: the agent speaks another contract."""
     seq = message.first_seq
+    if not 0 < seq <= NUMBER_AT_MOST:
+        raise Invalid(f"cannot read reports from number {seq} on: they count from 1, and nobody can have reached {NUMBER_AT_MOST}")
     read: list[Report] = []
     instruction_id = InstructionId("")
     try:
         for one in message.reports:
             if one.instruction_id:
                 instruction_id = InstructionId(one.instruction_id)
+            event, time = _EVENTS[one.lifecycle_event], one.time_unix_ms
             said = (
                 seq,
                 instruction_id,
-                _EVENTS[one.lifecycle_event],
-                _STATUSES[one.status],
-                one.time_unix_ms,
+                event,
+                EventStatus.Pending if event is None else _OF_AN_EVENT[one.status],
+                time if 0 <= time <= LATEST else min(max(time, 0), LATEST),
                 _INSTRUCTION_STATUSES[one.instruction_status],
                 _diagnostics(one.diagnostics) if one.HasField("diagnostics") else None,
             )
             read.append(Report._make(said))
             seq += 1
-    except IndexError:
+    except KeyError:
         raise Invalid("cannot read a report: it has a status or lifecycle event that this coordinator does not know") from None
     return tuple(read)
 
 
 def _diagnostics(message: resources.Diagnostics) -> Diagnostics:
     return Diagnostics(
-        error_code=LifecycleErrorCode(message.error_code or LifecycleErrorCode.UnknownError),
+        error_code=_ERROR_CODES.get(message.error_code, LifecycleErrorCode.UnknownError),
         script_name=message.script_name[:1024],
         message=message.message[:4096],
         log_tail=message.log_tail[-2048:],
