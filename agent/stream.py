@@ -35,6 +35,8 @@ log = logging.getLogger("hookline.agent")
 WELCOME_SECONDS = 10.0
 MISSED_HEARTBEATS = 3
 LONGEST_WAIT_SECONDS = 60.0
+RESTART_SECONDS = 1.0  # the longest wait while the coordinator may just be restarting ...
+RESTART_TRIES = 8  # ... which is this often
 PROVEN_SECONDS = 1.0  # a stream that stays open for so long, or over which an answer came, was a good one
 REFUSED_WAIT_SECONDS = 5.0
 MESSAGE_BYTES = 1024 * 1024
@@ -172,14 +174,19 @@ class AgentStream:
         self._agent.tell(Connected(welcome.acked_seq))
 
     def _wait_seconds(self, ended: StreamEnded) -> float:
-        """Full jitter, so that a fleet does not come back at once; hosts with something to tell come first."""
-        chance = self._clock.chance()
-        spread = max(self._spread, 0.1) * (0.1 if self._agent.machine.busy else 1.0)
+        """Full jitter over the time in which the whole fleet may come back; hosts with something to tell come first.
+
+        A coordinator that restarts is found within a second, and one that stays away is asked ever more rarely, except by those hosts.
+        """
+        chance, busy = self._clock.chance(), self._agent.machine.busy
+        spread = max(self._spread, 0.1) * (0.1 if busy else 1.0)
         if ended.retry_after is not None:
             return ended.retry_after + chance * spread
         if self._failures == 0:
             return chance * spread
-        longest = min(LONGEST_WAIT_SECONDS, 2.0 ** max(0, self._failures - 3))
+        longest = max(RESTART_SECONDS, spread)
+        if not busy or self._brief:
+            longest = min(LONGEST_WAIT_SECONDS, max(longest, 2.0 ** max(0, self._failures - RESTART_TRIES)))
         return chance * longest + (REFUSED_WAIT_SECONDS if ended.refused else 0.0)
 
 

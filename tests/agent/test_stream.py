@@ -52,7 +52,7 @@ class Hasty:
     """A clock on which every wait is over at once; it remembers how long the waits were."""
 
     waits: list[float] = field(default_factory=list)
-    twelve: asyncio.Event = field(default_factory=asyncio.Event)
+    sixteen: asyncio.Event = field(default_factory=asyncio.Event)
 
     def now_ms(self) -> int:
         """Always the same instant."""
@@ -61,8 +61,8 @@ class Hasty:
     async def sleep(self, seconds: float) -> None:
         """Lets the loop turn once."""
         self.waits.append(seconds)
-        if len(self.waits) == 12:
-            self.twelve.set()
+        if len(self.waits) == 16:
+            self.sixteen.set()
         await asyncio.sleep(0.001)
 
     def chance(self) -> float:
@@ -264,6 +264,20 @@ async def test_a_host_with_something_to_tell_comes_first(coordinator: Coordinato
     assert slow_host.clock.waits[0] <= 1.5
 
 
+async def test_a_host_with_something_to_tell_never_waits_long(coordinator: Coordinator, slow_host: Host) -> None:
+    line = await coordinator.called()
+    await line.welcome()
+    await line.say(instruction_message())
+    await line.reports()
+    await line.acknowledge(1)
+    await slow_host.executor.begun.get()
+    line.hang_up()
+    for _ in range(15):
+        (await coordinator.called()).hang_up()
+    await coordinator.called()
+    assert slow_host.clock.waits[1:] == [0.5] * 15
+
+
 async def test_a_refused_hello_is_told_once_and_tried_again(coordinator: Coordinator, host: Host, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         (await coordinator.called()).refuse(grpc.StatusCode.ALREADY_EXISTS, "another live agent has this name")
@@ -276,28 +290,28 @@ async def test_waits_between_failures_grow_to_a_minute_and_no_further() -> None:
     with socket.socket() as nobody_listens:
         nobody_listens.bind(("127.0.0.1", 0))
         host = Host(f"127.0.0.1:{nobody_listens.getsockname()[1]}")
-        await asyncio.wait_for(host.clock.twelve.wait(), 20)
+        await asyncio.wait_for(host.clock.sixteen.wait(), 20)
         await _end(host)
-    assert host.clock.waits[:12] == [0.5, 0.5, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 30.0]
+    assert host.clock.waits[:16] == [0.5] * 8 + [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
 
 
 async def test_streams_that_end_at_once_are_opened_ever_more_rarely(coordinator: Coordinator, host: Host) -> None:
-    for _ in range(6):
+    for _ in range(11):
         line = await coordinator.called()
         await line.welcome()
         line.hang_up()
     await coordinator.called()
-    assert host.clock.waits == [0.5, 0.5, 0.5, 1.0, 2.0, 4.0]
+    assert host.clock.waits == [0.5] * 8 + [1.0, 2.0, 4.0]
 
 
 async def test_a_welcome_makes_earlier_failures_forgotten(coordinator: Coordinator, host: Host) -> None:
-    for _ in range(5):
+    for _ in range(10):
         (await coordinator.called()).hang_up()
     line = await coordinator.called()
     await line.welcome()
     line.hang_up()
     await coordinator.called()
-    assert host.clock.waits == [0.5, 0.5, 0.5, 1.0, 2.0, 0.5]
+    assert host.clock.waits == [0.5] * 8 + [1.0, 2.0, 0.5]
 
 
 async def test_goodbye_ends_the_stream_after_what_is_pending(
