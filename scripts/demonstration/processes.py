@@ -54,12 +54,14 @@ class Scene:
 
     def stop(self) -> list[str]:
         """Stop the applications, the agents and the coordinator. Returns what is left of them, in words; nothing, if all is well."""
+        applications: list[int] = []
         for pid_file in self.directory.glob("hosts/*/run/web.pid"):
             with suppress(ValueError):
-                _end(int(pid_file.read_text()))
-        for name, pid in sorted(self.pids.items(), key=lambda one: one[0] == "coordinator"):
-            if self._ours(pid) or name in self.pids:
-                _end(pid)
+                applications.append(int(pid_file.read_text()))
+        agents = [pid for name, pid in self.pids.items() if name != "coordinator"]
+        coordinators = [pid for name, pid in self.pids.items() if name == "coordinator"]
+        for group in (applications, agents, coordinators):
+            _end([pid for pid in group if self._ours(pid)])
         deadline = time.monotonic() + STOPPED_WITHIN
         while time.monotonic() < deadline and list(self._alive()):
             time.sleep(0.05)
@@ -86,15 +88,18 @@ class Scene:
         return False
 
 
-def _end(pid: int) -> None:
-    """Ask a process to end; reap it if it is our child."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOPPED_WITHIN
-        while time.monotonic() < deadline:
-            with suppress(ChildProcessError):
-                if os.waitpid(pid, os.WNOHANG)[0] == pid:
-                    return
-            if not Path(f"/proc/{pid}").exists():
-                return
-            time.sleep(0.02)
+def _end(pids: list[int]) -> None:
+    """Ask processes to end, all at once, and wait for them; reap those that are our children."""
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOPPED_WITHIN
+    while pids and time.monotonic() < deadline:
+        pids = [pid for pid in pids if not _gone(pid)]
+        time.sleep(0.02)
+
+
+def _gone(pid: int) -> bool:
+    with suppress(ChildProcessError):
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    return not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
