@@ -162,7 +162,17 @@ class Cluster:
         for name in names:
             self._agents[name] = tuple(word for tag in tags for word in ("--tag", tag))
             self.start_agent(name)
-        until(lambda: self.connected == len(self._agents), "all agents are connected", 60)
+        self.wait_for_agents()
+
+    def wait_for_agents(self) -> None:
+        """Until all agents that were started are connected."""
+
+        def all_are_there() -> bool:
+            ended = [name for name, process in self.processes.items() if process.poll() is not None]
+            assert not ended, f"{ended[0]} has ended: {self.log(ended[0])}"
+            return self.connected == len(self.processes) - 1
+
+        until(all_are_there, "all agents are connected", 60)
 
     def start_agent(self, name: str) -> None:
         """Start an agent again, as it was."""
