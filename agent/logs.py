@@ -71,7 +71,7 @@ class _Output:
         self.closed = False
 
     def restart(self) -> None:
-        """A new call has begun: what was not acknowledged has to be said again."""
+        """The call is over: what was not acknowledged has to be said again."""
         self.sent = self.acked
         self.asked = self.closed = False
 
@@ -187,8 +187,6 @@ class LogPublisher:
 
     async def _one_call(self) -> str:
         """Publishes until there is nothing left, and says what went wrong."""
-        for output in self._outputs.values():
-            output.restart()
         call = self._stub.PublishLogs(metadata=self._metadata)
         why = ""
         try:
@@ -205,6 +203,8 @@ class LogPublisher:
             why = f"cannot read what was printed: {_first(errors)}"
         finally:
             call.cancel()
+            for output in self._outputs.values():
+                output.restart()
         return why
 
     async def _say(self, call: _Call) -> None:

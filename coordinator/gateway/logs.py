@@ -14,7 +14,7 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from coordinator.core.errors import DeployError, DeploymentDoesNotExist, DeploymentTargetDoesNotExist
+from coordinator.core.errors import DeployError, DeploymentDoesNotExist, DeploymentTargetDoesNotExist, Unavailable
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.engine.ports import Clock
 from coordinator.service.logs import Log, LogKeep, Sent, Taken
@@ -92,25 +92,35 @@ class LogServicer:
         if older := self._calls.get(host_id):
             older.cancel()
         self._calls[host_id] = task
+        try:
+            refused = await self._conversed(host_id, context)
+        except asyncio.CancelledError:
+            if self._calls.get(host_id) is task:
+                raise  # the client is gone
+            task.uncancel()
+            refused = Unavailable("cannot keep this call: its host opened a newer one")
+        finally:
+            if self._calls.get(host_id) is task:
+                del self._calls[host_id]
+                if self._paces[host_id].fresh:
+                    del self._paces[host_id]
+        if refused is not None:
+            raise refused
+
+    async def _conversed(self, host_id: HostId, context: Context) -> DeployError | None:
+        """Take and answer until the host has no more; why that could not go on."""
         pace = self._paces.setdefault(host_id, Pace(self._clock, per_second=BYTES_PER_SECOND, burst=BURST))
         refused: DeployError | None = None
         try:
             async with AsyncExitStack() as opened:
                 publishing = Publishing(host_id, logs=self._logs, history=self._history, opened=opened)
                 async with asyncio.TaskGroup() as tasks:
-                    answers = tasks.create_task(publishing.answer(context.write), name="log answers")
+                    tasks.create_task(publishing.answer(context.write), name="log answers")
                     await self._listen(publishing, pace, context)
                     publishing.end()
-                    await answers
         except* DeployError as errors:
             refused = _first(errors)
-        finally:
-            if self._calls.get(host_id) is task:
-                del self._calls[host_id]
-                if pace.fresh:
-                    del self._paces[host_id]
-        if refused is not None:
-            raise refused
+        return refused
 
     async def _listen(self, publishing: "Publishing", pace: Pace, context: Context) -> None:
         while True:
