@@ -19,17 +19,22 @@ from agent.model import OLD_REVISION_EVENTS, Diagnostics, ErrorCode, FileExistsB
 from agent.payload import PayloadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
 
+    from agent.clock import Clock
+    from agent.environment import Environment
     from agent.loop import Agent
-    from agent.model import Instruction, InstructionId, Location
-    from agent.workspace import DeploymentDirectory, Workspace
+    from agent.model import InstructionId, Location
+    from agent.workspace import Workspace
 
 log = logging.getLogger("hookline.agent")
 
 BACKSTOP_SECONDS = 30.0
 """What an event may take beyond its deadline before the agent stops believing that somebody else keeps it."""
+
+QUIET_SECONDS = 0.1
+"""Starting a process holds the whole agent up for milliseconds, so the last reports of an instruction leave first."""
 
 _ATTEMPT = 1  # of the instruction, whose id already tells attempts apart
 
@@ -69,6 +74,10 @@ class Unpacker(Protocol):
         """Has a process waiting."""
         ...
 
+    async def connect(self, source: CoordinatorSource) -> None:
+        """Has that process connect to where it will download from."""
+        ...
+
     async def download(self, request: DownloadRequest, progress: Callable[[int, int | None], None]) -> None:
         """Fetches, verifies and unpacks."""
         ...
@@ -90,7 +99,10 @@ class EventExecutor:
         workspace: Workspace,
         environment: Environment,
         source: CoordinatorBundles,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
+        self._current: InstructionId | None = None
         self._tasks = tasks
         self._hooks = hooks
         self._unpacker = unpacker
@@ -106,14 +118,19 @@ class EventExecutor:
     def begin(self, order: Begin, agent: Agent) -> None:
         """Begins an event."""
         self._tasks.create_task(self._carry_out(order, agent, self._begun(order)), name=f"{order.event} {order.instruction.instruction_id}")
+        if self._current != order.instruction.instruction_id:
+            self._current = order.instruction.instruction_id
+            self._tasks.create_task(self._connected(order), name=f"connect {order.instruction.instruction_id}")
 
     def recover(self, order: Recover, agent: Agent) -> None:
         """Finds out how the scripts of an event went."""
+        self._current = order.instruction.instruction_id
         recovered = self._recovered(order)
         self._tasks.create_task(self._carry_out(order, agent, recovered), name=f"recover {order.event} {order.instruction.instruction_id}")
 
     def finish(self, instruction_id: InstructionId) -> None:
-        """Lets the instruction's processes go and has the next ones waiting."""
+        """Lets the instruction's processes go and, when nothing follows, has the next ones waiting."""
+        self._current = None
         self._tasks.create_task(self._finished(instruction_id), name=f"finish {instruction_id}")
 
     def forget(self, instruction_ids: Sequence[InstructionId]) -> None:
@@ -126,11 +143,21 @@ class EventExecutor:
 
     async def _finished(self, instruction_id: InstructionId) -> None:
         await self._hooks.finish(instruction_id)
+        await self._clock.sleep(QUIET_SECONDS)
+        if self._current is not None:
+            return
         try:
             await self.start_ahead()
         except OSError as error:
             # The next instruction starts what it needs by itself, and fails with a sentence of its own if it cannot.
             log.warning("nothing started ahead why=%r", str(error))
+
+    async def _connected(self, order: Begin) -> None:
+        """Uses the time of the scripts that run before the download."""
+        events = [plan.event for plan in order.instruction.events]
+        later = events[events.index(order.event) + 1 :]
+        if order.instruction.location.place is Place.COORDINATOR and LifecycleEvent.DOWNLOAD_BUNDLE in later and self._source.is_known:
+            await self._unpacker.connect(await self._source.source())
 
     async def _carry_out(self, order: Begin | Recover, agent: Agent, work: Coroutine[None, None, EventEnded | EventNeverBegan]) -> None:
         try:
@@ -264,34 +291,6 @@ class EventExecutor:
         return _ended(order, None)
 
 
-class Environment:
-    """What a script sees: the agent's own environment, CodeDeploy's variables and ours."""
-
-    def __init__(self, *, own: Mapping[str, str], root_prefix: Path, host: str) -> None:
-        self._own = dict(own)
-        self._own["HOOKLINE_ROOT_PREFIX"] = str(root_prefix)
-        self._own["HOOKLINE_HOST"] = host
-
-    def of(self, instruction: Instruction, event: LifecycleEvent, serving: DeploymentDirectory) -> dict[str, str]:
-        """The environment of one event. It describes the new deployment; the bundle directory is that of the scripts."""
-        words = dict(instruction.location.words)
-        environment = {
-            **self._own,
-            "LIFECYCLE_EVENT": event.value,
-            "DEPLOYMENT_ID": instruction.deployment_id,
-            "APPLICATION_NAME": instruction.application_name,
-            "DEPLOYMENT_GROUP_NAME": instruction.group_name,
-            "DEPLOYMENT_GROUP_ID": instruction.group_id,
-            "HOOKLINE_BUNDLE_DIR": str(serving.archive),
-        }
-        if instruction.location.place is Place.S3:
-            names = {"BUNDLE_BUCKET": "bucket", "BUNDLE_KEY": "key", "BUNDLE_VERSION": "version", "BUNDLE_ETAG": "e_tag"}
-            environment |= {name: words[word] for name, word in names.items() if word in words}
-        elif instruction.location.place is Place.GITHUB:
-            environment["BUNDLE_COMMIT"] = words.get("commit_id", "")
-        return environment
-
-
 class CoordinatorBundles:
     """Where the coordinator serves bundles, as soon as a Welcome has said it."""
 
@@ -307,6 +306,11 @@ class CoordinatorBundles:
         own_host = self._coordinator.rpartition(":")[0]
         self._address = f"{host or own_host}:{port}" if colon else self._coordinator
         self._known.set()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a Welcome has said it."""
+        return self._known.is_set()
 
     async def source(self) -> CoordinatorSource:
         """Where to fetch from; waits for the first Welcome."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent import disk
 from agent.appspec import AppSpecError, AppSpecNotFound, find_appspec, parse
-from agent.bundle.coordinator import fetch_from_coordinator
+from agent.bundle.coordinator import Line, fetch_from_coordinator
 from agent.bundle.fetch import Incoming, Progress, fetch_file, local_path, unavailable
 from agent.bundle.requests import CoordinatorSource, DownloadRequest
 from agent.bundle.unpack import unpack
@@ -16,14 +16,19 @@ from agent.payload import PayloadError, PayloadErrorCode
 from agent.workspace import DeploymentDirectory, Workspace
 
 
-def download(request: DownloadRequest, workspace: Workspace, progress: Progress, unpacking: Callable[[], None]) -> None:
-    """Bring a bundle to this host, saying when its bytes are all here; repeatable after a kill at any instant."""
+def download(
+    request: DownloadRequest, workspace: Workspace, progress: Progress, unpacking: Callable[[], None], line: Line | None = None
+) -> None:
+    """Bring a bundle to this host, saying when its bytes are all here; repeatable after a kill at any instant.
+
+    `line` is one to the coordinator that may be open already.
+    """
     workspace.prune(request.group_id, current=request.deployment_id, max_revisions=request.max_revisions)
     directory = workspace.deployment(request.group_id, request.deployment_id)
     directory.path.mkdir(parents=True, exist_ok=True)
     if not _is_done(request, directory):
         try:
-            bundle = _fetch(request, directory, progress)
+            bundle = _fetch(request, directory, progress, line or Line())
             unpacking()
             unpack(bundle, directory.unfinished_archive, request.limits)
             appspec = _read_appspec(request, directory)
@@ -60,7 +65,7 @@ def _source(request: DownloadRequest) -> str:
     return request.source.url.partition("?")[0]
 
 
-def _fetch(request: DownloadRequest, directory: DeploymentDirectory, progress: Progress) -> Path:
+def _fetch(request: DownloadRequest, directory: DeploymentDirectory, progress: Progress, line: Line) -> Path:
     """The bundle, complete and with the right digest: a file of ours, or a directory of the host that is to be copied."""
     scheme = "" if isinstance(request.source, CoordinatorSource) else request.source.url.partition(":")[0].lower()
     if not isinstance(request.source, CoordinatorSource) and scheme == "file":
@@ -72,15 +77,15 @@ def _fetch(request: DownloadRequest, directory: DeploymentDirectory, progress: P
     incoming = Incoming(directory, source=_source(request), sha256=request.sha256.lower(), limits=request.limits, progress=progress)
     with contextlib.closing(incoming):
         if not incoming.is_whole:
-            _fetch_from(request, scheme, incoming, directory)
+            _fetch_from(request, scheme, incoming, directory, line)
         while not incoming.finish():
-            _fetch_from(request, scheme, incoming, directory)
+            _fetch_from(request, scheme, incoming, directory, line)
     return directory.bundle
 
 
-def _fetch_from(request: DownloadRequest, scheme: str, incoming: Incoming, directory: DeploymentDirectory) -> None:
+def _fetch_from(request: DownloadRequest, scheme: str, incoming: Incoming, directory: DeploymentDirectory, line: Line) -> None:
     if isinstance(request.source, CoordinatorSource):
-        fetch_from_coordinator(request.source, request.sha256, incoming)
+        fetch_from_coordinator(request.source, request.sha256, incoming, line)
     elif scheme == "file":
         fetch_file(local_path(request.source.url), incoming)
     elif scheme in ("http", "https"):

@@ -6,19 +6,20 @@ Answers are lines of JSON: any number of `progress`, one `unpacking`, and then o
 
 import ctypes
 import gc
-import importlib
 import json
 import os
 import resource
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from agent.bundle.coordinator import make_ready
+from agent.appspec import parse
+from agent.bundle.coordinator import Line, make_ready
 from agent.bundle.download import download
 from agent.bundle.fetch import FetchInterrupted, SourceBusy
-from agent.bundle.requests import DownloadRequest, InstallRequest, Request, decode
+from agent.bundle.requests import ConnectRequest, DownloadRequest, InstallRequest, decode
 from agent.installer import Installation, install
 from agent.payload import PayloadError, PayloadErrorCode, of_system
 from agent.workspace import Workspace
@@ -28,6 +29,7 @@ _MEMORY = 2 * 1024**3
 _FILE = 16 * 1024**3
 _CPU_SECONDS = 1800
 _OPEN_FILES = 256
+_REHEARSAL = b"version: 0.0\nos: linux\nhooks:\n  AfterInstall:\n    - location: a.sh\n"
 
 
 def main() -> None:
@@ -36,12 +38,16 @@ def main() -> None:
     _set_limits()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # A stray print must not look like an answer.
-    importlib.import_module("agent.appspec.rules")  # Loaded while nobody waits.
+    parse(_REHEARSAL, "appspec.yml")  # Everything that it needs is loaded, and compiled, while nobody waits.
     make_ready()
     gc.freeze()
-    for line in sys.stdin.buffer:
-        request, root_prefix = decode(line)
-        _answer(answers, _carry_out(request, Workspace(root_prefix=Path(root_prefix)), answers))
+    line = Line()
+    for asked in sys.stdin.buffer:
+        request, root_prefix = decode(asked)
+        if isinstance(request, ConnectRequest):
+            line.connect(request.address)
+        else:
+            _answer(answers, _carry_out(request, Workspace(root_prefix=Path(root_prefix)), answers, line))
     os._exit(0)  # Nothing is left to tidy, and taking gRPC down in good order takes its time.
 
 
@@ -67,11 +73,12 @@ def _set_limits() -> None:
         resource.setrlimit(which, (value, value))
 
 
-def _carry_out(request: Request, workspace: Workspace, answers: BinaryIO) -> dict[str, object]:
+def _carry_out(request: DownloadRequest | InstallRequest, workspace: Workspace, answers: BinaryIO, line: Line) -> dict[str, object]:
     action = "download the bundle" if isinstance(request, DownloadRequest) else "install"
     try:
         if isinstance(request, DownloadRequest):
-            download(request, workspace, lambda done, total: _answer(answers, {"progress": [done, total]}), lambda: _unpacking(answers))
+            progress = partial(_progress, answers)
+            download(request, workspace, progress, lambda: _unpacking(answers), line)
         else:
             install(_installation(request), workspace)
     except SourceBusy as busy:
@@ -96,6 +103,10 @@ def _installation(request: InstallRequest) -> Installation:
         file_exists_behavior=request.file_exists_behavior,
         reserve_bytes=request.reserve_bytes,
     )
+
+
+def _progress(answers: BinaryIO, done: int, total: int | None) -> None:
+    _answer(answers, {"progress": [done, total]})
 
 
 def _unpacking(answers: BinaryIO) -> None:

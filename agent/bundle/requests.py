@@ -54,12 +54,19 @@ class InstallRequest:
     reserve_bytes: int = Limits().reserve_bytes
 
 
-Request = DownloadRequest | InstallRequest
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectRequest:
+    """A download from the coordinator's store at this HOST:PORT will be asked for soon; it is not answered."""
+
+    address: str
+
+
+Request = ConnectRequest | DownloadRequest | InstallRequest
 
 
 def encode(request: Request, root_prefix: str) -> bytes:
     """A request as a line."""
-    name = "download" if isinstance(request, DownloadRequest) else "install"
+    name = {ConnectRequest: "connect", DownloadRequest: "download", InstallRequest: "install"}[type(request)]
     return json.dumps({name: dataclasses.asdict(request), "root_prefix": root_prefix}).encode() + b"\n"
 
 
@@ -67,6 +74,8 @@ def decode(line: bytes) -> tuple[Request, str]:
     """The request of a line, and the prefix below which to work."""
     found = json.loads(line)
     root_prefix = found["root_prefix"]
+    if "connect" in found:
+        return ConnectRequest(**found["connect"]), root_prefix
     if "install" in found:
         return InstallRequest(**found["install"]), root_prefix
     values = found["download"]

@@ -12,7 +12,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent.bundle.requests import DownloadRequest, InstallRequest, Request, encode
+from agent.bundle.requests import ConnectRequest, CoordinatorSource, DownloadRequest, InstallRequest, Request, encode
 from agent.clock import Clock, SystemClock
 from agent.payload import PayloadError, PayloadErrorCode
 
@@ -33,15 +33,23 @@ class Unpacker:
         self._program = program
         self._clock = clock or SystemClock()
         self._process: Process | None = None
-        self._is_fresh = False
+        self._is_fresh = False  # It has not downloaded anything yet,
+        self._is_connected = False  # but been told to connect.
         self._turn = asyncio.Lock()
 
     async def start_ahead(self) -> None:
         """Have a fresh process started, so that the next request need not wait for one; returns before it is ready."""
         async with self._turn:
-            if self._process is None or not self._is_fresh or self._process.returncode is not None:
+            if self._process is None or not self._is_fresh or self._is_connected or self._process.returncode is not None:
                 await self._end()
                 await self._start()
+
+    async def connect(self, source: CoordinatorSource) -> None:
+        """Have the waiting process connect to the coordinator's store, if there is one: a download from it is near."""
+        async with self._turn:
+            if self._process is not None and self._is_fresh and self._process.stdin is not None:
+                self._is_connected = True
+                self._process.stdin.write(encode(ConnectRequest(address=source.address), str(self._root_prefix)))
 
     async def download(self, request: DownloadRequest, progress: Progress) -> None:
         """Do a DownloadBundle; `progress` is told the bytes that are here and their whole number, None when unknown.
@@ -85,7 +93,7 @@ class Unpacker:
         self._process = await asyncio.create_subprocess_exec(
             *self._program, str(os.getpid()), stdin=PIPE, stdout=PIPE, cwd="/", limit=_LONGEST_ANSWER, start_new_session=True
         )
-        self._is_fresh = True
+        self._is_fresh, self._is_connected = True, False
         return self._process
 
     async def _ask(self, request: Request, take: Callable[[dict[str, object]], None]) -> dict[str, object]:

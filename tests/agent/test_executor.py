@@ -9,7 +9,9 @@ import pytest
 
 from agent.appspec import AppSpec, Script
 from agent.bundle import CoordinatorSource, DownloadRequest, InstallRequest, PayloadError, PayloadErrorCode, UrlSource
-from agent.executor import CoordinatorBundles, Environment, EventExecutor
+from agent.clock import SystemClock
+from agent.environment import Environment
+from agent.executor import CoordinatorBundles, EventExecutor
 from agent.facts import Begin, EventEnded, EventNeverBegan, Fact, Recover
 from agent.hooks import EventOutcome, EventRun
 from agent.journal import MemoryJournal
@@ -78,9 +80,14 @@ class Payloads:
 
     error: Exception | None = None
     asked: list[DownloadRequest | InstallRequest] = field(default_factory=list)
+    connected: list[str] = field(default_factory=list)
 
     async def start_ahead(self) -> None:
         """Starts nothing."""
+
+    async def connect(self, source: CoordinatorSource) -> None:
+        """Notes where to."""
+        self.connected.append(source.address)
 
     async def download(self, request: DownloadRequest, progress: Callable[[int, int | None], None]) -> None:
         """Notes the request."""
@@ -95,6 +102,25 @@ class Payloads:
         self.asked.append(request)
         if self.error is not None:
             raise self.error
+
+
+class Patience(SystemClock):
+    """A clock that holds every sleeper until the test lets it go."""
+
+    def __init__(self) -> None:
+        self.asleep: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits for the test."""
+        over = asyncio.Event()
+        self.asleep.put_nowait(over)
+        await over.wait()
+
+    async def wake(self) -> None:
+        """Lets the one who sleeps longest go, and gives it time to act."""
+        (await self.asleep.get()).set()
+        for _ in range(3):
+            await asyncio.sleep(0)
 
 
 class Ears(Agent):
@@ -120,6 +146,7 @@ class Stage:
     workspace: Workspace
     bundles: CoordinatorBundles
     ears: Ears
+    clock: Patience
 
     async def end_of(
         self, event: LifecycleEvent, carried: Instruction, *, serving: Installed | None = None, timeout: float = 60
@@ -146,8 +173,11 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     bundles = CoordinatorBundles(coordinator="127.0.0.1:8443", host_id="1" * 32)
     environment = Environment(own={"PATH": "/bin", "DEPLOYMENT_ID": "inherited"}, root_prefix=tmp_path, host="h1")
     async with asyncio.TaskGroup() as tasks:
-        executor = EventExecutor(tasks=tasks, hooks=hooks, unpacker=unpacker, workspace=workspace, environment=environment, source=bundles)
-        yield Stage(executor, hooks, unpacker, workspace, bundles, Ears())
+        clock = Patience()
+        executor = EventExecutor(
+            tasks=tasks, hooks=hooks, unpacker=unpacker, workspace=workspace, environment=environment, source=bundles, clock=clock
+        )
+        yield Stage(executor, hooks, unpacker, workspace, bundles, Ears(), clock)
 
 
 async def test_scripts_run_from_the_new_bundle_with_its_environment(stage: Stage, tmp_path: Path) -> None:
@@ -306,8 +336,25 @@ async def test_what_a_forgotten_instruction_printed_is_removed(stage: Stage, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_the_end_of_an_instruction_lets_its_processes_go_and_starts_the_next(stage: Stage) -> None:
+async def test_the_end_of_an_instruction_lets_its_processes_go_and_starts_the_next_when_all_is_quiet(stage: Stage) -> None:
     stage.executor.finish(instruction().instruction_id)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    sleeping = await stage.clock.asleep.get()
+    assert stage.hooks.calls == ["finish d-1/h/1/1"]
+    stage.clock.asleep.put_nowait(sleeping)
+    await stage.clock.wake()
     assert stage.hooks.calls == ["finish d-1/h/1/1", "start ahead"]
+
+
+async def test_nothing_is_started_ahead_when_another_instruction_has_begun(stage: Stage) -> None:
+    stage.executor.finish(instruction().instruction_id)
+    await stage.end_of(LifecycleEvent.APPLICATION_STOP, instruction("d-2"))
+    await stage.clock.wake()
+    assert stage.hooks.calls == ["finish d-1/h/1/1"]
+
+
+async def test_the_connection_for_a_later_download_is_begun_once_beside_the_first_event(stage: Stage) -> None:
+    stage.bundles.serve_from("127.0.0.1:9000")
+    for event in (LifecycleEvent.APPLICATION_STOP, LifecycleEvent.DOWNLOAD_BUNDLE, LifecycleEvent.BEFORE_INSTALL):
+        await stage.end_of(event, instruction())
+    await stage.end_of(LifecycleEvent.BEFORE_INSTALL, instruction("d-2"))
+    assert stage.unpacker.connected == ["127.0.0.1:9000"]

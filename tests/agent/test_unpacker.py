@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.bundle import CoordinatorSource, DownloadRequest, InstallRequest, Limits, PayloadError, PayloadErrorCode, Unpacker, UrlSource
-from agent.bundle.requests import decode, encode
+from agent.bundle.requests import ConnectRequest, decode, encode
 from agent.workspace import Workspace
 from tests.agent.archives import APPSPEC, tar_entry, tgz
 
@@ -75,7 +75,7 @@ def ignore(done: int, total: int | None) -> None:
 
 def test_requests_survive_the_pipe() -> None:
     asked = download(CoordinatorSource(address="h:1", metadata=(("a", "b"),)))
-    for request in (asked, download(UrlSource(url="http://h/x")), install()):
+    for request in (asked, download(UrlSource(url="http://h/x")), install(), ConnectRequest(address="h:1")):
         assert decode(encode(request, "/p")) == (request, "/p")
 
 
@@ -95,6 +95,31 @@ async def test_a_bundle_is_downloaded_and_installed(unpacker: Unpacker, tmp_path
     assert workspace.last_successful("g") == directory
     await unpacker.download(download(bundle(tmp_path)), ignore)
     await unpacker.install(install())
+
+
+async def test_a_process_that_was_told_to_connect_downloads_what_is_asked_for(unpacker: Unpacker, tmp_path: Path) -> None:
+    away = CoordinatorSource(address="127.0.0.1:1")
+    await unpacker.connect(away)  # There is no process that could.
+    await unpacker.start_ahead()
+    await unpacker.connect(away)
+    await unpacker.download(download(bundle(tmp_path)), ignore)
+    assert Workspace(root_prefix=tmp_path / "host").deployment("g", "d-1").archive.is_dir()
+
+
+async def test_a_process_that_connected_for_nothing_is_replaced(unpacker: Unpacker, tmp_path: Path) -> None:
+    await unpacker.start_ahead()
+    first = children()
+    await unpacker.start_ahead()
+    assert children() == first
+    await unpacker.connect(CoordinatorSource(address="127.0.0.1:1"))
+    await unpacker.start_ahead()
+    assert len(children()) == 1
+    assert children() != first
+
+
+def children() -> set[str]:
+    """The processes that this one has started."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
 async def test_a_directory_of_the_host_needs_no_digest(unpacker: Unpacker, tmp_path: Path) -> None:

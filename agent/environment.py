@@ -1,0 +1,42 @@
+"""What a script sees of its deployment: CodeDeploy's variables and ours, beside the agent's own environment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.model import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from agent.model import Instruction, LifecycleEvent
+    from agent.workspace import DeploymentDirectory
+
+
+class Environment:
+    """What a script sees: the agent's own environment, CodeDeploy's variables and ours."""
+
+    def __init__(self, *, own: Mapping[str, str], root_prefix: Path, host: str) -> None:
+        self._own = dict(own)
+        self._own["HOOKLINE_ROOT_PREFIX"] = str(root_prefix)
+        self._own["HOOKLINE_HOST"] = host
+
+    def of(self, instruction: Instruction, event: LifecycleEvent, serving: DeploymentDirectory) -> dict[str, str]:
+        """The environment of one event. It describes the new deployment; the bundle directory is that of the scripts."""
+        words = dict(instruction.location.words)
+        environment = {
+            **self._own,
+            "LIFECYCLE_EVENT": event.value,
+            "DEPLOYMENT_ID": instruction.deployment_id,
+            "APPLICATION_NAME": instruction.application_name,
+            "DEPLOYMENT_GROUP_NAME": instruction.group_name,
+            "DEPLOYMENT_GROUP_ID": instruction.group_id,
+            "HOOKLINE_BUNDLE_DIR": str(serving.archive),
+        }
+        if instruction.location.place is Place.S3:
+            names = {"BUNDLE_BUCKET": "bucket", "BUNDLE_KEY": "key", "BUNDLE_VERSION": "version", "BUNDLE_ETAG": "e_tag"}
+            environment |= {name: words[word] for name, word in names.items() if word in words}
+        elif instruction.location.place is Place.GITHUB:
+            environment["BUNDLE_COMMIT"] = words.get("commit_id", "")
+        return environment
