@@ -87,13 +87,15 @@ def target(name: str, status: resources.TargetStatus.ValueType, *events: int, **
 
 
 class FakeCoordinator:
-    """Answers calls; `faults` are raised first, one a call; `watches` are what each call of WatchDeployment sends, in turn."""
+    """Answers calls; `faults` are raised first, one a call; `watches` and `logs` are what each call of WatchDeployment and of
+    ReadLogs sends, in turn."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.faults: list[Refused] = []
         self.bundles: list[bytes] = []
         self.watches: list[list[deployments.WatchDeploymentResponse | Refused]] = []
+        self.logs: list[list[deployments.ReadLogsResponse | Refused]] = []
         self.applications: dict[str, catalog.Application] = {}
         self.groups: dict[tuple[str, str], catalog.DeploymentGroup] = {}
         self.configs: dict[str, catalog.DeploymentConfig] = {}
@@ -269,6 +271,12 @@ class FakeCoordinator:
 
     def WatchDeployment(self, request: deployments.WatchDeploymentRequest) -> Iterator[Message]:
         for message in self.watches.pop(0):
+            if isinstance(message, Refused):
+                raise message
+            yield message
+
+    def ReadLogs(self, request: deployments.ReadLogsRequest) -> Iterator[Message]:
+        for message in self.logs.pop(0):
             if isinstance(message, Refused):
                 raise message
             yield message
