@@ -145,6 +145,12 @@ class Cluster:
         with closing(sqlite3.connect(f"file:{self.data_dir / 'hookline.db'}?mode=ro", uri=True, timeout=10)) as db:
             return db.execute(query, parameters).fetchall()
 
+    def kept(self) -> list[str]:
+        """Everything that the coordinator has written down: the whole database, and the names of its files."""
+        with closing(sqlite3.connect(f"file:{self.data_dir / 'hookline.db'}?mode=ro", uri=True, timeout=10)) as db:
+            lines = list(db.iterdump())
+        return lines + sorted(str(path) for path in (self.data_dir / "bundles").rglob("*"))
+
     def status(self, deployment_id: str) -> str:
         """The status of a deployment, as the history has it."""
         return str(self.rows("SELECT status FROM v_deployments WHERE deployment_id = ?", deployment_id)[0][0])
