@@ -20,7 +20,6 @@ from agent.payload import PayloadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
-    from pathlib import Path
 
     from agent.clock import Clock
     from agent.environment import Environment
@@ -62,8 +61,8 @@ class Hooks(Protocol):
         """Lets the supervisor of an instruction go."""
         ...
 
-    def output_path(self, instruction_id: str) -> Path:
-        """Where the scripts of an instruction print."""
+    def forget(self, instruction_id: str) -> None:
+        """Removes the output and the records of an instruction."""
         ...
 
 
@@ -134,12 +133,12 @@ class EventExecutor:
         self._tasks.create_task(self._finished(instruction_id), name=f"finish {instruction_id}")
 
     def forget(self, instruction_ids: Sequence[InstructionId]) -> None:
-        """Removes what their scripts printed. A restart in between leaves it there, which costs room and nothing else."""
+        """Removes what is kept of their scripts. A restart in between leaves it there, which costs room and nothing else."""
         for instruction_id in instruction_ids:
             try:
-                self._hooks.output_path(instruction_id).unlink(missing_ok=True)
+                self._hooks.forget(instruction_id)
             except OSError as error:
-                log.warning("output not removed instruction=%s why=%r", instruction_id, error.strerror)
+                log.warning("records not removed instruction=%s why=%r", instruction_id, error.strerror)
 
     async def _finished(self, instruction_id: InstructionId) -> None:
         await self._hooks.finish(instruction_id)

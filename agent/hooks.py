@@ -7,6 +7,7 @@ beyond their ids, of AppSpec files, and of the wire.
 from __future__ import annotations
 
 import asyncio
+import glob
 import hashlib
 import logging
 import threading
@@ -185,6 +186,11 @@ class Hooks:
                 supervisor.let_go()
         self._serving.clear()
         self._ahead = None
+
+    def forget(self, instruction_id: str) -> None:
+        """Removes the output and the records of an instruction that can never come again: a record is what forbids a second run."""
+        for path in (self.output_path(instruction_id), *(self._directory / "records").glob(f"{glob.escape(_file_name(instruction_id))}.*")):
+            path.unlink(missing_ok=True)
 
     def _supervisor(self, instruction_id: str) -> Attachment:
         supervisor = self._serving.get(instruction_id)

@@ -316,9 +316,9 @@ class PublishedHooks:
         await self._hooks.finish(instruction_id)
         self._publisher.ended(InstructionId(instruction_id))
 
-    def output_path(self, instruction_id: str) -> Path:
-        """Where the scripts of an instruction print."""
-        return self._hooks.output_path(instruction_id)
+    def forget(self, instruction_id: str) -> None:
+        """Removes the output and the records of an instruction."""
+        self._hooks.forget(instruction_id)
 
 
 class _Ended(Exception):

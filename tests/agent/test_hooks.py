@@ -84,6 +84,16 @@ async def test_the_supervisor_runs_one_event_after_the_other_into_one_stream(sta
     assert stage.printed(stream)[2] == "[stdout]no end"
 
 
+async def test_a_forgotten_instruction_leaves_neither_output_nor_record(stage: Stage, hooks: Hooks) -> None:
+    await stage.run(hooks, stage.event(stage.script("say.sh", "#!/bin/sh\necho said\n")))
+    assert hooks.outputs() == ["d-ABCDEFGHI/h1/0"]
+    await hooks.finish("d-ABCDEFGHI/h1/0")
+    hooks.forget("d-ABCDEFGHI/h1/0")
+    directory = hooks.output_path("").parent.parent
+    assert hooks.outputs() == []
+    assert [path.name for path in (directory / "records").iterdir() if path.suffix != ".new"] == []
+
+
 async def test_a_missing_script_is_said_to_be_missing(stage: Stage, hooks: Hooks) -> None:
     script = stage.script("gone.sh", "")
     Path(script.path).unlink()
