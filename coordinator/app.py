@@ -169,7 +169,7 @@ async def serve(settings: Settings) -> None:
                     for task in tasks:
                         task.cancel()
 
-            for sign in (signal.SIGTERM, signal.SIGINT):
+            for sign in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(sign, stop)
     finally:
         store.close()

@@ -179,8 +179,10 @@ Stop it with:
 
 def stop(scene: Scene) -> int:
     """Stop every process of a scene and show that none is left; its directory goes with them."""
-    print(f"\n{BOLD}== Stopping every process that was started.{PLAIN}", flush=True)
-    left = scene.stop()
+    try:
+        print(f"\n{BOLD}== Stopping every process that was started.{PLAIN}", flush=True)
+    finally:  # whoever read this may be gone, as in `scripts/demo | head`
+        left = scene.stop()
     for one in left:
         print(f"  still there: {one}")
     if not left:

@@ -11,13 +11,14 @@ EVENTS = ("ApplicationStop", "DownloadBundle", "BeforeInstall", "Install", "Afte
 """All lifecycle events of a host without a load balancer, in their order."""
 
 HOOK = """#!/bin/sh
-# One line, appended by one write: the witness. Builtins alone, so that a hundred hosts fit on a small machine.
+# One line, appended by one write: the witness. Builtins alone, so that many hosts fit on a small machine.
 read -r boot < /proc/sys/kernel/random/boot_id
 line="$DEPLOYMENT_ID $LIFECYCLE_EVENT $HOOKLINE_HOST $boot $$"
 echo "$line" >> "$WITNESS/begun"
 gate="$WITNESS/gates/$LIFECYCLE_EVENT.$HOOKLINE_HOST"
 word=go
 if [ -p "$gate" ]; then read -r word < "$gate"; fi
+if [ -n "$HOOK_SECONDS" ]; then sleep "$HOOK_SECONDS"; fi
 echo "$line" >> "$WITNESS/ended"
 if [ "$word" = fail ] || [ -e "$HOOKLINE_BUNDLE_DIR/fail/$LIFECYCLE_EVENT" ]; then echo "broken on purpose"; exit 3; fi
 """

@@ -77,6 +77,9 @@ class Cluster:
     directory: Path
     options: tuple[str, ...] = ()
     """More options for the coordinator."""
+    programs: Path = PROGRAMS
+    hook_seconds: str = ""
+    """How long every hook takes; at once if empty."""
     addresses: dict[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     gates: list[Gate] = field(default_factory=list)
@@ -233,16 +236,8 @@ class Cluster:
         return [f"{pid}: {words}" for pid, words in left]
 
     def left(self) -> list[tuple[int, str]]:
-        """The processes that have this cluster's directory in their command line or environment."""
-        wanted = f"{self.directory}/".encode()
-        found = []
-        for pid, words in _processes():
-            if pid == os.getpid():
-                continue
-            with suppress(OSError):
-                if wanted in words or wanted in (Path("/proc") / str(pid) / "environ").read_bytes():
-                    found.append((pid, words.replace(b"\0", b" ").decode(errors="replace")))
-        return found
+        """This cluster's processes."""
+        return left_in(self.directory)
 
     def hookline(self, *words: str, expected: int = 0) -> Said:
         """Run a command of the operator's program with `--output json`; fails when it ends otherwise than expected."""
@@ -259,17 +254,18 @@ class Cluster:
 
     def command(self, *words: str) -> list[str]:
         """The command line of the operator's program."""
-        return [str(PROGRAMS / "hookline"), *words]
+        return [str(self.programs / "hookline"), *words]
 
     @property
     def environment(self) -> dict[str, str]:
         """What every process sees, and hooks with their agent."""
         return {
             **os.environ,
-            "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
+            "PATH": f"{self.programs}:{os.environ['PATH']}",
             "HOOKLINE_COORDINATOR": self.addresses.get("listen", ""),
             "HOOKLINE_INSECURE": "1",
             "WITNESS": str(self.directory),
+            "HOOK_SECONDS": self.hook_seconds,
         }
 
     def log(self, name: str) -> str:
@@ -284,7 +280,7 @@ class Cluster:
     def _start(self, name: str, program: str, *words: str) -> subprocess.Popen[bytes]:
         with (self.directory / "logs" / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [str(PROGRAMS / program), *words],
+                [str(self.programs / program), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if name == "coordinator" else log,
                 stderr=log,
@@ -330,6 +326,19 @@ class Cluster:
             deployment, event, host, boot_id, pid = line.split()
             if deployment_id in ("", deployment):
                 yield Hook(deployment, event, host, boot_id, int(pid))
+
+
+def left_in(directory: Path) -> list[tuple[int, str]]:
+    """The processes that have a directory in their command line or environment."""
+    wanted = f"{directory}/".encode()
+    found = []
+    for pid, words in _processes():
+        if pid == os.getpid():
+            continue
+        with suppress(OSError):
+            if wanted in words or wanted in (Path("/proc") / str(pid) / "environ").read_bytes():
+                found.append((pid, words.replace(b"\0", b" ").decode(errors="replace")))
+    return found
 
 
 def _processes() -> Iterator[tuple[int, bytes]]:
