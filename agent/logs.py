@@ -37,6 +37,10 @@ LOOK_SECONDS = 0.2
 
 CONTENT_BYTES = 64 * 1024
 BYTES_PER_SECOND = 256 * 1024
+IN_FLIGHT = 10
+"""Pieces of one output that may wait for their acknowledgement, which comes about once a second: where many hosts print, pieces get
+larger instead of more."""
+
 AT_ONCE = 8
 """Outputs that are published side by side; what earlier agents left waits for its turn."""
 
@@ -58,7 +62,7 @@ class Outputs(Protocol):
 class _Output:
     """What one instruction prints, and how far it has been published."""
 
-    __slots__ = ("acked", "asked", "closed", "ended", "instruction_id", "known", "path", "sent")
+    __slots__ = ("acked", "asked", "closed", "ended", "flying", "instruction_id", "known", "path", "sent")
 
     def __init__(self, instruction_id: InstructionId, path: Path, *, known: bool) -> None:
         self.instruction_id = instruction_id
@@ -69,10 +73,12 @@ class _Output:
         self.acked = 0
         self.ended = False
         self.closed = False
+        self.flying: deque[int] = deque()
 
     def restart(self) -> None:
         """The call is over: what was not acknowledged has to be said again."""
         self.sent = self.acked
+        self.flying.clear()
         self.asked = self.closed = False
 
     def next_piece(self) -> agent_pb2.PublishLogsRequest | None:
@@ -80,7 +86,7 @@ class _Output:
         if not self.known:
             return None if self.asked else agent_pb2.PublishLogsRequest(instruction_id=self.instruction_id)
         size = self.size()
-        if size <= self.sent and (self.closed or not self.ended):
+        if (size <= self.sent and (self.closed or not self.ended)) or len(self.flying) == IN_FLIGHT:
             return None
         content = self._read() if size > self.sent else b""
         complete = self.ended and self.sent + len(content) >= size
@@ -90,12 +96,17 @@ class _Output:
         """A piece is on its way."""
         self.asked = True
         self.sent += len(piece.content)
+        if piece.content:
+            self.flying.append(self.sent)
         self.closed = piece.complete
 
     def heard(self, acked_offset: int) -> None:
         """The coordinator has come so far; less than it said before means that it has lost something."""
         if not self.known or acked_offset < self.acked:
             self.known, self.closed, self.sent = True, False, acked_offset
+            self.flying.clear()
+        while self.flying and self.flying[0] <= acked_offset:
+            self.flying.popleft()
         self.acked = acked_offset
         self.sent = max(self.sent, acked_offset)
 

@@ -5,7 +5,7 @@ only grows; a place in one host's output is an offset, counted over everything t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
@@ -127,7 +127,7 @@ class LogService:
             ending = _Ending(self._history, self._clock, deployment_id)
             while True:
                 pieces, position = await log.read(position, host_id)
-                for piece in pieces:
+                for piece in _joined(pieces):
                     if piece.host_id not in names:
                         names[piece.host_id] = (await self._history.target(deployment_id, piece.host_id)).host_name
                     wanted = _from(piece, offset) if host_id is not None else piece
@@ -173,6 +173,24 @@ class _Ending:
         deployment = await self._history.deployment(self._deployment_id)
         if deployment.completed_at is not None:
             self._ended = now - max(0, self._clock.now() - deployment.completed_at)
+
+
+def _joined(pieces: Sequence[Printed]) -> Iterator[Printed]:
+    """The pieces, those that follow each other in one host's output as one."""
+    together: list[Printed] = []
+    for piece in pieces:
+        if together and not (piece.host_id == together[-1].host_id and piece.content and together[-1].content):
+            yield _whole(together)
+            together.clear()
+        together.append(piece)
+    if together:
+        yield _whole(together)
+
+
+def _whole(pieces: Sequence[Printed]) -> Printed:
+    return (
+        pieces[0] if len(pieces) == 1 else replace(pieces[-1], offset=pieces[0].offset, content=b"".join([one.content for one in pieces]))
+    )
 
 
 def _from(piece: Printed, offset: int) -> Printed | None:

@@ -11,7 +11,7 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.hooks import Hooks
-from agent.logs import CONTENT_BYTES, LogPublisher
+from agent.logs import CONTENT_BYTES, IN_FLIGHT, LogPublisher
 from agent.model import InstructionId
 from agent.stream import insecure_channel
 from hookline.v1.agent_pb2 import PublishLogsRequest, PublishLogsResponse
@@ -245,6 +245,24 @@ async def test_much_output_goes_in_pieces_and_no_faster_than_the_coordinator_all
     assert b"".join(piece[2] for piece in pieces) == content
     assert [piece[1] for piece in pieces] == [CONTENT_BYTES * number for number in range(4)]
     assert [round(seconds) for seconds in clock.waits] == [1, 2, 3]
+
+
+async def test_a_coordinator_that_is_slow_to_acknowledge_gets_fewer_and_larger_pieces(coordinator: Coordinator, hooks: Hooks) -> None:
+    async with publishing(coordinator, hooks) as publisher:
+        with publisher.printing(ID):
+            prints(hooks, b"0")
+            line = await coordinator.called()
+            await line.said()
+            for number in range(1, IN_FLIGHT):
+                prints(hooks, b"%d" % number)
+                await line.said()
+            prints(hooks, b"the ")
+            prints(hooks, b"rest")
+            hearing = asyncio.create_task(line.said())
+            done, _ = await asyncio.wait([hearing], timeout=0.5)
+            assert not done
+            await line.answer(1)
+            assert await hearing == (ID, IN_FLIGHT, b"the rest", False)
 
 
 async def test_the_next_welcome_ends_the_wait_after_a_failure(coordinator: Coordinator, hooks: Hooks) -> None:

@@ -260,16 +260,19 @@ async def test_following_ends_when_the_deployment_has_ended_and_everything_came(
 
 
 async def test_a_reader_goes_on_from_a_resume_token_and_from_an_offset(world: LogWorld) -> None:
-    call = world.publish("web-1")
+    calls = {host: world.publish(host) for host in ("web-1", "web-2")}
     for number in range(10):
-        await call.write(piece(world.instruction("web-1"), b"%04d\n" % number, number * 5))
-    await call.done_writing()
-    assert [response.acked_offset async for response in call][-1] == 50
+        host = f"web-{number % 2 + 1}"
+        await calls[host].write(piece(world.instruction(host), b"%04d\n" % number, number // 2 * 5))
+        await heard(calls[host])
     pieces = await world.read()
+    assert len(pieces) == 10
     for number in range(10):
         assert joined(await world.read(resume_token=pieces[number].resume_token)) == joined(pieces[number + 1 :])
-    assert joined(await world.read("web-1", offset=23)) == joined(pieces)[23:]
-    assert joined(await world.read(IDS["web-1"], offset=50)) == b""
+    whole = await world.read("web-1")
+    assert [one.content for one in whole] == [b"0000\n0002\n0004\n0006\n0008\n"]
+    assert joined(await world.read("web-1", offset=13)) == joined(whole)[13:]
+    assert joined(await world.read(IDS["web-1"], offset=25)) == b""
 
 
 async def test_what_cannot_be_read_is_refused_with_a_sentence(world: LogWorld) -> None:

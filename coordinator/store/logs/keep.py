@@ -22,6 +22,9 @@ from coordinator.store.logs.log import DeploymentLog
 log = logging.getLogger(__name__)
 
 SYNC_SECONDS: Final = 1.0
+GATHER: Final = 5
+"""Milliseconds for which pieces gather before they are written together."""
+
 ON_THE_WAY: Final = UNSURE // 2
 """Bytes that may wait to be written or synced; what comes then has to wait."""
 
@@ -148,6 +151,7 @@ class Logs:
     async def _write(self, threads: ThreadPoolExecutor) -> None:
         while True:
             await self._work.wait()
+            await self._clock.sleep(GATHER)
             self._work.clear()
             while self._dirty:
                 opened = next(iter(self._dirty))
