@@ -30,7 +30,8 @@ class Roster:
     names: dict[str, HostId] = field(default_factory=dict)
     silent: dict[HostId, None] = field(default_factory=dict)
     _before: dict[HostId, Session | None] = field(default_factory=dict)
-    _cursors: dict[HostId, int] = field(default_factory=dict)
+    _cursors: dict[HostId, tuple[int, bool]] = field(default_factory=dict)
+    """Report cursors that moved, and whether reports had come on the stream before: `acked_seq`, `resumed`."""
 
     @property
     def spread(self) -> int:
@@ -48,8 +49,8 @@ class Roster:
 
     def undo(self) -> None:
         """Nothing since the last `keep` or `undo` was committed: put it back."""
-        for host_id, acked_seq in self._cursors.items():
-            self.sessions[host_id].acked_seq = acked_seq
+        for host_id, (acked_seq, resumed) in self._cursors.items():
+            self.sessions[host_id].acked_seq, self.sessions[host_id].resumed = acked_seq, resumed
         for host_id in self._before:
             now = self.sessions.pop(host_id, None)
             if now is not None:
@@ -65,14 +66,14 @@ class Roster:
     def remember(self, session: Session) -> None:
         """Keep what `session` is now, before it is changed."""
         if session.host_id not in self._before:
-            acked_seq = self._cursors.pop(session.host_id, session.acked_seq)
-            self._before[session.host_id] = replace(session, acked_seq=acked_seq)
+            acked_seq, resumed = self._cursors.pop(session.host_id, (session.acked_seq, session.resumed))
+            self._before[session.host_id] = replace(session, acked_seq=acked_seq, resumed=resumed)
 
     def advance(self, session: Session, acked_seq: int) -> None:
-        """Move the report cursor of `session`."""
+        """Move the report cursor of `session`: its reports have come."""
         if session.host_id not in self._before:
-            self._cursors.setdefault(session.host_id, session.acked_seq)
-        session.acked_seq = acked_seq
+            self._cursors.setdefault(session.host_id, (session.acked_seq, session.resumed))
+        session.acked_seq, session.resumed = acked_seq, True
 
     def _add(self, session: Session) -> None:
         self.sessions[session.host_id] = session
@@ -174,12 +175,17 @@ def take(roster: Roster, received: ReportsReceived) -> tuple[Session, tuple[Repo
     first = reports[0].seq
     if first > expected and session.resumed:
         return None
-    session.resumed = True
     if first < expected:
         reports = reports[expected - first :]
-    if reports:
-        roster.advance(session, reports[-1].seq)
+    roster.advance(session, reports[-1].seq if reports else session.acked_seq)
     return session, reports
+
+
+def hold_back(roster: Roster, received: ReportsReceived) -> None:
+    """Drop reports that nobody can decide about now. What comes after them on the stream is a gap, so the agent keeps them all."""
+    session = roster.sessions.get(received.host_id)
+    if session is not None and session.stream == received.stream:
+        session.resumed = True
 
 
 def leave(roster: Roster, ended: StreamEnded, changes: Changes) -> None:

@@ -54,13 +54,14 @@ def cancel(plan: Plan, target: Target) -> Cancel:
 def record(plan: Plan, target: Target, reports: tuple[Report, ...], changes: Changes) -> Ending | None:
     """Write down what the host reports; return how the target ends by it, if it does.
 
-    Of a target that has ended already only the lifecycle events are written down. A rollout brings 14 reports a host:
+    Of a target that has ended already only the lifecycle events are written down. Events that the deployment does not have are passed
+    over: one that comes after its last would hide that one. A rollout brings 14 reports a host:
     everything that is not needed for each of them stands outside the loop.
     """
     if target.status is TargetStatus.Pending:
         return None
-    mine = instruction_id(target)
-    last = plan.lifecycle_events[-1]
+    mine, planned = instruction_id(target), plan.lifecycle_events
+    last = planned[-1]
     ending: Ending | None = None
     known = False
     events = changes.events
@@ -72,7 +73,7 @@ def record(plan: Plan, target: Target, reports: tuple[Report, ...], changes: Cha
         if event is None:
             ending = ending or _ending_of_whole(target, seq, whole, diagnostics, begun=reached > 0)
             continue
-        if event <= reached and (event < reached or status <= progress):
+        if event <= reached and (event < reached or status <= progress) or event not in planned:
             continue
         target.event = reached = event
         progress = status

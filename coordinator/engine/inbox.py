@@ -27,6 +27,8 @@ class Inbox:
     """A list that can be waited for."""
 
     items: list[Item] = field(default_factory=list)
+    held: int = 0
+    """How many were taken and could not be stored yet: they take up room as if they still lay here."""
     _filled: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -40,13 +42,13 @@ class Inbox:
         """Add a fact; never waits."""
         self.items.append(item)
         self._filled.set()
-        if len(self.items) >= ROOM:
+        if self.full:
             self._room.clear()
 
     @property
     def full(self) -> bool:
         """Whether those who can wait should."""
-        return len(self.items) >= ROOM
+        return len(self.items) + self.held >= ROOM
 
     async def room(self) -> None:
         """Wait until the engine has caught up."""
@@ -60,5 +62,17 @@ class Inbox:
         """Everything that has come, in order; the inbox is empty afterwards."""
         items, self.items = self.items, []
         self._filled.clear()
-        self._room.set()
+        self._make_room()
         return items
+
+    def hold(self, count: int) -> None:
+        """So many of those that were taken wait for a store that cannot write."""
+        if count != self.held:
+            self.held = count
+            self._make_room()
+
+    def _make_room(self) -> None:
+        if not self.full:
+            self._room.set()
+        else:
+            self._room.clear()

@@ -164,8 +164,10 @@ class Engine:
                 await self._clock.sleep(BACKOFF[min(tries, len(BACKOFF) - 1)])
                 tries += 1
                 items = self._still_wanted(items, error) + self.inbox.take()
+                self.inbox.hold(len(items))
                 continue
             self.trouble = ""
+            self.inbox.hold(0)
             self._roster.keep()
             self._act(turn)
             if turn.changes:
@@ -202,21 +204,25 @@ class Engine:
             group = await self._store.group(group_id)
             restore(group, self._roster.lost(), self._clock.elapsed())
             self._groups[group_id] = group
+            self._live = {deployment_id: owner for deployment_id, owner in self._live.items() if owner != group_id}
             if group.deployment is not None:
                 self._live[group.deployment.deployment_id] = group_id
         return group
 
     async def _load_for(self, items: Iterable[Item]) -> None:
-        """Read the groups that are about to be stepped and are not in memory."""
-        for group_id in dict.fromkeys(self._live.values()):
-            if group_id not in self._parked:
-                await self._load(group_id)
+        """Read the groups that are about to be stepped and are not in memory: live ones after a commit that failed, and those that
+        facts are about. Of the groups that a host knows, only those are read of which it knows more than the store."""
+        for group_id in [one for one in self._live.values() if one not in self._groups and one not in self._parked]:
+            await self._load(group_id)
+        epochs: dict[tuple[GroupId, HostId], int] = {}
         for item in items:
             if isinstance(item, Asked) and isinstance(item.fact, DeploymentRequested):
                 await self._load(item.fact.plan.group_id)
             elif isinstance(item, Hello):
-                for group_id in item.target_epochs:
-                    await self._load(group_id)
+                epochs |= {(one, item.host_id): epoch for one, epoch in item.target_epochs.items() if one not in self._groups}
+        if epochs:
+            for group_id in await self._store.behind(epochs):
+                await self._load(group_id)
 
     def _decide(self, items: list[Item]) -> _Turn | None:
         """Step everything; None when a group had to be parked and the turn must be decided anew without it."""
@@ -246,6 +252,7 @@ class Engine:
 
     def _take_reports(self, turn: _Turn, received: ReportsReceived) -> None:
         if self._parked and any(self._group_of(report) in self._parked for report in received.reports):
+            sessions.hold_back(self._roster, received)
             return
         taken = sessions.take(self._roster, received)
         if taken is None:
@@ -280,20 +287,21 @@ class Engine:
             turn.refusals.append((hello.stream, admitted))
             return
         turn.welcomes[hello.host_id] = admitted.session
-        for group_id, group in self._groups.items():
-            member = group.members.get(hello.host_id)
-            if member is None or group_id in self._parked:
-                continue
-            facts = turn.facts.setdefault(group_id, []) if admitted.returned or admitted.journal_lost else []
-            if admitted.returned:
-                facts.append(HostReturned(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id))
-            if admitted.journal_lost:
-                facts.append(JournalLost(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id))
+        if admitted.returned:
+            self._tell_groups(turn, HostReturned(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id))
+        if admitted.journal_lost:
+            self._tell_groups(turn, JournalLost(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id))
         for group_id, epoch in hello.target_epochs.items():
             member = self._groups[group_id].members.get(hello.host_id) if group_id in self._groups else None
             if group_id in self._groups and group_id not in self._parked and epoch > (member.target_epoch if member else 0):
                 seen = EpochSeen(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id, target_epoch=epoch)
                 turn.facts.setdefault(group_id, []).append(seen)
+
+    def _tell_groups(self, turn: _Turn, fact: HostReturned | JournalLost | HostLost) -> None:
+        """A host's fact is one of every group that it belongs to and that is in memory; the others work it out when they are read."""
+        for group_id, group in self._groups.items():
+            if fact.host_id in group.members and group_id not in self._parked:
+                turn.facts.setdefault(group_id, []).append(fact)
 
     def _take_request(self, turn: _Turn, asked: Asked) -> None:
         fact = asked.fact
@@ -328,11 +336,7 @@ class Engine:
         if self._roster.silent and self._sweep_at <= turn.elapsed:
             turn.swept = True
             for host_id in sessions.lose(self._roster, at=turn.at, elapsed=turn.elapsed, changes=turn.changes):
-                log.warning("host lost host=%s", self._roster.sessions[host_id].name)
-                for group_id, group in self._groups.items():
-                    if host_id in group.members and group_id not in self._parked:
-                        lost = HostLost(at=turn.at, elapsed=turn.elapsed, host_id=host_id)
-                        turn.facts.setdefault(group_id, []).append(lost)
+                self._tell_groups(turn, HostLost(at=turn.at, elapsed=turn.elapsed, host_id=host_id))
 
     def _act(self, turn: _Turn) -> None:
         """Carry out what was decided, now that it is stored."""
@@ -342,8 +346,7 @@ class Engine:
             self._wakes.pop(group_id, None)
         for order in turn.orders:
             self._carry_out(turn, order)
-        for group_id in turn.facts:
-            self._index(group_id)
+        self._index(turn)
         for stream, error in turn.refusals:
             self._agents.refuse(stream, error)
         for session in turn.welcomes.values():
@@ -370,13 +373,16 @@ class Engine:
             case Answer(fact, error):
                 _settle(turn.asked[id(fact)].answer, error)
 
-    def _index(self, group_id: GroupId) -> None:
-        """Know which group a deployment belongs to while it is live."""
-        deployment = self._groups[group_id].deployment
-        for deployment_id in [known for known, owner in self._live.items() if owner == group_id]:
-            del self._live[deployment_id]
-        if deployment is not None:
-            self._live[deployment.deployment_id] = group_id
+    def _index(self, turn: _Turn) -> None:
+        """Know which group a deployment belongs to while it is live; a group without one is not kept in memory."""
+        for deployment_id, deployment in turn.changes.deployments.items():
+            if deployment.status.terminal:
+                self._live.pop(deployment_id, None)
+            else:
+                self._live[deployment_id] = deployment.plan.group_id
+        for group_id in turn.facts:
+            if self._groups[group_id].deployment is None:
+                del self._groups[group_id]
 
     def _welcome(self, session: Session) -> None:
         """Accept a stream and repeat what is outstanding for its host."""

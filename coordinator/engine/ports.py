@@ -3,6 +3,7 @@
 Time is told in whole milliseconds: `now` is UTC and only shown, `elapsed` is monotonic and decides.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from coordinator.core.errors import DeployError
@@ -40,6 +41,10 @@ class Store(Protocol):
         Every field that says "Not stored", and the counters, are left for `core/machine.restore` to fill in.
         A group without any deployment yet is an empty one.
         """
+        ...
+
+    async def behind(self, epochs: Mapping[tuple[GroupId, HostId], int]) -> list[GroupId]:
+        """Groups that the store knows, and of which a host knows a higher target epoch than is stored for it."""
         ...
 
 

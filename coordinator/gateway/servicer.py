@@ -55,7 +55,7 @@ class AgentServicer:
                 raise
             task.uncancel()
             await _abort(context, stream.refusal)
-        except Invalid as error:
+        except (Invalid, Unavailable) as error:
             await _abort(context, error)
         finally:
             self._streams.close(stream)
@@ -83,9 +83,11 @@ class AgentServicer:
         if not first.HasField("hello"):
             raise Invalid("cannot accept the stream: its first message is not Hello")
         hello = wire.hello(first.hello, stream=stream.number, at=self._clock.now(), elapsed=self._clock.elapsed())
+        self._streams.hear(stream, "hello")
+        if self._inbox.full:  # while the store cannot write, agents come again and again: their Hellos must not pile up
+            raise Unavailable("cannot accept the stream: the coordinator has too much to do just now; come back")
         stream.host_id = hello.host_id
         stream.name = hello.name
-        self._streams.hear(stream, "hello")
         self._inbox.put(hello)
         await self._listen(stream, read)
 
@@ -107,7 +109,7 @@ class AgentServicer:
                 streams.beat(stream)
             elif message.HasField("goodbye"):
                 streams.hear(stream, "goodbye")
-                log.info("goodbye host=%s reason=%s", stream.name, message.goodbye.reason)
+                log.info("goodbye host=%s reason=%r", stream.name, message.goodbye.reason[:200])
                 return
 
 

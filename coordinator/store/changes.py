@@ -57,6 +57,7 @@ UPSERT_EVENT: Final = """
     ON CONFLICT (deployment_no, host_no, event, attempt) DO UPDATE SET status = excluded.status,
         started_at = coalesce(excluded.started_at, lifecycle_event.started_at),
         ended_at = coalesce(excluded.ended_at, lifecycle_event.ended_at), seq = excluded.seq"""
+KNOWN_ATTEMPT: Final = "SELECT 1 FROM target WHERE deployment_no = ? AND host_no = ? AND attempt >= ?"
 LATE_EVENT: Final = f"{UPSERT_EVENT} WHERE excluded.status > lifecycle_event.status"
 UPSERT_DIAGNOSTICS: Final = """
     INSERT INTO diagnostics (deployment_no, host_no, event, attempt, error_code, script_name, message, log_tail)
@@ -202,13 +203,13 @@ class Storing:
             self._late(host_id, report)
 
     def _late(self, host_id: HostId, report: Report) -> None:
-        """A lifecycle event of a deployment that has ended; what names an unknown target is dropped: an agent may say anything."""
+        """A lifecycle event of a deployment that has ended. What names no known target and attempt is dropped: agents may say anything."""
         deployment_id, _, rest = report.instruction_id.partition("/")
         attempt = rest.rpartition("/")[2]
         key = (self._numbers.deployments.known(deployment_id), self._numbers.hosts.known(host_id))
         if report.event is None or not (attempt.isascii() and attempt.isdigit() and len(attempt) < 10):
             return
-        if self._db.execute("SELECT 1 FROM target WHERE deployment_no = ? AND host_no = ?", key).fetchone() is None:
+        if self._db.execute(KNOWN_ATTEMPT, (*key, int(attempt))).fetchone() is None:
             return
         begun = report.status is EventStatus.InProgress
         times = (report.time, None) if begun else (None, report.time)

@@ -1,6 +1,7 @@
 """The running groups and hosts as the engine wants them after a start: read back exactly as they were committed."""
 
 import sqlite3
+from collections.abc import Mapping
 from typing import Final
 
 from coordinator.core.lifecycle import DeploymentStatus
@@ -22,6 +23,10 @@ GROUP: Final = """
     WHERE g.group_id = ?"""
 MEMBERS: Final = """
     SELECT host_id, target_epoch, health FROM member JOIN host USING (host_no) WHERE group_no = ?"""
+EPOCH: Final = """
+    SELECT coalesce(m.target_epoch, 0) FROM deployment_group g
+    LEFT JOIN host h ON h.host_id = ? LEFT JOIN member m ON m.group_no = g.group_no AND m.host_no = h.host_no
+    WHERE g.group_id = ?"""
 TARGETS: Final = f"""
     SELECT host_id, name, {", ".join(f"t.{column}" for column in TARGET_COLUMNS)}
     FROM target t JOIN host h ON h.host_no = t.host_no JOIN name ON name.name_no = t.host_name_no
@@ -65,6 +70,16 @@ def group(db: sqlite3.Connection, group_id: GroupId) -> Group:
             for host_id, epoch, health in db.execute(MEMBERS, (group_no,))
         },
     )
+
+
+def behind(db: sqlite3.Connection, epochs: Mapping[tuple[GroupId, HostId], int]) -> list[GroupId]:
+    """Known groups of which a host knows a higher epoch than is stored."""
+    found: dict[GroupId, None] = {}
+    for (group_id, host_id), epoch in epochs.items():
+        stored = db.execute(EPOCH, (host_id, group_id)).fetchone()
+        if stored is not None and epoch > stored[0]:
+            found[group_id] = None
+    return list(found)
 
 
 def _live_deployment(db: sqlite3.Connection, group_no: int) -> Deployment | None:

@@ -2,12 +2,13 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, TextIO
 
 from coordinator.core.facts import RequestKey
-from coordinator.core.model import Group, GroupId, Session
+from coordinator.core.model import Group, GroupId, HostId, Session
 from coordinator.core.orders import Changes
 from coordinator.engine.ports import Clock
 from coordinator.store import calls, running
@@ -78,6 +79,10 @@ class SqliteStore:
     async def group(self, group_id: GroupId) -> Group:
         """A group as committed last."""
         return await self.reader.run(lambda db: running.group(db, group_id))
+
+    async def behind(self, epochs: Mapping[tuple[GroupId, HostId], int]) -> list[GroupId]:
+        """Groups that the store knows, and of which a host knows a higher target epoch than is stored for it."""
+        return await self.reader.run(lambda db: running.behind(db, epochs))
 
     async def replayed(self, key: RequestKey) -> str | None:
         """The subject of the call that was done under `key`."""

@@ -233,6 +233,17 @@ class StoreContract:
         await store.commit(changes)
         assert await store.replayed(key("")) is None
 
+    async def test_the_store_is_behind_where_a_host_knows_a_higher_epoch(self, store: EngineStore) -> None:
+        await store.commit(known("h1", "h2"))
+        changes = created(deployment(plan("d-1"), "h1"))
+        changes.members[WEB, HostId("id-h1")] = Member(host_id=HostId("id-h1"), target_epoch=5)
+        await store.commit(changes)
+        one, two = HostId("id-h1"), HostId("id-h2")
+        assert await store.behind({}) == []
+        assert await store.behind({(WEB, one): 5, (API, one): 0}) == []
+        assert await store.behind({(WEB, one): 6}) == [WEB]
+        assert sorted(await store.behind({(WEB, one): 6, (WEB, two): 1, (API, two): 1})) == [WEB, API]
+
     async def test_events_with_diagnostics_and_late_ones_can_be_stored(self, store: EngineStore) -> None:
         await store.commit(known("h1"))
         made = deployment(plan("d-1"), "h1")

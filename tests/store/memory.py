@@ -1,6 +1,6 @@
 """The engine's Store in memory: what is committed stays when engines on top of it crash."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from coordinator.core.errors import RequestIdReused
@@ -89,6 +89,11 @@ class MemoryStore:
             members={host_id: replace(member) for (owner, host_id), member in self.members.items() if owner == group_id},
         )
 
+    async def behind(self, epochs: Mapping[tuple[GroupId, HostId], int]) -> list[GroupId]:
+        """Groups of which a host knows a higher epoch. There is no catalogue here: every group is known."""
+        known = {key: member.target_epoch for key, member in self.members.items() if key in epochs}
+        return list(dict.fromkeys(key[0] for key, epoch in epochs.items() if epoch > known.get(key, 0)))
+
     async def replayed(self, key: RequestKey) -> str | None:
         """The subject of the call that was done under `key`."""
         digest, subject = self.requests.get((key.principal, key.method, key.request_id), (key.digest, None))
@@ -133,6 +138,8 @@ class MemoryStore:
         attempt = report.instruction_id.rpartition("/")[2]
         deployment = self.deployments.get(deployment_id)
         if deployment is None or host_id not in deployment.targets or report.event is None or not attempt.isdigit():
+            return
+        if int(attempt) > deployment.targets[host_id].attempt:
             return
         key = (deployment_id, host_id, report.event, int(attempt))
         before = self.events.get(key)
