@@ -20,13 +20,16 @@ def test_the_defaults_listen_on_loopback() -> None:
 
 def test_everything_can_be_said() -> None:
     words = "--data-dir /d --listen [::1]:1 --http-listen localhost:2 --bundle-listen 127.0.0.9:3 --max-bundle-bytes 4 --log-level debug"
-    assert parse(["--insecure", *words.split()]) == Settings(
+    logs = "--log-retention-days 5 --log-max-bytes 6"
+    assert parse(["--insecure", *words.split(), *logs.split()]) == Settings(
         data_dir=Path("/d"),
         listen=Address("::1", 1),
         http_listen=Address("localhost", 2),
         bundle_listen=Address("127.0.0.9", 3),
         max_bundle_bytes=4,
         log_level="debug",
+        log_retention_days=5,
+        log_max_bytes=6,
     )
 
 
