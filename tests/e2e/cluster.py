@@ -20,6 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
+import grpc
+import pytest
+
 from tests.e2e.bundles import Gate
 
 PROGRAMS = Path(sys.executable).parent
@@ -51,6 +54,15 @@ class Hook(NamedTuple):
     pid: int
 
 
+def refused(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
+    """The status and the sentence that a call by gRPC is refused with."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    error: object = caught.value
+    assert isinstance(error, grpc.Call)
+    return error.code(), error.details() or ""
+
+
 @dataclass(slots=True)
 class Said:
     """What a command of `hookline` printed, and how it ended."""
@@ -60,8 +72,8 @@ class Said:
     err: str
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - whatever the command prints; tests look into it
-        """Its standard output, read as JSON."""
+    def json(self) -> Any:
+        """Its standard output, read as JSON: whatever the command prints."""
         return json.loads(self.out)
 
     @property
@@ -320,6 +332,10 @@ class Cluster:
         hook = until(found, f"{lifecycle_event} of {deployment_id} begins on {host}", 40)
         assert hook is not None
         return hook
+
+    def begun(self, deployment_id: str, count: int) -> None:
+        """Wait until so many hooks of a deployment have begun."""
+        until(lambda: len(self.hooks(deployment_id)) >= count, f"{count} hooks have begun", 60)
 
     def _lines(self, name: str, deployment_id: str) -> Iterator[Hook]:
         for line in (self.directory / name).read_text().splitlines():

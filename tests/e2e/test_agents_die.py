@@ -106,7 +106,7 @@ def test_an_agent_that_is_killed_again_and_again_runs_every_hook_once(fleet: Clu
     chance = random.Random(seed)
     deployment_id, first = deploy(fleet)
     for count in sorted(chance.sample(range(8), 3)):
-        until(lambda count=count: len(fleet.hooks(deployment_id)) >= count, f"{count} hooks have begun")
+        fleet.begun(deployment_id, count)
         fleet.kill(chance.choice(HOSTS))
         for name in set(HOSTS) - set(fleet.processes):
             fleet.start_agent(name)

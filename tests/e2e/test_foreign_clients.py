@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,7 +85,8 @@ def test_grpcurl_creates_and_watches_a_deployment_by_reflection(fleet: Cluster) 
 
 def test_sql_and_sqlite_utils_read_the_history_while_a_rollout_runs(fleet: Cluster) -> None:
     gate = fleet.gate("AfterInstall", HOSTS[0])
-    deployment_id = fleet.hookline("deploy", "shop", "production", "--revision", json.loads(request(fleet))["revision_id"]).json["deployment_id"]
+    revision = json.loads(request(fleet))["revision_id"]
+    deployment_id = fleet.hookline("deploy", "shop", "production", "--revision", revision).json["deployment_id"]
     fleet.reached(deployment_id, "AfterInstall", HOSTS[0])
     database = str(fleet.data_dir / "hookline.db")
     for view in ("v_deployments", "v_targets", "v_lifecycle_events", "v_history"):
@@ -107,5 +107,7 @@ def test_metrics_are_what_prometheus_reads_and_health_is_200(fleet: Cluster) -> 
     families = {family.name: family for family in text_string_to_metric_families(fleet.http("/metrics"))}
     assert [sample.value for sample in families["hookline_agents_connected"].samples] == [len(HOSTS)]
     assert all(family.documentation for family in families.values())
-    assert all("deployment_id" not in sample.labels and "host" not in sample.labels for family in families.values() for sample in family.samples)
+    assert all(
+        "deployment_id" not in sample.labels and "host" not in sample.labels for family in families.values() for sample in family.samples
+    )
     assert json.loads(fleet.http("/healthz"))["status"] == "serving"

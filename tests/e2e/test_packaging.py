@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,17 +35,19 @@ def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def outside(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def outside(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty directory to work in, with nothing but the wheel and the packages that it requires to import from."""
     monkeypatch.setenv("PYTHONPATH", str(site))
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
+    return tmp_path
 
 
 def test_the_wheel_ships_the_programs_and_the_protos_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"coordinator", "agent", "hookline"}
-    assert {"hookline/v1/agent_pb2.py", "hookline/v1/agent_pb2.pyi", "hookline/v1/agent_pb2_grpc.py", "hookline/v1/agent.proto"} <= set(names)
+    assert {"hookline/v1/agent_pb2.py", "hookline/v1/agent_pb2.pyi", "hookline/v1/agent_pb2_grpc.py", "hookline/v1/agent.proto"} <= set(
+        names
+    )
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     assert not [name for name in names if "__pycache__" in name or name.endswith(".db")]
 
@@ -62,8 +63,9 @@ def test_an_installed_program_tells_its_version_and_explains_itself(site: Path, 
 @pytest.mark.timeout(120)
 def test_what_was_installed_deploys(site: Path, outside: Path) -> None:
     with Cluster(outside / "cluster", programs=site / "bin") as cluster:
-        place = [sys.executable, "-c", "import coordinator, agent, hookline; print(coordinator.__file__, agent.__file__, hookline.__file__)"]
-        assert subprocess.run(place, capture_output=True, text=True, check=True).stdout.count(str(site)) == 3
+        script = "import coordinator, agent, hookline; print(coordinator.__file__, agent.__file__, hookline.__file__)"
+        places = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+        assert places.count(str(site)) == 3
         cluster.start_agents("web-1")
         cluster.hookline("app", "create", "shop")
         cluster.hookline("group", "create", "shop", "production", "--tag", "role=web")

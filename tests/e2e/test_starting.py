@@ -42,7 +42,7 @@ def test_a_second_coordinator_on_the_same_data_is_told_who_has_it(cluster: Clust
     assert f"another coordinator uses it (process {cluster.processes['coordinator'].pid})" in said
 
 
-@pytest.mark.parametrize(("option", "place"), [("--listen", "listen"), ("--http-listen", "http"), ("--bundle-listen", "bundles")])
+@pytest.mark.parametrize("option, place", [("--listen", "listen"), ("--http-listen", "http"), ("--bundle-listen", "bundles")])
 def test_an_address_that_is_taken_is_named(cluster: Cluster, option: str, place: str) -> None:
     address = cluster.addresses[place]
     assert refuses(cluster, option, address).startswith(f"cannot listen on {address}: address already in use; ")
