@@ -100,6 +100,8 @@ class EpochSeen(Fact):
 
     host_id: HostId
     target_epoch: int
+    deployment_id: DeploymentId
+    """The deployment that claimed the host under it, perhaps one that is forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,13 @@ class Holding:
     deployed: RevisionId
 
 
+class Fence(NamedTuple):
+    """The highest epoch that a host has accepted for a group, and for which deployment."""
+
+    target_epoch: int
+    deployment_id: DeploymentId
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello(Fact):
     """An agent opened a stream. `stream` is the gateway's number for it, unique while the coordinator runs."""
@@ -132,7 +141,7 @@ class Hello(Fact):
     acked_seq: int
     agent_version: str
     capabilities: tuple[str, ...]
-    target_epochs: Mapping[GroupId, int]
+    fences: Mapping[GroupId, Fence]
     tags: Mapping[str, str]
     facts: Mapping[str, str]
     holdings: tuple[Holding, ...]

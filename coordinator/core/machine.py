@@ -10,7 +10,7 @@ No clock, no chance, no I/O: the same group and the same facts always give the s
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from coordinator.core import batches, deadlines, reasons, rollback
 from coordinator.core import target as targets
@@ -30,6 +30,9 @@ from coordinator.core.facts import (
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, TargetStatus
 from coordinator.core.model import Deployment, ErrorInformation, Group, HostId, InstanceHealth, Member, Plan, Target
 from coordinator.core.orders import Answer, Cancel, Changes, Entry, HistoryEntry, Instruct, Instruction, Order, SendCancel, Settled, WakeAt
+
+FORGOTTEN: Final = "begun in a history that is forgotten"
+"""Because of which a host is in progress that was never begun with, as far as the store knows."""
 
 
 def step(group: Group, facts: Sequence[GroupFact], changes: Changes) -> list[Order]:
@@ -78,33 +81,6 @@ def outstanding(group: Group, host_id: HostId) -> tuple[Instruction | None, Canc
     return targets.instruction(plan, target), targets.cancel(plan, target) if target.cancelled else None
 
 
-def check(group: Group) -> None:
-    """Assert everything that must be true of a group between two facts. Counts every target anew: for tests."""
-    deployment = group.deployment
-    if deployment is None:
-        assert group.available == 0, "available counts hosts of a live deployment only"
-        return
-    assert not deployment.status.terminal, f"{deployment.deployment_id} has ended and is still live"
-    counted = dict.fromkeys(TargetStatus, 0)
-    for host_id, one in deployment.targets.items():
-        counted[one.status] += 1
-        member = group.members[host_id]
-        assert (one.status is TargetStatus.Pending) == (one.started_at is None and one.ended_at is None), one
-        assert (one.lost_at is not None) <= (member.lost or one.status.terminal), f"{one.host_name} is not lost"
-        assert (one.started_at is None) == (one.target_epoch == 0), f"{one.host_name} began without a fence"
-        assert one.target_epoch <= member.target_epoch, f"the fence of {one.host_name} went back"
-        assert one.status is not TargetStatus.Pending or one.event is None, f"{one.host_name} reported before it began"
-    assert deployment.counts == counted, f"counts {deployment.counts} are not {counted}"
-    assert set(deployment.targets) <= deployment.members <= set(group.members)
-    assert group.available == batches.available(group, deployment), f"available {group.available} is wrong"
-    assert deployment.floor <= batches.minimum(deployment)
-    assert batches.lined_up(group, deployment), "a pending target stands in no line"
-    in_progress, pending = counted[TargetStatus.InProgress], counted[TargetStatus.Pending]
-    assert in_progress + batches.failed(deployment) <= batches.window(deployment), "too many hosts are in progress"
-    assert in_progress > 0, "nothing is in progress: it should have ended"
-    assert deployment.stopping is None or pending == 0, "hosts wait for a deployment that stops"
-
-
 # ------------------------------------------------------------------------------------------------------------------ facts
 
 
@@ -113,6 +89,10 @@ def _report(now: Decision, fact: Reported) -> bool:
     deployment = now.group.deployment
     target = None if deployment is None else deployment.targets.get(fact.host_id)
     if deployment is None or target is None:
+        return False
+    if target.status is TargetStatus.Pending:
+        # Of a forgotten history: true, though nobody goes on from there, because the host has taken something newer since.
+        now.changes.late.extend((fact.host_id, one) for one in fact.reports)
         return False
     ending = targets.record(deployment.plan, target, fact.reports, now.changes)
     now.store(target)
@@ -230,6 +210,15 @@ def _raise_epoch(now: Decision, fact: EpochSeen) -> None:
     deployment_id = None if group.deployment is None else group.deployment.deployment_id
     entry = HistoryEntry(now.at, Entry.HistoryWentBack, now.because, group.group_id, deployment_id, fact.host_id, message)
     now.changes.history.append(entry)
+    deployment = group.deployment
+    target = None if deployment is None else deployment.targets.get(fact.host_id)
+    if deployment is None or target is None or target.status is not TargetStatus.Pending:
+        return
+    if deployment.deployment_id == fact.deployment_id:
+        # It has its instruction already: under another fence it would have to refuse the same one. That may be one host more than the
+        # window has room for; it is true all the same.
+        now.because = FORGOTTEN
+        _begin(now, deployment, target, epoch=fact.target_epoch)
 
 
 # ------------------------------------------------------------------------------------------------------- what follows
@@ -251,13 +240,12 @@ def _advance(now: Decision, deployment: Deployment) -> None:
     group, counts = now.group, deployment.counts
     if deployment.stopping is None:
         while (target := batches.next_target(group, deployment)) is not None:
-            _begin(now, deployment, target)
+            _begin(now, deployment, target, epoch=group.members[target.host_id].target_epoch + 1)
+            assert counts[TargetStatus.InProgress] + batches.failed(deployment) <= batches.window(deployment)
         if counts[TargetStatus.InProgress] == 0 and counts[TargetStatus.Pending] > 0:
             _stop(now, deployment, reasons.cannot_go_on(group, deployment))
-    in_progress = counts[TargetStatus.InProgress]
-    assert in_progress + batches.failed(deployment) <= batches.window(deployment)
     assert 0 <= group.available <= len(deployment.members)
-    if in_progress == 0:
+    if counts[TargetStatus.InProgress] == 0:
         _finish(now, deployment)
 
 
@@ -285,8 +273,8 @@ def _create(now: Decision, plan: Plan, hosts: list[tuple[HostId, str]], members:
     now.tell(deployment, Entry.Queued)
 
 
-def _begin(now: Decision, deployment: Deployment, target: Target) -> None:
-    """Send a host its instruction, under a new fence."""
+def _begin(now: Decision, deployment: Deployment, target: Target, *, epoch: int) -> None:
+    """Send a host its instruction, under a fence."""
     group = now.group
     member = group.members[target.host_id]
     if batches.serves(member):
@@ -294,7 +282,7 @@ def _begin(now: Decision, deployment: Deployment, target: Target) -> None:
     if deployment.started_at is None:
         deployment.started_at, deployment.status = now.at, DeploymentStatus.InProgress
         now.tell(deployment, Entry.InProgress)
-    member.target_epoch += 1
+    member.target_epoch = epoch
     now.changes.members[group.group_id, target.host_id] = member
     target.target_epoch, target.started_at = member.target_epoch, now.at
     deadlines.watch_acceptance(deployment, target)

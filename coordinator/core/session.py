@@ -120,9 +120,11 @@ def greet(roster: Roster, hello: Hello, changes: Changes) -> Admission | DeployE
         roster.names.pop(session.name, None)
     returned = session.status is HostStatus.Lost
     journal_lost = _journal_lost(session, hello)
-    if journal_lost or session.journal_id != hello.journal_id:
+    if session.journal_id != hello.journal_id:
         session.journal_id = hello.journal_id
-        session.acked_seq = hello.last_seq if journal_lost else 0
+        session.acked_seq = 0
+    elif journal_lost:
+        session.acked_seq = hello.last_seq
     session.name = hello.name
     session.session_epoch += 1
     session.boot_id = hello.boot_id

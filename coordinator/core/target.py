@@ -58,8 +58,6 @@ def record(plan: Plan, target: Target, reports: tuple[Report, ...], changes: Cha
     over: one that comes after its last would hide that one. A rollout brings 14 reports a host:
     everything that is not needed for each of them stands outside the loop.
     """
-    if target.status is TargetStatus.Pending:
-        return None
     mine, planned = instruction_id(target), plan.lifecycle_events
     last = planned[-1]
     ending: Ending | None = None

@@ -219,7 +219,7 @@ class Engine:
             if isinstance(item, Asked) and isinstance(item.fact, DeploymentRequested):
                 await self._load(item.fact.plan.group_id)
             elif isinstance(item, Hello):
-                epochs |= {(one, item.host_id): epoch for one, epoch in item.target_epochs.items() if one not in self._groups}
+                epochs |= {(one, item.host_id): fence.target_epoch for one, fence in item.fences.items() if one not in self._groups}
         if epochs:
             for group_id in await self._store.behind(epochs):
                 await self._load(group_id)
@@ -291,10 +291,10 @@ class Engine:
             self._tell_groups(turn, HostReturned(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id))
         if admitted.journal_lost:
             self._tell_groups(turn, JournalLost(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id))
-        for group_id, epoch in hello.target_epochs.items():
+        for group_id, (epoch, deployment_id) in hello.fences.items():
             member = self._groups[group_id].members.get(hello.host_id) if group_id in self._groups else None
             if group_id in self._groups and group_id not in self._parked and epoch > (member.target_epoch if member else 0):
-                seen = EpochSeen(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id, target_epoch=epoch)
+                seen = EpochSeen(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id, target_epoch=epoch, deployment_id=deployment_id)
                 turn.facts.setdefault(group_id, []).append(seen)
 
     def _tell_groups(self, turn: _Turn, fact: HostReturned | JournalLost | HostLost) -> None:

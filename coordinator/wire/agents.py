@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from coordinator.core.errors import Invalid
-from coordinator.core.facts import Hello, Holding, Report
+from coordinator.core.facts import Fence, Hello, Holding, Report
 from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleErrorCode, LifecycleEvent
 from coordinator.core.model import (
     CoordinatorLocation,
+    DeploymentId,
     Diagnostics,
     FileLocation,
     GitHubLocation,
@@ -90,7 +91,10 @@ def hello(message: pb.Hello, *, stream: int, at: int, elapsed: int) -> Hello:
         acked_seq=message.acked_seq,
         agent_version=message.agent_version,
         capabilities=tuple(message.capabilities),
-        target_epochs={GroupId(epoch.deployment_group_id): epoch.target_epoch for epoch in message.target_epochs},
+        fences={
+            GroupId(epoch.deployment_group_id): Fence(epoch.target_epoch, DeploymentId(epoch.deployment_id))
+            for epoch in message.target_epochs
+        },
         tags=dict(message.tags),
         facts=dict(message.facts),
         holdings=tuple(

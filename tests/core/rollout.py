@@ -17,8 +17,9 @@ from coordinator.core.facts import (
     StopRequested,
     Woken,
 )
+from coordinator.core.invariants import check
 from coordinator.core.lifecycle import IN_PLACE, EventStatus, InstructionStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
-from coordinator.core.machine import check, restore, step
+from coordinator.core.machine import FORGOTTEN, restore, step
 from coordinator.core.model import (
     AutoRollbackEvent,
     BundleType,
@@ -103,6 +104,8 @@ class Rollout:
         self.changes = Changes()
         """Of the last step."""
         self.ended: list[Deployment] = []
+        self.went_back = False
+        """A host was found to have begun in a history that is forgotten."""
         self.wake_at: int | None = None
         self._made = 0
         self._seqs: dict[HostId, int] = {}
@@ -154,7 +157,8 @@ class Rollout:
         before = self.group.deployment
         self.changes = Changes()
         self.orders = step(self.group, facts, self.changes)
-        check(self.group)
+        self.went_back |= any(entry.because == FORGOTTEN for entry in self.changes.history)
+        check(self.group, went_back=self.went_back)
         self.history += self.changes.history
         if before is not None and before.status.terminal:
             self.ended.append(before)
@@ -238,9 +242,10 @@ class Rollout:
         """It returns with another journal."""
         self.step([JournalLost(at=self.at, elapsed=self.elapsed, host_id=host_id(name))])
 
-    def see_epoch(self, name: str, target_epoch: int) -> None:
-        """It knows a fence."""
-        self.step([EpochSeen(at=self.at, elapsed=self.elapsed, host_id=host_id(name), target_epoch=target_epoch)])
+    def see_epoch(self, name: str, target_epoch: int, *, of: str = "d-forgotten") -> None:
+        """It knows a fence, which it has of a deployment."""
+        fence = DeploymentId(of)
+        self.step([EpochSeen(at=self.at, elapsed=self.elapsed, host_id=host_id(name), target_epoch=target_epoch, deployment_id=fence)])
 
     def stop(self, deployment_id: DeploymentId | None = None, *, reason: str = "", request: RequestKey | None = None) -> None:
         """Somebody wants the live deployment stopped."""
@@ -264,7 +269,7 @@ class Rollout:
         self.elapsed += away
         self.group = stored(self.group)
         restore(self.group, {one.host_id for one in self.group.members.values() if one.lost}, self.elapsed)
-        check(self.group)
+        check(self.group, went_back=self.went_back)
         self.step([Woken(at=self.at, elapsed=self.elapsed)])
 
     def instruction(self, name: str, of: DeploymentId | None = None) -> InstructionId:

@@ -270,7 +270,7 @@ def _fact(draw: st.DrawFn, rollout: Rollout, name: str) -> GroupFact:
         HostLost(at=at, elapsed=elapsed, host_id=host),
         HostReturned(at=at, elapsed=elapsed, host_id=host),
         JournalLost(at=at, elapsed=elapsed, host_id=host),
-        EpochSeen(at=at, elapsed=elapsed, host_id=host, target_epoch=7),
+        EpochSeen(at=at, elapsed=elapsed, host_id=host, target_epoch=7, deployment_id=of),
         StopRequested(at=at, elapsed=elapsed, deployment_id=of, requested_by="bob", reason=""),
         Woken(at=at, elapsed=elapsed),
     ]

@@ -22,7 +22,7 @@ def hello(stream: int) -> Hello:
         acked_seq=0,
         agent_version="0.1.0",
         capabilities=(),
-        target_epochs={},
+        fences={},
         tags={},
         facts={},
         holdings=(),

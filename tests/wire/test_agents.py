@@ -29,7 +29,7 @@ def epochs(count: int, *, epoch: int = 1) -> list[pb.TargetEpoch]:
 
 def test_what_an_honest_agent_says_is_read_whole() -> None:
     read = wire.hello(hello(target_epochs=epochs(1_000), tags={"role": "w" * 256}, facts={"os": "linux"}), stream=1, at=2, elapsed=3)
-    assert (read.name, read.last_seq, len(read.target_epochs)) == ("web-1", 3, 1_000)
+    assert (read.name, read.last_seq, len(read.fences)) == ("web-1", 3, 1_000)
 
 
 @pytest.mark.parametrize(

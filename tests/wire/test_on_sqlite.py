@@ -71,7 +71,7 @@ class ObedientAgents:
                 acked_seq=0,
                 agent_version="1",
                 capabilities=(),
-                target_epochs={},
+                fences={},
                 tags=tags,
                 facts={"os": "linux"},
                 holdings=(),

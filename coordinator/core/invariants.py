@@ -1,0 +1,35 @@
+"""What must be true of a group between two facts. Counts every target anew: for tests.
+
+Knows the rules of `core/batches.py` and nothing of how `core/machine.py` keeps them.
+"""
+
+from coordinator.core import batches
+from coordinator.core.lifecycle import TargetStatus
+from coordinator.core.model import Group
+
+
+def check(group: Group, *, went_back: bool = False) -> None:
+    """Assert all of it. `went_back`: the history has been forgotten once, so hosts may be in progress that nobody would have begun."""
+    deployment = group.deployment
+    if deployment is None:
+        assert group.available == 0, "available counts hosts of a live deployment only"
+        return
+    assert not deployment.status.terminal, f"{deployment.deployment_id} has ended and is still live"
+    counted = dict.fromkeys(TargetStatus, 0)
+    for host_id, one in deployment.targets.items():
+        counted[one.status] += 1
+        member = group.members[host_id]
+        assert (one.status is TargetStatus.Pending) == (one.started_at is None and one.ended_at is None), one
+        assert (one.lost_at is not None) <= (member.lost or one.status.terminal), f"{one.host_name} is not lost"
+        assert (one.started_at is None) == (one.target_epoch == 0), f"{one.host_name} began without a fence"
+        assert one.target_epoch <= member.target_epoch, f"the fence of {one.host_name} went back"
+        assert one.status is not TargetStatus.Pending or one.event is None, f"{one.host_name} reported before it began"
+    assert deployment.counts == counted, f"counts {deployment.counts} are not {counted}"
+    assert set(deployment.targets) <= deployment.members <= set(group.members)
+    assert group.available == batches.available(group, deployment), f"available {group.available} is wrong"
+    assert deployment.floor <= batches.minimum(deployment)
+    assert batches.lined_up(group, deployment), "a pending target stands in no line"
+    in_progress, pending = counted[TargetStatus.InProgress], counted[TargetStatus.Pending]
+    assert went_back or in_progress + batches.failed(deployment) <= batches.window(deployment), "too many hosts are in progress"
+    assert in_progress > 0, "nothing is in progress: it should have ended"
+    assert deployment.stopping is None or pending == 0, "hosts wait for a deployment that stops"
