@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from coordinator.core.facts import RequestKey
-from coordinator.core.lifecycle import TargetStatus
+from coordinator.core.lifecycle import TARGET_NEXT, TargetStatus
 from coordinator.core.model import Deployment, Group, HostId, Plan, Target
 from coordinator.core.orders import Changes, Entry, HistoryEntry, Order
 
@@ -23,7 +23,7 @@ class Decision:
 
     def move(self, deployment: Deployment, target: Target, status: TargetStatus, told: str = "") -> None:
         """Change a target's status: the one place where that is done, so the counters are right."""
-        assert status > target.status, f"{target.host_name} cannot go back from {target.status.name} to {status.name}"
+        assert status in TARGET_NEXT[target.status], f"{target.host_name} cannot go from {target.status.name} to {status.name}"
         counts = deployment.counts
         counts[target.status] -= 1
         counts[status] += 1

@@ -1,8 +1,8 @@
 """CodeDeploy's lifecycle events and statuses, and which way each may move.
 
-Everything that says what comes after what lives here. The numbers are stored in the database and sent on the wire
-(`protos/hookline/v1/resources.proto` has the same ones), so they never change; within one enum greater means later, and a
-status only ever moves to a greater number. Names are CodeDeploy's spelling: `LifecycleEvent.ApplicationStop.name`.
+Everything that says what comes after what lives here, as tables; `scripts/gen-diagrams` draws them into `coordinator/README.md`. The
+numbers are stored in the database and sent on the wire (`protos/hookline/v1/resources.proto` has the same ones), so they never change;
+within one enum greater means later. Names are CodeDeploy's spelling: `LifecycleEvent.ApplicationStop.name`.
 """
 
 from enum import IntEnum
@@ -80,6 +80,43 @@ class DeploymentStatus(IntEnum):
     def terminal(self) -> bool:
         """Whether nothing follows."""
         return self > DeploymentStatus.InProgress
+
+
+TARGET_NEXT: Final = {
+    TargetStatus.Pending: (TargetStatus.InProgress, TargetStatus.Skipped),
+    TargetStatus.InProgress: (TargetStatus.Succeeded, TargetStatus.Failed, TargetStatus.Skipped, TargetStatus.Unknown),
+    TargetStatus.Succeeded: (),
+    TargetStatus.Failed: (),
+    TargetStatus.Skipped: (),
+    TargetStatus.Unknown: (),
+}
+"""What may follow a target's status. Skipped in progress: it was cancelled before its first event."""
+
+EVENT_NEXT: Final = {
+    EventStatus.Pending: (EventStatus.InProgress, EventStatus.Skipped),
+    EventStatus.InProgress: (EventStatus.Succeeded, EventStatus.Failed, EventStatus.Unknown),
+    EventStatus.Succeeded: (),
+    EventStatus.Failed: (),
+    EventStatus.Skipped: (),
+    EventStatus.Unknown: (),
+}
+"""What may follow a lifecycle event's status, as it is shown, until its target has ended."""
+
+EVENT_LATE: Final = {
+    EventStatus.Skipped: (EventStatus.Succeeded, EventStatus.Failed),
+    EventStatus.Unknown: (EventStatus.Succeeded, EventStatus.Failed),
+}
+"""The same after that: a host that was lost has gone on by itself, and tells what it did once it is back."""
+
+DEPLOYMENT_NEXT: Final = {
+    DeploymentStatus.Created: (DeploymentStatus.Queued,),
+    DeploymentStatus.Queued: (DeploymentStatus.InProgress, DeploymentStatus.Failed),
+    DeploymentStatus.InProgress: (DeploymentStatus.Succeeded, DeploymentStatus.Failed, DeploymentStatus.Stopped),
+    DeploymentStatus.Succeeded: (),
+    DeploymentStatus.Failed: (),
+    DeploymentStatus.Stopped: (),
+}
+"""What may follow a deployment's status. It fails while Queued when no host may begin at all."""
 
 
 class InstructionStatus(IntEnum):
