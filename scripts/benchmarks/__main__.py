@@ -7,10 +7,13 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from scripts.benchmarks import fleet, host
+from scripts.benchmarks import bundles, fleet, host
 from scripts.benchmarks.figures import Figure
 
-NAMES = "fleet: a rollout to simulated hosts, against a bare hub; host: one real host, against bare spawns and fsyncs"
+NAMES = (
+    "fleet: a rollout to simulated hosts, against a bare hub; host: one real host, against bare spawns and fsyncs; "
+    "bundles: a rollout while other hosts download, against one without"
+)
 
 
 def benchmark(settings: argparse.Namespace, directory: Path) -> AsyncIterator[Figure]:
@@ -20,6 +23,8 @@ def benchmark(settings: argparse.Namespace, directory: Path) -> AsyncIterator[Fi
             return fleet.measure(settings.hosts, directory)
         case "host":
             return host.measure(settings.rounds, directory)
+        case "bundles":
+            return bundles.measure(settings.fetchers, settings.bundle_mb, directory)
         case name:
             raise SystemExit(f"cannot measure {name}: there is no such benchmark")
 
@@ -38,10 +43,12 @@ async def report(settings: argparse.Namespace) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when every promise was kept, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Hookline against floors taken in the same run.")
-    parser.add_argument("name", choices=["fleet", "host"], help=NAMES)
+    parser.add_argument("name", choices=["bundles", "fleet", "host"], help=NAMES)
     parser.add_argument("--json", action="store_true", help="one JSON object a line: name, value, unit, floor, ratio")
     parser.add_argument("--hosts", type=int, nargs="+", default=[100, 1_000, 10_000], help="fleet sizes")
     parser.add_argument("--rounds", type=int, default=20, help="host: deployments that are measured")
+    parser.add_argument("--fetchers", type=int, default=100, help="bundles: hosts that download")
+    parser.add_argument("--bundle-mb", type=int, default=100, help="bundles: megabytes that each downloads")
     parser.add_argument("--directory", help="where databases and bundles are written (default: the system's temporary directory)")
     return 0 if asyncio.run(report(parser.parse_args(arguments))) else 1
 

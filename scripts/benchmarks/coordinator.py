@@ -15,7 +15,7 @@ import uvloop
 from coordinator.adapters.clock import SystemClock
 from coordinator.app import Coordinator, tune
 from coordinator.config import Address, Settings
-from coordinator.core.model import DeploymentId
+from coordinator.core.model import DeploymentId, HostId
 from coordinator.core.orders import Instruction
 from coordinator.gateway.streams import Stream, Streams
 from coordinator.store.sqlite import FILE_NAME, SqliteStore
@@ -38,10 +38,13 @@ class NotedStreams(Streams):
     sent: dict[str, float]
     first: dict[str, float]
     messages: int
+    unacknowledged: dict[str, float]
+    acknowledged: list[float]
 
     def watch(self) -> None:
         """Start anew."""
         self.sent, self.first, self.messages = {}, {}, 0
+        self.unacknowledged, self.acknowledged = {}, []
 
     def instruct(self, instruction: Instruction) -> None:
         """Note when the instruction is put on its stream."""
@@ -53,7 +56,16 @@ class NotedStreams(Streams):
         super().hear(stream, kind)
         if kind == "reports":
             self.messages += 1
-            self.first.setdefault(stream.host_id, time.monotonic())
+            now = time.monotonic()
+            self.first.setdefault(stream.host_id, now)
+            self.unacknowledged.setdefault(stream.host_id, now)
+
+    def acknowledge(self, host_id: HostId, acked_seq: int) -> None:
+        """Note how long the oldest of a host's reports has waited for it."""
+        super().acknowledge(host_id, acked_seq)
+        heard = self.unacknowledged.pop(host_id, None)
+        if heard is not None:
+            self.acknowledged.append(time.monotonic() - heard)
 
 
 def settings(directory: Path) -> Settings:
@@ -130,6 +142,7 @@ class Bench:
             "cpu": cpu_seconds() - cpu,
             "messages": self.streams.messages,
             "first": [self.streams.first[host] - sent for host, sent in self.streams.sent.items()],
+            "acknowledged": self.streams.acknowledged,
             "memory": resident_kib(peak=True) - self.empty,
         }
         request_again = deployments.GetDeploymentRequest(deployment_id=deployment.deployment_id)
@@ -163,6 +176,9 @@ async def main() -> None:
                         return {"address": str(coordinator.listen)}
                     case "connected":
                         return {"hosts": len(coordinator.streams)}
+                    case "bundles":
+                        serving = coordinator.bundle_process
+                        return {"address": str(serving.address), "directory": str(directory / "bundles"), "pid": serving.pid}
                     case "push":
                         return await bench.push(Path(command["path"]))
                     case _:
