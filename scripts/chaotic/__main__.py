@@ -111,9 +111,9 @@ class Chaos:
             case "agents":
                 self.kill(self.chance.sample(self.hosts, self.chance.randint(2, len(self.hosts))), deployment_id)
             case "supervisors":
-                self.rob(self.chance.choice(self.hosts))
+                self.rob(self.busy(deployment_id))
             case "host":
-                host = self.chance.choice(self.hosts)
+                host = self.busy(deployment_id)
                 self.cluster.kill(host)
                 self.rob(host)
                 self.cluster.start_agent(host)
@@ -135,6 +135,11 @@ class Chaos:
             until(lambda: self.committed(deployment_id) != before or self.over(deployment_id), "it goes on", ROLLOUT_WITHIN)
             if len(names) == 1:
                 self.tally.slowest = max(self.tally.slowest, time.monotonic() - ready_at)
+
+    def busy(self, deployment_id: str) -> str:
+        """A host that runs a hook just now, if there is one."""
+        running = {hook.host for hook in set(self.cluster.hooks(deployment_id)) - set(self.cluster.finished(deployment_id))}
+        return self.chance.choice(sorted(running) or list(self.hosts))
 
     def rob(self, host: str) -> None:
         """`kill -9` a host's supervisors."""
