@@ -6,7 +6,6 @@ commit fails, everything that was decided is forgotten, the groups are read agai
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,9 +28,10 @@ from coordinator.core.facts import (
     StreamEnded,
     Woken,
 )
-from coordinator.core.machine import outstanding, restore, step
-from coordinator.core.model import DeploymentId, Group, GroupId, HostId, HostStatus, Session
+from coordinator.core.machine import outstanding, step
+from coordinator.core.model import DeploymentId, GroupId, HostId, HostStatus, Session
 from coordinator.core.orders import Answer, Changes, Instruct, Order, SendCancel, Settled, WakeAt
+from coordinator.engine.groups import Groups
 from coordinator.engine.inbox import Asked, Inbox, Item
 from coordinator.engine.ports import Agents, Clock, Store
 from coordinator.engine.telling import tell
@@ -80,11 +80,9 @@ class Engine:
         self._clock = clock
         self._metrics = metrics
         self._roster = sessions.Roster()
-        self._groups: dict[GroupId, Group] = {}
-        self._live: dict[DeploymentId, GroupId] = {}
+        self._groups = Groups(store, clock, lambda: self._roster.lost())
         self._wakes: dict[GroupId, int] = {}
         self._busy: dict[HostId, int] = {}
-        self._parked: set[GroupId] = set()
         self._sweep_at = 0
         self._commit_made = asyncio.Event()
         self.started = asyncio.Event()
@@ -96,7 +94,7 @@ class Engine:
 
     def live(self, deployment_id: DeploymentId) -> bool:
         """Whether a deployment has not ended, as committed last."""
-        return deployment_id in self._live
+        return deployment_id in self._groups.live
 
     @property
     def reconnect_spread(self) -> int:
@@ -127,7 +125,7 @@ class Engine:
         self._roster = sessions.start(await self._store.sessions(), elapsed=self._clock.elapsed())
         self.committed = await self._store.last_commit()
         for group_id in await self._store.live_groups():
-            group = await self._load(group_id)
+            group = await self._groups.load(group_id)
             if group.deployment is not None:
                 self._wakes[group_id] = self._clock.elapsed()
                 plan = group.deployment.plan
@@ -151,7 +149,7 @@ class Engine:
         while True:
             turn = None
             try:
-                await self._load_for(items)
+                await self._groups.load_for(items)
                 turn = self._decide(items)
                 if turn is None:
                     continue
@@ -198,32 +196,6 @@ class Engine:
                 wanted.append(item)
         return wanted
 
-    async def _load(self, group_id: GroupId) -> Group:
-        group = self._groups.get(group_id)
-        if group is None:
-            group = await self._store.group(group_id)
-            restore(group, self._roster.lost(), self._clock.elapsed())
-            self._groups[group_id] = group
-            self._live = {deployment_id: owner for deployment_id, owner in self._live.items() if owner != group_id}
-            if group.deployment is not None:
-                self._live[group.deployment.deployment_id] = group_id
-        return group
-
-    async def _load_for(self, items: Iterable[Item]) -> None:
-        """Read the groups that are about to be stepped and are not in memory: live ones after a commit that failed, and those that
-        facts are about. Of the groups that a host knows, only those are read of which it knows more than the store."""
-        for group_id in [one for one in self._live.values() if one not in self._groups and one not in self._parked]:
-            await self._load(group_id)
-        epochs: dict[tuple[GroupId, HostId], int] = {}
-        for item in items:
-            if isinstance(item, Asked) and isinstance(item.fact, DeploymentRequested):
-                await self._load(item.fact.plan.group_id)
-            elif isinstance(item, Hello):
-                epochs |= {(one, item.host_id): fence.target_epoch for one, fence in item.fences.items() if one not in self._groups}
-        if epochs:
-            for group_id in await self._store.behind(epochs):
-                await self._load(group_id)
-
     def _decide(self, items: list[Item]) -> _Turn | None:
         """Step everything; None when a group had to be parked and the turn must be decided anew without it."""
         turn = _Turn(at=self._clock.now(), elapsed=self._clock.elapsed())
@@ -243,7 +215,7 @@ class Engine:
                 turn.orders += step(self._groups[group_id], facts, changes)
             except Exception:
                 log.exception("group parked: its facts cannot be decided; restart the coordinator to try again group=%s", group_id)
-                self._parked.add(group_id)
+                self._groups.parked.add(group_id)
                 self._wakes.pop(group_id, None)
                 self._forget(turn)
                 return None
@@ -251,7 +223,8 @@ class Engine:
         return turn
 
     def _take_reports(self, turn: _Turn, received: ReportsReceived) -> None:
-        if self._parked and any(self._group_of(report) in self._parked for report in received.reports):
+        groups = self._groups
+        if groups.parked and any(groups.of(report.instruction_id) in groups.parked for report in received.reports):
             sessions.hold_back(self._roster, received)
             return
         taken = sessions.take(self._roster, received)
@@ -271,15 +244,12 @@ class Engine:
 
     def _take_run(self, turn: _Turn, received: ReportsReceived, reports: tuple[Report, ...]) -> None:
         """Reports of one instruction."""
-        group_id = self._group_of(reports[0])
+        group_id = self._groups.of(reports[0].instruction_id)
         if group_id is None:
             turn.changes.late.extend((received.host_id, report) for report in reports)
             return
         fact = Reported(at=received.at, elapsed=received.elapsed, host_id=received.host_id, reports=reports)
         turn.facts.setdefault(group_id, []).append(fact)
-
-    def _group_of(self, report: Report) -> GroupId | None:
-        return self._live.get(DeploymentId(report.instruction_id.partition("/")[0]))
 
     def _greet(self, turn: _Turn, hello: Hello) -> None:
         admitted = sessions.greet(self._roster, hello, turn.changes)
@@ -292,41 +262,33 @@ class Engine:
         if admitted.journal_lost:
             self._tell_groups(turn, JournalLost(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id))
         for group_id, (epoch, deployment_id) in hello.fences.items():
-            member = self._groups[group_id].members.get(hello.host_id) if group_id in self._groups else None
-            if group_id in self._groups and group_id not in self._parked and epoch > (member.target_epoch if member else 0):
+            group = self._groups.get(group_id)
+            if group is None or group_id in self._groups.parked:
+                continue
+            member = group.members.get(hello.host_id)
+            if epoch > (member.target_epoch if member else 0):
                 seen = EpochSeen(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id, target_epoch=epoch, deployment_id=deployment_id)
                 turn.facts.setdefault(group_id, []).append(seen)
 
     def _tell_groups(self, turn: _Turn, fact: HostReturned | JournalLost | HostLost) -> None:
-        """A host's fact is one of every group that it belongs to and that is in memory; the others work it out when they are read."""
-        for group_id, group in self._groups.items():
-            if fact.host_id in group.members and group_id not in self._parked:
-                turn.facts.setdefault(group_id, []).append(fact)
+        for group_id in self._groups.of_host(fact.host_id):
+            turn.facts.setdefault(group_id, []).append(fact)
 
     def _take_request(self, turn: _Turn, asked: Asked) -> None:
         fact = asked.fact
         match fact:
             case HostRemovalRequested():
-                awaited = self._awaited(fact.host_id)
+                awaited = self._groups.await_host(fact.host_id)
                 turn.orders.append(Answer(fact, sessions.forget(self._roster, fact, awaited=awaited, changes=turn.changes)))
             case DeploymentRequested() | StopRequested():
-                group_id = fact.plan.group_id if isinstance(fact, DeploymentRequested) else self._live.get(fact.deployment_id)
+                group_id = fact.plan.group_id if isinstance(fact, DeploymentRequested) else self._groups.live.get(fact.deployment_id)
                 if group_id is None and isinstance(fact, StopRequested):
                     turn.orders.append(Answer(fact, _completed(fact)))
-                elif group_id is None or group_id in self._parked:
+                elif group_id is None or group_id in self._groups.parked:
                     turn.orders.append(Answer(fact, Unavailable("cannot decide about this group: it is parked after an internal error")))
                 else:
                     turn.facts.setdefault(group_id, []).append(fact)
         turn.asked[id(fact)] = asked
-
-    def _awaited(self, host_id: HostId) -> bool:
-        """Whether a live deployment has not done with a host."""
-        for group_id in self._live.values():
-            deployment = self._groups[group_id].deployment if group_id in self._groups else None
-            target = deployment.targets.get(host_id) if deployment is not None else None
-            if target is not None and not target.status.terminal:
-                return True
-        return False
 
     def _pass_time(self, turn: _Turn) -> None:
         """Wake the groups whose time has come, and find hosts that have been silent for too long."""
@@ -346,7 +308,7 @@ class Engine:
             self._wakes.pop(group_id, None)
         for order in turn.orders:
             self._carry_out(turn, order)
-        self._index(turn)
+        self._groups.settle(turn.facts, turn.changes)
         for stream, error in turn.refusals:
             self._agents.refuse(stream, error)
         for session in turn.welcomes.values():
@@ -373,24 +335,13 @@ class Engine:
             case Answer(fact, error):
                 _settle(turn.asked[id(fact)].answer, error)
 
-    def _index(self, turn: _Turn) -> None:
-        """Know which group a deployment belongs to while it is live; a group without one is not kept in memory."""
-        for deployment_id, deployment in turn.changes.deployments.items():
-            if deployment.status.terminal:
-                self._live.pop(deployment_id, None)
-            else:
-                self._live[deployment_id] = deployment.plan.group_id
-        for group_id in turn.facts:
-            if self._groups[group_id].deployment is None:
-                del self._groups[group_id]
-
     def _welcome(self, session: Session) -> None:
         """Accept a stream and repeat what is outstanding for its host."""
         if session.stream is None:
             return
         self._agents.welcome(session, busy=session.host_id in self._busy)
-        for group_id in self._live.values():
-            if group_id in self._parked:
+        for group_id in self._groups.live.values():
+            if group_id in self._groups.parked:
                 continue
             instruction, cancel = outstanding(self._groups[group_id], session.host_id)
             if instruction is not None:

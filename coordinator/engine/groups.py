@@ -1,0 +1,83 @@
+"""The groups in memory: those with a live deployment, and for a turn those that a fact is about.
+
+All that is here was read from the store, and can be read from it again.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+from coordinator.core.facts import DeploymentRequested, Hello
+from coordinator.core.machine import restore
+from coordinator.core.model import DeploymentId, Group, GroupId, HostId, InstructionId
+from coordinator.core.orders import Changes
+from coordinator.engine.inbox import Asked, Item
+from coordinator.engine.ports import Clock, Store
+
+
+class Groups(dict[GroupId, Group]):
+    """Groups by id."""
+
+    def __init__(self, store: Store, clock: Clock, lost: Callable[[], Collection[HostId]]) -> None:
+        """Nothing is read before it is needed; `lost` says which hosts are lost now."""
+        super().__init__()
+        self.live: dict[DeploymentId, GroupId] = {}
+        """Which group a deployment belongs to, while it is live."""
+        self.parked: set[GroupId] = set()
+        """Groups whose facts cannot be decided before the coordinator is restarted."""
+        self._store = store
+        self._clock = clock
+        self._lost = lost
+
+    async def load(self, group_id: GroupId) -> Group:
+        """Read a group, unless it is here."""
+        group = self.get(group_id)
+        if group is None:
+            group = await self._store.group(group_id)
+            restore(group, self._lost(), self._clock.elapsed())
+            self[group_id] = group
+            self.live = {deployment_id: owner for deployment_id, owner in self.live.items() if owner != group_id}
+            if group.deployment is not None:
+                self.live[group.deployment.deployment_id] = group_id
+        return group
+
+    async def load_for(self, items: Iterable[Item]) -> None:
+        """Read the groups that are about to be stepped and are not here: live ones after a commit that failed, and those that facts
+        are about. Of the groups that a host knows, only those are read of which it knows a higher epoch than the store."""
+        for group_id in [one for one in self.live.values() if one not in self and one not in self.parked]:
+            await self.load(group_id)
+        epochs: dict[tuple[GroupId, HostId], int] = {}
+        for item in items:
+            if isinstance(item, Asked) and isinstance(item.fact, DeploymentRequested):
+                await self.load(item.fact.plan.group_id)
+            elif isinstance(item, Hello):
+                epochs |= {(one, item.host_id): fence.target_epoch for one, fence in item.fences.items() if one not in self}
+        if epochs:
+            for group_id in await self._store.behind(epochs):
+                await self.load(group_id)
+
+    def of(self, instruction_id: InstructionId) -> GroupId | None:
+        """The group of an instruction; None when its deployment is not live."""
+        return self.live.get(DeploymentId(instruction_id.partition("/")[0]))
+
+    def of_host(self, host_id: HostId) -> Iterator[GroupId]:
+        """Groups that a host belongs to and that can be decided about; those that are not here work it out when they are read."""
+        return (group_id for group_id, group in self.items() if host_id in group.members and group_id not in self.parked)
+
+    def await_host(self, host_id: HostId) -> bool:
+        """Whether a live deployment has not done with a host."""
+        for group_id in self.live.values():
+            deployment = self[group_id].deployment if group_id in self else None
+            target = deployment.targets.get(host_id) if deployment is not None else None
+            if target is not None and not target.status.terminal:
+                return True
+        return False
+
+    def settle(self, stepped: Iterable[GroupId], changes: Changes) -> None:
+        """What was stepped is stored: know which deployments are live, and let groups go that have none."""
+        for deployment_id, deployment in changes.deployments.items():
+            if deployment.status.terminal:
+                self.live.pop(deployment_id, None)
+            else:
+                self.live[deployment_id] = deployment.plan.group_id
+        for group_id in stepped:
+            if self[group_id].deployment is None:
+                del self[group_id]
