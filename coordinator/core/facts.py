@@ -176,6 +176,5 @@ class StreamEnded(Fact):
     """The monotonic reading when something was last heard on it."""
 
 
-SessionFact = Hello | ReportsReceived | StreamEnded | HostRemovalRequested
 Request = DeploymentRequested | StopRequested | HostRemovalRequested
 """Facts behind which an operator waits for an answer."""

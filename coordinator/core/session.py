@@ -139,6 +139,8 @@ def greet(roster: Roster, hello: Hello, changes: Changes) -> Admission | DeployE
     roster._add(session)
     roster.silent.pop(hello.host_id, None)
     changes.hosts[hello.host_id] = session
+    if returned:
+        changes.history.append(HistoryEntry(hello.at, Entry.HostConnected, "hello", host_id=hello.host_id, message="it had been lost"))
     for holding in hello.holdings:
         changes.holdings[(holding.group_id, hello.host_id)] = HoldingChange(holding.installed, holding.deployed)
     return Admission(session=session, returned=returned, journal_lost=journal_lost)
