@@ -32,6 +32,9 @@ PROCESSES: Final = 2
 IN_A_ROW: Final = 2
 """Deployments before the downloads are stopped or continued."""
 
+ENOUGH: Final = 20
+"""Deployments without downloads; after these the downloads are not stopped any more."""
+
 SETTLES: Final = 0.5
 """Seconds after a turn, so that its last work is not counted to the next one."""
 
@@ -126,28 +129,26 @@ async def take_turns(server: child.Child, loads: Downloads) -> tuple[Side, Side,
     """Deploy without and with downloads until all are done; the seconds that the downloads took are the last."""
     without, beside = Side(), Side()
     took = 0.0
-    done = False
-    while not done:
+    await loads.start()
+    loads.signal(signal.SIGSTOP)
+    while True:
         for _ in range(IN_A_ROW):
             without.add(await server.ask(do="deploy"))
         began = time.monotonic()
-        if took:
-            loads.signal(signal.SIGCONT)
-        else:
-            await loads.start()
+        loads.signal(signal.SIGCONT)
         await asyncio.sleep(SETTLES)
-        for _ in range(IN_A_ROW):
+        turn = 0
+        while turn < IN_A_ROW or len(without.wall) >= ENOUGH:
+            turn += 1
             deployment = await server.ask(do="deploy")
             done = await loads.are_done()
             if not done or not beside.wall:
                 beside.add(deployment)
             if done:
-                break
+                return without, beside, took + time.monotonic() - began
         took += time.monotonic() - began
-        if not done:
-            loads.signal(signal.SIGSTOP)
-            await asyncio.sleep(SETTLES)
-    return without, beside, took
+        loads.signal(signal.SIGSTOP)
+        await asyncio.sleep(SETTLES)
 
 
 async def measure(fetchers: int, megabytes: int, directory: Path) -> AsyncIterator[Figure]:

@@ -55,6 +55,14 @@ def resident_kib(pid: int | str = "self", *, peak: bool = False) -> int:
     raise RuntimeError(f"cannot read {wanted} of process {pid}")
 
 
+def proportional_kib(pid: int) -> int:
+    """Memory of a process in KiB, where a page that it shares with others counts in part."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    raise RuntimeError(f"cannot read the proportional memory of process {pid}")
+
+
 def percentile(values: list[float], percent: float) -> float:
     """The value that `percent` of `values` do not exceed."""
     ordered = sorted(values)
