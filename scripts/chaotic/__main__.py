@@ -183,7 +183,7 @@ def play(directory: Path, seed: int, hosts: int, minutes: float) -> Tally:
     """Rollouts until the time is over."""
     tally, deadline = Tally(), time.monotonic() + minutes * 60
     names = [f"web-{number}" for number in range(1, hosts + 1)]
-    with Cluster(directory, hook_seconds=HOOK_SECONDS) as cluster:
+    with Cluster(directory, hook_seconds=HOOK_SECONDS, quiet=True) as cluster:
         chaos = Chaos(cluster, random.Random(seed), names, tally)
         chaos.prepare()
         while time.monotonic() < deadline:

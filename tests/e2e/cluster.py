@@ -92,6 +92,8 @@ class Cluster:
     programs: Path = PROGRAMS
     hook_seconds: str = ""
     """How long every hook takes; at once if empty."""
+    quiet: bool = False
+    """Whether the logs are kept to themselves at the end."""
     addresses: dict[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     gates: list[Gate] = field(default_factory=list)
@@ -118,7 +120,8 @@ class Cluster:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop everything; fails when something had to be killed."""
         left = self.stop()
-        self.show_logs()
+        if not self.quiet:
+            self.show_logs()
         if kind is None:
             assert left == []
 
