@@ -7,8 +7,8 @@ from functools import cache
 from typing import cast
 
 from coordinator.core.errors import StorageFailed, StorageFull
+from coordinator.core.invariants import check
 from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.machine import check
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.engine.inbox import Item
 from coordinator.engine.loop import Engine, _Turn
@@ -25,10 +25,13 @@ from tests.simulation.witness import Witness
 class CheckedEngine(Engine):
     """The engine, whose groups are counted anew after every step."""
 
+    went_back = False
+    """The database has been restored from an older copy at some time."""
+
     def _decide(self, items: list[Item]) -> _Turn | None:
         turn = super()._decide(items)
         for group_id in turn.facts if turn is not None else ():
-            check(self._groups[group_id])
+            check(self._groups[group_id], went_back=self.went_back)
         return turn
 
 
@@ -42,7 +45,7 @@ def _metrics() -> Metrics:
 class Parts:
     """What a mutant replaces."""
 
-    engine: type[Engine] = CheckedEngine
+    engine: type[CheckedEngine] = CheckedEngine
     streams: type[Streams] = Streams
 
 
@@ -57,6 +60,8 @@ class Coordinator:
     parts: Parts
     restores: int = 0
     """How often its database has gone back in time."""
+    welcomed: dict[HostId, float] = field(default_factory=dict)
+    """When each host's present stream was accepted."""
     life: "Life | None" = None
     alive: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -91,11 +96,14 @@ class Coordinator:
                 if session is None or session.acked_seq < message.acknowledgement.acked_seq:
                     self.witness.accuse("P7", f"report {message.acknowledgement.acked_seq} of {host} is acknowledged and not stored")
             case "welcome":
+                self.welcomed[HostId(host)] = self.loop.time()
                 session = self.store.hosts.get(HostId(host))
                 if session is None or session.session_epoch < message.welcome.session_epoch:
                     self.witness.accuse("P7", f"session {message.welcome.session_epoch} of {host} is welcomed and not stored")
             case "cancel":
                 self._stored(host, message.cancel.instruction_id, message.cancel.target_epoch, cancelled=True)
+            case _:
+                pass  # promises nothing
 
     def _stored(self, host: str, instruction_id: str, target_epoch: int, *, cancelled: bool = False) -> None:
         deployment = self.store.deployments.get(DeploymentId(instruction_id.partition("/")[0]))
@@ -117,6 +125,7 @@ class Life:
         self.clock.year += coordinator.chance.choice((0, 0, 0, 31_536_000_000, -31_536_000_000))
         streams = coordinator.parts.streams(clock=self.clock, spread=lambda: self.engine.reconnect_spread, tally=tally)
         self.engine = coordinator.parts.engine(store=coordinator.store, agents=streams, clock=self.clock, metrics=_metrics())
+        self.engine.went_back = coordinator.restores > 0
         self._servicer = AgentServicer(inbox=self.engine.inbox, streams=streams, clock=self.clock)
         self.streams = streams
         self.ended = asyncio.Event()

@@ -49,6 +49,8 @@ class Faults:
             (self.stop_agent, 0.3),
         ]
         weights = [weight * chance.choice((0, 0, 1, 1, 5)) for _, weight in kinds]
+        if self.hosts[0].around.retained < 1_000:
+            weights[kinds.index((self.restore_database, 0.3))] = 0  # journals are too short to fill the gap: that is not promised
         if not any(weights):
             return
         while True:
@@ -146,8 +148,10 @@ class Faults:
         self._later(self.chance.choice((0.5, 3.0, 12.0)), well)
 
     def lose_journal(self) -> None:
-        """The agent begins anew and has forgotten everything."""
+        """The agent begins anew and has forgotten everything; what it has said before may come late."""
         host = self._host()
+        for link in host.links:
+            link.up.stall(self.chance.choice((0.0, 5.0, 20.0)))
         host.kill()
         host.around.witness.tell(host.name, "JOURNAL LOST")
         host.lose_journal()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
+    from hookline.v1 import agent_pb2 as pb
     from tests.simulation.witness import Step, Witness
 
 
@@ -60,6 +61,8 @@ class Host:
     links: list[Link] = field(default_factory=list)
     told: dict[Step, EventStatus] = field(default_factory=dict)
     """Every result that has reached the disk and is still on it, or was kept long enough to be acknowledged."""
+    fences: dict[str, int] = field(default_factory=dict)
+    """The highest epoch that was accepted for each group, as the disk tells."""
     doom: int = 0
     """So many writes and starts of hooks from now the agent dies in the midst of one; nought: it does not."""
     journals: int = 0
@@ -83,6 +86,7 @@ class Host:
         self.journals += 1
         self.disk = Disk(f"{self.name}-journal-{self.journals}")
         self.told.clear()
+        self.fences.clear()
 
     def rewind_journal(self, entries: int) -> None:
         """Go back to an older copy of the journal: a virtual machine's snapshot, say."""
@@ -91,11 +95,14 @@ class Host:
         self.doubtful |= {entry.instruction.instruction_id for entry in self.disk.entries if isinstance(entry, Accepted)}
         del self.disk.entries[entries:]
         self.told.clear()
+        self.fences.clear()
         for entry in self.disk.entries:
             self.written(entry)
 
     def written(self, entry: Entry) -> None:
         """An entry has reached the disk."""
+        if isinstance(entry, Accepted):
+            self.fences[entry.instruction.group_id] = entry.instruction.target_epoch
         if isinstance(entry, Reported) and entry.report.event is not None and entry.report.status is not EventStatus.IN_PROGRESS:
             status = entry.report.status
             assert isinstance(status, EventStatus)
@@ -126,7 +133,12 @@ class Host:
         self.links = [one for one in self.links if not one.over]
         self.links.append(link)
         link.reach(around.serve)
-        return AgentEnd(link)
+        return AgentEnd(link, self.overhear)
+
+    def overhear(self, message: pb.CoordinatorMessage) -> None:
+        """The agent has read a message and is about to be told of it."""
+        if self.agent is not None and message.HasField("cancel"):
+            self.agent.cancelled.add(message.cancel.instruction_id)
 
 
 class LivingAgent:
@@ -145,6 +157,8 @@ class LivingAgent:
         identity = Identity(host_id=host.host_id, name=host.name, boot_id=f"boot-{host.supervisors.boot}", agent_version="1")
         self.stream = AgentStream(agent=self.agent, identity=identity, channel=channel, clock=host.clock)
         self.task: asyncio.Task[None] | None = None
+        self.cancelled: set[str] = set()
+        """Instructions of which this agent has read a Cancel."""
 
     def start(self) -> None:
         """Go on with what the journal says, and connect."""
@@ -193,11 +207,19 @@ class LivingAgent:
         """Begin an event: a supervisor runs its scripts, the agent itself downloads and installs."""
         self.check()
         supervisors, lives = self._host.supervisors, lambda: self.alive
-        if order.event in REPEATABLE_EVENTS:
+        if order.event in REPEATABLE_EVENTS:  # one that a crash has cut short is finished, whatever has come since
             supervisors.carry_out(order, lives=lives, listener=self._hear)
         else:
+            self._judge(order)
             supervisors.run(order, lives=lives, listener=self._hear)
         self.check()
+
+    def _judge(self, order: Begin) -> None:
+        instruction, witness = order.instruction, self._host.around.witness
+        if instruction.target_epoch < self._host.fences.get(instruction.group_id, 0):
+            witness.accuse("P4", f"{order.event} of {instruction.instruction_id} begins after a newer deployment was accepted")
+        if instruction.instruction_id in self.cancelled:
+            witness.accuse("P4", f"{order.event} of {instruction.instruction_id} begins after its Cancel")
 
     def recover(self, order: Recover, _agent: Agent) -> None:
         """Ask the supervisors' records."""

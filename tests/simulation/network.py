@@ -167,7 +167,10 @@ class Link:
         if self.status is None:
             self.status = (grpc.StatusCode.CANCELLED, "cancelled here")
             if not self.half_open:
-                self.up.finish(lambda: self._loop.call_later(after, self.cancel) and None)
+                self.up.finish(lambda: self._cancel_after(after))
+
+    def _cancel_after(self, seconds: float) -> None:
+        self._loop.call_later(seconds, self.cancel)
 
     def _served(self, serving: "asyncio.Task[None]") -> None:
         """The coordinator's handler has returned, or was cancelled: the agent's end hears of it after all that was said."""
@@ -197,9 +200,10 @@ class Aborted(grpc.aio.AbortError):
 class AgentEnd:
     """What `AgentStream` calls its call."""
 
-    def __init__(self, link: Link) -> None:
-        """One stream that has just been opened."""
+    def __init__(self, link: Link, overheard: Callable[[pb.CoordinatorMessage], None]) -> None:
+        """One stream that has just been opened; what is read from it is also told to `overheard`."""
         self._link = link
+        self._overheard = overheard
 
     async def write(self, message: pb.AgentMessage) -> None:
         """Send, if the stream is still there as far as is known here."""
@@ -211,6 +215,7 @@ class AgentEnd:
         """The next message, EOF after a good end."""
         message = await self._link.down.get()
         if message is not None:
+            self._overheard(message)
             return message
         assert self._link.status is not None
         code, details = self._link.status

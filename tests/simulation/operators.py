@@ -5,7 +5,7 @@ Stands in for `api` and `service`, whose rule for repeats it follows; what may b
 
 import asyncio
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from coordinator.core.errors import DeployError, DeploymentLimitExceeded, Limit, StorageFailed, StorageFull, Unavailable
 from coordinator.core.facts import DeploymentRequested, RequestKey, StopRequested
@@ -64,6 +64,14 @@ class Operators:
                 await asyncio.sleep(chance.expovariate(1 / pace))
                 for _ in range(2 if chance.random() < 0.1 else 1):
                     calls.create_task(self._deploy(group))
+
+    async def deploy_to_all(self, group: DeploymentGroup) -> DeploymentId:
+        """Deploy to all hosts of a group at once, and return the deployment's id."""
+        everybody = MinimumHealthyHosts(type=MinimumHealthyHostsType.HOST_COUNT, value=0)
+        plan = replace(self._plan(group), minimum_healthy_hosts=everybody)
+        if not await self._create(plan, group):
+            self.coordinator.witness.stop("P8", f"everybody is well, and nothing can be deployed to {group.group_id}")
+        return plan.deployment_id
 
     async def _deploy(self, group: DeploymentGroup) -> None:
         if self.chance.random() < 0.2:
@@ -142,7 +150,9 @@ class Operators:
         return True
 
     async def _life(self) -> Life:
+        await asyncio.sleep(0.2)  # to find the server
         while (life := self.coordinator.life) is None or not life.engine.started.is_set():
+            await self.coordinator.alive.wait()
             await asyncio.sleep(0.5)
         return life
 
@@ -192,9 +202,8 @@ def minimum(chance: random.Random, hosts: int) -> MinimumHealthyHosts:
     kind = chance.choice(list(MinimumHealthyHostsType))
     match kind:
         case MinimumHealthyHostsType.FLEET_PERCENT:
-            value = chance.choice((0, 25, 50, 75, 90))
+            return MinimumHealthyHosts(type=kind, value=chance.choice((0, 25, 50, 75, 90)))
         case MinimumHealthyHostsType.MOST_CONCURRENCY:
-            value = chance.randint(1, 3)
+            return MinimumHealthyHosts(type=kind, value=chance.randint(1, 3))
         case MinimumHealthyHostsType.HOST_COUNT:
-            value = chance.randint(0, hosts)
-    return MinimumHealthyHosts(type=kind, value=value)
+            return MinimumHealthyHosts(type=kind, value=chance.randint(0, hosts))

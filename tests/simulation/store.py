@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
+from coordinator.core.machine import FORGOTTEN
 from coordinator.core.model import (
     Deployment,
     DeploymentId,
@@ -21,7 +22,6 @@ from coordinator.core.model import (
     Member,
     Revision,
     Session,
-    Target,
 )
 from coordinator.core.orders import Changes, Entry, EventChange, HistoryEntry, HoldingChange
 from tests.simulation.witness import Witness
@@ -62,6 +62,9 @@ class SimulatedStore(MemoryStore):
         """Kills the coordinator in the midst of the next commit."""
         self.doomed_before = False
         """Whether that happens before the commit has reached the disk."""
+        self.well: Callable[[HostId], bool] = lambda _host_id: False
+        """Whether a host could hear and answer for the last minutes."""
+        self.restored = False
         self._chance = chance
         self._witness = witness
         self._changes = Changes()
@@ -85,6 +88,7 @@ class SimulatedStore(MemoryStore):
 
     def restore(self, copy: Copy) -> None:
         """Go back; the copy can be restored again."""
+        self.restored = True
         self.deployments = _own(copy.deployments)
         self.events, self.members, self.holdings = dict(copy.events), dict(copy.members), dict(copy.holdings)
         self.hosts = {host_id: replace(session) for host_id, session in copy.hosts.items()}
@@ -120,9 +124,8 @@ class SimulatedStore(MemoryStore):
     def _look_before(self) -> None:
         changes = self._changes
         self._targets = {
-            (target.deployment_id, target.host_id): (stored.status, stored.target_epoch)
-            for target in changes.targets
-            if (stored := self.deployments[target.deployment_id].targets[target.host_id])
+            (stored.deployment_id, stored.host_id): (stored.status, stored.target_epoch)
+            for stored in (self.deployments[one.deployment_id].targets[one.host_id] for one in changes.targets)
         }
         self._statuses = {one: self.deployments[one].status for one in changes.deployments if one in self.deployments}
         self._epochs = {key: self.members[key].target_epoch for key in changes.members if key in self.members}
@@ -150,6 +153,10 @@ class SimulatedStore(MemoryStore):
                 accuse("P6", f"epoch of {now.host_name} in {deployment_id} went from {epoch} to {now.target_epoch}")
             if now.status is not status and (deployment_id, host_id, Entry(now.status.name)) not in told:
                 accuse("P6", f"the history does not say that {now.host_name} of {deployment_id} is {now.status.name}")
+            if now.message.startswith("AGENT_ISSUE") and not self.restored and self.well(host_id):
+                accuse("P8", f"{now.host_name} of {deployment_id} is said not to have answered, and was well all the time")
+            if now.status is TargetStatus.Unknown and status is not now.status and self.hosts[host_id].status is not HostStatus.Lost:
+                accuse("P3", f"{now.host_name} of {deployment_id} is given up and is not lost")
         for deployment_id in changes.deployments:
             before, now_is = self._statuses.get(deployment_id, DeploymentStatus.Created), self.deployments[deployment_id].status
             if now_is < before or (before.terminal and now_is is not before):
@@ -175,12 +182,20 @@ class SimulatedStore(MemoryStore):
         members = len(deployment.members)
         window = max(1, members - deployment.plan.minimum_healthy_hosts.of(members))
         busy = sum(target.status is TargetStatus.InProgress for target in deployment.targets.values())
-        if busy > window:
+        if busy > window and not (self.restored and busy <= window + self._found_begun(deployment)):
             self._witness.accuse("P5", f"{busy} hosts of {deployment.deployment_id} are in progress, at most {window} may be")
+
+    def _found_begun(self, deployment: Deployment) -> int:
+        """Hosts that were begun with in a history that is forgotten: nobody can help that they are in progress."""
+        found = {entry.host_id for entry in self.history if entry.because == FORGOTTEN}
+        return len(found & deployment.targets.keys())
 
     def _floor_is_kept(self) -> None:
         """A healthy host that was begun with now must have left enough healthy hosts behind."""
-        begun: dict[DeploymentId, list[Target]] = {}
+        begun = {
+            deployment_id: [one for one in self.deployments[deployment_id].targets.values() if one.status is TargetStatus.InProgress]
+            for deployment_id in self._changes.created
+        }
         for deployment_id, host_id in self._targets:
             target = self.deployments[deployment_id].targets[host_id]
             if self._targets[deployment_id, host_id][0] is TargetStatus.Pending and target.status is TargetStatus.InProgress:
@@ -188,6 +203,8 @@ class SimulatedStore(MemoryStore):
         for deployment_id, targets in begun.items():
             deployment = self.deployments[deployment_id]
             group_id = deployment.plan.group_id
+            if self.restored and self._found_begun(deployment):
+                continue
             if len(deployment.members) == 1 or not any(self._serves(group_id, target.host_id) for target in targets):
                 continue
             left = sum(

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, field
 
 from agent.machine import Machine
+from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import GroupId, HostId
 from tests.simulation.coordinator import Coordinator, Parts
 from tests.simulation.faults import Faults
@@ -108,6 +109,7 @@ class World:
             supervisors=mutation.supervisors,
         )
         self.hosts = [Host(name=f"h{number}", host_id=f"{number:032x}", around=around) for number in range(1, _some_hosts(chance) + 1)]
+        self.store.well = self._well
         self.operators = Operators(self.coordinator, chance, [self._group(number) for number in range(1, chance.choice((1, 1, 2, 3)) + 1)])
         self.faults = Faults(self.coordinator, self.hosts, self.operators, chance, pace=chance.choice((3.0, 10.0, 30.0)))
         self.until = loop.time() + chance.choice((60.0, 120.0, 120.0, 400.0))
@@ -125,7 +127,36 @@ class World:
             everybody.create_task(self.faults.strike(self.until), name="faults")
             everybody.create_task(self._heal(), name="healer")
         await self._settle()
+        await self._say_hello_again()
         judge(self)
+        if not self.witness.broken:
+            await self._deploy_once_more()
+
+    async def _say_hello_again(self) -> None:
+        """What a host holds by a deployment that has ended without it, the coordinator learns at the next Hello only."""
+        for host in self.hosts:
+            for link in host.links:
+                link.cut(keep_up=0.0, keep_down=0.0, agent_learns=0.0, coordinator_learns=0.0)
+        await asyncio.sleep(1.0)
+        await self._settle()
+
+    async def _deploy_once_more(self) -> None:
+        """Nothing that has happened may stand in the way of a deployment now."""
+        for host in self.hosts:
+            host.supervisors.habits = Habits(shortest=0.01, longest=0.02, fails=0, hangs=0)
+        deployed = [await self.operators.deploy_to_all(group) for group in self.operators.groups]
+        await self._settle()
+        for deployment_id in deployed:
+            deployment = self.store.deployments[deployment_id]
+            if any(target.status is not TargetStatus.Succeeded for target in deployment.targets.values()):
+                self.witness.accuse("P8", f"everybody is well, and {deployment_id} is {deployment.status.name}")
+
+    def _well(self, host_id: HostId) -> bool:
+        host = next(one for one in self.hosts if one.host_id == host_id)
+        welcomed = self.coordinator.welcomed.get(host_id, self.loop.time())
+        open_links = [link for link in host.links if link.status is None]
+        sound = len(open_links) == 1 and not open_links[0].half_open
+        return host.agent is not None and sound and self.loop.time() - welcomed > 60
 
     async def _heal(self) -> None:
         await asyncio.sleep(self.until - self.loop.time())

@@ -1,0 +1,36 @@
+"""Deals the seeds out to the processors, and says at the end how many worlds a second were seen."""
+
+from collections.abc import Iterator
+
+import pytest
+
+CHUNK = 20
+"""Seeds of one test: few enough that it ends in time on a busy machine, many enough that dealing them out costs nothing."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each chunk of the seeds that were asked for."""
+    if "chunk" not in metafunc.fixturenames:
+        return
+    only = metafunc.config.getoption("--seed")
+    seeds = range(metafunc.config.getoption("--seeds")) if only is None else range(only, only + 1)
+    chunks = [seeds[first : first + CHUNK] for first in range(0, len(seeds), CHUNK)]
+    metafunc.parametrize("chunk", chunks, ids=[f"seeds-{chunk[0]}-to-{chunk[-1]}" for chunk in chunks])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Add up what the worlds have seen."""
+    totals: dict[str, float] = {}
+    for name, value in _properties(terminalreporter):
+        totals[name] = totals.get(name, 0.0) + value
+    if totals.get("seconds"):
+        rate = totals["worlds"] / totals["seconds"]
+        seen = ", ".join(f"{value:.0f} {name}" for name, value in totals.items() if name not in ("worlds", "seconds"))
+        terminalreporter.write_line(f"{totals['worlds']:.0f} worlds, {rate:.1f} a second and processor: {seen}")
+
+
+def _properties(terminalreporter: pytest.TerminalReporter) -> Iterator[tuple[str, float]]:
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if isinstance(value, int | float):
+                yield str(name), float(value)
