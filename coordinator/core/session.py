@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from coordinator.core.errors import DeployError, InstanceDoesNotExist, InstanceInUse, InstanceNameAlreadyRegistered
+from coordinator.core.errors import DeployError, InstanceDoesNotExist, InstanceInUse, InstanceNameAlreadyRegistered, Unavailable
 from coordinator.core.facts import Hello, HostRemovalRequested, Report, ReportsReceived, StreamEnded
 from coordinator.core.model import HostId, HostStatus, Session
 from coordinator.core.orders import Changes, Entry, HistoryEntry, HoldingChange
@@ -111,6 +111,8 @@ def greet(roster: Roster, hello: Hello, changes: Changes) -> Admission | DeployE
     if owner is not None and owner != hello.host_id:
         return _name_taken(roster.sessions[owner], hello)
     session = roster.sessions.get(hello.host_id)
+    if session is not None and session.stream is not None and hello.stream < session.stream:
+        return Unavailable(f"cannot accept this stream: host {hello.name} has opened a newer one, and this Hello comes late")
     if session is None:
         session = Session(host_id=hello.host_id, name=hello.name, registered_at=hello.at, status=HostStatus.Unknown)
         roster._before.setdefault(hello.host_id, None)

@@ -337,9 +337,9 @@ class Engine:
 
     def _welcome(self, session: Session) -> None:
         """Accept a stream and repeat what is outstanding for its host."""
+        self._agents.welcome(session, busy=session.host_id in self._busy)
         if session.stream is None:
             return
-        self._agents.welcome(session, busy=session.host_id in self._busy)
         for group_id in self._groups.live.values():
             if group_id in self._groups.parked:
                 continue

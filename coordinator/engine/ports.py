@@ -52,7 +52,8 @@ class Agents(Protocol):
     """The hosts' open streams. No call waits for a stream; what cannot be sent is dropped, since Welcome repeats it."""
 
     def welcome(self, session: Session, *, busy: bool) -> None:
-        """Accept a host's stream: `session.stream` speaks for it from now on, an older one ends. `busy`: an instruction is outstanding."""
+        """Accept a host's stream: `session.stream` speaks for it from now on, an older one ends, even when the newer one is gone
+        already. `busy`: an instruction is outstanding."""
         ...
 
     def refuse(self, stream: int, error: DeployError) -> None:

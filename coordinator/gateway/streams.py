@@ -168,11 +168,11 @@ class Streams:
     def welcome(self, session: Session, *, busy: bool) -> None:
         """See `ports.Agents`."""
         stream = self._streams.get(session.stream or 0)
+        older = self._hosts.get(session.host_id)
+        if older is not None and older is not stream:  # even when the newer one is gone already: the engine listens to it no more
+            older.end(Unavailable(f"cannot keep this stream: host {session.name} opened a newer one"))
         if stream is None:
             return
-        older = self._hosts.get(session.host_id)
-        if older is not None and older is not stream:
-            older.end(Unavailable(f"cannot keep this stream: host {session.name} opened a newer one"))
         self._hosts[session.host_id] = stream
         stream.host_id = session.host_id
         stream.name = session.name

@@ -1,6 +1,7 @@
 """What the roster makes of hosts that go, come back, and are removed."""
 
 from coordinator.core import session as sessions
+from coordinator.core.errors import Unavailable
 from coordinator.core.facts import Hello, HostRemovalRequested, Report, ReportsReceived, StreamEnded
 from coordinator.core.lifecycle import EventStatus
 from coordinator.core.model import HostId, InstructionId, JournalId
@@ -81,3 +82,11 @@ def test_nothing_is_taken_after_reports_that_were_held_back() -> None:
     sessions.hold_back(roster, first)
     assert sessions.take(roster, second) is None
     assert sessions.take(roster, first) is not None
+
+
+def test_a_hello_that_comes_later_than_that_of_a_newer_stream_is_refused() -> None:
+    roster = sessions.Roster()
+    sessions.greet(roster, hello(2), Changes())
+    assert isinstance(sessions.greet(roster, hello(1), Changes()), Unavailable)
+    assert roster.sessions[HOST].stream == 2
+    assert roster.sessions[HOST].session_epoch == 1

@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 
 from coordinator.adapters.clock import SystemClock
-from coordinator.core.model import HostId
+from coordinator.core.model import HostId, Session
 from coordinator.engine.loop import Engine
 from coordinator.gateway.servicer import AgentServicer
 from coordinator.gateway.streams import Streams
@@ -192,3 +192,14 @@ async def test_the_cursor_of_a_journal_that_went_back_follows_it() -> None:
         async with stream(made) as call:
             await call.write(hello(1, last_seq=4))
             assert (await said(call)).welcome.acked_seq == 4
+
+
+async def test_a_stream_is_ended_even_when_the_newer_one_of_its_host_is_gone_already() -> None:
+    async with coordinator() as made, stream(made) as older:
+        await older.write(hello(1))
+        await said(older)
+        session = Session(host_id=HostId(f"{1:032x}"), name="web-1", stream=None)
+        made.streams.welcome(session, busy=False)
+        code, details = await refusal(older)
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert "newer" in details
