@@ -149,8 +149,10 @@ class Workspace:
         return _pointed_to(self._most_recent(group_id))
 
     def record_downloaded(self, group_id: str, directory: DeploymentDirectory, *, beside: Mapping[Path, str] | None = None) -> None:
-        """Record the end of DownloadBundle, together with files beside the archive."""
-        self.write({**(beside or {}), self._most_recent(group_id): f"{directory.path}\n"})
+        """Record the end of DownloadBundle, together with the archive and with files beside it."""
+        self.instructions.mkdir(parents=True, exist_ok=True)
+        contents = {**(beside or {}), self._most_recent(group_id): f"{directory.path}\n"}
+        disk.replace_whole(contents, above=(directory.path.parent, self.deployment_root) if beside else ())
 
     def installed_revision(self, group_id: str) -> InstalledRevision | None:
         """The revision whose Install finished last in a group, None before the first."""
@@ -170,7 +172,8 @@ class Workspace:
             self._installed(group_id): revision,
             self._last_successful(group_id): f"{directory.path}\n",
         }
-        self.write(contents)
+        self.instructions.mkdir(parents=True, exist_ok=True)
+        disk.replace_whole(contents)
 
     def cleanup(self, group_id: str) -> tuple[str, ...]:
         """What the group has installed, parents first; a last line without its end is dropped as torn."""
@@ -190,11 +193,6 @@ class Workspace:
         spare = max_revisions - 1 - sum(entry.name in kept for entry in found)
         for entry in [entry for entry in found if entry.name not in kept][max(spare, 0) :]:
             shutil.rmtree(entry.path)
-
-    def write(self, contents: Mapping[Path, str]) -> None:
-        """Replace lists and pointers, each whole or not at all, and on the disk on return."""
-        self.instructions.mkdir(parents=True, exist_ok=True)
-        disk.replace_whole(contents)
 
     def _installed(self, group_id: str) -> Path:
         return self.instructions / f"{_checked(group_id)}-installed.json"

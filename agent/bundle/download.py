@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from agent import disk
 from agent.appspec import AppSpecError, AppSpecNotFound, find_appspec, parse
 from agent.bundle.coordinator import Line, fetch_from_coordinator
 from agent.bundle.fetch import Incoming, Progress, fetch_file, local_path, unavailable
@@ -40,7 +39,6 @@ def download(
         directory.unfinished_archive.rename(directory.archive)
         beside = {directory.appspec: appspec, directory.bundle_source: _receipt(request)}
         workspace.record_downloaded(request.group_id, directory, beside=beside)
-        disk.settle_directories((directory.path.parent,))
     else:
         workspace.record_downloaded(request.group_id, directory)
     _discard(directory)
