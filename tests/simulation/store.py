@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
+from coordinator.core.lifecycle import DeploymentStatus, EventStatus, TargetStatus
 from coordinator.core.machine import FORGOTTEN
 from coordinator.core.model import (
     Deployment,
@@ -72,6 +72,7 @@ class SimulatedStore(MemoryStore):
         self._statuses: dict[DeploymentId, DeploymentStatus] = {}
         self._epochs: dict[tuple[GroupId, HostId], int] = {}
         self._cursors: dict[HostId, tuple[str, int, int]] = {}
+        self._events: list[tuple[EventKey, EventStatus]] = []
 
     def copy(self) -> Copy:
         """A copy to be restored later."""
@@ -129,6 +130,11 @@ class SimulatedStore(MemoryStore):
         }
         self._statuses = {one: self.deployments[one].status for one in changes.deployments if one in self.deployments}
         self._epochs = {key: self.members[key].target_epoch for key in changes.members if key in self.members}
+        self._events = [
+            (key, self.events[key].status)
+            for target, event in changes.events
+            if (key := (target.deployment_id, target.host_id, event, target.attempt)) in self.events
+        ]
         self._cursors = {
             host_id: (self.hosts[host_id].journal_id, self.hosts[host_id].acked_seq, self.hosts[host_id].session_epoch)
             for host_id in (*changes.hosts, *changes.cursors)
@@ -138,6 +144,11 @@ class SimulatedStore(MemoryStore):
     def _look_after(self) -> None:
         self._statuses_go_forward()
         self._cursors_go_forward()
+        for key, status in self._events:
+            if self.events[key].status < status:
+                self._witness.accuse(
+                    "P6", f"{key[2].name} of {key[0]} on {key[1]} went from {status.name} to {self.events[key].status.name}"
+                )
         for deployment_id in self._changes.deployments:
             self._window_is_kept(self.deployments[deployment_id])
         self._floor_is_kept()
