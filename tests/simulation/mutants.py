@@ -10,18 +10,16 @@ from types import ModuleType
 
 from agent.facts import Begin, CancelReceived, Entry, EventNeverBegan, Recover, Reported
 from agent.machine import Machine
-from agent.model import EventStatus as Told
-from agent.model import Instruction, InstructionStatus
+from agent.model import EventStatus, Instruction, InstructionStatus
 from agent.past import Course
 from coordinator.core import batches
 from coordinator.core import machine as core
-from coordinator.core import session as sessions
 from coordinator.core import target as targets
 from coordinator.core.decision import Decision
-from coordinator.core.facts import Hello, Report, ReportsReceived
-from coordinator.core.lifecycle import EventStatus, TargetStatus
-from coordinator.core.model import Deployment, ErrorInformation, Group, Plan, Session, Target
-from coordinator.core.orders import Changes, Instruct
+from coordinator.core.facts import Hello
+from coordinator.core.lifecycle import TargetStatus
+from coordinator.core.model import Deployment, ErrorInformation, Group, Session, Target
+from coordinator.core.orders import Instruct
 from coordinator.engine.inbox import Item
 from coordinator.engine.loop import _Turn
 from tests.simulation.coordinator import CheckedEngine, Parts
@@ -109,7 +107,7 @@ class _ForgetsItsOwnWords(Machine):
 
     def _note(self, entry: Entry) -> None:
         super()._note(entry)
-        if isinstance(entry, Reported) and entry.report.status is Told.SUCCEEDED:
+        if isinstance(entry, Reported) and entry.report.status is EventStatus.SUCCEEDED:
             self._entries.pop()
 
 
@@ -167,14 +165,6 @@ class _RepeatsNothing(CheckedEngine):
             self._agents.welcome(session, busy=session.host_id in self._busy)
 
 
-def _take_whatever_comes(roster: sessions.Roster, received: ReportsReceived) -> tuple[Session, tuple[Report, ...]] | None:
-    session = roster.sessions.get(received.host_id)
-    if session is None or session.stream != received.stream:
-        return None
-    roster.advance(session, received.reports[-1].seq)
-    return session, received.reports
-
-
 def _give_up(now: Decision, deployment: Deployment, why: ErrorInformation) -> None:
     _stop(now, deployment, why)
     for target in list(deployment.targets.values()):
@@ -190,20 +180,7 @@ def _everybody(deployment: Deployment) -> int:
     return len(deployment.members)
 
 
-def _record_from_the_beginning(plan: Plan, target: Target, reports: tuple[Report, ...], changes: Changes) -> targets.Ending | None:
-    target.event, target.event_status = None, EventStatus.Pending
-    return _record(plan, target, reports, changes)
-
-
-_record = targets.record
 _stop = core._stop
-
-
-@contextmanager
-def _blind_to_repeats() -> Iterator[None]:
-    """Each of the two covers for the other."""
-    with _swapped(sessions, "take", _take_whatever_comes)(), _swapped(targets, "record", _record_from_the_beginning)():
-        yield
 
 
 def _engine(engine: type[CheckedEngine]) -> Mutation:
@@ -223,7 +200,6 @@ MUTANTS: Sequence[Mutant] = (
     Mutant("groups are read again after a failed commit", _engine(_KeepsWhatWasNotStored)),
     Mutant("cursors go back after a failed commit", _engine(_KeepsCursors)),
     Mutant("a Welcome repeats what is outstanding", _engine(_RepeatsNothing)),
-    Mutant("repeated reports are known: by the cursor, and by the status they would go back to", swap=_blind_to_repeats),
     Mutant("the window", swap=_swapped(batches, "window", _everybody)),
     Mutant("the floor", swap=_swapped(batches, "_may_go_down", _may_always_go_down)),
     Mutant("a stop waits for those in progress", swap=_swapped(core, "_stop", _give_up)),

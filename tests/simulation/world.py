@@ -19,7 +19,7 @@ from tests.simulation.supervisors import Habits, Supervisors
 from tests.simulation.timeloop import VirtualLoop, run
 from tests.simulation.witness import PromiseBroken, Witness
 
-PATIENCE = 3_000.0
+PATIENCE = 1_500.0
 """Seconds of virtual time after which everything must have ended, once everybody is well."""
 
 
@@ -120,12 +120,15 @@ class World:
         for host in self.hosts:
             self.loop.call_later(self.chance.random(), host.start)
         await asyncio.sleep(2.0)
-        async with asyncio.TaskGroup() as everybody:
-            pace = self.chance.choice((5.0, 20.0, 60.0))
-            for group in self.operators.groups:
-                everybody.create_task(self.operators.work(group, self.until, pace), name=f"operators of {group.group_id}")
-            everybody.create_task(self.faults.strike(self.until), name="faults")
-            everybody.create_task(self._heal(), name="healer")
+        try:
+            async with asyncio.timeout(self.until - self.loop.time() + PATIENCE), asyncio.TaskGroup() as everybody:
+                pace = self.chance.choice((5.0, 20.0, 60.0))
+                for group in self.operators.groups:
+                    everybody.create_task(self.operators.work(group, self.until, pace), name=f"operators of {group.group_id}")
+                everybody.create_task(self.faults.strike(self.until), name="faults")
+                everybody.create_task(self._heal(), name="healer")
+        except TimeoutError:
+            self.witness.stop("P8", f"{PATIENCE:.0f} s after everything was well an operator's call is not answered")
         await self._settle()
         await self._say_hello_again()
         judge(self)
