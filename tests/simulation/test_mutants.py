@@ -10,6 +10,7 @@ SEEDS = 150
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.guard.replace(" ", "-"))
 def test_the_guard_is_missed_when_it_is_gone(mutant: Mutant) -> None:
     with mutant.swap():

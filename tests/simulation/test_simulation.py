@@ -29,6 +29,7 @@ def failure(outcome: Outcome) -> str:
     )
 
 
+@pytest.mark.timeout(300)  # three seconds on a machine that has nothing else to do
 def test_every_promise_is_kept(chunk: range, record_property: Callable[[str, object], None]) -> None:
     began = time.process_time()
     seen: Counter[str] = Counter()
