@@ -101,9 +101,9 @@ class Hooks:
 
     def outputs(self) -> list[str]:
         """The instructions that have printed something which is still there, the oldest first."""
-        found = sorted((self._directory / "output").glob("*.log"), key=lambda path: path.stat().st_mtime_ns)
-        names = ((path, unquote(path.name.removesuffix(".log"))) for path in found)
-        return [name for path, name in names if self.output_path(name) == path]
+        names = ((path, unquote(path.name.removesuffix(".log"))) for path in (self._directory / "output").glob("*.log"))
+        found = [(_changed_at(path), name) for path, name in names if self.output_path(name) == path]
+        return [name for changed_at, name in sorted(found) if changed_at]
 
     async def start_ahead(self) -> None:
         """Makes sure that a supervisor is waiting for the next instruction."""
@@ -260,6 +260,14 @@ def _groups(frames: Sequence[Frame]) -> Sequence[tuple[int, int]]:
     found = [(frame.number("group"), frame.number("began")) for frame in frames if frame.kind == "leader"]
     last = frames[-1]
     return found + groups.holders([value for name, value in last.fields if name == "pipe"])
+
+
+def _changed_at(path: Path) -> int:
+    """Nanoseconds since 1970; 0: it is gone, since whoever publishes removes what the coordinator has."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _file_name(instruction_id: str) -> str:
