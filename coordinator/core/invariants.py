@@ -1,9 +1,9 @@
 """What must be true of a group between two facts. Counts every target anew: for tests.
 
-Knows the rules of `core/batches.py` and nothing of how `core/machine.py` keeps them.
+Knows the rules of `core/deployment/batches.py` and nothing of how `core/machine.py` keeps them.
 """
 
-from coordinator.core import batches
+from coordinator.core.deployment import batches
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import Group
 

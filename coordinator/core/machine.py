@@ -12,9 +12,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
-from coordinator.core import batches, deadlines, reasons, rollback
-from coordinator.core import target as targets
-from coordinator.core.decision import Decision
+from coordinator.core.deployment import batches, deadlines, reasons, rollback
+from coordinator.core.deployment import target as targets
+from coordinator.core.deployment.decision import Decision
 from coordinator.core.errors import DeploymentAlreadyCompleted
 from coordinator.core.facts import (
     DeploymentRequested,

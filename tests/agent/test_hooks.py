@@ -84,6 +84,13 @@ async def test_the_supervisor_runs_one_event_after_the_other_into_one_stream(sta
     assert stage.printed(stream)[2] == "[stdout]no end"
 
 
+def test_an_output_that_vanishes_while_it_is_listed_is_left_out(hooks: Hooks) -> None:
+    directory = hooks.output_path("").parent
+    (directory / "there.log").touch()
+    (directory / "gone.log").symlink_to(directory / "nothing")  # its name is found, and then there is no such file
+    assert hooks.outputs() == ["there"]
+
+
 async def test_a_forgotten_instruction_leaves_neither_output_nor_record(stage: Stage, hooks: Hooks) -> None:
     await stage.run(hooks, stage.event(stage.script("say.sh", "#!/bin/sh\necho said\n")))
     assert hooks.outputs() == ["d-ABCDEFGHI/h1/0"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coordinator.core import batches
+from coordinator.core.deployment import batches
 from coordinator.core.errors import HealthConstraintsInvalid
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, TargetStatus
 from coordinator.core.model import InstanceHealth, MinimumHealthyHosts

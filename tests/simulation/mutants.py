@@ -12,10 +12,10 @@ from agent.facts import Begin, CancelReceived, Entry, EventNeverBegan, Recover, 
 from agent.machine import Machine
 from agent.model import EventStatus, Instruction, InstructionStatus
 from agent.past import Course
-from coordinator.core import batches
 from coordinator.core import machine as core
-from coordinator.core import target as targets
-from coordinator.core.decision import Decision
+from coordinator.core.deployment import batches
+from coordinator.core.deployment import target as targets
+from coordinator.core.deployment.decision import Decision
 from coordinator.core.facts import Hello
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import Deployment, ErrorInformation, Group, Session, Target

@@ -7,7 +7,7 @@ is refused: whoever asked learns it in the same breath, and nothing is written.
 from collections.abc import Sequence
 from typing import Final
 
-from coordinator.core import batches
+from coordinator.core.deployment import batches
 from coordinator.core.errors import DeployError, DeploymentLimitExceeded, HealthConstraintsInvalid, NoInstances
 from coordinator.core.facts import DeploymentRequested
 from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus

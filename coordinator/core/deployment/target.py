@@ -8,7 +8,7 @@ Knows one target and its plan: no group, no other host.
 
 from typing import NamedTuple
 
-from coordinator.core.deadlines import TO_ACCEPT
+from coordinator.core.deployment.deadlines import TO_ACCEPT
 from coordinator.core.facts import Report
 from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
 from coordinator.core.model import Diagnostics, InstructionId, Plan, Target

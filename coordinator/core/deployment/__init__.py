@@ -1,0 +1,1 @@
+"""The rules of one deployment, each told by itself; `core/machine.py` puts them together."""
