@@ -17,6 +17,7 @@ import grpc.aio
 from coordinator.core.errors import DeployError, DeploymentDoesNotExist, DeploymentTargetDoesNotExist, Unavailable
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.engine.ports import Clock
+from coordinator.gateway.streams import BROKEN
 from coordinator.service.logs import Log, LogKeep, Sent, Taken
 from coordinator.service.ports import History
 from hookline.v1 import agent_pb2 as pb
@@ -173,7 +174,7 @@ class Publishing:
         self._wake.set()
 
     async def answer(self, write: Write) -> None:
-        """Acknowledge what is on the disk, each time the last word on an instruction only."""
+        """Acknowledge what is on the disk, each time the last word on an instruction only. Raises Unavailable when the host has gone."""
         while not self._ended or self._owed or self._refusals:
             await self._wake.wait()
             self._wake.clear()
@@ -181,8 +182,11 @@ class Publishing:
                 if self._owed and not self._refusals:
                     _, log, taken = self._owed[0]
                     await log.kept(taken.mark)
-                for response in self._due():
-                    await write(response)
+                try:
+                    for response in self._due():
+                        await write(response)
+                except BROKEN as error:
+                    raise Unavailable("cannot keep this call: it is broken") from error
 
     def _due(self) -> list[pb.PublishLogsResponse]:
         due, self._refusals = {response.instruction_id: response for response in self._refusals}, []

@@ -42,6 +42,9 @@ DRAINS_AT_ONCE: Final = 256
 COMMON_AT_MOST: Final = 64
 """Deployments whose serialised plan is kept."""
 
+BROKEN: Final = (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
+"""What a write raises when the client of its call has gone."""
+
 Write = Callable[[bytes], Awaitable[None]]
 
 
@@ -258,7 +261,7 @@ class Streams:
                 stream.writing_since = self._clock.elapsed()
                 for frame in frames:
                     await stream.write(frame)
-        except (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError):
+        except BROKEN:
             stream.end(Unavailable("cannot keep this stream: it is broken"))
         finally:
             stream.writing = False

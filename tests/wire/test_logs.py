@@ -15,6 +15,7 @@ from agent.hooks import Hooks
 from agent.logs import LogPublisher
 from agent.model import InstructionId
 from coordinator.adapters.clock import SystemClock
+from coordinator.core.errors import Unavailable
 from coordinator.core.lifecycle import IN_PLACE, EventStatus
 from coordinator.core.model import HostId
 from coordinator.gateway.logs import BURST, BYTES_PER_SECOND, LogServicer, Pace
@@ -232,6 +233,32 @@ async def test_an_agent_that_goes_away_is_no_failure_and_what_it_said_is_kept(wo
     await again.write(piece(world.instruction("web-1"), b""))
     assert (await heard(again)).acked_offset == 10
     assert "failed" not in caplog.text
+
+
+class GoneHost:
+    """A call whose host has gone after its first piece: what is written to it breaks."""
+
+    def __init__(self, *messages: PublishLogsRequest) -> None:
+        self._messages = list(messages)
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("hookline-host-id", IDS["web-1"]),)
+
+    async def read(self) -> PublishLogsRequest:
+        if not self._messages:
+            await asyncio.Event().wait()
+        return self._messages.pop()
+
+    async def write(self, _: PublishLogsResponse) -> None:
+        raise aio.InternalError("the call has ended")
+
+
+async def test_a_host_that_is_gone_before_its_answer_is_no_failure(world: LogWorld) -> None:
+    call = GoneHost(piece(world.instruction("web-1"), b"last words"))
+    with pytest.raises(Unavailable):
+        async with asyncio.timeout(10):
+            await LogServicer(logs=world.logs, history=world.engine, clock=SystemClock()).publish_logs(None, call)  # type: ignore[arg-type]
+    assert joined(await world.read()) == b"last words"
 
 
 async def test_a_host_that_sends_too_fast_waits() -> None:
