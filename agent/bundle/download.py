@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.appspec import AppSpecError, AppSpecNotFound, find_appspec, parse
-from agent.bundle.coordinator import Line, fetch_from_coordinator
-from agent.bundle.fetch import Incoming, Progress, fetch_file, local_path, unavailable
+from agent.bundle.archives.unpack import unpack
 from agent.bundle.requests import CoordinatorSource, DownloadRequest
-from agent.bundle.unpack import unpack
+from agent.bundle.sources.coordinator import Line, fetch_from_coordinator
+from agent.bundle.sources.incoming import Incoming, Progress, fetch_file, local_path, unavailable
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.workspace import DeploymentDirectory, Workspace
 
@@ -87,7 +87,7 @@ def _fetch_from(request: DownloadRequest, scheme: str, incoming: Incoming, direc
     elif scheme == "file":
         fetch_file(local_path(request.source.url), incoming)
     elif scheme in ("http", "https"):
-        from agent.bundle.http import fetch_http  # Here, because httpx is large and few bundles come this way.
+        from agent.bundle.sources.http import fetch_http  # Here, because httpx is large and few bundles come this way.
 
         fetch_http(request.source.url, incoming, directory.bundle_etag)
     else:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from agent.appspec import parse
-from agent.bundle.coordinator import Line, make_ready
 from agent.bundle.download import download
-from agent.bundle.fetch import FetchInterrupted, SourceBusy
 from agent.bundle.requests import ConnectRequest, DownloadRequest, InstallRequest, decode
+from agent.bundle.sources.coordinator import Line, make_ready
+from agent.bundle.sources.incoming import FetchInterrupted, SourceBusy
 from agent.installer import Installation, install
 from agent.payload import PayloadError, PayloadErrorCode, of_system
 from agent.workspace import Workspace

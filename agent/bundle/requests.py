@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 
-from agent.bundle.archive import Limits
+from agent.bundle.archives.archive import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

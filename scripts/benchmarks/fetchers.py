@@ -11,10 +11,10 @@ import threading
 import time
 from pathlib import Path
 
-from agent.bundle.archive import Limits
-from agent.bundle.coordinator import Line, fetch_from_coordinator
-from agent.bundle.fetch import FetchInterrupted, Incoming, SourceBusy
+from agent.bundle.archives.archive import Limits
 from agent.bundle.requests import CoordinatorSource
+from agent.bundle.sources.coordinator import Line, fetch_from_coordinator
+from agent.bundle.sources.incoming import FetchInterrupted, Incoming, SourceBusy
 from agent.workspace import DeploymentDirectory
 from scripts.benchmarks import child
 

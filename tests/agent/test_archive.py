@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.bundle.archive import Limits
-from agent.bundle.unpack import unpack
+from agent.bundle.archives.archive import Limits
+from agent.bundle.archives.unpack import unpack
 from agent.payload import PayloadError, PayloadErrorCode
 from tests.agent.archives import APPSPEC, pax, raw_header, raw_zip, tar, tar_entry, tgz, zip_of
 

@@ -12,11 +12,11 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from agent.bundle.archive import Limits
-from agent.bundle.coordinator import Line, fetch_from_coordinator
-from agent.bundle.fetch import FetchInterrupted, Incoming, SourceBusy, fetch_file, local_path
-from agent.bundle.http import fetch_http
+from agent.bundle.archives.archive import Limits
 from agent.bundle.requests import CoordinatorSource
+from agent.bundle.sources.coordinator import Line, fetch_from_coordinator
+from agent.bundle.sources.http import fetch_http
+from agent.bundle.sources.incoming import FetchInterrupted, Incoming, SourceBusy, fetch_file, local_path
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.workspace import DeploymentDirectory
 from hookline.v1 import agent_pb2, agent_pb2_grpc

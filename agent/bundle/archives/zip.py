@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from agent.bundle.archive import Limits, Member, MemberKind, broken, unsafe
+from agent.bundle.archives.archive import Limits, Member, MemberKind, broken, unsafe
 from agent.payload import PayloadError, PayloadErrorCode
 
 _CHUNK = 256 * 1024

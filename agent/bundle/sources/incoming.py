@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from agent.bundle.archive import Limits
-from agent.bundle.unpack import check_room
+from agent.bundle.archives.archive import Limits
+from agent.bundle.archives.unpack import check_room
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.tree import write_all
 from agent.workspace import DeploymentDirectory

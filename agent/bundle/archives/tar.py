@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from agent.bundle.archive import Budget, Limits, Member, MemberKind, broken, unsafe
+from agent.bundle.archives.archive import Budget, Limits, Member, MemberKind, broken, unsafe
 
 _BLOCK = 512
 _CHUNK = 256 * 1024

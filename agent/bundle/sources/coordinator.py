@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import grpc
 import grpc.experimental
 
-from agent.bundle.fetch import FetchInterrupted, Incoming, SourceBusy, unavailable
 from agent.bundle.requests import CoordinatorSource
+from agent.bundle.sources.incoming import FetchInterrupted, Incoming, SourceBusy, unavailable
 from hookline.v1 import agent_pb2, agent_pb2_grpc
 
 _OPTIONS = (

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from agent.bundle.archive import Limits, Member, MemberKind, unsafe
+from agent.bundle.archives.archive import Limits, Member, MemberKind, unsafe
 from agent.tree import Tree
 
 _CHUNK = 1024 * 1024

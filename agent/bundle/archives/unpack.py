@@ -4,10 +4,10 @@ import os
 import shutil
 from pathlib import Path
 
-from agent.bundle.archive import Limits, Reader, broken, extract, survey
-from agent.bundle.directory import DirectoryReader
-from agent.bundle.tar import TarReader
-from agent.bundle.zip import ZipReader
+from agent.bundle.archives.archive import Limits, Reader, broken, extract, survey
+from agent.bundle.archives.directory import DirectoryReader
+from agent.bundle.archives.tar import TarReader
+from agent.bundle.archives.zip import ZipReader
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.tree import Tree
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from agent.bundle.fetch import FetchInterrupted, Incoming, SourceBusy, unavailable
+from agent.bundle.sources.incoming import FetchInterrupted, Incoming, SourceBusy, unavailable
 
 _REDIRECTS = 5
 _TIMEOUT = httpx.Timeout(55.0, connect=10.0)
