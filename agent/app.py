@@ -1,156 +1,98 @@
-"""The agent as a program: reads the command line, puts the parts together, and stops them in order."""
+"""The agent's program: finds the command that was typed and lets it run. Imports nothing that this command does not need."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import logging
-import os
-import signal
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from agent.bundle import Unpacker
-from agent.clock import SystemClock
-from agent.config import DataDirectory, Identity, agent_version, boot_id, host_name, loopback, observed, tags
-from agent.environment import Environment
 from agent.errors import AgentError
-from agent.executor import CoordinatorBundles, EventExecutor
-from agent.hooks import Hooks
-from agent.journal import FileJournal
-from agent.logs import LogPublisher, PublishedHooks
-from agent.loop import Agent
-from agent.machine import Machine
-from agent.stream import AgentStream, insecure_channel
-from agent.workspace import Workspace
 
+TYPE_CHECKING = False  # typing itself would double what a supervisor loads
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
+    from collections.abc import Callable, Sequence
+    from typing import Protocol
 
-log = logging.getLogger("hookline.agent")
+    class Command(Protocol):
+        """A module that is a command."""
 
-STOP_SECONDS = 1.0
+        def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+            """Adds its options, and its description."""
+            ...
+
+        def run(self, args: argparse.Namespace) -> int:
+            """Does it; the exit code. AgentError is told to the operator and ends the program with its exit code."""
+            ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The console script `hookline-agent`: exit code 0 after an orderly stop, 2 for what the operator can put right, 1 otherwise."""
-    options = _parser().parse_args(arguments)
+    """The console script `hookline-agent`: exit code 0 after an orderly end, 2 for what the operator can put right, 1 otherwise."""
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    if typed and typed[0] in _OWN_PROCESSES:
+        del sys.argv[1]
+        _OWN_PROCESSES[typed[0]]()
+        return 0
+    options = _parser(typed).parse_args(typed)
     try:
-        _begin_to_log()
-        _run(options)
+        code = _COMMANDS[options.command][1]().run(options)
     except* AgentError as group:
         error = _first(group)
     else:
-        return 0
+        return code
     sys.stderr.write(f"hookline-agent: {error}\n")
     return error.exit_code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(typed: Sequence[str]) -> argparse.ArgumentParser:
+    import argparse
+
+    from agent.config import agent_version
+
     parser = argparse.ArgumentParser(
         prog="hookline-agent",
         description="Carries out deployments on this host, as the coordinator says, and reports every lifecycle event.",
+        epilog="`hookline-agent COMMAND --help` tells more of each.",
     )
     parser.add_argument("--version", action="version", version=f"hookline-agent {agent_version()}")
-    run = parser.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser(
-        "run",
-        help="connect to a coordinator and serve it until told to stop",
-        description="Connects to a coordinator and serves it until SIGTERM or SIGINT. Hooks that run then are finished by their "
-        "supervisors, and the next agent with the same data directory reports them.",
-    )
-    run.add_argument("--coordinator", required=True, metavar="HOST:PORT", help="where the coordinator listens")
-    run.add_argument("--host", required=True, metavar="NAME", help="the name that operators see; 1 to 100 of A-Z a-z 0-9 . _ + = , @ -")
-    run.add_argument(
-        "--data-dir", required=True, type=Path, metavar="DIR", help="what makes the agent itself again after a restart: keep it"
-    )
-    run.add_argument(
-        "--root-prefix",
-        type=Path,
-        default=Path("/"),
-        metavar="DIR",
-        help="the directory below which every absolute path of a deployment lies (default: /), so that many agents fit on one machine",
-    )
-    run.add_argument(
-        "--tag", action="append", default=[], metavar="KEY=VALUE", help="a tag of this host, for deployment groups; at most 64"
-    )
-    run.add_argument("--insecure", action="store_true", help="speak plaintext; for loopback addresses only")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (summary, module) in _COMMANDS.items():
+        command = commands.add_parser(name, help=summary)
+        if name in typed:
+            module().add_arguments(command)
     return parser
 
 
-def _begin_to_log() -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+# A command is a module with `add_arguments` and `run`, imported when it was typed and not before. Each has one function and one line.
 
 
-def _run(options: argparse.Namespace) -> None:
-    if not options.insecure:
-        raise AgentError("cannot speak TLS yet: use --insecure with a coordinator on a loopback address")
-    coordinator = loopback(options.coordinator)
-    name, declared = host_name(options.host), tags(options.tag)
-    prefix: Path = options.root_prefix.absolute()
-    try:
-        prefix.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AgentError(f"cannot use {prefix} as the root prefix: {error.strerror}") from error
-    directory = DataDirectory(options.data_dir)
-    try:
-        identity = Identity(
-            host_id=directory.host_id, name=name, boot_id=boot_id(), agent_version=agent_version(), tags=declared, facts=observed()
-        )
-        journal = FileJournal(directory.journal)
-        try:
-            asyncio.run(_serve(coordinator, identity, journal, directory, prefix))
-        finally:
-            journal.close()
-    finally:
-        directory.close()
+def _run() -> Command:
+    from agent.local import run
+
+    return run
 
 
-async def _serve(coordinator: str, identity: Identity, journal: FileJournal, directory: DataDirectory, prefix: Path) -> None:
-    clock = SystemClock()
-    hooks = Hooks(directory=directory.path / "hooks", boot_id=identity.boot_id or None)
-    unpacker = Unpacker(root_prefix=prefix, clock=clock)
-    bundles = CoordinatorBundles(coordinator=coordinator, host_id=identity.host_id)
-    asked_to_stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
-    log.info("agent starts host=%s host_id=%s pid=%d coordinator=%s", identity.name, identity.host_id, os.getpid(), coordinator)
-    async with insecure_channel(coordinator) as channel:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                logs = LogPublisher(files=hooks, host_id=identity.host_id, channel=channel, clock=clock)
-                executor = EventExecutor(
-                    tasks=tasks,
-                    hooks=PublishedHooks(hooks, logs),
-                    unpacker=unpacker,
-                    workspace=Workspace(root_prefix=prefix),
-                    environment=Environment(own=os.environ, root_prefix=prefix, host=identity.name),
-                    source=bundles,
-                    clock=clock,
-                )
-                agent = Agent(machine=Machine(journal.entries), journal=journal, executor=executor, clock=clock)
-                stream = AgentStream(agent=agent, identity=identity, channel=channel, clock=clock, bundles=bundles, limit_logs=logs.keep_to)
-                logs.resume(agent.machine.unfinished)
-                agent.start()
-                tasks.create_task(executor.start_ahead(), name="start ahead")
-                tasks.create_task(logs.run(), name="logs")
-                streaming = tasks.create_task(stream.run(), name="stream")
-                await asked_to_stop.wait()
-                log.info("agent stops host=%s", identity.name)
-                stream.stop("stopping")
-                await asyncio.wait([streaming], timeout=STOP_SECONDS / 2)
-                raise _Stop
-        except* _Stop:
-            pass
-        finally:
-            await hooks.close()
-            await unpacker.close()
+_COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
+    "run": ("connect to a coordinator and serve it until told to stop", _run),
+}
+
+
+# The agent's own processes, when it is a self-contained executable: agent/processes.py starts them so.
+
+
+def _supervisor() -> None:
+    from agent.supervisor.program import main as supervisor
+
+    supervisor()
+
+
+def _unpacker() -> None:
+    from agent.bundle.program import main as unpacker
+
+    unpacker()
+
+
+_OWN_PROCESSES = {"supervisor": _supervisor, "unpacker": _unpacker}
 
 
 def _first(group: BaseExceptionGroup[AgentError]) -> AgentError:
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-class _Stop(Exception):
-    """Ends the task group of an agent that was told to stop."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 import threading
 from typing import TYPE_CHECKING, Self
 
-from agent import supervisor
+from agent.processes import supervisor_command
 from agent.supervisor.frames import Frame, decode, encode
 
 if TYPE_CHECKING:
@@ -94,10 +93,3 @@ class Attachment:
         frame, end = found
         self._received = self._received[end:]
         return frame
-
-
-def supervisor_command(records: Path) -> tuple[str, ...]:
-    """The command line that starts a supervisor: a bare interpreter, or the frozen agent itself."""
-    if getattr(sys, "frozen", False):
-        return (sys.executable, "supervisor", str(records))
-    return (sys.executable, "-I", "-S", "-X", "utf8", os.path.join(*supervisor.__path__, "__main__.py"), str(records))

@@ -7,7 +7,6 @@ instant: what it does is repeatable.
 import asyncio
 import json
 import os
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from pathlib import Path
 from agent.bundle.requests import ConnectRequest, CoordinatorSource, DownloadRequest, InstallRequest, Request, encode
 from agent.clock import Clock, SystemClock
 from agent.payload import PayloadError, PayloadErrorCode
+from agent.processes import unpacker_command
 
-PROGRAM = (sys.executable, "-P", "-m", "agent.bundle")
 _STALL_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
 _LONGEST_ANSWER = 64 * 1024 * 1024  # A refusal names every file that is in the way.
@@ -28,9 +27,9 @@ Progress = Callable[[int, int | None], None]
 class Unpacker:
     """Carries out downloads and installations, one at a time, in a process of their own."""
 
-    def __init__(self, *, root_prefix: Path, program: Sequence[str] = PROGRAM, clock: Clock | None = None) -> None:
+    def __init__(self, *, root_prefix: Path, program: Sequence[str] | None = None, clock: Clock | None = None) -> None:
         self._root_prefix = root_prefix
-        self._program = program
+        self._program = program or unpacker_command()
         self._clock = clock or SystemClock()
         self._process: Process | None = None
         self._is_fresh = False  # It has not downloaded anything yet,
