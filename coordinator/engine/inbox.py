@@ -50,6 +50,11 @@ class Inbox:
         """Whether those who can wait should."""
         return len(self.items) + self.held >= ROOM
 
+    @property
+    def only_reports(self) -> bool:
+        """Whether there is nothing else in it; not when it is empty."""
+        return bool(self.items) and all(type(item) is ReportsReceived for item in self.items)
+
     async def room(self) -> None:
         """Wait until the engine has caught up."""
         await self._room.wait()

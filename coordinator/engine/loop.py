@@ -45,6 +45,12 @@ PATIENCE: Final = 5_000
 SWEEP_EVERY: Final = 1_000
 """Milliseconds between looks for hosts that have been silent for too long."""
 
+GATHER: Final = 5
+"""Milliseconds between two commits of a burst of reports, in which others come: a turn and its commit cost as much as ten reports."""
+
+ENOUGH: Final = 64
+"""Reports that wait for no others."""
+
 BACKOFF: Final = (50, 100, 200, 500, 1_000)
 """Milliseconds before the commit is tried again."""
 
@@ -84,6 +90,7 @@ class Engine:
         self._wakes: dict[GroupId, int] = {}
         self._busy: dict[HostId, int] = {}
         self._sweep_at = 0
+        self._turned_at = 0
         self._commit_made = asyncio.Event()
         self.started = asyncio.Event()
 
@@ -119,7 +126,9 @@ class Engine:
         self.started.set()
         while True:
             await self._wait()
+            await self._gather()
             await self._commit_and_act(self.inbox.take())
+            self._turned_at = self._clock.elapsed()
 
     async def _start(self) -> None:
         self._roster = sessions.start(await self._store.sessions(), elapsed=self._clock.elapsed())
@@ -143,6 +152,12 @@ class Engine:
                 await self.inbox.wait()
         except TimeoutError:
             pass
+
+    async def _gather(self) -> None:
+        """Let a burst of reports gather. The first one after a pause, and whatever an operator asks for, goes at once."""
+        rest = self._turned_at + GATHER - self._clock.elapsed()
+        if rest > 0 and len(self.inbox) < ENOUGH and self.inbox.only_reports:
+            await self._clock.sleep(rest)
 
     async def _commit_and_act(self, items: list[Item]) -> None:
         tries = 0

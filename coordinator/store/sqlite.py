@@ -86,7 +86,7 @@ class SqliteStore:
 
     async def replayed(self, key: RequestKey) -> str | None:
         """The subject of the call that was done under `key`."""
-        return await self.reader.run(lambda db: calls.find(db, key))
+        return await self.reader.run(lambda db: calls.find(db, key)) if key.request_id else None
 
     def size_bytes(self) -> int:
         """Bytes on the disk, the write-ahead log included."""

@@ -1,7 +1,7 @@
 """The engine's loop over a store in memory: what it reads, what it keeps, and what it does while the store cannot write."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,7 +12,7 @@ from coordinator.core.lifecycle import EventStatus, InstructionStatus, Lifecycle
 from coordinator.core.model import DeploymentId, Group, GroupId, HostId, InstructionId, Session, Snapshot
 from coordinator.core.orders import Cancel, Instruction
 from coordinator.engine.inbox import ROOM, Inbox
-from coordinator.engine.loop import Engine
+from coordinator.engine.loop import GATHER, Engine
 from coordinator.metrics import Metrics
 from coordinator.wire import agents as wire
 from hookline.v1 import agent_pb2 as pb
@@ -25,7 +25,13 @@ HOST = HostId("0" * 32)
 class PatientClock(FixedClock):
     """Goes on whenever somebody waits, and lets the others go on too."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], object] = lambda: None
+        """What happens while somebody waits."""
+
     async def sleep(self, milliseconds: int) -> None:
+        self.meanwhile()
         await super().sleep(milliseconds)
         await asyncio.sleep(0)
 
@@ -196,3 +202,30 @@ async def test_a_deployment_that_is_stopped_twice_is_stopped_once() -> None:
         for _ in range(2):
             await it.engine.ask(StopRequested(at=NOW, elapsed=NOW, deployment_id=DeploymentId("d-1"), requested_by="ada", reason="enough"))
         assert len(it.agents.cancelled) == 1
+
+
+async def test_of_a_burst_of_reports_the_first_goes_at_once_and_the_others_go_together() -> None:
+    async with running() as it:
+        it.hello()
+        await it.turned()
+        it.clock.at += GATHER
+        began, commits = it.clock.at, it.engine.committed
+        it.clock.meanwhile = lambda: [it.report(of_event(seq, LifecycleEvent.Install, EventStatus.InProgress)) for seq in (3, 4)]
+        it.report(of_event(1, LifecycleEvent.DownloadBundle, EventStatus.InProgress))
+        await it.turned()
+        assert it.clock.at == began
+        it.report(of_event(2, LifecycleEvent.DownloadBundle, EventStatus.Succeeded))
+        await it.turned()
+        assert (it.clock.at, it.engine.committed) == (began + GATHER, commits + 2)
+        assert it.agents.acknowledged == [1, 4]
+
+
+async def test_an_operator_does_not_wait_for_a_burst_of_reports() -> None:
+    async with running() as it:
+        it.store.hosts.update(known("h1").hosts)
+        it.hello()
+        await it.turned()
+        began = it.clock.at
+        it.report(of_event(1, LifecycleEvent.Install, EventStatus.InProgress))
+        await it.deploy()
+        assert it.clock.at == began
