@@ -210,7 +210,12 @@ async def test_of_a_burst_of_reports_the_first_goes_at_once_and_the_others_go_to
         await it.turned()
         it.clock.at += GATHER
         began, commits = it.clock.at, it.engine.committed
-        it.clock.meanwhile = lambda: [it.report(of_event(seq, LifecycleEvent.Install, EventStatus.InProgress)) for seq in (3, 4)]
+
+        def others_come() -> None:
+            for seq in (3, 4):
+                it.report(of_event(seq, LifecycleEvent.Install, EventStatus.InProgress))
+
+        it.clock.meanwhile = others_come
         it.report(of_event(1, LifecycleEvent.DownloadBundle, EventStatus.InProgress))
         await it.turned()
         assert it.clock.at == began
