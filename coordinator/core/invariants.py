@@ -1,9 +1,9 @@
 """What must be true of a group between two facts. Counts every target anew: for tests.
 
-Knows the rules of `core/deployment/batches.py` and nothing of how `core/machine.py` keeps them.
+Knows the rules of `core/deployment/batches.py` and `deadlines.py`, and nothing of how `core/machine.py` keeps them.
 """
 
-from coordinator.core.deployment import batches
+from coordinator.core.deployment import batches, deadlines
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import Group
 
@@ -29,6 +29,7 @@ def check(group: Group, *, went_back: bool = False) -> None:
     assert group.available == batches.available(group, deployment), f"available {group.available} is wrong"
     assert deployment.floor <= batches.minimum(deployment)
     assert batches.lined_up(group, deployment), "a pending target stands in no line"
+    assert deadlines.watched(deployment), "a target in progress has no deadline"
     in_progress, pending = counted[TargetStatus.InProgress], counted[TargetStatus.Pending]
     assert went_back or in_progress + batches.failed(deployment) <= batches.window(deployment), "too many hosts are in progress"
     assert in_progress > 0, "nothing is in progress: it should have ended"

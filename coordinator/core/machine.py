@@ -27,7 +27,7 @@ from coordinator.core.facts import (
     StopRequested,
     Woken,
 )
-from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, TargetStatus
+from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, EventStatus, TargetStatus
 from coordinator.core.model import Deployment, ErrorInformation, Group, HostId, InstanceHealth, Member, Plan, Target
 from coordinator.core.orders import Answer, Cancel, Changes, Entry, HistoryEntry, Instruct, Instruction, Order, SendCancel, Settled, WakeAt
 
@@ -94,6 +94,7 @@ def _report(now: Decision, fact: Reported) -> bool:
         # Of a forgotten history: true, though nobody goes on from there, because the host has taken something newer since.
         now.changes.late.extend((fact.host_id, one) for one in fact.reports)
         return False
+    target.awaited_since = deployment.clock
     ending = targets.record(deployment.plan, target, fact.reports, now.changes)
     now.store(target)
     if ending is None:
@@ -233,7 +234,8 @@ def _go_on(now: Decision) -> None:
         target = deadlines.overdue(deployment)
         if target is None:
             return
-        _end(now, target, targets.given_up(target, "lost deadline") if target.accepted else targets.unanswered(target))
+        lost = target.accepted and target.lost_at is not None
+        _end(now, target, targets.given_up(target, "lost deadline") if lost else targets.silent(deployment.plan, target))
 
 
 def _advance(now: Decision, deployment: Deployment) -> None:
@@ -285,7 +287,7 @@ def _begin(now: Decision, deployment: Deployment, target: Target, *, epoch: int)
     member.target_epoch = epoch
     now.changes.members[group.group_id, target.host_id] = member
     target.target_epoch, target.started_at = member.target_epoch, now.at
-    deadlines.watch_acceptance(deployment, target)
+    deadlines.watch_word(deployment, target)
     if member.lost:
         deadlines.watch_return(deployment, target)
     now.move(deployment, target, TargetStatus.InProgress)
@@ -308,7 +310,7 @@ def _end(now: Decision, target: Target, ending: targets.Ending) -> None:
         group.available += 1
     now.move(deployment, target, ending.status, ending.told)
     if ending.revoked:
-        target.cancelled = ending.message
+        target.cancelled = target.cancelled or ending.message
         now.orders.append(SendCancel(targets.cancel(deployment.plan, target)))
     now.orders.append(Settled(target.host_id, targets.instruction_id(target)))
 
@@ -326,6 +328,8 @@ def _stop(now: Decision, deployment: Deployment, why: ErrorInformation) -> None:
             _end(now, target, targets.given_up(target, because))
         elif target.status is TargetStatus.InProgress:
             target.cancelled = why.message
+            if target.event_status is not EventStatus.InProgress:
+                target.awaited_since = deployment.clock
             now.store(target)
             now.orders.append(SendCancel(targets.cancel(deployment.plan, target)))
     deployment.pending, deployment.pending_lost = [], []

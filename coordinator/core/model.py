@@ -30,6 +30,9 @@ JournalId = NewType("JournalId", str)
 PlaceInLine = tuple[int, str, HostId]
 """A target's place in the line: by health, then by name; `batches.place` makes it."""
 
+Look = tuple[int, HostId]
+"""When, by the deployment's own clock, a host is looked at whose word is awaited; `deadlines` makes it."""
+
 
 class MinimumHealthyHostsType(StrEnum):
     """What `MinimumHealthyHosts.value` counts."""
@@ -276,8 +279,8 @@ class Target:
     """The agent has answered the instruction with any report."""
     cancelled: str = ""
     """Why a Cancel was stored for it; empty when there is none."""
-    sent_at: int = 0
-    """The deployment's own clock when the instruction was ordered."""
+    awaited_since: int = 0
+    """The deployment's own clock when its host was instructed, reported last, or was cancelled while nothing ran."""
     lost_at: int | None = None
     """The deployment's own clock when its host was lost; None while it is not."""
     started_at: int | None = None
@@ -303,8 +306,8 @@ class Deployment:
     """The same for those whose hosts are lost: they begin when nobody else can. Not stored."""
     counts: dict[TargetStatus, int] = field(default_factory=dict)
     """Targets by status. Not stored."""
-    unaccepted: deque[Target] = field(default_factory=deque)
-    """Targets whose instruction waits for an answer, oldest first; those that were answered are passed over. Not stored."""
+    awaited: list[Look] = field(default_factory=list)
+    """A heap with an entry for each target in progress, and for some that are not any more: those are passed over. Not stored."""
     lost: deque[tuple[int, Target]] = field(default_factory=deque)
     """Targets in progress on lost hosts with their `lost_at`, oldest first; those of hosts that returned are passed over. Not stored."""
     floor: int = 0

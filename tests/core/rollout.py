@@ -49,7 +49,7 @@ GROUP: Final = GroupId("g-1")
 ALL_AT_ONCE: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=0)
 HALF_AT_A_TIME: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=50)
 ONE_AT_A_TIME: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.MOST_CONCURRENCY, value=1)
-NOT_STORED: Final = ("pending", "pending_lost", "counts", "unaccepted", "lost", "clock_at", "checkpoint")
+NOT_STORED: Final = ("pending", "pending_lost", "counts", "awaited", "lost", "clock_at", "checkpoint")
 
 
 def count(value: int) -> MinimumHealthyHosts:

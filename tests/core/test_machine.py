@@ -351,8 +351,8 @@ def test_the_clock_is_stored_every_ten_seconds_while_a_deadline_runs(rollout: Ro
     assert clocks == [10_000, 20_000, 30_000, 40_000]
 
 
-def test_nobody_is_woken_while_no_deadline_runs(rollout: Rollout) -> None:
-    rollout.report("a", rollout.event("a", STOP, IN_PROGRESS))
+def test_nobody_is_woken_when_nothing_runs(rollout: Rollout) -> None:
+    rollout.succeed("a", "b", "c")
     assert rollout.wait(86_400_000) == []
 
 

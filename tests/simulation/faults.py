@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from coordinator.core.errors import StorageFailed, StorageFull
+from coordinator.core.model import HostId
 from tests.simulation.coordinator import Coordinator
 from tests.simulation.host import Host
 from tests.simulation.operators import Operators
@@ -47,6 +48,7 @@ class Faults:
             (self.restore_database, 0.3),
             (self.jump_clocks, 0.3),
             (self.stop_agent, 0.3),
+            (self.wedge_agent, 0.2),
         ]
         weights = [weight * chance.choice((0, 0, 1, 1, 5)) for _, weight in kinds]
         if self.hosts[0].around.retained < 1_000:
@@ -60,12 +62,14 @@ class Faults:
             chance.choices([fault for fault, _ in kinds], weights)[0]()
 
     def heal(self) -> None:
-        """Everything is well from now on."""
+        """Everything is well from now on. An agent that is stuck is restarted by its operator, once the coordinator has given it up."""
         store = self.coordinator.store
         store.trouble, store.doom = None, None
         self.coordinator.start()
         for host in self.hosts:
             host.doom = 0
+            if host.stuck and not store.awaits(HostId(host.host_id)):
+                host.kill()
             host.start()
 
     def kill_coordinator(self) -> None:
@@ -97,6 +101,14 @@ class Faults:
             host.agent.stream.stop("stopping")
             self._later(0.1, host.kill)
             self._later(0.5 + self._outage(), host.start)
+
+    def wedge_agent(self) -> None:
+        """Its process lives and its heartbeats come; it does nothing more until it is restarted."""
+        host = self._host()
+        if host.agent is not None:
+            host.around.witness.tell(host.name, "AGENT IS STUCK")
+            host.around.witness.count("stuck agents")
+            host.agent.agent.stuck = True
 
     def reboot_host(self) -> None:
         """With everything that runs on it."""

@@ -126,6 +126,11 @@ class Host:
         self.kill(silently=True)
         self.supervisors.reboot()
 
+    @property
+    def stuck(self) -> bool:
+        """Whether its agent runs, and does nothing."""
+        return self.agent is not None and self.agent.agent.stuck
+
     def connect(self) -> AgentEnd:
         """Open a stream."""
         around = self.around
@@ -141,6 +146,17 @@ class Host:
             self.agent.cancelled.add(message.cancel.instruction_id)
 
 
+class StuckAgent(Agent):
+    """The agent's loop, which may get stuck: its stream beats on, and nothing that it is told has any effect."""
+
+    stuck = False
+
+    def tell(self, *facts: Fact) -> None:
+        """Take facts, or never come to it."""
+        if not self.stuck:
+            super().tell(*facts)
+
+
 class LivingAgent:
     """The real machine, loop and stream of one agent's life; the executor is the supervisors'."""
 
@@ -151,7 +167,7 @@ class LivingAgent:
         self._host = host
         self._journal = _Journal(host, self.check)
         self.machine = around.machine(self._journal.entries, retained_instructions=around.retained)
-        self.agent = Agent(machine=self.machine, journal=self._journal, executor=self, clock=host.clock)
+        self.agent = StuckAgent(machine=self.machine, journal=self._journal, executor=self, clock=host.clock)
         # A Channel of grpc has forty methods; the stream opens streams on it and nothing else.
         channel = cast("grpc.aio.Channel", Channel(host.connect))
         identity = Identity(host_id=host.host_id, name=host.name, boot_id=f"boot-{host.supervisors.boot}", agent_version="1")

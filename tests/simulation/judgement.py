@@ -31,7 +31,7 @@ def restless(world: World) -> str:
         session = world.store.hosts.get(HostId(host.host_id))
         if session is None or session.status is not HostStatus.Connected:
             return f"{host.name} is not connected"
-        if host.agent is None or host.agent.machine.busy or host.agent.agent.outbox is None or host.supervisors.running:
+        if host.agent is None or host.stuck or host.agent.machine.busy or host.agent.agent.outbox is None or host.supervisors.running:
             return f"{host.name} is busy"
     return ""
 

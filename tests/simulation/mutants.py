@@ -13,12 +13,12 @@ from agent.machine import Machine
 from agent.model import EventStatus, Instruction, InstructionStatus
 from agent.past import Course
 from coordinator.core import machine as core
-from coordinator.core.deployment import batches
+from coordinator.core.deployment import batches, deadlines
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.facts import Hello
 from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import Deployment, ErrorInformation, Group, Session, Target
+from coordinator.core.model import Deployment, ErrorInformation, Group, Plan, Session, Target
 from coordinator.core.orders import Instruct
 from coordinator.engine.inbox import Item
 from coordinator.engine.loop import _Turn
@@ -180,6 +180,10 @@ def _everybody(deployment: Deployment) -> int:
     return len(deployment.members)
 
 
+def _for_ever(_plan: Plan, _target: Target) -> int:
+    return 1 << 40
+
+
 _stop = core._stop
 
 
@@ -203,4 +207,5 @@ MUTANTS: Sequence[Mutant] = (
     Mutant("the window", swap=_swapped(batches, "window", _everybody)),
     Mutant("the floor", swap=_swapped(batches, "_may_go_down", _may_always_go_down)),
     Mutant("a stop waits for those in progress", swap=_swapped(core, "_stop", _give_up)),
+    Mutant("a host that is silent is given up", swap=_swapped(deadlines, "allowance", _for_ever)),
 )

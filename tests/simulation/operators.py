@@ -30,6 +30,9 @@ from tests.simulation.coordinator import Coordinator, Life
 AGAIN = (Unavailable, StorageFull, StorageFailed)
 """What an operator's client tries again after."""
 
+EVENT_TIMEOUT = 400_000
+"""Milliseconds; no script takes as long, so only one of a stuck agent is ever overdue."""
+
 
 @dataclass
 class DeploymentGroup:
@@ -186,6 +189,7 @@ class Operators:
             created_by="operator",
             description="",
             created_at=0,
+            event_timeout=EVENT_TIMEOUT,
         )
 
 

@@ -96,6 +96,11 @@ class SimulatedStore(MemoryStore):
         self.requests, self.history = dict(copy.requests), list(copy.history)
         self._last_successful = dict(copy.last_successful)
 
+    def awaits(self, host_id: HostId) -> bool:
+        """Whether a deployment waits for a word of a host."""
+        parts = (deployment.targets.get(host_id) for deployment in self.deployments.values())
+        return any(part is not None and part.status is TargetStatus.InProgress for part in parts)
+
     async def commit(self, changes: Changes) -> int:
         """Keep everything, or nothing."""
         self._changes = changes
@@ -164,9 +169,11 @@ class SimulatedStore(MemoryStore):
                 accuse("P6", f"epoch of {now.host_name} in {deployment_id} went from {epoch} to {now.target_epoch}")
             if now.status is not status and (deployment_id, host_id, Entry(now.status.name)) not in told:
                 accuse("P6", f"the history does not say that {now.host_name} of {deployment_id} is {now.status.name}")
-            if now.message.startswith("AGENT_ISSUE") and not self.restored and self.well(host_id):
+            stuck = now.message.startswith("AGENT_ISSUE")
+            if stuck and status is not now.status and not self.restored and self.well(host_id):
                 accuse("P8", f"{now.host_name} of {deployment_id} is said not to have answered, and was well all the time")
-            if now.status is TargetStatus.Unknown and status is not now.status and self.hosts[host_id].status is not HostStatus.Lost:
+            given_up = now.status is TargetStatus.Unknown and status is not now.status and not stuck
+            if given_up and self.hosts[host_id].status is not HostStatus.Lost:
                 accuse("P3", f"{now.host_name} of {deployment_id} is given up and is not lost")
         for deployment_id in changes.deployments:
             before, now_is = self._statuses.get(deployment_id, DeploymentStatus.Created), self.deployments[deployment_id].status

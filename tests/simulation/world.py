@@ -19,8 +19,9 @@ from tests.simulation.supervisors import Habits, Supervisors
 from tests.simulation.timeloop import VirtualLoop, run
 from tests.simulation.witness import PromiseBroken, Witness
 
-PATIENCE = 1_500.0
-"""Seconds of virtual time after which everything must have ended, once everybody is well."""
+PATIENCE = 5_000.0
+"""Seconds of virtual time after which everything must have ended, once everybody is well. A host may wait for a turn on a stuck agent for
+as long as all events may take, and ten minutes."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class World:
         welcomed = self.coordinator.welcomed.get(host_id, self.loop.time())
         open_links = [link for link in host.links if link.status is None]
         sound = len(open_links) == 1 and not open_links[0].half_open
-        return host.agent is not None and sound and self.loop.time() - welcomed > 60
+        return host.agent is not None and not host.stuck and sound and self.loop.time() - welcomed > 60
 
     async def _heal(self) -> None:
         await asyncio.sleep(self.until - self.loop.time())

@@ -119,7 +119,7 @@ def target(deployment_id: str, name: str, **changed: object) -> Target:
         event_status=EventStatus.InProgress,
         accepted=True,
         cancelled="stop",
-        sent_at=40,
+        awaited_since=40,
         lost_at=50,
         started_at=NOW + 1,
         ended_at=NOW + 2,

@@ -2,16 +2,31 @@
 
 The clock is the time that the deployment has been live under a running coordinator. It is stored with progress, at least every
 10 s while a deadline runs, so a restart resumes what was left, and a wall clock that jumps changes nothing.
+
+The agent keeps the deadline of each event by itself. Those here are for an agent that does not: whose word does not come although
+its heartbeats do.
 """
 
 from collections import deque
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 
-from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import Deployment, Target
+from coordinator.core.lifecycle import EventStatus, LifecycleEvent, TargetStatus
+from coordinator.core.model import Deployment, Look, Plan, Target
 
 TO_ACCEPT: Final = 300_000
 """Milliseconds within which a host must answer its instruction (spec 4.7)."""
+
+TO_ANSWER: Final = 300_000
+"""Milliseconds within which a host on which nothing runs must answer a Cancel."""
+
+TO_REPORT: Final = 600_000
+"""Milliseconds past the deadline of an event within which its end must be reported: its agent ends the scripts and waits for their
+output (30 s), may be away and not yet be lost (60 s), and may come back from being lost (300 s)."""
+
+LOOK_EVERY: Final = min(TO_ACCEPT, TO_ANSWER)
+"""Milliseconds after which a host in progress is looked at again. No other deadline is shorter, so none is missed, and what a host
+reports meanwhile costs nothing here."""
 
 TO_RETURN: Final = 300_000
 """Milliseconds within which a lost host must return before its target ends."""
@@ -27,10 +42,25 @@ def tick(deployment: Deployment, elapsed: int) -> None:
         deployment.clock_at = elapsed
 
 
-def watch_acceptance(deployment: Deployment, target: Target) -> None:
-    """An instruction was ordered just now."""
-    target.sent_at = deployment.clock
-    deployment.unaccepted.append(target)
+def allowance(plan: Plan, target: Target) -> int:
+    """Milliseconds within which the next word of a host in progress must come.
+
+    A host that waits for its turn, be it to begin or to download, may wait for as long as all events of a deployment may take.
+    """
+    if not target.accepted:
+        return TO_ACCEPT
+    running = target.event_status is EventStatus.InProgress
+    if target.cancelled and not running:
+        return TO_ANSWER
+    if target.event is None or (running and target.event is LifecycleEvent.DownloadBundle):
+        return plan.event_timeout * len(plan.lifecycle_events) + TO_REPORT
+    return plan.event_timeout + TO_REPORT
+
+
+def watch_word(deployment: Deployment, target: Target) -> None:
+    """The host was instructed just now."""
+    target.awaited_since = deployment.clock
+    heappush(deployment.awaited, _look(deployment, target))
 
 
 def watch_return(deployment: Deployment, target: Target) -> None:
@@ -44,19 +74,25 @@ def resume(deployment: Deployment, elapsed: int) -> None:
     deployment.clock_at = elapsed
     deployment.checkpoint = deployment.clock
     busy = [one for one in deployment.targets.values() if one.status is TargetStatus.InProgress]
-    deployment.unaccepted = deque(sorted((one for one in busy if not one.accepted), key=lambda one: one.sent_at))
+    deployment.awaited = [_look(deployment, one) for one in busy]
+    heapify(deployment.awaited)
     lost = [(one.lost_at, one) for one in busy if one.lost_at is not None]
     deployment.lost = deque(sorted(lost, key=lambda entry: entry[0]))
 
 
 def overdue(deployment: Deployment) -> Target | None:
     """A target whose host was silent for too long; None when there is none."""
-    unaccepted, lost = deployment.unaccepted, deployment.lost
-    if not unaccepted and not lost:
-        return None
+    awaited, lost = deployment.awaited, deployment.lost
+    while awaited and awaited[0][0] <= deployment.clock:
+        target = deployment.targets[awaited[0][1]]
+        if target.status is not TargetStatus.InProgress:
+            heappop(awaited)
+        elif _due(deployment, target) <= deployment.clock:
+            heappop(awaited)
+            return target
+        else:
+            heapreplace(awaited, _look(deployment, target))
     _pass_over(deployment)
-    if unaccepted and deployment.clock - unaccepted[0].sent_at >= TO_ACCEPT:
-        return unaccepted.popleft()
     if lost and deployment.clock - lost[0][0] >= TO_RETURN:
         return lost.popleft()[1]
     return None
@@ -65,20 +101,35 @@ def overdue(deployment: Deployment) -> Target | None:
 def next_wake(deployment: Deployment) -> int | None:
     """The monotonic time of the next deadline or checkpoint; None while no deadline runs."""
     _pass_over(deployment)
-    if not deployment.unaccepted and not deployment.lost:
+    if not deployment.awaited and not deployment.lost:
         return None
     due = deployment.checkpoint + CHECKPOINT_EVERY
-    if deployment.unaccepted:
-        due = min(due, deployment.unaccepted[0].sent_at + TO_ACCEPT)
+    if deployment.awaited:
+        due = min(due, deployment.awaited[0][0])
     if deployment.lost:
         due = min(due, deployment.lost[0][0] + TO_RETURN)
     return deployment.clock_at + max(0, due - deployment.clock)
 
 
+def watched(deployment: Deployment) -> bool:
+    """Whether every target in progress ends one day, whatever its host does. Looks at them all: for tests."""
+    looks = {host_id: look for look, host_id in deployment.awaited}
+    busy = (one for one in deployment.targets.values() if one.status is TargetStatus.InProgress)
+    return all(one.host_id in looks and looks[one.host_id] <= _due(deployment, one) for one in busy)
+
+
+def _due(deployment: Deployment, target: Target) -> int:
+    return target.awaited_since + allowance(deployment.plan, target)
+
+
+def _look(deployment: Deployment, target: Target) -> Look:
+    return min(_due(deployment, target), deployment.clock + LOOK_EVERY), target.host_id
+
+
 def _pass_over(deployment: Deployment) -> None:
     """Drop from the heads what waits no more."""
-    unaccepted, lost = deployment.unaccepted, deployment.lost
-    while unaccepted and (unaccepted[0].accepted or unaccepted[0].status is not TargetStatus.InProgress):
-        unaccepted.popleft()
+    awaited, lost = deployment.awaited, deployment.lost
+    while awaited and deployment.targets[awaited[0][1]].status is not TargetStatus.InProgress:
+        heappop(awaited)
     while lost and (lost[0][1].lost_at != lost[0][0] or lost[0][1].status is not TargetStatus.InProgress):
         lost.popleft()

@@ -8,7 +8,7 @@ Knows one target and its plan: no group, no other host.
 
 from typing import NamedTuple
 
-from coordinator.core.deployment.deadlines import TO_ACCEPT
+from coordinator.core.deployment.deadlines import allowance
 from coordinator.core.facts import Report
 from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
 from coordinator.core.model import Diagnostics, InstructionId, Plan, Target
@@ -104,10 +104,19 @@ def interrupted(target: Target, at: int, changes: Changes) -> Ending:
     return Ending(TargetStatus.Failed, "journal lost", message)
 
 
-def unanswered(target: Target) -> Ending:
-    """The agent has not answered its instruction in time."""
-    message = f"AGENT_ISSUE: the agent on {target.host_name} did not accept its instruction within {TO_ACCEPT // 60_000} minutes"
-    return Ending(TargetStatus.Failed, "start deadline", message, revoked=True)
+def silent(plan: Plan, target: Target) -> Ending:
+    """The agent has not said in time what it had to say next. Unless it never answered, nobody knows how far its host came."""
+    agent, within = f"AGENT_ISSUE: the agent on {target.host_name}", f"within {allowance(plan, target) // 60_000} minutes"
+    if not target.accepted:
+        return Ending(TargetStatus.Failed, "start deadline", f"{agent} did not accept its instruction {within}", revoked=True)
+    if target.event_status is IN_PROGRESS and target.event is not None:
+        because, what = "event deadline", f"did not say {within} how {target.event.name} ended"
+    elif target.cancelled:
+        because, what = "cancel deadline", f"did not answer its Cancel {within}"
+    else:
+        because, what = "event deadline", f"did not begin its next lifecycle event {within}"
+    message = f"{agent} {what}, so nobody knows how far it came; it is alive but stuck: restart it"
+    return Ending(TargetStatus.Unknown, because, message, revoked=True)
 
 
 def given_up(target: Target, because: str) -> Ending:

@@ -99,7 +99,7 @@ TARGET_COLUMNS: Final = (
     "event_status",
     "accepted",
     "cancelled",
-    "sent_at",
+    "sent_at",  # awaited_since: it was sent, or something was heard
     "lost_at",
     "started_at",
     "ended_at",
@@ -118,7 +118,7 @@ def target_columns(target: Target) -> tuple[Column, ...]:
         target.event_status + 0,
         target.accepted + 0,
         target.cancelled or None,
-        target.sent_at,
+        target.awaited_since,
         target.lost_at,
         target.started_at,
         target.ended_at,
@@ -136,7 +136,7 @@ _EVENTS: Final[dict[int | None, LifecycleEvent | None]] = {None: None, **{int(ev
 
 def target(deployment_id: DeploymentId, row: TargetRow) -> Target:
     """A target from a row of host_id, host name and TARGET_COLUMNS."""
-    host_id, name, status, epoch, attempt, event, event_status, accepted, cancelled, sent_at, lost_at, started_at, ended_at, message = row
+    host_id, name, status, epoch, attempt, event, event_status, accepted, cancelled, awaited, lost_at, started_at, ended_at, message = row
     return Target(
         deployment_id=deployment_id,
         host_id=HostId(host_id),
@@ -148,7 +148,7 @@ def target(deployment_id: DeploymentId, row: TargetRow) -> Target:
         event_status=_EVENT_STATUSES[event_status],
         accepted=bool(accepted),
         cancelled=cancelled or "",
-        sent_at=sent_at,
+        awaited_since=awaited,
         lost_at=lost_at,
         started_at=started_at,
         ended_at=ended_at,

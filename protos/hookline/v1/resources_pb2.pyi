@@ -115,7 +115,7 @@ class _LifecycleEventStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_
     LIFECYCLE_EVENT_STATUS_SKIPPED: _LifecycleEventStatus.ValueType  # 5
     """Will not run in this deployment."""
     LIFECYCLE_EVENT_STATUS_UNKNOWN: _LifecycleEventStatus.ValueType  # 6
-    """Nobody can say: the host was lost while it ran."""
+    """Nobody can say: the host was lost, or its agent fell silent, while it ran."""
 
 class LifecycleEventStatus(_LifecycleEventStatus, metaclass=_LifecycleEventStatusEnumTypeWrapper):
     """How far a lifecycle event has come on one host. Only ever moves to a greater number."""
@@ -133,7 +133,7 @@ LIFECYCLE_EVENT_STATUS_FAILED: LifecycleEventStatus.ValueType  # 4
 LIFECYCLE_EVENT_STATUS_SKIPPED: LifecycleEventStatus.ValueType  # 5
 """Will not run in this deployment."""
 LIFECYCLE_EVENT_STATUS_UNKNOWN: LifecycleEventStatus.ValueType  # 6
-"""Nobody can say: the host was lost while it ran."""
+"""Nobody can say: the host was lost, or its agent fell silent, while it ran."""
 Global___LifecycleEventStatus: _TypeAlias = LifecycleEventStatus  # noqa: Y015
 
 class _LifecycleErrorCode:
@@ -199,7 +199,7 @@ class _TargetStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TargetSt
     TARGET_STATUS_SKIPPED: _TargetStatus.ValueType  # 5
     """Never begun, because the deployment ended before its turn."""
     TARGET_STATUS_UNKNOWN: _TargetStatus.ValueType  # 6
-    """The host was lost while it deployed; counts as failed."""
+    """The host was lost while it deployed, or its agent said nothing more; counts as failed."""
 
 class TargetStatus(_TargetStatus, metaclass=_TargetStatusEnumTypeWrapper):
     """How far a deployment has come on one host. Only ever moves forward."""
@@ -217,7 +217,7 @@ TARGET_STATUS_FAILED: TargetStatus.ValueType  # 4
 TARGET_STATUS_SKIPPED: TargetStatus.ValueType  # 5
 """Never begun, because the deployment ended before its turn."""
 TARGET_STATUS_UNKNOWN: TargetStatus.ValueType  # 6
-"""The host was lost while it deployed; counts as failed."""
+"""The host was lost while it deployed, or its agent said nothing more; counts as failed."""
 Global___TargetStatus: _TypeAlias = TargetStatus  # noqa: Y015
 
 class _DeploymentStatus:
