@@ -69,11 +69,15 @@ _REFUSALS = {
 }
 
 
-class BundleSource(Protocol):
-    """Who wants to know where the coordinator serves bundles."""
+class Listener(Protocol):
+    """Who wants to know how the agent stands with its coordinator."""
 
-    def serve_from(self, address: str) -> None:
-        """Takes the address that Welcome named; an empty host stands for the coordinator's own."""
+    def connected(self, *, bundle_address: str, log_bytes_per_second: int) -> None:
+        """Hears what Welcome said; an empty host in the address stands for the coordinator's own."""
+        ...
+
+    def disconnected(self, why: str) -> None:
+        """Hears that no stream is open now; perhaps none has been since the last time."""
         ...
 
 
@@ -101,15 +105,13 @@ class AgentStream:
         identity: Identity,
         channel: grpc.aio.Channel,
         clock: Clock,
-        bundles: BundleSource | None = None,
-        limit_logs: Callable[[int], None] | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self._agent = agent
         self._identity = identity
         self._stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
         self._clock = clock
-        self._bundles = bundles
-        self._limit_logs = limit_logs
+        self._listener = listener
         self._session: _Session | None = None
         self._spread = 0.0
         self._failures = 0
@@ -127,6 +129,8 @@ class AgentStream:
             if str(ended) != self._said:
                 self._said = str(ended)
                 log.warning("disconnected host=%s retry_in=%.1fs why=%r", self._identity.name, seconds, self._said)
+                if self._listener is not None:
+                    self._listener.disconnected(self._said)
             await self._clock.sleep(seconds)
 
     def stop(self, reason: str) -> None:
@@ -166,10 +170,8 @@ class AgentStream:
         self._spread = _seconds(welcome.reconnect_spread)
         self._said = ""
         log.info("connected host=%s session_epoch=%d acked_seq=%d", self._identity.name, welcome.session_epoch, welcome.acked_seq)
-        if self._bundles is not None:
-            self._bundles.serve_from(welcome.bundle_address)
-        if self._limit_logs is not None:
-            self._limit_logs(welcome.limits.log_bytes_per_second)
+        if self._listener is not None:
+            self._listener.connected(bundle_address=welcome.bundle_address, log_bytes_per_second=welcome.limits.log_bytes_per_second)
         self._agent.outbox = session
         self._agent.tell(Connected(welcome.acked_seq))
 
@@ -262,7 +264,8 @@ class _Session:
                     self.proven = True
                     self._agent.tell(Acknowledged(message.acknowledgement.acked_seq))
                 case "instruction":
-                    self._agent.tell(_received(message.instruction))
+                    if self._goodbye is None:  # else it comes again, to the next agent
+                        self._agent.tell(_received(message.instruction))
                 case "heartbeat_ack":
                     self.proven = True
                     self._unanswered = 0

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import faulthandler
 import logging
 import os
 import signal
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.bundle import Unpacker
 from agent.clock import SystemClock
-from agent.config import DataDirectory, Identity, agent_version, boot_id, host_name, loopback, observed, tags
-from agent.environment import Environment
+from agent.config import DataDirectory, Identity, agent_version, boot_id, host_name, loopback, observed
 from agent.errors import AgentError
-from agent.executor import CoordinatorBundles, EventExecutor
-from agent.hooks import Hooks
+from agent.executor import CoordinatorBundles
 from agent.journal import FileJournal
+from agent.local import presence
+from agent.local.parts import begin_to_log, parts, usable_prefix
+from agent.local.presence import Presence
+from agent.local.settings import add_arguments as add_settings
+from agent.local.settings import settings
+from agent.local.systemd import ServiceManager
 from agent.logs import LogPublisher, PublishedHooks
 from agent.loop import Agent
 from agent.machine import Machine
 from agent.stream import AgentStream, insecure_channel
-from agent.workspace import Workspace
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
+
+    from agent.clock import Clock
+    from agent.local.settings import Settings
 
 log = logging.getLogger("hookline.agent")
 
@@ -38,44 +44,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Connects to a coordinator and serves it until SIGTERM or SIGINT. Hooks that run then are finished by their "
         "supervisors, and the next agent with the same data directory reports them."
     )
-    parser.add_argument("--coordinator", required=True, metavar="HOST:PORT", help="where the coordinator listens")
-    parser.add_argument("--host", required=True, metavar="NAME", help="the name that operators see; 1 to 100 of A-Z a-z 0-9 . _ + = , @ -")
-    parser.add_argument(
-        "--data-dir", required=True, type=Path, metavar="DIR", help="what makes the agent itself again after a restart: keep it"
-    )
-    parser.add_argument(
-        "--root-prefix",
-        type=Path,
-        default=Path("/"),
-        metavar="DIR",
-        help="the directory below which every absolute path of a deployment lies (default: /), so that many agents fit on one machine",
-    )
-    parser.add_argument(
-        "--tag", action="append", default=[], metavar="KEY=VALUE", help="a tag of this host, for deployment groups; at most 64"
-    )
-    parser.add_argument("--insecure", action="store_true", help="speak plaintext; for loopback addresses only")
+    add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serves until told to stop."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    if not args.insecure:
+    manager = ServiceManager(os.environ)
+    told = settings(args, os.environ)
+    begin_to_log(told.log_level)
+    faulthandler.enable()  # the watchdog ends a loop that is stuck by SIGABRT: the log then says where it stuck
+    if not told.insecure:
         raise AgentError("cannot speak TLS yet: use --insecure with a coordinator on a loopback address")
-    coordinator = loopback(args.coordinator)
-    name, declared = host_name(args.host), tags(args.tag)
-    prefix: Path = args.root_prefix.absolute()
-    try:
-        prefix.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AgentError(f"cannot use {prefix} as the root prefix: {error.strerror}") from error
-    directory = DataDirectory(args.data_dir)
+    loopback(told.the_coordinator)
+    name = host_name(told.host)
+    usable_prefix(told)
+    directory = DataDirectory(told.data_dir)
     try:
         identity = Identity(
-            host_id=directory.host_id, name=name, boot_id=boot_id(), agent_version=agent_version(), tags=declared, facts=observed()
+            host_id=directory.host_id, name=name, boot_id=boot_id(), agent_version=agent_version(), tags=told.tags, facts=observed()
         )
         journal = FileJournal(directory.journal)
         try:
-            asyncio.run(_serve(coordinator, identity, journal, directory, prefix))
+            asyncio.run(_serve(told, identity, journal, manager))
         finally:
             journal.close()
     finally:
@@ -83,45 +73,80 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _serve(coordinator: str, identity: Identity, journal: FileJournal, directory: DataDirectory, prefix: Path) -> None:
+async def _serve(told: Settings, identity: Identity, journal: FileJournal, manager: ServiceManager) -> None:
     clock = SystemClock()
-    hooks = Hooks(directory=directory.path / "hooks", boot_id=identity.boot_id or None)
-    unpacker = Unpacker(root_prefix=prefix, clock=clock)
+    coordinator = told.the_coordinator
     bundles = CoordinatorBundles(coordinator=coordinator, host_id=identity.host_id)
     asked_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
     log.info("agent starts host=%s host_id=%s pid=%d coordinator=%s", identity.name, identity.host_id, os.getpid(), coordinator)
-    async with insecure_channel(coordinator) as channel:
+    async with (
+        insecure_channel(coordinator) as channel,
+        parts(directory=told.data_dir, root_prefix=told.root_prefix, boot_id=identity.boot_id, clock=clock) as made,
+    ):
         try:
             async with asyncio.TaskGroup() as tasks:
-                logs = LogPublisher(files=hooks, host_id=identity.host_id, channel=channel, clock=clock)
-                executor = EventExecutor(
-                    tasks=tasks,
-                    hooks=PublishedHooks(hooks, logs),
-                    unpacker=unpacker,
-                    workspace=Workspace(root_prefix=prefix),
-                    environment=Environment(own=os.environ, root_prefix=prefix, host=identity.name),
-                    source=bundles,
-                    clock=clock,
-                )
+                logs = LogPublisher(files=made.hooks, host_id=identity.host_id, channel=channel, clock=clock)
+                executor = made.executor(tasks, host=identity.name, hooks=PublishedHooks(made.hooks, logs), source=bundles)
                 agent = Agent(machine=Machine(journal.entries), journal=journal, executor=executor, clock=clock)
-                stream = AgentStream(agent=agent, identity=identity, channel=channel, clock=clock, bundles=bundles, limit_logs=logs.keep_to)
+                standing = _Standing(told, manager, clock, bundles, logs)
+                stream = AgentStream(agent=agent, identity=identity, channel=channel, clock=clock, listener=standing)
                 logs.resume(agent.machine.unfinished)
                 agent.start()
                 tasks.create_task(executor.start_ahead(), name="start ahead")
                 tasks.create_task(logs.run(), name="logs")
+                tasks.create_task(manager.watch(clock), name="watchdog")
                 streaming = tasks.create_task(stream.run(), name="stream")
+                manager.ready()
                 await asked_to_stop.wait()
                 log.info("agent stops host=%s", identity.name)
+                manager.stopping()
                 stream.stop("stopping")
                 await asyncio.wait([streaming], timeout=STOP_SECONDS / 2)
                 raise _Stop
         except* _Stop:
             pass
-        finally:
-            await hooks.close()
-            await unpacker.close()
+
+
+class _Standing:
+    """How the agent stands with its coordinator, told to all who want to know."""
+
+    def __init__(self, told: Settings, manager: ServiceManager, clock: Clock, bundles: CoordinatorBundles, logs: LogPublisher) -> None:
+        self._directory: Path = told.data_dir
+        self._manager = manager
+        self._clock = clock
+        self._bundles = bundles
+        self._logs = logs
+        now = clock.now_ms()
+        self._presence = Presence(
+            pid=os.getpid(),
+            version=agent_version(),
+            host=told.host,
+            coordinator=told.the_coordinator,
+            root_prefix=str(told.root_prefix),
+            started_at=now,
+            since=now,
+        )
+        self._leave(self._presence)
+
+    def connected(self, *, bundle_address: str, log_bytes_per_second: int) -> None:
+        """A Welcome has come."""
+        self._bundles.serve_from(bundle_address)
+        self._logs.keep_to(log_bytes_per_second)
+        self._leave(dataclasses.replace(self._presence, connected=True, since=self._clock.now_ms(), why=""))
+
+    def disconnected(self, why: str) -> None:
+        """A stream was lost, or none could be opened."""
+        since = self._clock.now_ms() if self._presence.connected else self._presence.since
+        self._leave(dataclasses.replace(self._presence, connected=False, since=since, why=why))
+
+    def _leave(self, present: Presence) -> None:
+        self._presence = present
+        presence.write(self._directory, present)
+        self._manager.status(
+            f"Connected to {present.coordinator}" if present.connected else f"Not connected to {present.coordinator}: {present.why}"
+        )
 
 
 class _Stop(Exception):

@@ -110,11 +110,16 @@ def test_the_program_says_what_is_wrong_and_exits_with_2(
     assert not (tmp_path / "agent").exists()
 
 
-def test_the_agent_loads_nothing_that_it_does_not_need() -> None:
-    program = "import agent.app, sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=_with_path()).stdout.split()
-    assert {"yaml", "httpx", "click", "rich", "uvloop", "sqlite3", "coordinator"}.isdisjoint(loaded)
-
-
-def _with_path() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+@pytest.mark.parametrize(
+    "module, never",
+    [
+        ("agent.app", {"argparse", "asyncio", "typing", "grpc", "google", "yaml"}),
+        ("agent.local.run", {"yaml", "httpx", "click", "rich", "uvloop", "sqlite3", "coordinator"}),
+        ("agent.local.settings", {"asyncio", "grpc", "google", "yaml"}),
+    ],
+)
+def test_the_agent_loads_nothing_that_it_does_not_need(module: str, never: set[str]) -> None:
+    path = [path for path in sys.path if path]
+    program = f"import sys; sys.path[:0] = {path!r}; import {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    loaded = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert never.isdisjoint(loaded)

@@ -1,0 +1,91 @@
+"""What carries out events on this host, put together: the same for a coordinator's instructions and for an operator's on the spot."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from agent.bundle import Unpacker
+from agent.environment import Environment
+from agent.errors import AgentError
+from agent.executor import EventExecutor
+from agent.hooks import Hooks
+from agent.local.settings import VARIABLES
+from agent.processes import EXECUTABLE
+from agent.workspace import Workspace
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from agent.clock import Clock
+    from agent.executor import CoordinatorBundles
+    from agent.executor import Hooks as HooksPort
+    from agent.local.settings import Settings
+
+
+class Parts:
+    """The processes of this host's hooks and bundles, and where they work."""
+
+    def __init__(self, *, directory: Path, root_prefix: Path, boot_id: str, clock: Clock) -> None:
+        self.hooks = Hooks(directory=directory / "hooks", boot_id=boot_id or None)
+        self._unpacker = Unpacker(root_prefix=root_prefix, clock=clock)
+        self._root_prefix = root_prefix
+        self._clock = clock
+
+    def executor(self, tasks: asyncio.TaskGroup, *, host: str, hooks: HooksPort, source: CoordinatorBundles) -> EventExecutor:
+        """Carries out events in tasks of this group."""
+        return EventExecutor(
+            tasks=tasks,
+            hooks=hooks,
+            unpacker=self._unpacker,
+            workspace=Workspace(root_prefix=self._root_prefix),
+            environment=Environment(own=inherited(os.environ), root_prefix=self._root_prefix, host=host),
+            source=source,
+            clock=self._clock,
+        )
+
+    async def close(self) -> None:
+        """Leaves: a supervisor that runs a hook finishes its event, the others and the unpacking process end."""
+        await self.hooks.close()
+        await self._unpacker.close()
+
+
+@asynccontextmanager
+async def parts(*, directory: Path, root_prefix: Path, boot_id: str, clock: Clock) -> AsyncIterator[Parts]:
+    """The parts, closed at the end."""
+    made = Parts(directory=directory, root_prefix=root_prefix, boot_id=boot_id, clock=clock)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def inherited(environment: Mapping[str, str], *, frozen: bool = EXECUTABLE is not None) -> dict[str, str]:
+    """What a hook sees of the agent's environment: all but the agent's settings, and what a self-contained executable has for itself."""
+    own = {name: value for name, value in environment.items() if not name.startswith(VARIABLES)}
+    if frozen:
+        # The bootloader of the executable has put the executable's own libraries before the host's.
+        before = own.pop("LD_LIBRARY_PATH_ORIG", "")
+        own.pop("LD_LIBRARY_PATH", None)
+        if before:
+            own["LD_LIBRARY_PATH"] = before
+    return own
+
+
+def begin_to_log(level: str) -> None:
+    """Sends the agent's own log to the standard error."""
+    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+
+
+def usable_prefix(settings: Settings) -> Path:
+    """The root prefix, which is there now."""
+    try:
+        settings.root_prefix.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AgentError(f"cannot use {settings.root_prefix} as the root prefix: {error.strerror}") from error
+    return settings.root_prefix
