@@ -70,8 +70,15 @@ def _run() -> Command:
     return run
 
 
+def _lint() -> Command:
+    from agent import lint
+
+    return lint
+
+
 _COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "run": ("connect to a coordinator and serve it until told to stop", _run),
+    "lint": ("say what is wrong with an AppSpec file or a bundle", _lint),
 }
 
 

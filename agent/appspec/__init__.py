@@ -7,12 +7,13 @@ YAML stops inside this package. It is read once, by the process that unpacks the
 import dataclasses
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 DEFAULT_NAME = "appspec.yml"
+EXTENSION = "x-hookline"
 SCRIPTED_EVENTS = (
     "BeforeBlockTraffic",
     "AfterBlockTraffic",
@@ -36,12 +37,14 @@ class AppSpecNotFound(AppSpecError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """One script of a hook; `runas` is None for the agent's own user."""
+    """One script of a hook; `runas` is None for the agent's own user, `env` are variables of this script alone."""
 
     location: str
     timeout: int
     runas: str | None
     sudo: bool
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +81,13 @@ class Permission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppSpec:
-    """An AppSpec file of the server platform; `file_exists_behavior` None leaves it to the deployment."""
+    """An AppSpec file of the server platform; `file_exists_behavior` None leaves it to the deployment, `env` is for all scripts."""
 
     files: tuple[FileMapping, ...] = ()
     permissions: tuple[Permission, ...] = ()
     hooks: Mapping[str, tuple[Script, ...]] = field(default_factory=lambda: MappingProxyType({}))
     file_exists_behavior: str | None = None
+    env: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> str:
@@ -98,21 +102,28 @@ class AppSpec:
     def from_json(cls, text: str | bytes) -> "AppSpec":
         """Read the normal form back."""
         found = json.loads(text)
-        hooks = {event: tuple(Script(**each) for each in scripts) for event, scripts in found["hooks"].items()}
+        hooks = {event: tuple(_script(each) for each in scripts) for event, scripts in found["hooks"].items()}
         return cls(
             files=tuple(FileMapping(**each) for each in found["files"]),
             permissions=tuple(_permission(each) for each in found["permissions"]),
             hooks=MappingProxyType(hooks),
             file_exists_behavior=found["file_exists_behavior"],
+            env=_pairs(found.get("env", ())),
             warnings=tuple(found["warnings"]),
         )
 
 
 def parse(content: bytes, name: str) -> AppSpec:
     """Read an AppSpec file; `name` is what error messages call it."""
-    from agent.appspec.rules import read  # Here, so that only the process that reads YAML loads it.
+    from agent.appspec.rules import examine  # Here, so that only the process that reads YAML loads it.
 
-    return read(content, name)
+    found = examine(content)
+    if not found.flaws:
+        return found.appspec
+    first = found.flaws[0]
+    more = f" (and {len(found.flaws) - 1} more: `hookline-agent lint` lists them)" if len(found.flaws) > 1 else ""
+    where = "" if first.message == "the file is empty" else f" line {first.line}, column {first.column}"
+    raise AppSpecError(f"cannot read {name}{where}: {first}{more}")
 
 
 def find_appspec(archive: Path, requested: str | None) -> Path:
@@ -127,6 +138,15 @@ def find_appspec(archive: Path, requested: str | None) -> Path:
         if found.exists() and stat.S_ISREG(found.stat().st_mode):
             return found
     raise AppSpecNotFound(f"cannot find an AppSpec file in the bundle: there is no {' and no '.join(names)} in its root")
+
+
+def _script(found: dict[str, object]) -> Script:
+    values = {**found, "args": tuple(found.get("args", ())), "env": _pairs(found.get("env", ()))}  # type: ignore[arg-type]
+    return Script(**values)  # type: ignore[arg-type]  # a form that only to_json writes
+
+
+def _pairs(found: Iterable[Iterable[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in found)
 
 
 def _permission(found: dict[str, object]) -> Permission:

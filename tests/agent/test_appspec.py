@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.appspec import AppSpec, AppSpecError, AppSpecNotFound, FileMapping, Script, find_appspec, parse
+from agent.appspec.rules import examine
 
 HEAD = "version: 0.0\nos: linux\n"
 
@@ -19,6 +20,10 @@ def refusal(text: str, head: str = HEAD) -> str:
     with pytest.raises(AppSpecError) as caught:
         read(text, head)
     return str(caught.value)
+
+
+def rules(text: str, head: str = HEAD) -> list[str]:
+    return [finding.rule for finding in examine((head + text).encode()).findings]
 
 
 def read_or_refusal(content: bytes) -> AppSpec | str:
@@ -91,7 +96,8 @@ def test_json_is_yaml() -> None:
 
 
 def test_only_the_first_document_counts() -> None:
-    assert read("files:\n---\n- other\n") == AppSpec()
+    found = read("files:\n---\n- other\n")
+    assert found == AppSpec(warnings=("line 4: a second document begins here, which nobody reads; remove it",))
 
 
 @pytest.mark.parametrize(
@@ -158,10 +164,10 @@ def test_modes_mean_what_was_meant(spelt: str, mode: int | None) -> None:
 
 
 def test_an_unquoted_leading_zero_is_warned_of() -> None:
-    warnings = read("permissions:\n  - object: /x\n    mode: 0644\n").warnings
-    assert len(warnings) == 1
-    assert warnings[0].startswith("line 5: mode 0644 has a leading zero")
-    assert not read("permissions:\n  - object: /x\n    mode: '0644'\n").warnings
+    assert rules("files: [{source: /, destination: /x}]\npermissions: [{object: /x, mode: 0644}]\n") == ["mode-leading-zero"]
+    assert rules("files: [{source: /, destination: /x}]\npermissions: [{object: /x, mode: '0644'}]\n") == []
+    warning = read("permissions:\n  - object: /x\n    mode: 0644\n").warnings[1]
+    assert warning == "line 5: mode 0644 has a leading zero without quotes, which CodeDeploy's first agent misreads; write '0644'"
 
 
 @pytest.mark.parametrize("spelt", ["u+x", "0o755", "888", "12345", "true", "7.5", "[7]", "-1", "0x1ff", "''"])
@@ -190,8 +196,8 @@ def test_acls_that_mean_nothing_are_refused(acl: str) -> None:
         ("files:\n  - source: a\n    destination: ''\n", "destination is empty"),
         ("files:\n  - source: a\n    destination: ~/x\n", "a tilde is not expanded"),
         ("files:\n  - source: ../a\n    destination: /x\n", "line 4, column 13: ../a leads out of the bundle"),
-        ("files:\n  - source: 2024\n    destination: /x\n", "source must be a path; quote it"),
-        ("files:\n  - source: a\n    destination: yes\n", "destination must be a path; quote it"),
+        ("files:\n  - source: 2024\n    destination: /x\n", "source must be a word, and 2024 is a number; write '2024'"),
+        ("files:\n  - source: a\n    destination: yes\n", "destination must be a word, and yes is a boolean; write 'yes'"),
         ("hooks: []\n", "hooks must be a mapping"),
         ("hooks: {ApplicationStop: {location: a}}\n", "hook ApplicationStop must be a list"),
         ("hooks: {ApplicationStop: [a.sh]}\n", "a script is a mapping"),
@@ -203,7 +209,7 @@ def test_acls_that_mean_nothing_are_refused(acl: str) -> None:
         ("permissions: [{object: /x, except: a}]\n", "except must be a list"),
         ("permissions: [{object: /x, type: file}]\n", "type must be a list"),
         ("permissions: [{object: /x, type: [socket]}]\n", "type must be a list of file and directory"),
-        ("permissions: [{object: /x, owner: 1000}]\n", "owner must be a name"),
+        ("permissions: [{object: /x, owner: 1000}]\n", "owner must be a word, and 1000 is a number"),
         ("permissions: [{object: /x, context: {user: u}}]\n", "an SELinux context needs a type"),
         ("permissions: [{object: /x, context: {type: t, range: 'low'}}]\n", "is no SELinux range"),
         ("file_exists_behavior: overwrite\n", "line 3, column 23: file_exists_behavior must be"),
@@ -220,11 +226,10 @@ def test_what_makes_no_sense_is_refused_with_its_place(text: str, says: str) -> 
     [
         ("ApplicationStart:\n  - location: a.sh\n", "line 3: ApplicationStart stands beside hooks"),
         ("permission:\n  - object: /x\n", "did you mean permissions?"),
-        ("defaults: {file_exists_behavior: OVERWRITE}\n", "the key defaults is ignored"),
+        ("defaults: {file_exists_behavior: OVERWRITE}\n", "file_exists_behavior stands below defaults, where it is ignored"),
         ("branch_config: {a: 1}\n", "the key branch_config is ignored"),
         ("hooks: {Install: [{location: a.sh}]}\n", "the scripts of Install never run"),
         ("hooks: {BeforeInstall: [{location: a.sh, interpreter: bash}]}\n", "the key interpreter of a script is ignored"),
-        ("hooks: {BeforeInstall: [{location: /a.sh}]}\n", "is taken from the root of the bundle"),
         ("hooks: {BeforeInstall: [{location: a.sh, timeout: 6000}]}\n", "add up to 6000 s"),
         ("hooks: {BeforeInstall: [{location: a.sh, timeout: 0300}]}\n", "is read as 192 s"),
         ("hooks: {BeforeInstall: [{location: a.sh, runas: ''}]}\n", "runas is empty"),

@@ -1,0 +1,106 @@
+"""What `x-hookline` may say: the one key that is ours, at the top level and in a script. CodeDeploy's agents ignore it.
+
+Nobody else has read it before, so nothing below it is tolerated: what is not understood is refused.
+"""
+
+import re
+from dataclasses import dataclass
+
+from agent.appspec.items import Item
+from agent.appspec.values import Findings, Keys, given, mapping, spelt
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OURS = re.compile(r"HOOKLINE_.*|BUNDLE_(?:BUCKET|KEY|VERSION|ETAG|COMMIT)|LIFECYCLE_EVENT|DEPLOYMENT_.*|APPLICATION_NAME")
+_TOP_KEYS = ("env", "interrupted")
+_SCRIPT_KEYS = ("args", "env")
+_LATER = ("always", "on_failure")
+_POLICIES = ("fail", "rerun", "probe")
+
+Environment = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extension:
+    """`x-hookline` of the whole file."""
+
+    env: Environment = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptExtension:
+    """`x-hookline` of one script."""
+
+    args: tuple[str, ...] = ()
+    env: Environment = ()
+
+
+NO_SCRIPT_EXTENSION = ScriptExtension()
+
+
+def read_extension(item: Item | None, findings: Findings) -> Extension:
+    """What the file asks of all its scripts."""
+    if item is None:
+        return Extension()
+    keys = mapping(item, "x-hookline must be a mapping")
+    findings.attempt(lambda: _check_keys(keys, _TOP_KEYS), None)
+    findings.attempt(lambda: _check_interrupted(keys), None)
+    return Extension(env=findings.attempt(lambda: _env(keys), ()))
+
+
+def read_script_extension(item: Item | None, findings: Findings) -> ScriptExtension:
+    """What the file asks of one script."""
+    if item is None:
+        return NO_SCRIPT_EXTENSION
+    keys = mapping(item, "x-hookline of a script must be a mapping")
+    findings.attempt(lambda: _check_keys(keys, _SCRIPT_KEYS), None)
+    return ScriptExtension(args=findings.attempt(lambda: _args(keys), ()), env=findings.attempt(lambda: _env(keys), ()))
+
+
+def _check_keys(keys: Keys, known: tuple[str, ...]) -> None:
+    for key, entry in keys.items():
+        if key in _LATER and "interrupted" in known:
+            raise entry.key.flaw("extension", f"{key} is not supported by this agent yet", "remove it")
+        if key not in known:
+            raise entry.key.flaw("extension", f"x-hookline has no key {key} here", f"it takes {' and '.join(known)}")
+
+
+def _check_interrupted(keys: Keys) -> None:
+    item = given(keys, "interrupted")
+    if item is None or item.value == "fail":
+        return
+    if item.value in _POLICIES:
+        raise item.flaw("extension", f"interrupted: {item.value} is not supported by this agent yet", "write fail, or leave it out")
+    raise item.flaw("extension", "interrupted must be fail: an event that was interrupted fails")
+
+
+def _env(keys: Keys) -> Environment:
+    item = given(keys, "env")
+    if item is None:
+        return ()
+    env = []
+    for name, entry in mapping(item, "env must be a mapping of names to values").items():
+        if _ENV_NAME.fullmatch(name) is None:
+            raise entry.key.flaw("extension", f"{name!r} is no name of an environment variable", "use letters, digits and _")
+        if _OURS.fullmatch(name):
+            raise entry.key.flaw("extension", f"{name} is set by the agent", "take another name")
+        env.append((name, "" if entry.value.value is None else _content(entry.value)))
+    return tuple(env)
+
+
+def _args(keys: Keys) -> tuple[str, ...]:
+    item = given(keys, "args")
+    if item is None:
+        return ()
+    if not isinstance(item.value, tuple):
+        raise item.flaw("extension", "args must be a list", "write [--port, '8080']")
+    return tuple(_content(each) for each in item.value)
+
+
+def _content(item: Item) -> str:
+    """A text as it was written, 0644 and yes included."""
+    text = spelt(item)
+    if "\0" in text:
+        raise item.flaw("extension", "a NUL can be neither argued nor exported")
+    if item.value is None:
+        raise item.flaw("extension", "a value is missing here", 'write "" for the empty one')
+    return text
