@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from typing import TYPE_CHECKING, Protocol, assert_never
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Protocol
 
 from agent.appspec import AppSpec
-from agent.bundle.requests import CoordinatorSource, DownloadRequest, InstallRequest, UrlSource
+from agent.bundle.locations import SourceSettings, elsewhere
+from agent.bundle.requests import CoordinatorSource, DownloadRequest, InstallRequest
 from agent.facts import Begin, EventEnded, EventNeverBegan, Recover
 from agent.hooks import EventOutcome, EventRun, ScriptRun
 from agent.model import OLD_REVISION_EVENTS, Diagnostics, ErrorCode, FileExistsBehavior, LifecycleEvent, Place
@@ -20,7 +20,9 @@ from agent.payload import PayloadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+    from pathlib import Path
 
+    from agent.bundle.requests import Source
     from agent.clock import Clock
     from agent.environment import Environment
     from agent.loop import Agent
@@ -35,6 +37,7 @@ BACKSTOP_SECONDS = 30.0
 QUIET_SECONDS = 0.1
 """Starting a process holds the whole agent up for milliseconds, so the last reports of an instruction leave first."""
 
+_DEFAULTS = SourceSettings()
 _ATTEMPT = 1  # of the instruction, whose id already tells attempts apart
 
 
@@ -228,10 +231,12 @@ class EventExecutor:
                     timeout=script.timeout,
                     runas=script.runas,
                     sudo=script.sudo,
+                    args=script.args,
+                    env=script.env,
                 )
                 for script in scripts
             ),
-            environment=self._environment.of(instruction, order.event, serving),
+            environment={**self._environment.of(instruction, order.event, serving), **dict(appspec.env)},
             cwd="/",
             scripts_log=str(current.scripts_log),
             timeout=max(1, math.ceil(order.timeout_seconds)),
@@ -241,12 +246,9 @@ class EventExecutor:
         instruction = order.instruction
         try:
             async with asyncio.timeout(order.timeout_seconds):
-                source = await self._bundle_source(instruction.location)
+                source = await self._source.of(instruction.location, self._workspace.root_prefix)
         except TimeoutError:
             return _failed(order, "cannot download the bundle: the coordinator did not say in time where it serves bundles")
-        if source is None:
-            place = instruction.location.place
-            return _failed(order, f"cannot download the bundle: this agent does not fetch from {place}; push the revision instead")
         await self._unpacker.download(
             DownloadRequest(
                 group_id=instruction.group_id,
@@ -254,26 +256,15 @@ class EventExecutor:
                 revision=instruction.revision_id,
                 source=source,
                 sha256=instruction.location.sha256,
+                bundle_type=instruction.location.bundle_type,
                 timeout=order.timeout_seconds,
             ),
             _no_progress,
         )
+        appspec = AppSpec.from_json(self._workspace.deployment(instruction.group_id, instruction.deployment_id).appspec.read_bytes())
+        for warning in appspec.warnings:
+            log.warning("appspec deployment=%s warning=%r", instruction.deployment_id, warning)
         return _ended(order, None)
-
-    async def _bundle_source(self, location: Location) -> CoordinatorSource | UrlSource | None:
-        words = dict(location.words)
-        match location.place:
-            case Place.COORDINATOR:
-                return await self._source.source()
-            case Place.HTTP:
-                return UrlSource(url=words["url"])
-            case Place.FILE:
-                path = self._workspace.root_prefix / words["path"].lstrip("/")
-                return UrlSource(url=f"file://{quote(str(path))}")
-            case Place.S3 | Place.GITHUB:
-                return None
-            case _:
-                assert_never(location.place)
 
     async def _install(self, order: Begin) -> EventEnded:
         instruction = order.instruction
@@ -291,10 +282,11 @@ class EventExecutor:
 
 
 class CoordinatorBundles:
-    """Where the coordinator serves bundles, as soon as a Welcome has said it."""
+    """Where bundles come from: the coordinator, as soon as a Welcome has said where it serves them, or elsewhere."""
 
-    def __init__(self, *, coordinator: str, host_id: str) -> None:
+    def __init__(self, *, coordinator: str, host_id: str, settings: SourceSettings = _DEFAULTS) -> None:
         self._coordinator = coordinator
+        self._settings = settings
         self._metadata = (("hookline-host-id", host_id),)
         self._address = ""
         self._known = asyncio.Event()
@@ -311,8 +303,12 @@ class CoordinatorBundles:
         """Whether a Welcome has said it."""
         return self._known.is_set()
 
+    async def of(self, location: Location, root_prefix: Path) -> Source:
+        """Where the bundle of a revision is fetched from; waits for the first Welcome when the coordinator keeps it."""
+        return elsewhere(location, root_prefix, self._settings) or await self.source()
+
     async def source(self) -> CoordinatorSource:
-        """Where to fetch from; waits for the first Welcome."""
+        """Where the coordinator serves bundles; waits for the first Welcome."""
         await self._known.wait()
         return CoordinatorSource(address=self._address, metadata=self._metadata)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from agent.appspec import AppSpecError, AppSpecNotFound, find_appspec, parse
 from agent.bundle.archives.unpack import unpack
-from agent.bundle.requests import CoordinatorSource, DownloadRequest
+from agent.bundle.requests import CoordinatorSource, DownloadRequest, GitHubSource, S3Source, UrlSource
 from agent.bundle.sources.coordinator import Line, fetch_from_coordinator
-from agent.bundle.sources.incoming import Incoming, Progress, fetch_file, local_path, unavailable
+from agent.bundle.sources.files import fetch_file, local_path
+from agent.bundle.sources.incoming import Incoming, Progress, unavailable
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.workspace import DeploymentDirectory, Workspace
 
@@ -29,7 +30,7 @@ def download(
         try:
             bundle = _fetch(request, directory, progress, line or Line())
             unpacking()
-            unpack(bundle, directory.unfinished_archive, request.limits)
+            unpack(bundle, directory.unfinished_archive, request.limits, request.bundle_type)
             appspec = _read_appspec(request, directory)
         except PayloadError:
             _discard(directory)
@@ -45,53 +46,68 @@ def download(
 
 
 def _is_done(request: DownloadRequest, directory: DeploymentDirectory) -> bool:
-    """Whether an earlier attempt got as far as the archive; a directory of the host may have changed since, and is read again."""
-    if not request.sha256 or not directory.archive.is_dir():
+    """Whether an earlier attempt got as far as the archive; what may have changed since is fetched again."""
+    if not (request.sha256 or _is_fixed(request)) or not directory.archive.is_dir():
         return False
     with contextlib.suppress(FileNotFoundError):
         return directory.bundle_source.read_text() == _receipt(request)
     return False
 
 
+def _is_fixed(request: DownloadRequest) -> bool:
+    match request.source:
+        case GitHubSource():
+            return True
+        case S3Source(version=version, e_tag=e_tag):
+            return bool(version or e_tag)
+        case CoordinatorSource() | UrlSource():
+            return False
+
+
 def _receipt(request: DownloadRequest) -> str:
-    return json.dumps({"revision": request.revision, "source": _source(request), "sha256": request.sha256})
-
-
-def _source(request: DownloadRequest) -> str:
-    if isinstance(request.source, CoordinatorSource):
-        return f"the coordinator at {request.source.address}"
-    return request.source.url.partition("?")[0]
+    which = [request.source.version, request.source.e_tag] if isinstance(request.source, S3Source) else []
+    return json.dumps({"revision": request.revision, "source": request.source.name, "sha256": request.sha256, "version": which})
 
 
 def _fetch(request: DownloadRequest, directory: DeploymentDirectory, progress: Progress, line: Line) -> Path:
     """The bundle, complete and with the right digest: a file of ours, or a directory of the host that is to be copied."""
-    scheme = "" if isinstance(request.source, CoordinatorSource) else request.source.url.partition(":")[0].lower()
-    if not isinstance(request.source, CoordinatorSource) and scheme == "file":
-        path = local_path(request.source.url)
+    source = request.source
+    if isinstance(source, UrlSource) and source.scheme == "file":
+        path = local_path(source.url)
         if path.is_dir():
             return path
-    elif not request.sha256:
-        raise unavailable(_source(request), "the revision has no SHA-256 to compare with")
-    incoming = Incoming(directory, source=_source(request), sha256=request.sha256.lower(), limits=request.limits, progress=progress)
+    elif isinstance(source, (CoordinatorSource, UrlSource)) and not request.sha256:
+        raise unavailable(source.name, "the revision has no SHA-256 to compare with; register it with one")
+    incoming = Incoming(directory, source=source.name, sha256=request.sha256.lower(), limits=request.limits, progress=progress)
     with contextlib.closing(incoming):
         if not incoming.is_whole:
-            _fetch_from(request, scheme, incoming, directory, line)
+            _fetch_from(request, incoming, directory, line)
         while not incoming.finish():
-            _fetch_from(request, scheme, incoming, directory, line)
+            _fetch_from(request, incoming, directory, line)
     return directory.bundle
 
 
-def _fetch_from(request: DownloadRequest, scheme: str, incoming: Incoming, directory: DeploymentDirectory, line: Line) -> None:
-    if isinstance(request.source, CoordinatorSource):
-        fetch_from_coordinator(request.source, request.sha256, incoming, line)
-    elif scheme == "file":
-        fetch_file(local_path(request.source.url), incoming)
-    elif scheme in ("http", "https"):
-        from agent.bundle.sources.http import fetch_http  # Here, because httpx is large and few bundles come this way.
+def _fetch_from(request: DownloadRequest, incoming: Incoming, directory: DeploymentDirectory, line: Line) -> None:
+    # What comes over HTTP and from S3 is imported here, because its libraries are large and most bundles come from the coordinator.
+    match request.source:
+        case CoordinatorSource() as source:
+            fetch_from_coordinator(source, request.sha256, incoming, line)
+        case UrlSource(scheme="file", url=url):
+            fetch_file(local_path(url), incoming)
+        case UrlSource(scheme="http" | "https", url=url):
+            from agent.bundle.sources.http import fetch_http
 
-        fetch_http(request.source.url, incoming, directory.bundle_etag)
-    else:
-        raise unavailable(_source(request), f"{scheme} is none of file, http and https")
+            fetch_http(url, incoming, directory.bundle_etag)
+        case UrlSource() as source:
+            raise unavailable(source.name, f"{source.scheme} is none of file, http and https")
+        case S3Source() as source:
+            from agent.bundle.sources.s3 import fetch_from_s3
+
+            fetch_from_s3(source, incoming, directory.bundle_etag)
+        case GitHubSource() as source:
+            from agent.bundle.sources.github import fetch_from_github
+
+            fetch_from_github(source, request.bundle_type, incoming, directory.bundle_etag)
 
 
 def _read_appspec(request: DownloadRequest, directory: DeploymentDirectory) -> str:

@@ -7,6 +7,9 @@ import json
 from dataclasses import dataclass, field
 
 from agent.bundle.archives.archive import Limits
+from agent.model import BundleType
+
+GITHUB_API = "https://api.github.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +19,11 @@ class CoordinatorSource:
     address: str
     metadata: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"the coordinator at {self.address}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlSource:
@@ -23,10 +31,58 @@ class UrlSource:
 
     url: str
 
+    @property
+    def name(self) -> str:
+        """How messages call it: without its query, which can be a secret."""
+        return self.url.partition("?")[0]
+
+    @property
+    def scheme(self) -> str:
+        """What stands before the colon, in small letters."""
+        return self.url.partition(":")[0].lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Source:
+    """An object in S3; an empty version is the newest, an empty ETag is not compared.
+
+    An empty endpoint or region is taken from the environment, and is else Amazon's.
+    """
+
+    bucket: str
+    key: str
+    version: str = ""
+    e_tag: str = ""
+    endpoint: str = ""
+    region: str = ""
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitHubSource:
+    """The files of a commit, as GitHub packs them; `token_file` holds the token to ask with, empty asks without one."""
+
+    repository: str
+    commit_id: str
+    api: str = GITHUB_API
+    token_file: str = ""
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"GitHub ({self.repository} at {self.commit_id})"
+
+
+Source = CoordinatorSource | UrlSource | S3Source | GitHubSource
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadRequest:
-    """One DownloadBundle: `sha256` in hexadecimal, empty only for a file or directory of the host; timeout in seconds of work.
+    """One DownloadBundle: `sha256` in hexadecimal, empty where nobody can know it (not for http); timeout in seconds of work.
 
     Time in which the source bids us wait does not count. `appspec_name` None looks for the usual names.
     """
@@ -34,9 +90,10 @@ class DownloadRequest:
     group_id: str
     deployment_id: str
     revision: str
-    source: CoordinatorSource | UrlSource
+    source: Source
     sha256: str
     timeout: float
+    bundle_type: BundleType = BundleType.GUESSED
     appspec_name: str | None = None
     max_revisions: int = 5
     limits: Limits = field(default_factory=Limits)
@@ -79,11 +136,18 @@ def decode(line: bytes) -> tuple[Request, str]:
     if "install" in found:
         return InstallRequest(**found["install"]), root_prefix
     values = found["download"]
-    source = values["source"]
     values["limits"] = Limits(**values["limits"])
-    if "url" in source:
-        values["source"] = UrlSource(url=source["url"])
-    else:
+    values["bundle_type"] = BundleType(values["bundle_type"])
+    source = values["source"]
+    if "address" in source:
         metadata = tuple((key, value) for key, value in source["metadata"])
         values["source"] = CoordinatorSource(address=source["address"], metadata=metadata)
+    else:
+        values["source"] = _elsewhere(source)
     return DownloadRequest(**values), root_prefix
+
+
+def _elsewhere(source: dict[str, str]) -> Source:
+    if "url" in source:
+        return UrlSource(**source)
+    return S3Source(**source) if "bucket" in source else GitHubSource(**source)

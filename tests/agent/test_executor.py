@@ -9,6 +9,8 @@ import pytest
 
 from agent.appspec import AppSpec, Script
 from agent.bundle import CoordinatorSource, DownloadRequest, InstallRequest, PayloadError, PayloadErrorCode, UrlSource
+from agent.bundle.locations import SourceSettings
+from agent.bundle.requests import GitHubSource, S3Source, Source
 from agent.clock import SystemClock
 from agent.environment import Environment
 from agent.executor import CoordinatorBundles, EventExecutor
@@ -18,6 +20,7 @@ from agent.journal import MemoryJournal
 from agent.loop import Agent
 from agent.machine import Machine
 from agent.model import (
+    BundleType,
     DeploymentId,
     ErrorCode,
     FileExistsBehavior,
@@ -169,7 +172,8 @@ class Stage:
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     hooks, unpacker, workspace = Scripts(), Payloads(), Workspace(root_prefix=tmp_path)
-    bundles = CoordinatorBundles(coordinator="127.0.0.1:8443", host_id="1" * 32)
+    settings = SourceSettings(s3_endpoint="http://store:9000", s3_region="here", github_token_file="/etc/token")
+    bundles = CoordinatorBundles(coordinator="127.0.0.1:8443", host_id="1" * 32, settings=settings)
     environment = Environment(own={"PATH": "/bin", "DEPLOYMENT_ID": "inherited"}, root_prefix=tmp_path, host="h1")
     async with asyncio.TaskGroup() as tasks:
         clock = Patience()
@@ -307,11 +311,25 @@ async def test_a_bundle_on_the_host_lies_below_the_prefix(stage: Stage, tmp_path
     assert request.source == UrlSource(url=f"file://{tmp_path}/srv/a%20b.tar")
 
 
-async def test_a_place_that_the_agent_cannot_fetch_from_is_named(stage: Stage) -> None:
-    there = replace(instruction(), location=Location(place=Place.S3, words=(("bucket", "b"),)))
-    diagnostics = (await stage.end_of(LifecycleEvent.DOWNLOAD_BUNDLE, there)).diagnostics
-    assert diagnostics is not None
-    assert "does not fetch from s3" in diagnostics.message
+@pytest.mark.parametrize(
+    "location, source",
+    [
+        (
+            Location(place=Place.S3, words=(("bucket", "b"), ("key", "k"), ("version", "v")), bundle_type=BundleType.ZIP),
+            S3Source(bucket="b", key="k", version="v", endpoint="http://store:9000", region="here"),
+        ),
+        (
+            Location(place=Place.GITHUB, words=(("repository", "a/b"), ("commit_id", "c0ffee"))),
+            GitHubSource(repository="a/b", commit_id="c0ffee", token_file="/etc/token"),
+        ),
+    ],
+)
+async def test_a_bundle_elsewhere_is_fetched_as_the_operator_has_set(stage: Stage, location: Location, source: Source) -> None:
+    await stage.end_of(LifecycleEvent.DOWNLOAD_BUNDLE, replace(instruction(), location=location))
+    (request,) = stage.unpacker.asked
+    assert isinstance(request, DownloadRequest)
+    assert request.source == source
+    assert request.bundle_type is location.bundle_type
 
 
 async def test_a_refused_bundle_fails_the_event_with_its_sentence(stage: Stage) -> None:

@@ -1,11 +1,9 @@
-"""Bundles arrive whole or not at all: from a file, over HTTP, from the coordinator; cut off, resumed, spoilt, refused."""
+"""Bundles arrive whole or not at all: from a file and from the coordinator; cut off, resumed, spoilt, refused."""
 
 import contextlib
 import hashlib
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import grpc
@@ -15,105 +13,16 @@ from google.protobuf.duration_pb2 import Duration
 from agent.bundle.archives.archive import Limits
 from agent.bundle.requests import CoordinatorSource
 from agent.bundle.sources.coordinator import Line, fetch_from_coordinator
-from agent.bundle.sources.http import fetch_http
-from agent.bundle.sources.incoming import FetchInterrupted, Incoming, SourceBusy, fetch_file, local_path
+from agent.bundle.sources.files import fetch_file, local_path
+from agent.bundle.sources.incoming import FetchInterrupted, SourceBusy
 from agent.payload import PayloadError, PayloadErrorCode
-from agent.workspace import DeploymentDirectory
 from hookline.v1 import agent_pb2, agent_pb2_grpc
-
-CONTENT = bytes(range(256)) * 4000
-DIGEST = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Arrival:
-    """A bundle on its way to a directory, again and again until it is here."""
-
-    def __init__(self, directory: Path, sha256: str = DIGEST, limits: Limits | None = None) -> None:
-        self.directory = DeploymentDirectory(path=directory)
-        self.bundle = self.directory.bundle
-        self.validator = self.directory.bundle_etag
-        self.told: list[tuple[int, int | None]] = []
-        self._sha256 = sha256
-        self._limits = limits or Limits(reserve_bytes=0)
-
-    @contextlib.contextmanager
-    def incoming(self) -> Iterator[Incoming]:
-        incoming = Incoming(
-            self.directory,
-            source="the source",
-            sha256=self._sha256,
-            limits=self._limits,
-            progress=lambda done, total: self.told.append((done, total)),
-        )
-        with contextlib.closing(incoming):
-            yield incoming
+from tests.agent.arrival import CONTENT, DIGEST, Arrival
 
 
 @pytest.fixture
 def arrival(tmp_path: Path) -> Arrival:
     return Arrival(tmp_path)
-
-
-class Website(BaseHTTPRequestHandler):
-    """Serves CONTENT as its paths say, and remembers which ranges were asked for."""
-
-    ranges: list[str | None]
-    etag: str
-
-    def do_GET(self) -> None:
-        self.ranges.append(self.headers.get("Range"))
-        path = self.path.partition("?")[0]
-        if path == "/elsewhere":
-            self._short(302, Location="http://other.example/bundle")
-        elif path == "/moved":
-            self._short(302, Location="/bundle")
-        elif path == "/circle":
-            self._short(302, Location="/circle")
-        elif path == "/busy":
-            self._short(503, **{"Retry-After": "7"})
-        elif path == "/broken":
-            self._short(500)
-        elif path in ("/bundle", "/cut", "/plain"):
-            self._content(cut=path == "/cut", resumable=path != "/plain")
-        else:
-            self._short(404)
-
-    def _short(self, status: int, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def _content(self, *, cut: bool, resumable: bool) -> None:
-        start = 0
-        wanted = self.headers.get("Range")
-        if resumable and wanted and self.headers.get("If-Range") == self.etag:
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
-        else:
-            self.send_response(200)
-        if resumable:
-            self.send_header("ETag", self.etag)
-        self.send_header("Content-Length", str(len(CONTENT) - start))
-        self.end_headers()
-        self.wfile.write(CONTENT[start : start + 300_000] if cut else CONTENT[start:])
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def website() -> Iterator[tuple[str, type[Website]]]:
-    handler = type("Handler", (Website,), {"ranges": [], "etag": '"one"'})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", handler
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def test_a_local_file_is_copied_and_progress_is_told(arrival: Arrival, tmp_path: Path) -> None:
@@ -166,66 +75,6 @@ def test_a_file_address_that_is_no_absolute_path_is_refused(url: str) -> None:
 
 def test_a_file_address_may_have_escaped_characters() -> None:
     assert local_path("file:///a%20b/c") == Path("/a b/c")
-
-
-@pytest.mark.parametrize("path", ["/bundle", "/moved", "/plain", "/bundle?token=x"])
-def test_a_bundle_is_fetched_over_http(arrival: Arrival, website: tuple[str, type[Website]], path: str) -> None:
-    with arrival.incoming() as incoming:
-        fetch_http(website[0] + path, incoming, arrival.validator)
-        assert incoming.finish()
-    assert arrival.bundle.read_bytes() == CONTENT
-    assert arrival.told[-1] == (len(CONTENT), len(CONTENT))
-
-
-def test_a_cut_connection_is_resumed_where_it_broke(arrival: Arrival, website: tuple[str, type[Website]]) -> None:
-    attempts = 0
-    while not arrival.bundle.exists():
-        attempts += 1
-        with arrival.incoming() as incoming, contextlib.suppress(FetchInterrupted):
-            fetch_http(website[0] + "/cut", incoming, arrival.validator)
-            assert incoming.finish()
-    assert attempts == 4
-    assert website[1].ranges == [None, "bytes=300000-", "bytes=600000-", "bytes=900000-"]
-    assert arrival.bundle.read_bytes() == CONTENT
-
-
-def test_another_version_on_the_server_starts_from_the_beginning(arrival: Arrival, website: tuple[str, type[Website]]) -> None:
-    with arrival.incoming() as incoming, pytest.raises(FetchInterrupted):
-        fetch_http(website[0] + "/cut", incoming, arrival.validator)
-    website[1].etag = '"two"'
-    with arrival.incoming() as incoming:
-        fetch_http(website[0] + "/bundle", incoming, arrival.validator)
-        assert incoming.finish()
-
-
-@pytest.mark.parametrize(
-    "path, says",
-    [
-        ("/missing", "the server answered 404 Not Found"),
-        ("/elsewhere", "it redirects to another host, http://other.example"),
-        ("/circle", "more than 5 redirects"),
-    ],
-)
-def test_a_server_that_refuses_is_quoted(arrival: Arrival, website: tuple[str, type[Website]], path: str, says: str) -> None:
-    with arrival.incoming() as incoming, pytest.raises(PayloadError, match=says):
-        fetch_http(website[0] + path, incoming, arrival.validator)
-
-
-def test_a_server_in_trouble_is_asked_again(arrival: Arrival, website: tuple[str, type[Website]]) -> None:
-    with arrival.incoming() as incoming:
-        with pytest.raises(FetchInterrupted, match="500"):
-            fetch_http(website[0] + "/broken", incoming, arrival.validator)
-        with pytest.raises(SourceBusy) as caught:
-            fetch_http(website[0] + "/busy", incoming, arrival.validator)
-        assert caught.value.seconds == 7
-        with pytest.raises(FetchInterrupted):
-            fetch_http("http://127.0.0.1:1/", incoming, arrival.validator)
-
-
-@pytest.mark.parametrize("url", ["http://user:secret@127.0.0.1/x", "http:///x"])
-def test_an_address_with_a_password_or_without_host_is_refused(arrival: Arrival, url: str) -> None:
-    with arrival.incoming() as incoming, pytest.raises(PayloadError, match="must name a host and hold no user"):
-        fetch_http(url, incoming, arrival.validator)
 
 
 class Coordinator(agent_pb2_grpc.AgentServiceServicer):

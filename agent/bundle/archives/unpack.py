@@ -8,16 +8,24 @@ from agent.bundle.archives.archive import Limits, Reader, broken, extract, surve
 from agent.bundle.archives.directory import DirectoryReader
 from agent.bundle.archives.tar import TarReader
 from agent.bundle.archives.zip import ZipReader
+from agent.model import BundleType
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.tree import Tree
 
 _BLOCK = 4096
 
 
-def unpack(bundle: Path, destination: Path, limits: Limits) -> None:
-    """Unpack a bundle, a file or a directory, into a new directory; what was there from an interrupted attempt is removed."""
-    is_directory = bundle.is_dir()
-    reader: Reader = DirectoryReader(bundle, limits) if is_directory else _reader(bundle, limits)
+def unpack(bundle: Path, destination: Path, limits: Limits, said: BundleType = BundleType.GUESSED) -> None:
+    """Unpack a bundle, a file or a directory, into a new directory; what was there from an interrupted attempt is removed.
+
+    The bundle's own first bytes decide how it is read, and it is refused when they are not what was said of it.
+    """
+    found = BundleType.DIRECTORY if bundle.is_dir() else _type(bundle)
+    is_directory = found is BundleType.DIRECTORY
+    # GNU tar, and so the original, unpacks a compressed file that was called a tar file.
+    if said not in (BundleType.GUESSED, found) and (said, found) != (BundleType.TAR, BundleType.TGZ):
+        raise broken(f"the revision says that it is a {said}, and it is a {found}; register it as what it is")
+    reader = _reader(bundle, limits, found)
     packed = limits.unpacked_bytes if is_directory else bundle.stat().st_size
     members = survey(reader, limits, packed, single_root=not is_directory)
     if destination.exists():
@@ -38,13 +46,23 @@ def check_room(directory: Path, needed: int, reserve: int, action: str) -> None:
         raise PayloadError(PayloadErrorCode.DISK_FULL, f"cannot {action} {directory}: the disk is full: {why}")
 
 
-def _reader(bundle: Path, limits: Limits) -> Reader:
+def _type(bundle: Path) -> BundleType:
     with bundle.open("rb") as file:
         start = file.read(512)
     if start.startswith((b"PK\3\4", b"PK\5\6")):
-        return ZipReader(bundle, limits)
+        return BundleType.ZIP
     if start.startswith(b"\x1f\x8b"):
-        return TarReader(bundle, limits, compressed=True)
+        return BundleType.TGZ
     if len(start) < 512:
         raise broken("it is neither tar, tgz nor zip")
-    return TarReader(bundle, limits, compressed=False)
+    return BundleType.TAR
+
+
+def _reader(bundle: Path, limits: Limits, found: BundleType) -> Reader:
+    match found:
+        case BundleType.DIRECTORY:
+            return DirectoryReader(bundle, limits)
+        case BundleType.ZIP:
+            return ZipReader(bundle, limits)
+        case _:
+            return TarReader(bundle, limits, compressed=found is BundleType.TGZ)

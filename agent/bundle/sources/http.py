@@ -1,8 +1,12 @@
-"""Fetches a bundle over http or https, going on where a cut connection left off."""
+"""Fetches a bundle over http or https, going on where a cut connection left off.
+
+Proxies are those of the environment: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -14,24 +18,29 @@ _TIMEOUT = httpx.Timeout(55.0, connect=10.0)
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 
 
-def without_query(url: str) -> str:
-    """An address as it may be shown: its query can be a secret."""
-    return url.partition("?")[0]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """How to ask: headers for the first host alone, whether it may send us to another, and what its refusals mean."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    may_leave_host: bool = False
+    refusals: Mapping[int, str] = field(default_factory=dict)
 
 
-def fetch_http(url: str, incoming: Incoming, validator: Path) -> None:
+_PLAINLY = Asking()
+
+
+def fetch_http(url: str, incoming: Incoming, validator: Path, asking: Asking = _PLAINLY) -> None:
     """Fetch what is missing; `validator` keeps what the server called the version that has arrived so far."""
-    address = httpx.URL(url)
-    if address.userinfo or not address.host:
-        raise unavailable(incoming.source, "the address must name a host and hold no user or password")
+    address = _address(url, incoming.source)
     headers = {"Accept-Encoding": "identity"}
     known = validator.read_text() if incoming.offset and validator.exists() else ""
     if known:
         headers |= {"Range": f"bytes={incoming.offset}-", "If-Range": known}
     else:
         incoming.restart()
-    with _answer(address, headers, incoming.source) as response:
-        total = _begin(response, incoming)
+    with _answer(address, headers, asking, incoming.source) as response:
+        total = _begin(response, incoming, asking)
         validator.write_text(_validator(response))
         for chunk in response.iter_raw():
             incoming.write(chunk)
@@ -39,17 +48,29 @@ def fetch_http(url: str, incoming: Incoming, validator: Path) -> None:
         raise FetchInterrupted(f"{incoming.source} sent {incoming.offset} of {total} bytes")
 
 
-@contextmanager
-def _answer(address: httpx.URL, headers: dict[str, str], source: str) -> Iterator[httpx.Response]:
-    """The answer that is no redirect; redirects are followed on the same host only."""
+def _address(url: str, source: str) -> httpx.URL:
     try:
-        with httpx.Client(timeout=_TIMEOUT, follow_redirects=False) as client:
+        address = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise unavailable(source, f"it is no address ({error})") from error
+    if address.userinfo or not address.host:
+        raise unavailable(source, "the address must name a host and hold no user or password")
+    return address
+
+
+@contextmanager
+def _answer(address: httpx.URL, headers: dict[str, str], asking: Asking, source: str) -> Iterator[httpx.Response]:
+    """The answer that is no redirect."""
+    first = address
+    try:
+        with _client(source) as client:
             for _ in range(_REDIRECTS + 1):
-                with client.stream("GET", address, headers=headers) as response:
+                own = asking.headers if _is_same_server(first, address) else {}
+                with client.stream("GET", address, headers={**headers, **own}) as response:
                     if not response.has_redirect_location:
                         yield response
                         return
-                    address = _redirected(address, response.headers["location"], source)
+                    address = _redirected(address, response.headers["location"], asking, source)
         raise unavailable(source, f"more than {_REDIRECTS} redirects")
     except httpx.TransportError as error:
         raise FetchInterrupted(f"{source}: {str(error) or type(error).__name__}") from error
@@ -57,14 +78,30 @@ def _answer(address: httpx.URL, headers: dict[str, str], source: str) -> Iterato
         raise unavailable(source, str(error)) from error
 
 
-def _redirected(address: httpx.URL, location: str, source: str) -> httpx.URL:
+def _client(source: str) -> httpx.Client:
+    try:
+        return httpx.Client(timeout=_TIMEOUT, follow_redirects=False)
+    except (ValueError, ImportError, httpx.InvalidURL) as error:  # Said without the proxy's address, which may hold a password.
+        why = (
+            "one of HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in the agent's environment cannot be used; proxies are http://HOST:PORT"
+        )
+        raise unavailable(source, why) from error
+
+
+def _is_same_server(one: httpx.URL, other: httpx.URL) -> bool:
+    return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
+
+
+def _redirected(address: httpx.URL, location: str, asking: Asking, source: str) -> httpx.URL:
     found = address.join(location)
-    if found.host != address.host or found.scheme not in ("https", address.scheme):
+    if found.scheme not in ("https", address.scheme):
+        raise unavailable(source, f"it redirects from {address.scheme} to {found.scheme}")
+    if found.host != address.host and not asking.may_leave_host:
         raise unavailable(source, f"it redirects to another host, {found.scheme}://{found.host}; give that address itself")
     return found
 
 
-def _begin(response: httpx.Response, incoming: Incoming) -> int | None:
+def _begin(response: httpx.Response, incoming: Incoming, asking: Asking) -> int | None:
     """Judge the status and tell how long the whole bundle is."""
     if response.status_code == 206:
         found = _RANGE.fullmatch(response.headers.get("content-range", ""))
@@ -76,21 +113,24 @@ def _begin(response: httpx.Response, incoming: Incoming) -> int | None:
         length = response.headers.get("content-length", "")
         total = int(length) if length.isdecimal() and len(length) < 19 else None
     else:
-        raise _refusal(response, incoming)
+        raise _refusal(response, incoming, asking)
     if response.headers.get("content-encoding", "identity") != "identity":
         raise unavailable(incoming.source, "the server compressed the answer although it was asked not to")
     incoming.begin(total)
     return total
 
 
-def _refusal(response: httpx.Response, incoming: Incoming) -> Exception:
+def _refusal(response: httpx.Response, incoming: Incoming, asking: Asking) -> Exception:
     status = f"the server answered {response.status_code} {response.reason_phrase}"
     wait = response.headers.get("retry-after", "")
-    if response.status_code in (429, 503) and wait.isdecimal() and len(wait) < 5:
+    if response.status_code in (403, 429, 503) and wait.isdecimal() and len(wait) < 5:
         return SourceBusy(float(wait))
     if response.status_code == 416:
         incoming.restart()
         return FetchInterrupted(f"{incoming.source}: {status}")
+    meaning = asking.refusals.get(response.status_code)
+    if meaning is not None:
+        return unavailable(incoming.source, f"{status}: {meaning}")
     if response.status_code in (408, 429) or response.status_code >= 500:
         return FetchInterrupted(f"{incoming.source}: {status}")
     return unavailable(incoming.source, status)

@@ -3,8 +3,6 @@
 import hashlib
 import os
 from collections.abc import Callable
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from agent.bundle.archives.archive import Limits
 from agent.bundle.archives.unpack import check_room
@@ -79,7 +77,7 @@ class Incoming:
         self._total = total
         if total is not None:
             self._check_length(total)
-            check_room(self._bundle.parent, max(total - self.offset, 0), self._limits.reserve_bytes, "store the bundle in")
+            self._check_room(max(total - self.offset, 0))
         self._progress(self.offset, total)
 
     def write(self, chunk: bytes) -> None:
@@ -90,6 +88,8 @@ class Incoming:
         self.offset += len(chunk)
         if self.offset - self._told >= _TELL_EVERY or self.offset == self._total:
             self._told = self.offset
+            if self._total is None:
+                self._check_room(0)
             self._progress(self.offset, self._total)
 
     def finish(self) -> bool:
@@ -109,30 +109,11 @@ class Incoming:
         self._partial.rename(self._bundle)
         return True
 
+    def _check_room(self, needed: int) -> None:
+        check_room(self._bundle.parent, needed, self._limits.reserve_bytes, "store the bundle in")
+
     def _check_length(self, length: int) -> None:
         most = self._limits.packed_bytes
         if length > most:
             why = f"it has {length} bytes or more, and at most {most} are allowed"
             raise PayloadError(PayloadErrorCode.TOO_LARGE, f"cannot download the bundle from {self.source}: {why}")
-
-
-def local_path(url: str) -> Path:
-    """The path that a file:// address names."""
-    parts = urlsplit(url)
-    path = unquote(parts.path)
-    if parts.netloc not in ("", "localhost") or not path.startswith("/") or "\0" in path:
-        raise unavailable(url, "a file address has the form file:///absolute/path")
-    return Path(path)
-
-
-def fetch_file(path: Path, incoming: Incoming) -> None:
-    """Copy a bundle that lies on this host."""
-    incoming.restart()
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise unavailable(incoming.source, (error.strerror or str(error)).lower()) from error
-    with open(fd, "rb") as file:
-        incoming.begin(os.fstat(fd).st_size)
-        while chunk := file.read(_CHUNK):
-            incoming.write(chunk)

@@ -1,0 +1,115 @@
+"""Fetches an object from Amazon S3 or a server with its API, going on where a cut connection left off.
+
+Credentials come from the environment, from the AWS credentials file, or from the instance or container; endpoint and region from the
+agent's settings, else from the environment. obstore signs, asks and streams; it honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+"""
+
+import configparser
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import BaseError, PreconditionError
+from obstore.store import S3Store
+
+from agent.bundle.requests import S3Source
+from agent.bundle.sources.incoming import FetchInterrupted, Incoming, unavailable
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+    from obstore.store import S3Config
+
+_CHUNK = 256 * 1024
+_STATUS = re.compile(r"non-2xx status code: (\d{3})")
+_SAID = re.compile(r"<Code>([^<]{1,100})</Code>\s*<Message>([^<]{1,300})</Message>")
+_NO_CREDENTIALS = (
+    "the agent has no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in its environment, "
+    "write ~/.aws/credentials, give the instance a role, or set AWS_SKIP_SIGNATURE=true for a public bucket"
+)
+_METADATA = ("169.254.169.254", "169.254.170.2", "fd00:ec2::254")
+
+
+def fetch_from_s3(source: S3Source, incoming: Incoming, validator: Path) -> None:
+    """Fetch what is missing; `validator` keeps the ETag of the version that has arrived so far."""
+    known = validator.read_text() if incoming.offset and validator.exists() else ""
+    if not known:
+        incoming.restart()
+    try:
+        answer = obstore.get(_store(source, incoming), source.key, options=_options(source, incoming.offset, known))
+        incoming.begin(answer.meta["size"])
+        validator.write_text(answer.meta["e_tag"] or "")
+        for chunk in answer.stream(min_chunk_size=_CHUNK):
+            incoming.write(bytes(chunk))
+        total = answer.meta["size"]
+    except (BaseError, FileNotFoundError) as error:
+        raise _failure(error, source, incoming) from error
+    if incoming.offset != total:
+        raise FetchInterrupted(f"{incoming.source} sent {incoming.offset} of {total} bytes")
+
+
+def _store(source: S3Source, incoming: Incoming) -> S3Store:
+    if source.key != source.key.strip("/") or any(part in ("", ".", "..") for part in source.key.split("/")):
+        raise unavailable(incoming.source, 'keys with empty parts, "." or ".." between their slashes are not fetched; rename the object')
+    config: S3Config = {}
+    if source.endpoint:
+        config["endpoint"] = source.endpoint
+    if source.region:
+        config["region"] = source.region
+    endpoint = source.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    return S3Store(
+        source.bucket,
+        config={**_credentials(os.environ), **config},
+        client_options={"allow_http": endpoint.startswith("http://"), "connect_timeout": "10s", "read_timeout": "55s", "timeout": "1d"},
+        retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=10)},
+    )
+
+
+def _credentials(environment: "os._Environ[str]") -> "S3Config":
+    """Those of the AWS credentials file, which obstore does not read, when the environment has none."""
+    if "AWS_ACCESS_KEY_ID" in environment:
+        return {}
+    path = Path(environment.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials").expanduser()
+    profiles = configparser.ConfigParser(interpolation=None, default_section="")
+    try:
+        profiles.read_string(path.read_text())
+        found = profiles[environment.get("AWS_PROFILE", "default")]
+        config: S3Config = {"access_key_id": found["aws_access_key_id"], "secret_access_key": found["aws_secret_access_key"]}
+    except (OSError, KeyError, ValueError, configparser.Error):
+        return {}
+    if "aws_session_token" in found:
+        config["session_token"] = found["aws_session_token"]
+    return config
+
+
+def _options(source: S3Source, offset: int, known: str) -> "GetOptions":
+    options: GetOptions = {}
+    if source.version:
+        options["version"] = source.version
+    bare = source.e_tag.strip('"')  # AWS shows it with quotation marks or without.
+    e_tag = f'"{bare}"' if bare else known
+    if e_tag:
+        options["if_match"] = e_tag
+    if offset:
+        options["range"] = {"offset": offset}
+    return options
+
+
+def _failure(error: Exception, source: S3Source, incoming: Incoming) -> Exception:
+    text = str(error).partition("\n\nDebug source")[0]
+    said = _SAID.search(text)
+    why = f"{said[2].rstrip('.')} ({said[1]})" if said else text.partition("\n")[0]
+    found = _STATUS.search(text)
+    status = int(found[1]) if found else 0
+    if any(f"//{host}" in text or f"//[{host}]" in text for host in _METADATA):
+        return unavailable(incoming.source, _NO_CREDENTIALS)
+    if isinstance(error, PreconditionError) and not source.e_tag or status == 416:
+        incoming.restart()
+        return FetchInterrupted(f"{incoming.source}: the object has changed since its first part was fetched")
+    if isinstance(error, PreconditionError):
+        return unavailable(incoming.source, f"its ETag is no longer {source.e_tag}; register the object again")
+    if 400 <= status < 500 and status not in (408, 429):
+        return unavailable(incoming.source, why)
+    return FetchInterrupted(f"{incoming.source}: {why}")

@@ -1,0 +1,129 @@
+"""Commits from GitHub: the archive that it makes, the token and who gets to see it, and refusals in words that help."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.bundle import DownloadRequest, Limits, PayloadError
+from agent.bundle.download import download
+from agent.bundle.requests import GitHubSource
+from agent.bundle.sources.coordinator import Line
+from agent.model import BundleType
+from agent.workspace import Workspace
+from tests.agent.archives import APPSPEC, pax, tar_entry, tgz, zip_of
+from tests.agent.website import Answer, Site, serving
+
+COMMIT = "0f3c2a9d" * 5
+TOP = "example-shop-0f3c2a9"
+TARBALL = tgz(pax([("comment", COMMIT)], kind=b"g"), tar_entry(f"{TOP}/appspec.yml", APPSPEC), tar_entry(f"{TOP}/app/a", b"x"))
+ZIPBALL = zip_of((f"{TOP}/appspec.yml", APPSPEC), (f"{TOP}/app/a", b"x"))
+TOKEN = "ghp_secret"
+
+
+class GitHub:
+    """An API that sends to another server for the archives, as the real one does."""
+
+    def __init__(self, api: Site, archives: Site, root: Path) -> None:
+        self.api = api
+        self.archives = archives
+        self.workspace = Workspace(root_prefix=root / "host")
+        self.token_file = root / "token"
+        self.token_file.write_text(f"{TOKEN}\n")
+        for form, content in (("tarball", TARBALL), ("zipball", ZIPBALL)):
+            elsewhere = f"http://localhost:{archives.port}/{form}?signed=yes"
+            api.answers[f"/api/v3/repos/example/shop/{form}/{COMMIT}"] = Answer(status=302, headers={"Location": elsewhere})
+            archives.answers[f"/{form}"] = Answer(content)
+
+    def download(self, *, bundle_type: BundleType = BundleType.GUESSED, with_token: bool = True, sha256: str = "") -> Path:
+        source = GitHubSource(
+            repository="example/shop",
+            commit_id=COMMIT,
+            api=f"{self.api.url}/api/v3/",
+            token_file=str(self.token_file) if with_token else "",
+        )
+        request = DownloadRequest(
+            group_id="g",
+            deployment_id="d-1",
+            revision="r",
+            source=source,
+            sha256=sha256,
+            timeout=10,
+            bundle_type=bundle_type,
+            limits=Limits(reserve_bytes=0),
+        )
+        download(request, self.workspace, lambda done, total: None, lambda: None, Line())
+        return self.workspace.deployment("g", "d-1").archive
+
+
+@pytest.fixture
+def github(tmp_path: Path) -> Iterator[GitHub]:
+    with serving() as api, serving() as archives:
+        yield GitHub(api, archives, tmp_path)
+
+
+@pytest.mark.parametrize("bundle_type", [BundleType.GUESSED, BundleType.TAR, BundleType.TGZ, BundleType.ZIP])
+def test_the_files_of_a_commit_become_the_bundle(github: GitHub, bundle_type: BundleType) -> None:
+    archive = github.download(bundle_type=bundle_type)
+    assert sorted(path.name for path in archive.iterdir()) == ["app", "appspec.yml"]
+    form = "zipball" if bundle_type is BundleType.ZIP else "tarball"
+    assert [asked.path for asked in github.archives.asked] == [f"/{form}?signed=yes"]
+
+
+def test_the_token_is_sent_to_the_api_and_to_nobody_else(github: GitHub) -> None:
+    github.download()
+    assert github.api.heard("authorization") == [f"Bearer {TOKEN}"]
+    assert github.archives.heard("authorization") == [None]
+    left = [path for path in github.workspace.root_prefix.rglob("*") if path.is_file()]
+    assert left
+    assert not any(TOKEN.encode() in path.read_bytes() for path in left)
+
+
+def test_a_public_repository_needs_no_token(github: GitHub) -> None:
+    github.download(with_token=False)
+    assert github.api.heard("authorization") == [None]
+
+
+def test_a_commit_never_changes_and_is_not_fetched_twice(github: GitHub) -> None:
+    github.download()
+    github.download()
+    assert len(github.api.asked) == 1
+
+
+def test_a_digest_is_compared_when_there_is_one(github: GitHub) -> None:
+    github.download(sha256=hashlib.sha256(TARBALL).hexdigest())
+    with pytest.raises(PayloadError, match="the SHA-256 of what GitHub"):
+        github.download(sha256="0" * 64)
+
+
+@pytest.mark.parametrize(
+    "status, with_token, says",
+    [
+        (404, True, "there is no such repository or commit, or the agent's token may not see it"),
+        (404, False, "or it is private, and the agent has no token"),
+        (401, True, "it does not accept the agent's token"),
+        (403, False, "with a token (--github-token-file) the agent may ask oftener"),
+    ],
+)
+def test_a_refusal_says_what_it_may_mean(github: GitHub, status: int, with_token: bool, says: str) -> None:
+    github.api.answers = dict.fromkeys(github.api.answers, Answer(status=status))
+    with pytest.raises(PayloadError) as caught:
+        github.download(with_token=with_token)
+    assert says in caught.value.message
+    assert f"GitHub (example/shop at {COMMIT})" in caught.value.message
+    assert TOKEN not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "content, says", [(None, "no such file"), (b"", "does not hold a token"), (b"two words", "one word"), (b"\xff", "hold")]
+)
+def test_a_token_file_without_a_token_is_named(github: GitHub, content: bytes | None, says: str) -> None:
+    github.token_file.unlink()
+    if content is not None:
+        github.token_file.write_bytes(content)
+    with pytest.raises(PayloadError) as caught:
+        github.download()
+    assert says in caught.value.message
+    assert str(github.token_file) in caught.value.message
+    assert github.api.asked == []
