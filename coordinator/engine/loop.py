@@ -33,7 +33,7 @@ from coordinator.core.model import DeploymentId, GroupId, HostId, HostStatus, Se
 from coordinator.core.orders import Answer, Changes, Instruct, Order, SendCancel, Settled, WakeAt
 from coordinator.engine.groups import Groups
 from coordinator.engine.inbox import Asked, Inbox, Item
-from coordinator.engine.ports import Agents, Clock, Store
+from coordinator.engine.ports import Agents, Clock, DeploymentsRefused, Store
 from coordinator.engine.telling import tell
 from coordinator.metrics import Metrics
 
@@ -178,6 +178,10 @@ class Engine:
                 tries += 1
                 items = self._still_wanted(items, error) + self.inbox.take()
                 self.inbox.hold(len(items))
+                continue
+            except DeploymentsRefused as refused:
+                self._forget(turn)
+                items = [item for item in items if not _refused(item, refused)]
                 continue
             self.trouble = ""
             self.inbox.hold(0)
@@ -371,6 +375,16 @@ class Engine:
             for host_id in group.deployment.targets:
                 if outstanding(group, host_id)[0] is not None:
                     self._busy[host_id] = self._busy.get(host_id, 0) + 1
+
+
+def _refused(item: Item, refused: DeploymentsRefused) -> bool:
+    """Answer the call behind a deployment that cannot be created any more; whether this item was one."""
+    match item:
+        case Asked(fact=DeploymentRequested(plan=plan)) if plan.deployment_id in refused.why:
+            _settle(item.answer, refused.why[plan.deployment_id])
+            return True
+        case _:
+            return False
 
 
 def _completed(fact: StopRequested) -> DeployError:

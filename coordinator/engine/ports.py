@@ -12,13 +12,23 @@ from coordinator.core.model import DeploymentId, Group, GroupId, HostId, Session
 from coordinator.core.orders import Cancel, Changes, Instruction
 
 
+class DeploymentsRefused(Exception):
+    """Deployments that were decided cannot be created any more: what they deploy, or where to, was deleted meanwhile."""
+
+    def __init__(self, why: Mapping[DeploymentId, DeployError]) -> None:
+        """`why` each of them cannot."""
+        super().__init__(", ".join(why))
+        self.why = why
+
+
 class Store(Protocol):
     """The history and the present, durable."""
 
     async def commit(self, changes: Changes) -> int:
         """Store everything in one transaction and return its number, which grows with each commit.
 
-        When it returns, the rows survive a power cut. Raises StorageFull or StorageFailed when nothing was stored.
+        When it returns, the rows survive a power cut. When it raises, nothing was stored: StorageFull or StorageFailed when that will
+        pass, DeploymentsRefused when everything but those deployments can be stored.
         The caller changes none of the objects in `changes` before it returns.
         """
         ...

@@ -7,10 +7,12 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
+from coordinator.core.errors import DeployError, DeploymentGroupDoesNotExist, RevisionDoesNotExist
 from coordinator.core.facts import Report
 from coordinator.core.lifecycle import EventStatus
-from coordinator.core.model import Deployment, HostId, Session
+from coordinator.core.model import Deployment, HostId, Plan, Session
 from coordinator.core.orders import Changes, HistoryEntry
+from coordinator.engine.ports import DeploymentsRefused
 from coordinator.store.calls import remember
 from coordinator.store.connections.numbers import Numbers
 from coordinator.store.rows.columns import Column
@@ -48,7 +50,8 @@ INSERT_DEPLOYMENT: Final = _insert(
 )
 UPDATE_DEPLOYMENT: Final = f"UPDATE deployment SET {_set((*DEPLOYMENT_COLUMNS, 'rollback_no'))} WHERE deployment_no = ?"
 REVISION_OF: Final = """
-    SELECT revision_no FROM revision JOIN deployment_group USING (application_no) WHERE group_no = ? AND revision_id = ?"""
+    SELECT deleted_at, revision_no FROM deployment_group g LEFT JOIN revision r ON r.application_no = g.application_no AND revision_id = ?
+    WHERE group_no = ?"""
 INSERT_TARGET: Final = _insert("target", ("deployment_no", "host_no", "place_in_line", "host_name_no", *TARGET_COLUMNS, "commit_no"))
 UPDATE_TARGET: Final = f"UPDATE target SET {_set(TARGET_COLUMNS)}, commit_no = ? WHERE deployment_no = ? AND host_no = ?"
 TOUCH_TARGET: Final = "UPDATE target SET commit_no = ? WHERE deployment_no = ? AND host_no = ?"
@@ -91,7 +94,8 @@ class Storing:
         self._commit: int = db.execute(NEXT_COMMIT).fetchone()[0]
 
     def store(self) -> int:
-        """Write every row and return the commit's number."""
+        """Write every row and return the commit's number. Raises DeploymentsRefused."""
+        self._refuse_what_lost_its_ground()
         self._hosts()
         self._deployments()
         self._targets()
@@ -100,6 +104,23 @@ class Storing:
         remember(self._db, self._numbers, self._changes.requests, at=self._at)
         self._tell()
         return self._commit
+
+    def _refuse_what_lost_its_ground(self) -> None:
+        """The catalogue may have changed since it was read for a new deployment. (A rollback follows a live one, which protects it.)"""
+        wanted = [one.plan for one in self._changes.created.values() if one.plan.rolls_back is None]
+        why = {plan.deployment_id: error for plan in wanted if (error := self._refusal(plan)) is not None}
+        if why:
+            raise DeploymentsRefused(why)
+
+    def _refusal(self, plan: Plan) -> DeployError | None:
+        group_no = self._numbers.groups.known(plan.group_id)
+        deleted_at, revision_no = self._db.execute(REVISION_OF, (plan.revision.revision_id, group_no)).fetchone() or (self._at, None)
+        why = f"cannot deploy revision {plan.revision.revision_id} to {plan.group_name} of application {plan.application_name}"
+        if deleted_at is not None:
+            return DeploymentGroupDoesNotExist(f"{why}: the group was deleted a moment ago", field="deployment_group_name")
+        if revision_no is None:
+            return RevisionDoesNotExist(f"{why}: the revision belongs to another application of that name", field="revision_id")
+        return None
 
     def _hosts(self) -> None:
         db, numbers, changes = self._db, self._numbers, self._changes
@@ -142,12 +163,12 @@ class Storing:
     def _deployment_row(self, deployment: Deployment) -> tuple[Column, ...]:
         plan, numbers = deployment.plan, self._numbers
         group_no = numbers.groups[plan.group_id]
-        revision = self._db.execute(REVISION_OF, (group_no, plan.revision.revision_id)).fetchone()
+        _, revision_no = self._db.execute(REVISION_OF, (plan.revision.revision_id, group_no)).fetchone()
         return (
             numbers.deployments[plan.deployment_id],
             plan.deployment_id,
             group_no,
-            None if revision is None else revision[0],
+            revision_no,
             numbers.names[plan.config_name],
             numbers.names[plan.created_by],
             self._deployment_no(plan.last_successful_id),
