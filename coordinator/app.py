@@ -75,7 +75,7 @@ class Coordinator:
         self.streams = gateway(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally)
         self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics)
         self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock)
-        rooms = Rooms(catalog=store.catalog, fleet=store.fleet, presence=self.engine, history=store.history, requests=store)
+        rooms = Rooms(grounds=store, presence=self.engine, history=store.history, requests=store)
         revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=settings.max_bundle_bytes)
         self._catalog = CatalogServicer(CatalogService(store.catalog, clock=clock, ids=ids), revisions)
         retention = Retention(days=settings.log_retention_days, max_bytes=settings.log_max_bytes)

@@ -19,10 +19,9 @@ from coordinator.core.model import (
 )
 from coordinator.engine.ports import Clock, Ids, Inbox
 from coordinator.service.ports import (
-    Catalog,
     Cursor,
     DeploymentRecord,
-    Fleet,
+    Grounds,
     History,
     HistoryRecord,
     Page,
@@ -51,8 +50,7 @@ class Wanted:
 class Rooms:
     """Where the service looks things up."""
 
-    catalog: Catalog
-    fleet: Fleet
+    grounds: Grounds
     presence: Presence
     history: History
     requests: Requests
@@ -141,18 +139,18 @@ class DeploymentService:
 
     async def _planned(self, wanted: Wanted, *, created_by: str) -> tuple[Plan, tuple[Snapshot, ...]]:
         """Everything that is frozen now, and the hosts that match the group now."""
-        group = await self._rooms.catalog.group(wanted.application_name, wanted.group_name)
-        found = await self._rooms.catalog.revision(wanted.application_name, revision_id_of(wanted.revision_id))
-        _check_deployable(found.revision)
-        config = await self._rooms.catalog.config(wanted.config_name or group.config_name)
-        matching = await self._rooms.fleet.matching(group.tag_filters)
+        ground = await self._rooms.grounds.ground(
+            wanted.application_name, wanted.group_name, revision_id_of(wanted.revision_id), wanted.config_name
+        )
+        _check_deployable(ground.revision)
+        group, config = ground.group, ground.config
         plan = Plan(
             deployment_id=self._ids.deployment_id(),
             rollback_id=self._ids.deployment_id(),
             group_id=group.group_id,
             application_name=group.application_name,
             group_name=group.name,
-            revision=found.revision,
+            revision=ground.revision,
             config_name=config.name,
             minimum_healthy_hosts=config.minimum_healthy_hosts,
             auto_rollback=group.auto_rollback if wanted.auto_rollback is None else wanted.auto_rollback,
@@ -163,7 +161,7 @@ class DeploymentService:
             created_at=self._clock.now(),
         )
         lost = self._rooms.presence.lost
-        return plan, tuple(Snapshot(host_id=host_id, name=name, lost=lost(host_id)) for host_id, name in matching)
+        return plan, tuple(Snapshot(host_id=host_id, name=name, lost=lost(host_id)) for host_id, name in ground.hosts)
 
 
 def _check_group(application_name: str, group_name: str) -> None:

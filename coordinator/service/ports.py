@@ -126,6 +126,17 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a deployment freezes when it is created."""
+
+    group: DeploymentGroup
+    revision: Revision
+    config: DeploymentConfig
+    hosts: tuple[tuple[HostId, str], ...]
+    """Ids and names of all hosts that match any of the group's filters, by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentRecord:
     """A deployment, live or past, as committed."""
 
@@ -275,10 +286,6 @@ class Fleet(Protocol):
         """Hosts that match any of the filters (all, without filters), by name."""
         ...
 
-    async def matching(self, filters: Sequence[TagFilter]) -> list[tuple[HostId, str]]:
-        """Ids and names of all hosts that match any of the filters, by name: what a deployment freezes."""
-        ...
-
     async def host(self, host: str) -> Host:
         """By id or name. Raises InstanceDoesNotExist."""
         ...
@@ -289,6 +296,15 @@ class Fleet(Protocol):
 
     async def remove_tags(self, hosts: Sequence[str], keys: Sequence[str], *, at: int, key: RequestKey) -> list[Host]:
         """From all hosts (ids or names) or none. Raises InstanceDoesNotExist."""
+        ...
+
+
+class Grounds(Protocol):
+    """Where a deployment finds what it stands on."""
+
+    async def ground(self, application_name: str, group_name: str, revision_id: RevisionId, config_name: str) -> Ground:
+        """Everything as it is at one moment; an empty config name takes the group's. Raises ApplicationDoesNotExist,
+        DeploymentGroupDoesNotExist, RevisionDoesNotExist, DeploymentConfigDoesNotExist."""
         ...
 
 

@@ -56,13 +56,6 @@ class SqliteFleet:
 
         return await self._reader.run(query)
 
-    async def matching(self, filters: Sequence[TagFilter]) -> list[tuple[HostId, str]]:
-        """Ids and names of all hosts that match any of the filters, by name."""
-        matches = _matcher(filters)
-        return await self._reader.run(
-            lambda db: [(HostId(host_id), name) for host_id, name, own, operators in db.execute(MATCHING) if matches(own, operators)]
-        )
-
     async def host(self, host: str) -> Host:
         """By id or name. Raises InstanceDoesNotExist."""
         return await self._reader.run(lambda db: _hosts(db, [_row(db, host)])[0])
@@ -96,6 +89,12 @@ class SqliteFleet:
             return _hosts(db, [_row(db, row[1]) for row in wanted])
 
         return await self._writer.run(change)
+
+
+def matching(db: sqlite3.Connection, filters: Sequence[TagFilter]) -> list[tuple[HostId, str]]:
+    """Ids and names of all hosts that match any of the filters, by name."""
+    matches = _matcher(filters)
+    return [(HostId(host_id), name) for host_id, name, own, operators in db.execute(MATCHING) if matches(own, operators)]
 
 
 def _row(db: sqlite3.Connection, host: str) -> HostRow:

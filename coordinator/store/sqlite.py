@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final, Self, TextIO
 
 from coordinator.core.facts import RequestKey
-from coordinator.core.model import Group, GroupId, HostId, Session
+from coordinator.core.model import Group, GroupId, HostId, RevisionId, Session
 from coordinator.core.orders import Changes
 from coordinator.engine.ports import Clock
-from coordinator.store import calls, running
+from coordinator.service.ports import Ground
+from coordinator.store import calls, ground, running
 from coordinator.store.catalog.catalog import SqliteCatalog
 from coordinator.store.changes import Storing
 from coordinator.store.connections.files import claim, prepare
@@ -25,7 +26,7 @@ FILE_NAME: Final = "hookline.db"
 
 
 class SqliteStore:
-    """The engine's Store and the services' Requests; `catalog`, `fleet` and `history` are the services' other ports."""
+    """The engine's Store, the services' Requests and Grounds; `catalog`, `fleet` and `history` are the services' other ports."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: TextIO, clock: Clock) -> None:
         """Use `open`."""
@@ -87,6 +88,10 @@ class SqliteStore:
     async def replayed(self, key: RequestKey) -> str | None:
         """The subject of the call that was done under `key`."""
         return await self.reader.run(lambda db: calls.find(db, key)) if key.request_id else None
+
+    async def ground(self, application_name: str, group_name: str, revision_id: RevisionId, config_name: str) -> Ground:
+        """What a deployment stands on, as it is at one moment."""
+        return await self.reader.run(lambda db: ground.read(db, application_name, group_name, revision_id, config_name))
 
     def size_bytes(self) -> int:
         """Bytes on the disk, the write-ahead log included."""

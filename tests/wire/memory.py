@@ -47,6 +47,7 @@ from coordinator.service.ports import (
     DeploymentGroup,
     DeploymentRecord,
     EventRecord,
+    Ground,
     HistoryRecord,
     Host,
     Page,
@@ -269,9 +270,6 @@ class MemoryFleet:
     async def hosts(self, *, filters: Sequence[TagFilter], size: int, after: str) -> Page[Host]:
         return page([host for _, host in sorted(self.known.items()) if not filters or tags_match(host.tags, filters)], size, after)
 
-    async def matching(self, filters: Sequence[TagFilter]) -> list[tuple[HostId, str]]:
-        return [(host.host_id, name) for name, host in sorted(self.known.items()) if tags_match(host.tags, filters)]
-
     async def host(self, host: str) -> Host:
         for one in self.known.values():
             if host in (one.name, one.host_id):
@@ -304,6 +302,25 @@ class Past:
     commit: int = 0
     targets: dict[HostId, int] = field(default_factory=dict)
     events: dict[tuple[HostId, int], EventChange] = field(default_factory=dict)
+
+
+class MemoryGrounds:
+    """What a deployment stands on."""
+
+    def __init__(self, catalog: MemoryCatalog, fleet: MemoryFleet) -> None:
+        self.catalog = catalog
+        self.fleet = fleet
+
+    async def ground(self, application_name: str, group_name: str, revision_id: RevisionId, config_name: str) -> Ground:
+        group = await self.catalog.group(application_name, group_name)
+        return Ground(
+            group=group,
+            revision=(await self.catalog.revision(application_name, revision_id)).revision,
+            config=await self.catalog.config(config_name or group.config_name),
+            hosts=tuple(
+                (host.host_id, name) for name, host in sorted(self.fleet.known.items()) if tags_match(host.tags, group.tag_filters)
+            ),
+        )
 
 
 class MemoryEngine:

@@ -133,7 +133,7 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
     engine = agents.engine = Engine(store=store, agents=agents, clock=clock, metrics=world.metrics)
     world.store, world.real, world.obedient = store, engine, agents
     world.watches = WatchService(store.history, engine, clock=clock)
-    rooms = Rooms(catalog=store.catalog, fleet=store.fleet, presence=engine, history=store.history, requests=store)
+    rooms = Rooms(grounds=store, presence=engine, history=store.history, requests=store)
     revisions = RevisionService(store.catalog, Bundles(directory / "bundles"), clock=clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
     logs = Logs(directory / "logs", retention=Retention(days=1, max_bytes=1 << 20), clock=clock)
     running = aio.server(interceptors=interceptors.chain(Metrics()))

@@ -38,7 +38,7 @@ from hookline.v1.agent_pb2_grpc import AgentServiceServicer, add_AgentServiceSer
 from hookline.v1.catalog_pb2_grpc import CatalogServiceStub
 from hookline.v1.deployments_pb2_grpc import DeploymentServiceStub
 from hookline.v1.fleet_pb2_grpc import FleetServiceStub
-from tests.wire.memory import CountedIds, MemoryCatalog, MemoryEngine, MemoryFleet, MemoryKeep, MemoryRequests, VirtualClock
+from tests.wire.memory import CountedIds, MemoryCatalog, MemoryEngine, MemoryFleet, MemoryGrounds, MemoryKeep, MemoryRequests, VirtualClock
 
 MAX_BUNDLE_BYTES = 64 * 1024
 D = TypeVar("D", bound=Message)
@@ -97,7 +97,8 @@ class World:
         """What serves."""
         catalog_service = CatalogService(self.catalog_rows, clock=self.clock, ids=self.ids)
         revisions = RevisionService(self.catalog_rows, self.keep, clock=self.clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
-        rooms = Rooms(catalog=self.catalog_rows, fleet=self.hosts, presence=self.hosts, history=self.engine, requests=self.requests)
+        grounds = MemoryGrounds(self.catalog_rows, self.hosts)
+        rooms = Rooms(grounds=grounds, presence=self.hosts, history=self.engine, requests=self.requests)
         return {
             "catalog": CatalogServicer(catalog_service, revisions),
             "deployments": DeploymentServicer(

@@ -146,14 +146,7 @@ class SqliteCatalog:
 
     async def config(self, name: str) -> DeploymentConfig:
         """Raises DeploymentConfigDoesNotExist."""
-
-        def query(db: sqlite3.Connection) -> DeploymentConfig:
-            row = db.execute(f"{_CONFIGS} AND name = ?", (name,)).fetchone()
-            if row is None:
-                raise DeploymentConfigDoesNotExist(f"cannot find deployment config {name}", field="deployment_config_name")
-            return _config(tuple(row))
-
-        return await self._reader.run(query)
+        return await self._reader.run(lambda db: existing_config(db, name))
 
     async def configs(self, *, size: int, after: Cursor) -> Page[DeploymentConfig]:
         """By name, the predefined ones among them."""
@@ -206,6 +199,14 @@ class SqliteCatalog:
     async def revisions(self, application_name: str, *, size: int, after: Cursor) -> Page[CatalogRevision]:
         """Newest first. Raises ApplicationDoesNotExist."""
         return await self._reader.run(lambda db: revisions.page(db, application_name, size=size, after=after))
+
+
+def existing_config(db: sqlite3.Connection, name: str) -> DeploymentConfig:
+    """Raises DeploymentConfigDoesNotExist."""
+    row = db.execute(f"{_CONFIGS} AND name = ?", (name,)).fetchone()
+    if row is None:
+        raise DeploymentConfigDoesNotExist(f"cannot find deployment config {name}", field="deployment_config_name")
+    return _config(tuple(row))
 
 
 _CONFIGS = "SELECT name, minimum_type, minimum_value, predefined, created_at FROM deployment_config WHERE deleted_at IS NULL"
