@@ -41,6 +41,8 @@ class ScriptRun:
     timeout: int  # seconds
     runas: str | None = None  # None: the user that the agent runs as
     sudo: bool = False
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()  # of this script, over the event's environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +222,8 @@ class Hooks:
         for script in event.scripts:
             fields += [("location", script.location), ("path", script.path), ("script_timeout", script.timeout)]
             fields += [("runas", script.runas or "")] + [("sudo", 1)] * script.sudo
+            fields += [("argument", argument) for argument in script.args]
+            fields += [("script_environment", f"{name}={value}") for name, value in script.env]
         fields += [("environment", f"{name}={value}") for name, value in event.environment.items()]
         return Frame("run", fields)
 

@@ -51,6 +51,11 @@ class Event:
                 setattr(self.scripts[-1], name, value)
             elif name == "script_timeout":
                 self.scripts[-1].timeout = int(value)
+            elif name == "argument":
+                self.scripts[-1].arguments.append(value)
+            elif name == "script_environment":
+                variable, _, content = value.partition("=")
+                self.scripts[-1].environment[variable] = content
             elif name == "sudo":
                 self.scripts[-1].sudo = True
 

@@ -17,7 +17,7 @@ _DEFAULTED = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 class Script:
     """One script of an event, as the agent asked for it."""
 
-    __slots__ = ("location", "path", "runas", "sudo", "timeout")
+    __slots__ = ("arguments", "environment", "location", "path", "runas", "sudo", "timeout")
 
     def __init__(self, *, location: str, path: str, timeout: int, runas: str, sudo: bool) -> None:
         self.location = location
@@ -25,6 +25,8 @@ class Script:
         self.timeout = timeout
         self.runas = runas
         self.sudo = sudo
+        self.arguments: list[str] = []
+        self.environment: dict[str, str] = {}  # its own, over the event's
 
     def __str__(self) -> str:
         """The script as a sentence names it."""
@@ -53,14 +55,14 @@ class Streams:
 def start(script: Script, environment: dict[str, str], streams: Streams) -> int:
     """The process id of the script, which leads a session and a process group of that number."""
     _make_executable(script)
-    arguments, environment, user = _command(script, environment)
+    arguments, environment, user = _command(script, {**environment, **script.environment})
     try:
         try:
             return _spawn(arguments, environment, streams, user)
         except OSError as error:
-            if error.errno != errno.ENOEXEC or arguments != [script.path]:
+            if error.errno != errno.ENOEXEC or arguments[0] != script.path:
                 raise
-            return _spawn(["/bin/sh", script.path], environment, streams, user)
+            return _spawn(["/bin/sh", *arguments], environment, streams, user)
     except OSError as error:
         raise Refused("ScriptFailed", f"cannot run {script}: {_why(script, error)}") from error
 
@@ -86,22 +88,22 @@ def _command(script: Script, environment: dict[str, str]) -> tuple[list[str], di
     """What to execute, with what environment, and the user to become first (None: stay who we are)."""
     if not script.runas:
         if script.sudo and os.geteuid() != 0:
-            return [_sudo(script, environment), "-n", script.path], environment, None
-        return [script.path], environment, None
+            return [_sudo(script, environment), "-n", script.path, *script.arguments], environment, None
+        return [script.path, *script.arguments], environment, None
     try:
         user = pwd.getpwnam(script.runas)
     except KeyError as error:
         raise Refused("ScriptFailed", f"cannot run {script}: this host has no user {script.runas}") from error
     if os.geteuid() not in (0, user.pw_uid):
         if script.sudo:
-            quoted = "'" + script.path.replace("'", "'\\''") + "'"
+            quoted = " ".join("'" + each.replace("'", "'\\''") + "'" for each in (script.path, *script.arguments))
             return [_sudo(script, environment), "-n", "su", script.runas, "-c", quoted], environment, None
         why = f"the agent is not root and cannot become user {script.runas}; run it as root, or leave runas out"
         raise Refused("ScriptFailed", f"cannot run {script}: {why}")
     environment = {**environment, "HOME": user.pw_dir, "SHELL": user.pw_shell or "/bin/sh"}
     if user.pw_uid != 0:
         environment.update(USER=user.pw_name, LOGNAME=user.pw_name)
-    return [script.path], environment, user if user.pw_uid != os.geteuid() else None
+    return [script.path, *script.arguments], environment, user if user.pw_uid != os.geteuid() else None
 
 
 def _sudo(script: Script, environment: dict[str, str]) -> str:

@@ -169,6 +169,13 @@ class Stage:
         return directory.archive
 
 
+EXTENDED = AppSpec(
+    hooks={"AfterInstall": (Script(location="a.sh", timeout=1, runas=None, sudo=False, args=("-v",), env=(("A", "script"),)),)},
+    env=(("A", "file"), ("B", "file")),
+    warnings=("line 3: odd", "line 4: odder"),
+)
+
+
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     hooks, unpacker, workspace = Scripts(), Payloads(), Workspace(root_prefix=tmp_path)
@@ -301,6 +308,23 @@ async def test_a_download_without_any_welcome_ends_at_its_deadline(stage: Stage)
     diagnostics = (await stage.end_of(LifecycleEvent.DOWNLOAD_BUNDLE, instruction(), timeout=0.01)).diagnostics
     assert diagnostics is not None
     assert "did not say in time" in diagnostics.message
+
+
+async def test_arguments_and_variables_of_the_appspec_reach_the_scripts(stage: Stage) -> None:
+    directory = stage.unpacked("d-1").parent
+    (directory / "appspec.json").write_text(EXTENDED.to_json())
+    await stage.end_of(LifecycleEvent.AFTER_INSTALL, instruction())
+    (run,) = stage.hooks.asked
+    assert (run.environment["A"], run.environment["B"], run.environment["DEPLOYMENT_ID"]) == ("file", "file", "d-1")
+    assert (run.scripts[0].args, run.scripts[0].env) == (("-v",), (("A", "script"),))
+
+
+async def test_what_is_odd_about_an_appspec_is_logged_when_it_arrives(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    directory = stage.unpacked("d-1").parent
+    (directory / "appspec.json").write_text(EXTENDED.to_json())
+    stage.bundles.serve_from(":1")
+    assert (await stage.end_of(LifecycleEvent.DOWNLOAD_BUNDLE, instruction())).diagnostics is None
+    assert caplog.messages == ["appspec deployment=d-1 warning='line 3: odd'", "appspec deployment=d-1 warning='line 4: odder'"]
 
 
 async def test_a_bundle_on_the_host_lies_below_the_prefix(stage: Stage, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,15 @@ async def test_a_script_sees_the_environment_that_it_was_given_and_nothing_else(
     raw = stage.scripts_log.read_bytes()
     assert b"PATH=/usr/bin:/bin\0LIFECYCLE_EVENT=AfterInstall\0DEPLOYMENT_ID=d-ABCDEFGHI\0ODD==" in raw
     assert b"\t \xc3\xa9 \xff\0#!/bin/cat" in raw
+
+
+@pytest.mark.parametrize("head", ["#!/bin/sh\n", ""])
+async def test_a_script_gets_its_own_arguments_and_variables_without_a_shell_between(stage: Stage, hooks: Hooks, head: str) -> None:
+    text = f'{head}printf "<%s>" "$@" "$COLOUR" "$DEPLOYMENT_ID"; echo\n'
+    first = replace(stage.script("a.sh", text), args=("--port", "80 80", "$HOME", ""), env=(("COLOUR", "re\nd="),))
+    await stage.run(hooks, stage.event(first, stage.script("b.sh", text)))
+    printed = [line for line in stage.printed() if line.startswith("[stdout]")]
+    assert printed == ["[stdout]<--port><80 80><$HOME><><re", "[stdout]d=><d-ABCDEFGHI>", "[stdout]<><d-ABCDEFGHI>"]
 
 
 async def test_a_script_inherits_no_signals_no_files_no_input_and_a_plain_umask(stage: Stage, hooks: Hooks) -> None:

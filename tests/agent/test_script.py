@@ -79,6 +79,13 @@ def test_sudo_and_another_user_become_sudo_su_with_the_path_quoted(folder: Path,
     assert printed(asked, path_with_sudo) == f"-n\nsu\ndaemon\n-c\n'{folder}/it'\\''s.sh'\n"
 
 
+def test_arguments_pass_through_sudo_and_su_as_they_are(folder: Path, path_with_sudo: str) -> None:
+    for runas, expected in (("", "{path}\n--name\nit's $HOME\n"), ("daemon", "su\ndaemon\n-c\n{quoted} '--name' 'it'\\''s $HOME'\n")):
+        asked = script(folder, runas=runas, sudo=True)
+        asked.arguments += ["--name", "it's $HOME"]
+        assert printed(asked, path_with_sudo) == "-n\n" + expected.format(path=asked.path, quoted=f"'{folder}/it'\\''s.sh'")
+
+
 def test_without_sudo_on_the_path_a_script_that_wants_it_is_refused(folder: Path) -> None:
     asked = script(folder, sudo=True)
     with unprivileged(), pytest.raises(Refused, match="there is no sudo on its PATH"):
