@@ -129,12 +129,6 @@ class InvalidRevision(Invalid):
     code = "InvalidRevisionException"
 
 
-class RevisionNotDeployable(Conflict):
-    """The revision is known, but agents cannot fetch it."""
-
-    code = "RevisionNotDeployableException"
-
-
 class DeploymentDoesNotExist(NotFound):
     """No such deployment."""
 

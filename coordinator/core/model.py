@@ -118,7 +118,7 @@ class CoordinatorLocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Location:
-    """An object in Amazon S3; agents cannot fetch it yet."""
+    """An object in Amazon S3 or a server with its API; an empty version is the newest, an empty ETag is not compared."""
 
     bucket: str
     key: str
@@ -128,7 +128,7 @@ class S3Location:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitHubLocation:
-    """A commit on GitHub, `repository` as ACCOUNT/REPOSITORY; agents cannot fetch it yet."""
+    """A commit on GitHub, `repository` as ACCOUNT/REPOSITORY."""
 
     repository: str
     commit_id: str

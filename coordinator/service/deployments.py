@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coordinator.core.errors import DeploymentAlreadyCompleted, DeploymentLimitExceeded, Invalid, RevisionNotDeployable
+from coordinator.core.errors import DeploymentAlreadyCompleted, DeploymentLimitExceeded, Invalid
 from coordinator.core.facts import DeploymentRequested, RequestKey, StopRequested
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
@@ -11,10 +11,7 @@ from coordinator.core.model import (
     Creator,
     DeploymentId,
     FileExistsBehavior,
-    GitHubLocation,
     Plan,
-    Revision,
-    S3Location,
     Snapshot,
 )
 from coordinator.engine.ports import Clock, Ids, Inbox
@@ -142,7 +139,6 @@ class DeploymentService:
         ground = await self._rooms.grounds.ground(
             wanted.application_name, wanted.group_name, revision_id_of(wanted.revision_id), wanted.config_name
         )
-        _check_deployable(ground.revision)
         group, config = ground.group, ground.config
         plan = Plan(
             deployment_id=self._ids.deployment_id(),
@@ -167,16 +163,3 @@ class DeploymentService:
 def _check_group(application_name: str, group_name: str) -> None:
     if group_name and not application_name:
         raise Invalid(f"cannot look for deployment group {group_name}: name its application too", field="application_name")
-
-
-def _check_deployable(revision: Revision) -> None:
-    match revision.place:
-        case S3Location():
-            where = "Amazon S3"
-        case GitHubLocation():
-            where = "GitHub"
-        case _:
-            return
-    raise RevisionNotDeployable(
-        f"cannot deploy revision {revision.revision_id}: it lies on {where}, and agents cannot fetch from there yet; push its bundle"
-    )

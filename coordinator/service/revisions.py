@@ -179,6 +179,11 @@ def _check_place(place: Place) -> None:
                 raise InvalidRevision(f"cannot accept {place.bucket[:100]!r} as an S3 bucket's name", field="location.s3.bucket")
             if not 1 <= len(place.key.encode()) <= 1024:
                 raise InvalidRevision("cannot accept the S3 key: it must have 1 to 1024 bytes", field="location.s3.key")
+            if any(part in ("", ".", "..") for part in place.key.split("/")):
+                raise InvalidRevision(
+                    f'cannot accept S3 key {place.key[:100]!r}: agents fetch none with an empty part, "." or ".." between its slashes',
+                    field="location.s3.key",
+                )
         case GitHubLocation():
             if not _REPOSITORY.fullmatch(place.repository):
                 raise InvalidRevision(

@@ -162,6 +162,10 @@ def test_tags_are_set_and_removed_on_several_hosts(operator: Operator, coordinat
         (["--http", "https://a.example/b.tgz", "--sha256", "ab" * 32], {"http": {"url": "https://a.example/b.tgz"}, "sha256": "ab" * 32}),
         (["--file", "/srv/shop", "--bundle-type", "directory"], {"file": {"path": "/srv/shop"}, "bundle_type": "directory"}),
         (["--s3", "s3://bucket/a/b.zip"], {"s3": {"bucket": "bucket", "key": "a/b.zip", "version": "", "e_tag": ""}}),
+        (
+            ["--s3", "s3://bucket/b.zip", "--s3-version", "v", "--s3-etag", "e"],
+            {"s3": {"bucket": "bucket", "key": "b.zip", "version": "v", "e_tag": "e"}},
+        ),
         (["--github", "example/shop@" + "0f" * 20], {"github": {"repository": "example/shop", "commit_id": "0f" * 20}}),
     ],
 )

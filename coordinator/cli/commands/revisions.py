@@ -111,17 +111,18 @@ def _show_revision(console: Console, revision: "Revision") -> None:
     examples=[
         "hookline register shop --http https://artifacts.example/shop-4.2.tgz --sha256 9f86d081...",
         "hookline register shop --file /srv/bundles/shop",
-        "hookline register shop --s3 s3://bundles/shop-4.2.zip",
+        "hookline register shop --s3 s3://bundles/shop-4.2.zip --s3-version 3HL4kqtJvjVBH40N",
         "hookline register shop --github example/shop@0f3c2a9d...",
     ],
     related=["push", "revisions", "deploy"],
 )
 @APPLICATION
-@click.option("--http", metavar="URL", help="Behind http or https; needs --sha256.")
+@click.option("--http", metavar="URL", help="Behind http or https; needs --sha256. Agents use their own proxies.")
 @click.option("--file", "path", metavar="PATH", help="A file or directory that every host has: an absolute path.")
-@click.option("--s3", metavar="s3://BUCKET/KEY", help="An object in Amazon S3 or a server with its API.")
+@click.option("--s3", metavar="s3://BUCKET/KEY", help="An object in S3 or a server like it; agents use their own credentials.")
 @click.option("--s3-version", default="", metavar="VERSION", help="The version of the object. [the newest]")
-@click.option("--github", metavar="ACCOUNT/REPOSITORY@COMMIT", help="A commit on GitHub.")
+@click.option("--s3-etag", default="", metavar="ETAG", help="The ETag of the object: agents fetch no other. [any]")
+@click.option("--github", metavar="ACCOUNT/REPOSITORY@COMMIT", help="A commit on GitHub; a private one needs a token on the agents.")
 @click.option("--sha256", default="", metavar="HEX", help="The bundle's digest, 64 hexadecimal digits: agents verify it.")
 @click.option("--bundle-type", type=click.Choice(["tar", "tgz", "zip", "directory"]), help="How it is packed. [guessed]")
 @DESCRIPTION
@@ -155,7 +156,8 @@ def _place(typed: dict[str, str | None]) -> "RevisionLocation":
         bucket, _, key = typed["s3"].removeprefix("s3://").partition("/")
         if not bucket or not key:
             raise click.UsageError(f"cannot read --s3 {typed['s3']}: write s3://BUCKET/KEY")
-        return resources.RevisionLocation(s3=resources.S3Location(bucket=bucket, key=key, version=typed["s3_version"] or ""), sha256=digest)
+        s3 = resources.S3Location(bucket=bucket, key=key, version=typed["s3_version"] or "", e_tag=typed["s3_etag"] or "")
+        return resources.RevisionLocation(s3=s3, sha256=digest)
     repository, _, commit = (typed["github"] or "").partition("@")
     if repository.count("/") != 1 or not re.fullmatch(r"[0-9a-fA-F]{40}", commit):
         raise click.UsageError(

@@ -624,7 +624,9 @@ Global___CoordinatorLocation: _TypeAlias = CoordinatorLocation  # noqa: Y015
 
 @_typing.final
 class S3Location(_message.Message):
-    """An object in Amazon S3 or a server with its API."""
+    """An object in Amazon S3 or a server with its API. Each agent fetches it with its own credentials, and from the endpoint and the
+    region of its settings or its environment.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -635,11 +637,11 @@ class S3Location(_message.Message):
     bucket: _builtins.str
     """The bucket's name."""
     key: _builtins.str
-    """The object's key."""
+    """The object's key; no part between its slashes is empty, "." or ".."."""
     version: _builtins.str
     """The object's version; empty is the newest."""
     e_tag: _builtins.str
-    """The object's ETag; empty is not compared."""
+    """The object's ETag, with quotation marks or without; agents fetch no other. Empty is not compared."""
     def __init__(
         self,
         *,
@@ -658,7 +660,9 @@ Global___S3Location: _TypeAlias = S3Location  # noqa: Y015
 
 @_typing.final
 class GitHubLocation(_message.Message):
-    """A commit on GitHub."""
+    """A commit on GitHub. Agents fetch the tarball that GitHub makes of it, or the zipball when the bundle type is zip; for a
+    private repository they need a token in their settings.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -684,7 +688,9 @@ Global___GitHubLocation: _TypeAlias = GitHubLocation  # noqa: Y015
 
 @_typing.final
 class HttpLocation(_message.Message):
-    """A file behind http or https."""
+    """A file behind http or https. Agents use the proxies of their environment, follow redirects on the same host only, and go on
+    where a connection was cut when the server gives a strong ETag.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -740,7 +746,7 @@ class RevisionLocation(_message.Message):
     BUNDLE_TYPE_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     bundle_type: Global___BundleType.ValueType
-    """How the bundle is packed."""
+    """How the bundle is packed. Agents refuse one whose first bytes say otherwise, but for a tgz that is called a tar."""
     sha256: _builtins.bytes
     """SHA-256 of the bundle, 32 bytes. Agents verify it before they open the bundle.
     Required for http; empty only where nobody can know it (file, S3, GitHub).
