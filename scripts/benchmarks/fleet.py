@@ -15,8 +15,9 @@ from scripts.benchmarks import child
 from scripts.benchmarks.figures import Figure, percentile
 
 PROCESSES = 2
-ROLLOUTS = {100: 15, 1_000: 5}
-"""How many rollouts a fleet of a size gets, after one that warms up; their medians count. One, where nothing is said."""
+ROLLOUTS = {100: 25, 1_000: 7}
+"""How many rollouts a fleet of a size gets after one that warms up. The coordinator and the hubs take turns, so that what else the
+machine does meets all of them; medians count. Larger fleets get one rollout, and one server after the other."""
 CONNECTED_WITHIN = 180
 
 
@@ -34,6 +35,38 @@ class Measured:
     hosts_cpu: float
 
 
+class Stand:
+    """A server and its hosts, all connected."""
+
+    def __init__(self, server: child.Child, parts: list[child.Child]) -> None:
+        """Nothing was deployed yet."""
+        self._server = server
+        self._parts = parts
+        self._rollouts: list[child.Line] = []
+        self._hosts_cpu: list[float] = []
+
+    async def deploy(self) -> None:
+        """One rollout to all hosts."""
+        before = await self._cpu()
+        self._rollouts.append(await self._server.ask(do="deploy"))
+        self._hosts_cpu.append(await self._cpu() - before)
+
+    def measured(self) -> Measured:
+        """All rollouts so far; the first one has warmed up, if there were several."""
+        rollouts = self._rollouts[1:] or self._rollouts
+        return Measured(
+            wall=median(one["wall"] for one in rollouts),
+            cpu=median(one["cpu"] for one in rollouts),
+            messages=median(one["messages"] for one in rollouts),
+            first=median(percentile(one["first"], 99) for one in rollouts),
+            memory=max(one["memory"] for one in rollouts),
+            hosts_cpu=median(self._hosts_cpu[1:] or self._hosts_cpu),
+        )
+
+    async def _cpu(self) -> float:
+        return child.together([await part.ask() for part in self._parts], "cpu")
+
+
 @asynccontextmanager
 async def fleet(address: str, hosts: int, *, messages: float) -> AsyncIterator[list[child.Child]]:
     """So many hosts, in several processes."""
@@ -46,51 +79,47 @@ async def fleet(address: str, hosts: int, *, messages: float) -> AsyncIterator[l
         yield parts
 
 
-async def rollout(server: child.Child, hosts: int, *, messages: float) -> Measured:
-    """Connect the hosts to a server, deploy, and read what it measured."""
-    address = str((await server.ask(do="address"))["address"])
-    async with fleet(address, hosts, messages=messages) as parts:
-        async with asyncio.timeout(CONNECTED_WITHIN):
-            while (await server.ask(do="connected"))["hosts"] < hosts:  # noqa: ASYNC110  the count is in another process
-                await asyncio.sleep(0.2)
-        wanted = ROLLOUTS.get(hosts, 1)
-        if wanted > 1:
-            await server.ask(do="deploy")
-        before = child.together([await part.ask() for part in parts], "cpu")
-        rollouts = [await server.ask(do="deploy") for _ in range(wanted)]
-        hosts_cpu = (child.together([await part.ask() for part in parts], "cpu") - before) / wanted
-    return Measured(
-        wall=median(one["wall"] for one in rollouts),
-        cpu=median(one["cpu"] for one in rollouts),
-        messages=median(one["messages"] for one in rollouts),
-        first=median(percentile(one["first"], 99) for one in rollouts),
-        memory=max(one["memory"] for one in rollouts),
-        hosts_cpu=hosts_cpu,
-    )
+@asynccontextmanager
+async def stand(*server: str, hosts: int, messages: float = 0) -> AsyncIterator[Stand]:
+    """A server of its own, with as many hosts; `messages`: how many a host sends in a rollout, 0 as its agent does."""
+    async with child.child(*server) as process:
+        address = str((await process.ask(do="address"))["address"])
+        async with fleet(address, hosts, messages=messages) as parts:
+            async with asyncio.timeout(CONNECTED_WITHIN):
+                while (await process.ask(do="connected"))["hosts"] < hosts:  # noqa: ASYNC110  the count is in another process
+                    await asyncio.sleep(0.2)
+            yield Stand(process, parts)
 
 
-async def against_hub(hosts: int, messages: float) -> Measured:
-    """A hub of its own."""
-    async with child.child("hub") as server:
-        return await rollout(server, hosts, messages=messages)
-
-
-async def against_coordinator(hosts: int, directory: Path) -> Measured:
-    """A coordinator of its own, with a new database."""
-    async with child.child("coordinator", str(directory)) as server:
-        return await rollout(server, hosts, messages=0)
+async def compare(hosts: int, directory: Path) -> list[Measured]:
+    """The coordinator, with a new database, and the hubs with 14 messages, with one, and with as many as the coordinator got."""
+    async with AsyncExitStack() as stack:
+        ours = await stack.enter_async_context(stand("coordinator", str(directory), hosts=hosts))
+        await ours.deploy()
+        stands = [ours]
+        together = hosts in ROLLOUTS
+        if not together:
+            await stack.aclose()
+        for messages in (14.0, 1.0, max(1.0, ours.measured().messages / hosts)):
+            hub = await stack.enter_async_context(stand("hub", hosts=hosts, messages=messages))
+            stands.append(hub)
+            await hub.deploy()
+            if not together:
+                await stack.aclose()
+        for _ in range(ROLLOUTS.get(hosts, 0)):
+            for one in stands:
+                await one.deploy()
+        return [one.measured() for one in stands]
 
 
 async def measure(sizes: list[int], directory: Path) -> AsyncIterator[Figure]:
     """All figures, in the order in which they become known."""
     costs: dict[int, tuple[Measured, Measured]] = {}
     for hosts in sizes:
-        ours = await against_coordinator(hosts, directory / f"fleet-{hosts}")
-        each = ours.messages / hosts
-        many, one, same = [await against_hub(hosts, messages) for messages in (14, 1, max(1.0, each))]
+        ours, many, one, same = await compare(hosts, directory / f"fleet-{hosts}")
         costs[hosts] = (ours, same)
         at = f"{hosts} hosts: "
-        yield Figure(name=at + "messages received from a host", value=each, unit="messages")
+        yield Figure(name=at + "messages received from a host", value=ours.messages / hosts, unit="messages")
         for name, floor, bar in (("14 messages", many, None), ("1 message", one, None), ("as many messages", same, 2.0)):
             yield Figure(name=at + f"wall, hub with {name}", value=ours.wall, unit="s", floor=floor.wall, bar=bar)
             yield Figure(name=at + f"server CPU, hub with {name}", value=ours.cpu, unit="s", floor=floor.cpu, bar=bar)
