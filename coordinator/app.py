@@ -23,6 +23,7 @@ from coordinator.api.fleet import FleetServicer
 from coordinator.config import Address, Settings
 from coordinator.core.errors import DeployError, StorageUnusable
 from coordinator.engine.loop import Engine
+from coordinator.engine.ports import StoreBroken
 from coordinator.gateway.bundles import BundleProcess
 from coordinator.gateway.logs import LogServicer
 from coordinator.gateway.servicer import AgentServicer
@@ -196,6 +197,10 @@ def main() -> None:
     logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         uvloop.run(serve(settings))
+    except* StoreBroken as errors:
+        for error in _leaves(errors):
+            log.critical("cannot go on: this is a bug; nothing unstored was told to anybody, so it can be started again", exc_info=error)
+        sys.exit(1)
     except* (DeployError, OSError) as errors:
         for error in _leaves(errors):
             sys.stderr.write(f"hookline-coordinator: cannot start: {error}\n")

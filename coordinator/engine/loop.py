@@ -31,9 +31,10 @@ from coordinator.core.facts import (
 from coordinator.core.machine import outstanding, step
 from coordinator.core.model import DeploymentId, GroupId, HostId, HostStatus, Session
 from coordinator.core.orders import Answer, Changes, Instruct, Order, SendCancel, Settled, WakeAt
+from coordinator.engine.blame import to_blame
 from coordinator.engine.groups import Groups
 from coordinator.engine.inbox import Asked, Inbox, Item
-from coordinator.engine.ports import Agents, Clock, DeploymentsRefused, Store
+from coordinator.engine.ports import Agents, Clock, DeploymentsRefused, Store, StoreBroken
 from coordinator.engine.telling import tell
 from coordinator.metrics import Metrics
 
@@ -183,6 +184,9 @@ class Engine:
                 self._forget(turn)
                 items = [item for item in items if not _refused(item, refused)]
                 continue
+            except StoreBroken as broken:
+                await self._isolate(turn, broken)
+                continue
             self.trouble = ""
             self.inbox.hold(0)
             self._roster.keep()
@@ -198,6 +202,18 @@ class Engine:
         began = loop.time()
         self.committed = await self._store.commit(changes)
         self._metrics.committed(loop.time() - began, changes.rows)
+
+    async def _isolate(self, turn: _Turn | None, broken: StoreBroken) -> None:
+        """Park the groups whose facts can never be stored. When none of them is to blame, there is nothing to go on with."""
+        self._forget(turn)
+        blamed = [] if turn is None else await to_blame(self._store, self._groups, turn.facts)
+        if not blamed:
+            raise broken
+        for group_id in blamed:
+            log.critical("group parked: what it decides cannot be stored; restart the coordinator to try again group=%s", group_id)
+            self._groups.parked.add(group_id)
+            self._wakes.pop(group_id, None)
+        log.critical("this is a bug", exc_info=broken)
 
     def _forget(self, turn: _Turn | None) -> None:
         """Nothing was committed: what was decided in memory is dropped and read again."""

@@ -21,6 +21,10 @@ class DeploymentsRefused(Exception):
         self.why = why
 
 
+class StoreBroken(Exception):
+    """What was decided can never be stored: a bug, in the deciding or in the storing."""
+
+
 class Store(Protocol):
     """The history and the present, durable."""
 
@@ -28,9 +32,13 @@ class Store(Protocol):
         """Store everything in one transaction and return its number, which grows with each commit.
 
         When it returns, the rows survive a power cut. When it raises, nothing was stored: StorageFull or StorageFailed when that will
-        pass, DeploymentsRefused when everything but those deployments can be stored.
+        pass, DeploymentsRefused when everything but those deployments can be stored, StoreBroken when it will fail again and again.
         The caller changes none of the objects in `changes` before it returns.
         """
+        ...
+
+    async def rehearse(self, changes: Changes) -> None:
+        """Store everything and take it back: it raises what `commit` would."""
         ...
 
     async def last_commit(self) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, TextIO
@@ -10,7 +10,7 @@ from typing import Final, Self, TextIO
 from coordinator.core.facts import RequestKey
 from coordinator.core.model import Group, GroupId, HostId, RevisionId, Session
 from coordinator.core.orders import Changes
-from coordinator.engine.ports import Clock
+from coordinator.engine.ports import Clock, StoreBroken
 from coordinator.service.ports import Ground
 from coordinator.store import calls, ground, running
 from coordinator.store.catalog.catalog import SqliteCatalog
@@ -23,6 +23,17 @@ from coordinator.store.fleet import SqliteFleet
 from coordinator.store.history.history import SqliteHistory
 
 FILE_NAME: Final = "hookline.db"
+
+BUGS: Final = (sqlite3.Error, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""What goes wrong with the change itself; the writer has made of all that may pass an error of ours."""
+
+
+class _TakenBack(Exception):
+    """A rehearsal is over; its transaction is rolled back."""
+
+
+def _take_back() -> None:
+    raise _TakenBack
 
 
 class SqliteStore:
@@ -58,12 +69,25 @@ class SqliteStore:
 
     async def commit(self, changes: Changes) -> int:
         """Store everything in one transaction and return its number."""
+        return await self._store(changes)
+
+    async def rehearse(self, changes: Changes) -> None:
+        """Store everything and take it back."""
+        with suppress(_TakenBack):
+            await self._store(changes, then=_take_back)
+
+    async def _store(self, changes: Changes, then: Callable[[], None] = lambda: None) -> int:
         at = self._clock.now()
 
         def store(db: sqlite3.Connection, numbers: Numbers) -> int:
-            return Storing(db, numbers, changes, at).store()
+            number = Storing(db, numbers, changes, at).store()
+            then()
+            return number
 
-        return await self.writer.run(store)
+        try:
+            return await self.writer.run(store)
+        except BUGS as error:
+            raise StoreBroken(f"cannot store what was decided: {type(error).__name__}: {error}") from error
 
     async def last_commit(self) -> int:
         """The number of the last commit."""

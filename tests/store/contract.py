@@ -45,6 +45,11 @@ class StoreContract:
         assert await store.sessions() == []
         assert await store.live_groups() == []
 
+    async def test_a_rehearsal_leaves_nothing_behind(self, store: EngineStore) -> None:
+        before = await store.last_commit()
+        await store.rehearse(known("h1"))
+        assert (await store.sessions(), await store.last_commit()) == ([], before)
+
     async def test_a_group_without_any_deployment_is_an_empty_one(self, store: EngineStore) -> None:
         assert asdict(await store.group(WEB)) == asdict(Group(group_id=WEB))
 

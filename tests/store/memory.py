@@ -64,6 +64,9 @@ class MemoryStore:
         await self.interrupt("after")
         return number
 
+    async def rehearse(self, changes: Changes) -> None:
+        """It can be stored: there are no rules here."""
+
     async def last_commit(self) -> int:
         """The number of the last commit."""
         return self.commits

@@ -13,8 +13,9 @@ from sqlite_utils import Database
 
 from coordinator.core.errors import StorageFailed, StorageFull, StorageUnusable
 from coordinator.core.lifecycle import DeploymentStatus
-from coordinator.core.model import DeploymentId
+from coordinator.core.model import DeploymentId, HostId
 from coordinator.core.orders import Changes
+from coordinator.engine.ports import StoreBroken
 from coordinator.store.connections.files import prepare
 from coordinator.store.connections.numbers import Numbers
 from coordinator.store.schema import MIGRATIONS, VersionedMigrations, first_schema
@@ -186,12 +187,26 @@ async def test_what_cannot_be_stored_takes_nothing_else_with_it(tmp_path: Path) 
         changes = known("h1")
         strange = deployment(plan("d-1"), "h1", "nobody")
         changes.created[strange.deployment_id] = changes.deployments[strange.deployment_id] = strange
-        with pytest.raises(StorageFailed, match="host id-nobody"):
+        with pytest.raises(StoreBroken, match="host id-nobody"):
             await store.commit(changes)
         assert await store.sessions() == []
         await store.commit(known("h1", "nobody"))
         await store.commit(created(strange))
         assert await store.live_groups() == [WEB]
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("session_epoch", [None, 1 << 63, "nought"])
+async def test_a_row_that_the_database_can_never_take_is_a_bug_and_no_trouble_that_passes(tmp_path: Path, session_epoch: object) -> None:
+    store = await opened(tmp_path / "hookline.db")
+    try:
+        changes = known("h1", "h2")
+        changes.hosts[HostId("id-h2")].session_epoch = session_epoch  # type: ignore[assignment]  # the bug
+        for store_it in (store.commit, store.rehearse):
+            with pytest.raises(StoreBroken, match="cannot store what was decided"):
+                await store_it(changes)
+        assert await store.sessions() == []
     finally:
         store.close()
 

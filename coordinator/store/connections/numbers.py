@@ -3,8 +3,6 @@
 import sqlite3
 from collections.abc import Callable
 
-from coordinator.core.errors import StorageFailed
-
 
 class Index(dict[str, int]):
     """Numbers by id; asks when it does not know one yet."""
@@ -19,7 +17,7 @@ class Index(dict[str, int]):
         """The number of an id that was not asked for before."""
         number = self.known(key)
         if number is None:
-            raise StorageFailed(f"cannot store what belongs to {self._what} {key}: the database does not know it")
+            raise LookupError(f"the database does not know {self._what} {key}")
         return number
 
     def known(self, key: str) -> int | None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
-from coordinator.store.connections.writer import storage_error
+from coordinator.store.connections.writer import passing, storage_error
 
 T = TypeVar("T")
 Query = Callable[[sqlite3.Connection], T]
@@ -27,7 +27,7 @@ class Reader:
         self._opened: list[sqlite3.Connection] = []
 
     async def run(self, query: Query[T]) -> T:
-        """Ask in one read transaction. Raises StorageFailed."""
+        """Ask in one read transaction. Raises StorageFailed when that passes; what SQLite says of a bug is raised as it is."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, query)
 
     def close(self) -> None:
@@ -46,7 +46,9 @@ class Reader:
             finally:
                 db.execute("ROLLBACK")
         except sqlite3.Error as error:
-            raise storage_error(error, self._path) from error
+            if passing(error):
+                raise storage_error(error, self._path) from error
+            raise
 
     def _connection(self) -> sqlite3.Connection:
         db: sqlite3.Connection | None = getattr(self._own, "db", None)

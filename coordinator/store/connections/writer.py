@@ -16,6 +16,15 @@ Change = Callable[[sqlite3.Connection, Numbers], T]
 """What is done in a transaction."""
 
 PRIMARY: Final = 0xFF
+OF_THE_FILE: Final = frozenset(
+    {
+        *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT),
+        *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL),
+        *(sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOTADB),
+    }
+)
+"""Troubles of the file and the machine: the same change may be stored later. All others are those of the change itself: bugs."""
+
 ROOM: Final = 1 << 20
 """With fewer bytes left on the disk than this, an I/O error is taken for a full disk."""
 
@@ -46,8 +55,13 @@ def set_up(db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA {pragma}")
 
 
+def passing(error: sqlite3.Error) -> bool:
+    """Whether the same may go well another time."""
+    return getattr(error, "sqlite_errorcode", 0) & PRIMARY in OF_THE_FILE
+
+
 def storage_error(error: sqlite3.Error, path: Path) -> StorageFull | StorageFailed:
-    """What a refusal of SQLite means for whoever asked."""
+    """What a refusal of SQLite that may pass means for whoever asked."""
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _room(path) < ROOM):
         return StorageFull(f"cannot store this: the disk that holds {path} is full ({error}); make room there, nothing else is needed")
@@ -70,7 +84,8 @@ class Writer:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
 
     async def run(self, change: Change[T]) -> T:
-        """Carry out a change in one transaction; when this returns it is durable. Raises StorageFull or StorageFailed."""
+        """Carry out a change in one transaction; when this returns it is durable. Raises StorageFull or StorageFailed when that
+        passes; what SQLite says of a bug is raised as it is."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, change)
 
     def close(self) -> None:
@@ -86,7 +101,9 @@ class Writer:
             db.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
-            raise storage_error(error, self._path) from error
+            if passing(error):
+                raise storage_error(error, self._path) from error
+            raise
         except BaseException:
             self._roll_back()
             raise
