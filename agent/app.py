@@ -76,8 +76,15 @@ def _lint() -> Command:
     return lint
 
 
+def _deploy_local() -> Command:
+    from agent.local import deploy
+
+    return deploy
+
+
 _COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "run": ("connect to a coordinator and serve it until told to stop", _run),
+    "deploy-local": ("deploy a bundle on this host without a coordinator", _deploy_local),
     "lint": ("say what is wrong with an AppSpec file or a bundle", _lint),
 }
 

@@ -92,6 +92,14 @@ def observed() -> tuple[tuple[str, str], ...]:
     return (("os", platform.system().lower()), ("arch", platform.machine()), ("python", platform.python_version()))
 
 
+class DirectoryInUse(AgentError):
+    """Another process has the data directory; pid is "unknown" when it has not said its own."""
+
+    def __init__(self, path: Path, pid: str) -> None:
+        super().__init__(f"cannot use the data directory {path}: the agent with pid {pid} has it; stop that one first")
+        self.pid = pid
+
+
 class DataDirectory:
     """The directory that makes an agent itself again after a restart. One agent at a time has it."""
 
@@ -107,7 +115,7 @@ class DataDirectory:
         except BlockingIOError:
             other = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._lock)
-            raise AgentError(f"cannot use the data directory {self.path}: the agent with pid {other} has it; stop that one first") from None
+            raise DirectoryInUse(self.path, other) from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
         self.host_id = self._host_id()

@@ -145,6 +145,7 @@ def _plain_instruction(instruction: Instruction) -> dict[str, object]:
         "events": [[plan.event, plan.timeout_seconds] for plan in instruction.events],
         "file_exists_behavior": instruction.file_exists_behavior,
         "creator": instruction.creator,
+        **({"appspec_name": instruction.appspec_name} if instruction.appspec_name else {}),
     }
 
 
@@ -168,4 +169,5 @@ def _instruction(plain: dict[str, Any]) -> Instruction:
         events=tuple(EventPlan(event=LifecycleEvent(event), timeout_seconds=seconds) for event, seconds in plain["events"]),
         file_exists_behavior=FileExistsBehavior(plain["file_exists_behavior"]),
         creator=plain["creator"],
+        appspec_name=plain.get("appspec_name", ""),
     )

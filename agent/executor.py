@@ -257,6 +257,7 @@ class EventExecutor:
                 source=source,
                 sha256=instruction.location.sha256,
                 bundle_type=instruction.location.bundle_type,
+                appspec_name=instruction.appspec_name or None,
                 timeout=order.timeout_seconds,
             ),
             _no_progress,

@@ -116,6 +116,12 @@ class FileJournal:
             os.close(directory)
 
 
+def read(path: Path) -> tuple[str, list[Entry]]:
+    """A journal's id and its entries, as far as they are whole. Changes nothing, so that it may be read while an agent writes."""
+    content = path.read_bytes()
+    return _journal_id(path, content), _read(path, content)[0]
+
+
 class MemoryJournal:
     """A journal that lives as long as its process, for simulated fleets and tests."""
 

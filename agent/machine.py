@@ -38,6 +38,7 @@ from agent.model import (
     REPEATABLE_EVENTS,
     Diagnostics,
     EventStatus,
+    Installed,
     InstructionStatus,
     LifecycleEvent,
     Report,
@@ -302,8 +303,13 @@ class Machine:
 
 
 def _begin(course: Course) -> Begin:
-    plan = course.instruction.events[course.position]
-    return Begin(course.instruction, plan.event, plan.timeout_seconds, course.serving)
+    instruction = course.instruction
+    plan, past = instruction.events[course.position], instruction.events[: course.position]
+    serving = course.serving
+    if any(each.event is LifecycleEvent.DOWNLOAD_BUNDLE for each in past):
+        # Whoever orders the events so wants the new bundle's own scripts.
+        serving = Installed(revision_id=instruction.revision_id, deployment_id=instruction.deployment_id)
+    return Begin(instruction, plan.event, plan.timeout_seconds, serving)
 
 
 def _group(item: tuple[GroupId, object]) -> GroupId:

@@ -116,7 +116,10 @@ class EventPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
-    """A run of lifecycle events to walk; everything in it is fixed when it is first sent."""
+    """A run of lifecycle events to walk; everything in it is fixed when it is first sent.
+
+    An empty appspec_name looks for the usual names.
+    """
 
     instruction_id: InstructionId
     digest: str
@@ -130,6 +133,7 @@ class Instruction:
     events: tuple[EventPlan, ...]
     file_exists_behavior: FileExistsBehavior = FileExistsBehavior.UNSAID
     creator: str = "user"
+    appspec_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
