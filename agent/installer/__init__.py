@@ -77,8 +77,20 @@ class _Installer:
             before=[path for path in inside if path],
             behavior=appspec.file_exists_behavior or installation.file_exists_behavior or _DEFAULT_BEHAVIOR,
             token=installation.deployment_id,
+            had_acls=self._had_acls(),
         )
         return planner.plan(appspec, installation.reserve_bytes)
+
+    def _had_acls(self) -> list[str]:
+        """What the last installation gave an ACL."""
+        try:
+            steps = self._workspace.install_steps(self._group_id).read_text()
+        except FileNotFoundError:
+            return []
+        if '"setfacl"' not in steps:
+            return []
+        paths = (self._tree.inside(step["file"]) for step in json.loads(steps)["instructions"] if step["type"] == "setfacl")
+        return [path for path in paths if path]
 
     def carry_out(self, plan: Plan, installed: InstalledRevision) -> None:
         if plan.changes_nothing:
@@ -173,7 +185,7 @@ class _Record:
     steps: str
 
     def to_json(self) -> str:
-        adjust = {path: [each.mode, each.uid, each.gid] for path, each in self.adjust.items()}
+        adjust = {path: each.to_list() for path, each in self.adjust.items()}
         found = {
             "revision": self.installed.revision,
             "deployment_id": self.installed.deployment_id,
@@ -192,7 +204,7 @@ class _Record:
             installed=InstalledRevision(revision=found["revision"], deployment_id=found["deployment_id"]),
             renames=tuple((staged, name) for staged, name in found["renames"]),
             remove=tuple(found["remove"]),
-            adjust={path: Attributes(mode=mode, uid=uid, gid=gid) for path, (mode, uid, gid) in found["adjust"].items()},
+            adjust={path: Attributes.from_list(each) for path, each in found["adjust"].items()},
             cleanup=tuple(found["cleanup"]),
             steps=found["steps"],
         )
@@ -229,7 +241,7 @@ def _steps(plan: Plan, tree: Tree) -> str:
     return json.dumps({"instructions": list(_each_step(plan, tree))})
 
 
-def _each_step(plan: Plan, tree: Tree) -> Iterable[dict[str, str | int]]:
+def _each_step(plan: Plan, tree: Tree) -> Iterable[dict[str, str | int | list[str]]]:
     for path, wanted in plan.wanted.items():
         full = tree.full(path)
         if wanted.is_directory:
@@ -238,5 +250,7 @@ def _each_step(plan: Plan, tree: Tree) -> Iterable[dict[str, str | int]]:
             yield {"type": "copy", "source": wanted.source or wanted.target, "destination": full}
         if wanted.attributes.mode is not None:
             yield {"type": "chmod", "mode": f"{wanted.attributes.mode:o}", "file": full}
+        if wanted.attributes.acl:
+            yield {"type": "setfacl", "acl": [str(entry) for entry in wanted.attributes.acl], "file": full}
         if wanted.attributes.uid is not None:
             yield {"type": "chown", "owner": wanted.attributes.uid, "group": wanted.attributes.gid or 0, "file": full}

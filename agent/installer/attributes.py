@@ -1,27 +1,31 @@
-"""Owners and modes: which entry of `permissions` speaks of what, and whether this agent may do what it says.
+"""Owners, modes and ACLs: which entry of `permissions` speaks of what, and whether this agent may do what it says.
 
 Only what this deployment copies or creates is ever touched; the object directory itself and what the host had before are not.
 """
 
+import dataclasses
 import grp
 import os
 import pwd
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agent.appspec import Permission
+from agent.installer.acl import Acl, AclEntry, give_acl, is_right, read_acl
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.tree import Tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attributes:
-    """Mode and owner as they are to be; None leaves a thing as it is."""
+    """Mode, owner and ACL as they are to be; None leaves a thing as it is."""
 
     mode: int | None = None
     uid: int | None = None
     gid: int | None = None
+    acl: Acl | None = None
 
     def over(self, other: "Attributes") -> "Attributes":
         """These, and another's where these say nothing."""
@@ -29,18 +33,35 @@ class Attributes:
             mode=other.mode if self.mode is None else self.mode,
             uid=other.uid if self.uid is None else self.uid,
             gid=other.gid if self.gid is None else self.gid,
+            acl=other.acl if self.acl is None else self.acl,
         )
 
-    def differ_from(self, found: os.stat_result) -> bool:
-        """Whether anything has to be changed; a symlink's mode means nothing."""
-        mode = None if stat.S_ISLNK(found.st_mode) else self.mode
-        pairs = ((mode, stat.S_IMODE(found.st_mode)), (self.uid, found.st_uid), (self.gid, found.st_gid))
-        return any(wanted is not None and wanted != there for wanted, there in pairs)
+    def differ_at(self, tree: Tree, path: str, found: os.stat_result) -> bool:
+        """Whether anything has to be changed; a symlink's mode means nothing, and where there is an ACL, it tells of the mode."""
+        is_link = stat.S_ISLNK(found.st_mode)
+        compared = 0 if is_link else ~0o777 if self.acl else ~0
+        pairs = (
+            (self.mode if self.mode is None else self.mode & compared, stat.S_IMODE(found.st_mode) & compared),
+            (self.uid, found.st_uid),
+            (self.gid, found.st_gid),
+        )
+        return any(wanted is not None and wanted != there for wanted, there in pairs) or (not is_link and self._acl_differs(tree, path))
+
+    def _acl_differs(self, tree: Tree, path: str) -> bool:
+        if self.acl is None:
+            return False
+        fd = tree.reach(path)
+        try:
+            return not is_right(fd, self.acl, self.mode)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, tree.full(path)) from error
+        finally:
+            os.close(fd)
 
     def apply(self, tree: Tree, path: str) -> None:
         """Change what differs, through a descriptor and never through a symlink."""
         found = tree.stat(path)
-        if found is None or not self.differ_from(found):
+        if found is None or not self.differ_at(tree, path, found):
             return
         if stat.S_ISLNK(found.st_mode):
             tree.set_owner_of_symlink(path, uid=-1 if self.uid is None else self.uid, gid=-1 if self.gid is None else self.gid)
@@ -59,6 +80,19 @@ class Attributes:
             os.fchown(fd, uid, gid)  # Before the mode: a change of owner takes setuid away.
         if self.mode is not None:
             os.fchmod(fd, self.mode)
+        if self.acl is not None and not is_right(fd, self.acl, self.mode):
+            give_acl(fd, self.acl, self.mode)
+
+    def to_list(self) -> list[object]:
+        """What `from_list` takes."""
+        return [self.mode, self.uid, self.gid, None if self.acl is None else [dataclasses.astuple(entry) for entry in self.acl]]
+
+    @classmethod
+    def from_list(cls, found: Sequence[Any]) -> "Attributes":  # Any: whatever JSON holds, which only to_list has written.
+        """Read them back; a record of an earlier version has no ACL."""
+        mode, uid, gid, *rest = found
+        acl = None if not rest or rest[0] is None else tuple(AclEntry(*entry) for entry in rest[0])
+        return cls(mode=mode, uid=uid, gid=gid, acl=acl)
 
 
 def attributes_of(tree: Tree, permissions: tuple[Permission, ...], kinds: Mapping[str, str]) -> Iterator[tuple[str, Attributes]]:
@@ -67,8 +101,12 @@ def attributes_of(tree: Tree, permissions: tuple[Permission, ...], kinds: Mappin
     for permission in permissions:
         place = tree.resolve(permission.object)
         _refuse_unsupported(permission)
-        attributes = Attributes(mode=permission.mode, uid=_uid(permission), gid=_gid(permission))
+        acl = read_acl(permission.acls, permission.object) if permission.acls else None
+        attributes = Attributes(mode=permission.mode, uid=_uid(permission), gid=_gid(permission), acl=acl)
         for path in _matched(permission, place, kinds):
+            if kinds[path] == "file" and any(entry.default for entry in acl or ()):
+                why = f"{tree.full(path)} is a file, and a default ACL is for directories; add type: [directory]"
+                raise _not_possible(f"the acls of {permission.object} cannot be set: {why}")
             if path in spoken:
                 where = tree.full(path)
                 raise _not_possible(f"permissions of {where} are given twice, by the objects {spoken[path]} and {permission.object}")
@@ -144,10 +182,6 @@ def _gid(permission: Permission) -> int | None:
 
 def _refuse_unsupported(permission: Permission) -> None:
     """An access rule that this agent cannot set is never left out silently: what it protects would lie open."""
-    if permission.acls:
-        listed = ", ".join(permission.acls)
-        why = "this agent sets owner, group and mode, but no ACLs; remove acls, or set them with setfacl in an AfterInstall script"
-        raise PayloadError(PayloadErrorCode.NOT_PERMITTED, f"cannot set the ACL {listed} of {permission.object}: {why}")
     if permission.context is not None:
         why = "this agent does not speak to SELinux; remove context, or use semanage and restorecon in an AfterInstall script"
         raise PayloadError(PayloadErrorCode.NOT_PERMITTED, f"cannot set the SELinux context of {permission.object}: {why}")

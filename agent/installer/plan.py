@@ -5,7 +5,7 @@ Reads the unpacked bundle, the normalised AppSpec, the list of what the group in
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,7 +59,10 @@ class Plan:
 class Planner:
     """Finds the plan of one Install."""
 
-    def __init__(self, tree: Tree, *, archive: Path, before: Sequence[str], behavior: str, token: str) -> None:
+    def __init__(
+        self, tree: Tree, *, archive: Path, before: Sequence[str], behavior: str, token: str, had_acls: Collection[str] = ()
+    ) -> None:
+        self._had_acls = had_acls
         self._tree = tree
         self._archive = os.path.realpath(archive)
         self._before = before
@@ -81,6 +84,10 @@ class Planner:
         kinds = {path: "directory" if wanted.is_directory else "file" for path, wanted in self._wanted.items()}
         for path, attributes in attributes_of(self._tree, appspec.permissions, kinds):
             self._wanted[path] = replace(self._wanted[path], attributes=attributes.over(self._wanted[path].attributes))
+        for path in self._had_acls:  # What an earlier revision allowed somebody ends with it.
+            if path in self._wanted:
+                wanted = self._wanted[path]
+                self._wanted[path] = replace(wanted, attributes=wanted.attributes.over(Attributes(acl=())))
         stage, renames = self._staging()
         self._check_room(stage, reserve_bytes)
         return Plan(
@@ -259,7 +266,7 @@ class Planner:
         for path, wanted in self._wanted.items():
             if path in self._unchanged or (wanted.is_directory and self._is_directory(path)):
                 found = self._look(path)
-                if found is not None and wanted.attributes.differ_from(found):
+                if found is not None and wanted.attributes.differ_at(self._tree, path, found):
                     yield path, wanted.attributes
 
     def _check_room(self, stage: Mapping[str, Wanted], reserve: int) -> None:
