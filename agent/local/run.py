@@ -8,6 +8,7 @@ import faulthandler
 import logging
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 from agent.clock import SystemClock
@@ -52,7 +53,6 @@ def run(args: argparse.Namespace) -> int:
     manager = ServiceManager(os.environ)
     told = settings(args, os.environ)
     begin_to_log(told.log_level)
-    faulthandler.enable()  # the watchdog ends a loop that is stuck by SIGABRT: the log then says where it stuck
     if not told.insecure:
         raise AgentError("cannot speak TLS yet: use --insecure with a coordinator on a loopback address")
     loopback(told.the_coordinator)
@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         )
         journal = FileJournal(directory.journal)
         try:
+            faulthandler.enable(sys.__stderr__)  # the watchdog ends a loop that is stuck by SIGABRT: the log then says where it stuck
             asyncio.run(_serve(told, identity, journal, manager))
         finally:
             journal.close()
