@@ -20,8 +20,7 @@ Paths, the pointers to earlier deployments and the lists of what was installed; 
 import json
 import os
 import re
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from agent import disk
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DEPLOYMENT_ROOT = "opt/hookline-agent/deployment-root"
+_OURS = ("deployment-instructions", "deployment-logs", "ongoing-deployment")
 
 
 class WorkspaceError(Exception):
@@ -179,20 +179,14 @@ class Workspace:
         """What the group has installed, parents first; a last line without its end is dropped as torn."""
         return tuple(line for line in (_read(self.cleanup_list(group_id)) or "").split("\n")[:-1] if line)
 
-    def prune(self, group_id: str, *, current: str, max_revisions: int) -> None:
-        """Remove the oldest deployments, so that with the current one `max_revisions` are left; never the last successful one."""
+    def group_ids(self) -> Sequence[str]:
+        """The groups that have deployments on this host."""
+        return [name for name in _directories(self.deployment_root) if name not in _OURS]
+
+    def deployments(self, group_id: str) -> Sequence[DeploymentDirectory]:
+        """The directories of a group's deployments, in no order."""
         group = self.deployment_root / _checked(group_id)
-        kept = {_checked(current)}
-        last = self.last_successful(group_id)
-        if last is not None:
-            kept.add(last.deployment_id)
-        if not group.is_dir():
-            return
-        found = [entry for entry in os.scandir(group) if entry.is_dir(follow_symlinks=False) and entry.name != current]
-        found.sort(key=lambda entry: (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name), reverse=True)
-        spare = max_revisions - 1 - sum(entry.name in kept for entry in found)
-        for entry in [entry for entry in found if entry.name not in kept][max(spare, 0) :]:
-            shutil.rmtree(entry.path)
+        return [DeploymentDirectory(path=group / name) for name in _directories(group)]
 
     def _installed(self, group_id: str) -> Path:
         return self.instructions / f"{_checked(group_id)}-installed.json"
@@ -207,6 +201,15 @@ class Workspace:
 def _pointed_to(pointer: Path) -> DeploymentDirectory | None:
     content = _read(pointer)
     return DeploymentDirectory(path=Path(content.rstrip("\n"))) if content else None
+
+
+def _directories(path: Path) -> Sequence[str]:
+    """The directories in one, by name; what has a name that no id has is not ours."""
+    try:
+        with os.scandir(path) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and _IDENTIFIER.fullmatch(entry.name)]
+    except FileNotFoundError:
+        return []
 
 
 def _read(path: Path) -> str | None:

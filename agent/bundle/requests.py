@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from agent.bundle.archives.archive import Limits
 from agent.model import BundleType
+from agent.retention import Retention
 
 GITHUB_API = "https://api.github.com"
 
@@ -95,7 +96,7 @@ class DownloadRequest:
     timeout: float
     bundle_type: BundleType = BundleType.GUESSED
     appspec_name: str | None = None
-    max_revisions: int = 5
+    retention: Retention = field(default_factory=Retention)
     limits: Limits = field(default_factory=Limits)
 
 
@@ -136,7 +137,7 @@ def decode(line: bytes) -> tuple[Request, str]:
     if "install" in found:
         return InstallRequest(**found["install"]), root_prefix
     values = found["download"]
-    values["limits"] = Limits(**values["limits"])
+    values["limits"], values["retention"] = Limits(**values["limits"]), Retention(**values["retention"])
     values["bundle_type"] = BundleType(values["bundle_type"])
     source = values["source"]
     if "address" in source:

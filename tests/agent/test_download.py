@@ -8,6 +8,7 @@ import pytest
 from agent.appspec import AppSpec
 from agent.bundle import DownloadRequest, Limits, PayloadError, PayloadErrorCode, UrlSource
 from agent.bundle.download import download
+from agent.retention import Retention
 from agent.workspace import Workspace
 from tests.agent.archives import APPSPEC, tar_entry, tgz
 
@@ -34,7 +35,7 @@ class Site:
             sha256=hashlib.sha256(content).hexdigest(),
             timeout=10,
             appspec_name=appspec_name,
-            max_revisions=max_revisions,
+            retention=Retention(max_revisions=max_revisions),
             limits=Limits(reserve_bytes=0),
         )
         download(request, self.workspace, lambda done, total: self.told.append(done), lambda: None)

@@ -13,17 +13,6 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(root_prefix=tmp_path)
 
 
-def deployments(workspace: Workspace) -> list[str]:
-    return sorted(path.name for path in (workspace.deployment_root / "g").iterdir())
-
-
-def deploy(workspace: Workspace, *ids: str) -> None:
-    for age, deployment_id in enumerate(ids):
-        path = workspace.deployment("g", deployment_id).path
-        (path / "deployment-archive").mkdir(parents=True)
-        os.utime(path, (age, age))
-
-
 def test_everything_lies_below_the_prefix_under_the_original_names(workspace: Workspace, tmp_path: Path) -> None:
     root = tmp_path / "opt/hookline-agent/deployment-root"
     directory = workspace.deployment("g-1", "d-ABC")
@@ -77,22 +66,14 @@ def test_a_name_that_is_not_utf_8_survives_in_the_cleanup_list(workspace: Worksp
     assert workspace.cleanup("g") == (name,)
 
 
-def test_retention_keeps_the_newest_and_counts_the_current_one(workspace: Workspace) -> None:
-    deploy(workspace, "d-1", "d-2", "d-3", "d-4", "d-5")
-    workspace.prune("g", current="d-6", max_revisions=3)
-    assert deployments(workspace) == ["d-4", "d-5"]
-
-
-def test_retention_never_removes_the_last_successful_one(workspace: Workspace) -> None:
-    deploy(workspace, "d-1", "d-2", "d-3", "d-4")
-    workspace.record_installed("g", InstalledRevision(revision="r", deployment_id="d-1"), cleanup=[], steps="{}")
-    workspace.prune("g", current="d-5", max_revisions=3)
-    assert deployments(workspace) == ["d-1", "d-4"]
-    workspace.prune("g", current="d-5", max_revisions=1)
-    assert deployments(workspace) == ["d-1"]
-
-
-def test_retention_does_not_count_the_current_one_twice_when_it_is_tried_again(workspace: Workspace) -> None:
-    deploy(workspace, "d-1", "d-2", "d-3")
-    workspace.prune("g", current="d-1", max_revisions=3)
-    assert deployments(workspace) == ["d-1", "d-2", "d-3"]
+def test_groups_and_their_deployments_are_found(workspace: Workspace) -> None:
+    assert workspace.group_ids() == []
+    for group_id, deployment_id in (("g", "d-1"), ("g", "d-2"), ("h", "d-3")):
+        workspace.deployment(group_id, deployment_id).path.mkdir(parents=True)
+    workspace.record_downloaded("g", workspace.deployment("g", "d-1"))
+    workspace.deployments_log.parent.mkdir()
+    (workspace.deployment_root / ".hidden").mkdir()
+    (workspace.deployment_root / "link").symlink_to("g")
+    assert sorted(workspace.group_ids()) == ["g", "h"]
+    assert sorted(directory.deployment_id for directory in workspace.deployments("g")) == ["d-1", "d-2"]
+    assert workspace.deployments("other") == []
