@@ -8,7 +8,6 @@ import faulthandler
 import logging
 import os
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 from agent.clock import SystemClock
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         )
         journal = FileJournal(directory.journal)
         try:
-            faulthandler.enable(sys.__stderr__)  # the watchdog ends a loop that is stuck by SIGABRT: the log then says where it stuck
+            faulthandler.enable()  # the watchdog ends a loop that is stuck by SIGABRT: the log then says where it stuck
             asyncio.run(_serve(told, identity, journal, manager))
         finally:
             journal.close()
