@@ -10,7 +10,6 @@ import gc
 import hashlib
 import sys
 
-from agent import wire
 from agent.clock import SystemClock
 from agent.config import Identity
 from agent.facts import Begin, Connected, EventEnded, InstructionReceived, Recover, SendReports
@@ -18,7 +17,7 @@ from agent.journal import MemoryJournal
 from agent.loop import Agent
 from agent.machine import Machine
 from agent.model import InstructionId, Report
-from agent.stream import AgentStream, insecure_channel
+from agent.stream import AgentStream, insecure_channel, wire
 from hookline.v1 import agent_pb2_grpc
 from scripts.benchmarks import child
 from scripts.benchmarks.figures import cpu_seconds

@@ -17,7 +17,7 @@ from agent.loop import Agent
 from agent.machine import Machine
 from agent.model import Diagnostics, ErrorCode, EventStatus, InstructionId, LifecycleEvent, Report
 from agent.stream import AgentStream, insecure_channel
-from agent.wire import reports as to_wire
+from agent.stream.wire import reports as to_wire
 from hookline.v1 import agent_pb2, resources_pb2
 from tests.agent.coordinator import Coordinator, Line, instruction_message
 

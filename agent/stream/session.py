@@ -1,21 +1,18 @@
-"""The one stream to the coordinator: opens it, speaks on it, and comes back when it is lost.
-
-Knows the wire and its times. What a message means is the machine's; what must survive is the journal's.
-"""
+"""One stream to the coordinator, from Hello to its end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 import grpc
 
-from agent import wire
-from agent.facts import Acknowledged, CancelReceived, Connected, Disconnected, Fact, InstructionReceived, InstructionUnreadable, SendReports
+from agent.facts import Acknowledged, CancelReceived, Fact, InstructionReceived, InstructionUnreadable, SendReports
 from agent.model import GroupId, InstructionId
-from hookline.v1 import agent_pb2, agent_pb2_grpc
+from agent.stream import wire
+from hookline.v1 import agent_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,40 +20,18 @@ if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
     from agent.clock import Clock
-    from agent.config import Identity
     from agent.loop import Agent
 
-    _Call = grpc.aio.StreamStreamCall[agent_pb2.AgentMessage, agent_pb2.CoordinatorMessage]
-
-_Error = TypeVar("_Error", bound=BaseException)
+    Call = grpc.aio.StreamStreamCall[agent_pb2.AgentMessage, agent_pb2.CoordinatorMessage]
 
 log = logging.getLogger("hookline.agent")
 
 WELCOME_SECONDS = 10.0
 MISSED_HEARTBEATS = 3
-LONGEST_WAIT_SECONDS = 60.0
-RESTART_SECONDS = 1.0  # the longest wait while the coordinator may just be restarting ...
-RESTART_TRIES = 8  # ... which is this often
 PROVEN_SECONDS = 1.0  # a stream that stays open for so long, or over which an answer came, was a good one
-REFUSED_WAIT_SECONDS = 5.0
 MESSAGE_BYTES = 1024 * 1024
 DIAGNOSTICS_BYTES = 8 * 1024
 _REPORT_BYTES = 1024  # what a report has beside its diagnostics, and then some
-
-CHANNEL_OPTIONS = (
-    # Without ping_timeout_ms a frozen peer is noticed a minute later than the other two promise.
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    # When to come back is decided here, not by the channel.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 100),
-    ("grpc.enable_retries", 0),
-    ("grpc.max_receive_message_length", MESSAGE_BYTES),
-    # One connection per agent, even where many agents share a process.
-    ("grpc.use_local_subchannel_pool", 1),
-)
 
 _REFUSALS = {
     grpc.StatusCode.ALREADY_EXISTS,
@@ -69,18 +44,6 @@ _REFUSALS = {
 }
 
 
-class Listener(Protocol):
-    """Who wants to know how the agent stands with its coordinator."""
-
-    def connected(self, *, bundle_address: str, log_bytes_per_second: int) -> None:
-        """Hears what Welcome said; an empty host in the address stands for the coordinator's own."""
-        ...
-
-    def disconnected(self, why: str) -> None:
-        """Hears that no stream is open now; perhaps none has been since the last time."""
-        ...
-
-
 class StreamEnded(Exception):
     """A stream is over. retry_after is None where the coordinator did not say when to come back."""
 
@@ -90,112 +53,10 @@ class StreamEnded(Exception):
         self.refused = refused
 
 
-def insecure_channel(coordinator: str) -> grpc.aio.Channel:
-    """A plaintext channel to HOST:PORT, with the options that an agent needs."""
-    return grpc.aio.insecure_channel(coordinator, options=CHANNEL_OPTIONS)
-
-
-class AgentStream:
-    """Keeps one agent connected for as long as it lives."""
-
-    def __init__(
-        self,
-        *,
-        agent: Agent,
-        identity: Identity,
-        channel: grpc.aio.Channel,
-        clock: Clock,
-        listener: Listener | None = None,
-    ) -> None:
-        self._agent = agent
-        self._identity = identity
-        self._stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
-        self._clock = clock
-        self._listener = listener
-        self._session: _Session | None = None
-        self._spread = 0.0
-        self._failures = 0
-        self._brief = 0
-        self._said = ""
-        self._stopping = False
-
-    async def run(self) -> None:
-        """Connects, and connects again; returns after `stop`."""
-        while True:
-            ended = await self._one_session()
-            if self._stopping:
-                return
-            seconds = self._wait_seconds(ended)
-            if str(ended) != self._said:
-                self._said = str(ended)
-                log.warning("disconnected host=%s retry_in=%.1fs why=%r", self._identity.name, seconds, self._said)
-                if self._listener is not None:
-                    self._listener.disconnected(self._said)
-            await self._clock.sleep(seconds)
-
-    def stop(self, reason: str) -> None:
-        """Says Goodbye and lets `run` return; what waits for a reconnect has to be cancelled."""
-        self._stopping = True
-        if self._session is not None:
-            self._session.say_goodbye(reason)
-
-    async def _one_session(self) -> StreamEnded:
-        call = self._stub.Connect()
-        session = self._session = _Session(call, self._agent, self._clock)
-        try:
-            await session.run(wire.hello(self._identity, self._agent.journal.journal_id, self._agent.machine.standing), self._welcomed)
-        except* StreamEnded as group:
-            ended = _first(group)
-        except* grpc.aio.AioRpcError as group:
-            error = _first(group)
-            ended = _told(error.code(), error.details())
-        else:
-            ended = StreamEnded("the stream ended")
-        finally:
-            self._session = None
-            if self._agent.outbox is session:
-                self._agent.outbox = None
-                self._agent.tell(Disconnected())
-            call.cancel()
-        if session.proven:
-            self._failures = self._brief = 0
-        elif session.welcomed:
-            # As when two agents end each other's streams, because one is a copy of the other's directory.
-            self._failures = self._brief = self._brief + 1
-        else:
-            self._failures += 1
-        return ended
-
-    def _welcomed(self, session: _Session, welcome: agent_pb2.Welcome) -> None:
-        self._spread = _seconds(welcome.reconnect_spread)
-        self._said = ""
-        log.info("connected host=%s session_epoch=%d acked_seq=%d", self._identity.name, welcome.session_epoch, welcome.acked_seq)
-        if self._listener is not None:
-            self._listener.connected(bundle_address=welcome.bundle_address, log_bytes_per_second=welcome.limits.log_bytes_per_second)
-        self._agent.outbox = session
-        self._agent.tell(Connected(welcome.acked_seq))
-
-    def _wait_seconds(self, ended: StreamEnded) -> float:
-        """Full jitter over the time in which the whole fleet may come back; hosts with something to tell come first.
-
-        A coordinator that restarts is found within a second, and one that stays away is asked ever more rarely, except by those hosts.
-        """
-        chance, busy = self._clock.chance(), self._agent.machine.busy
-        spread = max(self._spread, 0.1) * (0.1 if busy else 1.0)
-        if ended.retry_after is not None:
-            return ended.retry_after + chance * spread
-        if self._failures == 0:
-            return chance * spread
-        longest = max(RESTART_SECONDS, spread)
-        if not busy or self._brief:
-            longest = min(LONGEST_WAIT_SECONDS, max(longest, 2.0 ** max(0, self._failures - RESTART_TRIES)))
-        return chance * longest + (REFUSED_WAIT_SECONDS if ended.refused else 0.0)
-
-
-class _Session:
+class Session:
     """One stream, from Hello to its end. Reports that gather while a write is in flight go together in the next message."""
 
-    def __init__(self, call: _Call, agent: Agent, clock: Clock) -> None:
+    def __init__(self, call: Call, agent: Agent, clock: Clock) -> None:
         self.welcomed = False
         self.proven = False
         self._call = call
@@ -213,7 +74,7 @@ class _Session:
         self._message_bytes = MESSAGE_BYTES
         self._diagnostics_bytes = DIAGNOSTICS_BYTES
 
-    async def run(self, hello: agent_pb2.AgentMessage, welcomed: Callable[[_Session, agent_pb2.Welcome], None]) -> None:
+    async def run(self, hello: agent_pb2.AgentMessage, welcomed: Callable[[Session, agent_pb2.Welcome], None]) -> None:
         """Speaks until the stream is over, which always is an exception."""
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -253,7 +114,7 @@ class _Session:
         welcome = message.welcome
         self._message_bytes = welcome.limits.message_bytes or MESSAGE_BYTES
         self._diagnostics_bytes = welcome.limits.diagnostics_bytes or DIAGNOSTICS_BYTES
-        self._beat_every(_seconds(welcome.heartbeat_interval))
+        self._beat_every(seconds(welcome.heartbeat_interval))
         return welcome
 
     async def _read(self) -> None:
@@ -269,7 +130,7 @@ class _Session:
                 case "heartbeat_ack":
                     self.proven = True
                     self._unanswered = 0
-                    self._beat_every(_seconds(message.heartbeat_ack.heartbeat_interval))
+                    self._beat_every(seconds(message.heartbeat_ack.heartbeat_interval))
                 case "cancel":
                     self._agent.tell(_cancelled(message.cancel))
                 case "drain":
@@ -290,7 +151,7 @@ class _Session:
         except asyncio.InvalidStateError:
             # The stream ended in between; its status says more than this error.
             code, details = await self._call.code(), await self._call.details()
-            raise _told(code, details) from None
+            raise told(code, details) from None
 
     async def _write(self) -> None:
         while True:
@@ -342,6 +203,20 @@ class _Session:
         self._beat_every(0)
 
 
+def told(code: grpc.StatusCode, details: str | None) -> StreamEnded:
+    """What the status of a call that is over means."""
+    if code is grpc.StatusCode.OK:
+        return StreamEnded("the coordinator ended the stream")
+    if code in _REFUSALS:
+        return StreamEnded(f"the coordinator refuses this agent: {details}", refused=True)
+    return StreamEnded(f"cannot reach the coordinator: {details} ({code.name})")
+
+
+def seconds(duration: Duration) -> float:
+    """As a number."""
+    return duration.seconds + duration.nanos / 1e9
+
+
 def _received(message: agent_pb2.Instruction) -> Fact:
     try:
         return InstructionReceived(wire.instruction(message))
@@ -355,21 +230,4 @@ def _cancelled(message: agent_pb2.Cancel) -> Fact:
 
 
 def _drained(drain: agent_pb2.Drain) -> StreamEnded:
-    return StreamEnded(drain.reason or "the coordinator asks to come back later", retry_after=_seconds(drain.retry_after))
-
-
-def _first(group: BaseExceptionGroup[_Error]) -> _Error:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-def _told(code: grpc.StatusCode, details: str | None) -> StreamEnded:
-    if code is grpc.StatusCode.OK:
-        return StreamEnded("the coordinator ended the stream")
-    if code in _REFUSALS:
-        return StreamEnded(f"the coordinator refuses this agent: {details}", refused=True)
-    return StreamEnded(f"cannot reach the coordinator: {details} ({code.name})")
-
-
-def _seconds(duration: Duration) -> float:
-    return duration.seconds + duration.nanos / 1e9
+    return StreamEnded(drain.reason or "the coordinator asks to come back later", retry_after=seconds(drain.retry_after))

@@ -1,4 +1,4 @@
-"""Protobuf to the agent's values and back. Nothing else knows both; `agent/stream.py` is the only one that asks."""
+"""Protobuf to the agent's values and back. Nothing else knows both; the stream is the only one that asks."""
 
 from __future__ import annotations
 
