@@ -104,7 +104,7 @@ RULES = MappingProxyType({
     "mode": Rule(_E, "`mode` is not one to four octal digits."),
     "mode-leading-zero": Rule(_W, "`mode` has a leading zero without quotes; CodeDeploy's first agent then sets another mode, or fails."),
     "acl": Rule(_E, "An entry of `acls` cannot be understood."),
-    "default-acl-for-files": Rule(_W, "A default ACL is given to files too, which cannot have one."),
+    "default-acl-for-files": Rule(_E, "A default ACL is given to files too, which cannot have one, and Install refuses."),
     "pattern-never-matches": Rule(_E, "A pattern holds `/`; it is compared with names directly below the object and never matches."),
     "pattern-not-a-glob": Rule(_W, "A pattern holds `?` or `[`, which stand for themselves: only `*` is special."),
     "permission-without-effect": Rule(_E, "An entry of `permissions` speaks of nothing that `files` installs; it does nothing."),
