@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import grpc.aio
@@ -78,7 +79,9 @@ class Coordinator:
         self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock)
         rooms = Rooms(grounds=store, presence=self.engine, history=store.history, requests=store)
         revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=settings.max_bundle_bytes)
-        self._catalog = CatalogServicer(CatalogService(store.catalog, clock=clock, ids=ids), revisions)
+        self._catalog = CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids), revisions)
+        self._tidy_bundles = partial(bundles.tidy, store.catalog.pushed)
+        self.metrics.watch_bundles(bundles.count)
         retention = Retention(days=settings.log_retention_days, max_bytes=settings.log_max_bytes)
         self._logs = Logs(settings.data_dir / "logs", retention=retention, clock=clock)
         self._publishing = LogServicer(logs=self._logs, history=store.history, clock=clock)
@@ -117,6 +120,7 @@ class Coordinator:
             serving = asyncio.Event()
             bundles = parts.create_task(self.bundle_process.run(serving), name="bundles")
             await self.engine.started.wait()
+            await self._tidy_bundles()
             await serving.wait()
             self.streams.bundle_address = f":{self.bundle_process.address.port}"
             server = grpc.aio.server(interceptors=interceptors.chain(self.metrics), options=SERVER_OPTIONS)

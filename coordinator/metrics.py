@@ -66,6 +66,19 @@ class _TallyCollector(Collector):
         yield messages
 
 
+class _BundleCollector(Collector):
+    """Shows how much the coordinator keeps; looks into the directory when somebody asks."""
+
+    def __init__(self, count: Callable[[], tuple[int, int]]) -> None:
+        self._count = count
+
+    def collect(self) -> Iterator[Metric]:
+        """Bundles and their bytes as they are now."""
+        bundles, size = self._count()
+        yield GaugeMetricFamily("hookline_bundles", "Bundles that the coordinator keeps.", bundles)
+        yield GaugeMetricFamily("hookline_bundle_bytes", "Bytes of the bundles that the coordinator keeps.", size)
+
+
 class Metrics:
     """Everything that is counted, in one registry."""
 
@@ -121,6 +134,10 @@ class Metrics:
     def watch_inbox(self, length: Callable[[], int]) -> None:
         """Ask `length` for the inbox's length whenever somebody looks."""
         self._inbox.set_function(length)
+
+    def watch_bundles(self, count: Callable[[], tuple[int, int]]) -> None:
+        """Ask `count` for the number of bundles and their bytes whenever somebody looks."""
+        self.registry.register(_BundleCollector(count))
 
     def call_ended(self, service: str, method: str, code: str, seconds: float | None) -> None:
         """A call has ended; `seconds` for unary ones."""

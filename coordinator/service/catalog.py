@@ -9,6 +9,7 @@ from coordinator.core.facts import RequestKey
 from coordinator.core.model import AutoRollbackEvent, MinimumHealthyHosts, MinimumHealthyHostsType
 from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Ids
+from coordinator.service.keep import BundleKeep
 from coordinator.service.ports import Application, Catalog, Cursor, DeploymentConfig, DeploymentGroup, Page, Replayed
 from coordinator.service.rules import RESERVED_PREFIX, check_name, normalised
 
@@ -27,9 +28,10 @@ class GroupRules:
 class CatalogService:
     """Makes, shows, changes and removes what the catalogue holds, but for revisions."""
 
-    def __init__(self, catalog: Catalog, *, clock: Clock, ids: Ids) -> None:
-        """`catalog` remembers."""
+    def __init__(self, catalog: Catalog, keep: BundleKeep, *, clock: Clock, ids: Ids) -> None:
+        """`catalog` remembers; `keep` holds the bundles of revisions."""
         self._catalog = catalog
+        self._keep = keep
         self._clock = clock
         self._ids = ids
         self._updating = asyncio.Lock()
@@ -51,11 +53,12 @@ class CatalogService:
         return await self._catalog.applications(size=size, after=after)
 
     async def delete_application(self, name: str, key: RequestKey) -> None:
-        """Remove an application with its groups and revisions."""
+        """Remove an application with its groups and revisions, and the bundles that no other application's revisions refer to."""
         try:
             await self._catalog.delete_application(name, at=self._clock.now(), key=key)
         except Replayed:
             return
+        await self._keep.tidy(self._catalog.pushed)
 
     async def create_group(self, application_name: str, name: str, rules: GroupRules, key: RequestKey) -> DeploymentGroup:
         """Make a deployment group. Tag filters are required."""

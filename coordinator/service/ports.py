@@ -266,6 +266,10 @@ class Catalog(Protocol):
         """Raises DeploymentConfigDoesNotExist, InvalidOperation if predefined, DeploymentConfigInUse."""
         ...
 
+    async def pushed(self) -> set[bytes]:
+        """The digests of the bundles that the coordinator keeps for some revision of some application."""
+        ...
+
     async def register_revision(self, revision: CatalogRevision, *, at: int, key: RequestKey) -> CatalogRevision:
         """Store it, or return the one that is there already. Raises ApplicationDoesNotExist."""
         ...
@@ -348,33 +352,4 @@ class Presence(Protocol):
 
     def lost(self, host_id: HostId) -> bool:
         """Whether a host has been away for so long that it counts as unhealthy. A host that nobody knows is not lost."""
-        ...
-
-
-class Upload(Protocol):
-    """A bundle on its way in. Nothing of it can be seen before `finish` has returned."""
-
-    async def write(self, chunk: bytes) -> None:
-        """The next bytes. Raises StorageFull."""
-        ...
-
-    async def finish(self) -> None:
-        """Check the archive and keep the bundle, durably. Raises InvalidRevision, naming what was looked for, when it is no archive or
-        has no AppSpec file, and StorageFull; then nothing is kept. The caller has compared size and digest before."""
-        ...
-
-    async def discard(self) -> None:
-        """Forget what was written; harmless after `finish` or twice."""
-        ...
-
-
-class BundleKeep(Protocol):
-    """Bundles that the coordinator keeps, by their SHA-256."""
-
-    async def begin(self, size: int, sha256: bytes) -> Upload:
-        """Make room for a bundle of `size` bytes. Raises StorageFull."""
-        ...
-
-    async def has(self, sha256: bytes) -> bool:
-        """Whether the bundle with this digest is kept."""
         ...

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import assert_never
 from urllib.parse import urlsplit
 
-from coordinator.core.errors import BundleTooLarge, Invalid, InvalidRevision
+from coordinator.core.errors import ApplicationDoesNotExist, BundleTooLarge, Invalid, InvalidRevision
 from coordinator.core.facts import RequestKey
 from coordinator.core.model import (
     BundleType,
@@ -26,7 +26,8 @@ from coordinator.core.model import (
     S3Location,
 )
 from coordinator.engine.ports import Clock
-from coordinator.service.ports import BundleKeep, Catalog, CatalogRevision, Cursor, Page, Replayed, Upload
+from coordinator.service.keep import BundleKeep, Upload
+from coordinator.service.ports import Catalog, CatalogRevision, Cursor, Page, Replayed
 from coordinator.service.rules import check_description
 
 DIGEST_SIZE = 32
@@ -64,6 +65,14 @@ class RevisionService:
         """Take a bundle in and make a revision of it. Nothing is kept unless all of it arrived and is right."""
         self._check_push(push)
         await self._catalog.application(push.application_name)
+        try:
+            with self._keep.hold(push.sha256):
+                return await self._taken_in(push, chunks, key)
+        except ApplicationDoesNotExist:  # it was deleted meanwhile
+            await self._keep.tidy(self._catalog.pushed)
+            raise
+
+    async def _taken_in(self, push: Push, chunks: AsyncIterator[bytes], key: RequestKey) -> CatalogRevision:
         if await self._keep.has(push.sha256):
             kind = await _received(push, chunks, None)
         else:

@@ -43,12 +43,15 @@ def test_commits_calls_and_the_inbox_are_measured() -> None:
     metrics.call_ended("s", "m", "OK", 0.2)
     metrics.call_ended("s", "w", "OK", None)
     metrics.watch_inbox(lambda: 5)
+    metrics.watch_bundles(lambda: (3, 4_000))
     assert value(metrics, "hookline_commit_duration_seconds_sum") == 0.004
     assert value(metrics, "hookline_commit_rows_sum") == 120
     assert value(metrics, "grpc_server_handled_total", grpc_service="s", grpc_method="m", grpc_code="OK") == 1
     assert value(metrics, "grpc_server_handling_seconds_count", grpc_service="s", grpc_method="m") == 1
     assert value(metrics, "grpc_server_handling_seconds_count", grpc_service="s", grpc_method="w") is None
     assert value(metrics, "hookline_inbox_length") == 5
+    assert value(metrics, "hookline_bundles") == 3
+    assert value(metrics, "hookline_bundle_bytes") == 4_000
 
 
 def test_everything_is_exposed_with_a_help_text_and_without_ids() -> None:

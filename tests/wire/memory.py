@@ -1,7 +1,8 @@
 """Fakes of the services' and the engine's ports, in memory. What is decided about deployments, the real core decides."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ from coordinator.core.facts import DeploymentRequested, GroupFact, HostRemovalRe
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, TargetStatus, event_status
 from coordinator.core.machine import step
 from coordinator.core.model import (
+    CoordinatorLocation,
     Deployment,
     DeploymentId,
     Group,
@@ -224,6 +226,10 @@ class MemoryCatalog:
             raise DeploymentConfigInUse(f"cannot delete deployment config {name}: a group uses it")
         del self.known[name]
         self.requests.note(key, name)
+
+    async def pushed(self) -> set[bytes]:
+        kept = (one.revision for (owner, _), one in self.registered.items() if owner in self.made)
+        return {one.sha256 for one in kept if isinstance(one.place, CoordinatorLocation)}
 
     async def register_revision(self, revision: CatalogRevision, *, at: int, key: RequestKey) -> CatalogRevision:
         self.requests.once(key)
@@ -503,6 +509,7 @@ class MemoryKeep:
 
     def __init__(self) -> None:
         self.kept: dict[bytes, bytes] = {}
+        self.held: list[bytes] = []
         self.open = 0
         self.room = 1 << 20
 
@@ -512,6 +519,18 @@ class MemoryKeep:
 
     async def has(self, sha256: bytes) -> bool:
         return sha256 in self.kept
+
+    @contextmanager
+    def hold(self, sha256: bytes) -> Iterator[None]:
+        self.held.append(sha256)
+        try:
+            yield
+        finally:
+            self.held.remove(sha256)
+
+    async def tidy(self, wanted: Callable[[], Awaitable[Collection[bytes]]]) -> None:
+        kept = {*await wanted(), *self.held}
+        self.kept = {sha256: bundle for sha256, bundle in self.kept.items() if sha256 in kept}
 
 
 class MemoryUpload:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import zipfile
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -232,6 +233,22 @@ async def test_even_a_bundle_that_is_kept_already_must_be_sent_whole(world: Worl
     bundle = bundle_of("appspec.yml")
     no = await refused(world.push(bundle[:-1], sha256=hashlib.sha256(bundle).digest(), size=len(bundle)))
     assert (no.code, no.reason) == (INVALID, "INVALID_REVISION")
+
+
+async def test_nothing_is_left_of_a_bundle_whose_application_is_deleted_while_it_is_pushed(world: World) -> None:
+    await world.catalog.CreateApplication(creation("shop"))
+    bundle = bundle_of("appspec.yml")
+
+    async def parts() -> AsyncIterator[catalog.PushRevisionRequest]:
+        header = catalog.PushRevisionHeader(application_name="shop", sha256=hashlib.sha256(bundle).digest(), size=len(bundle))
+        yield catalog.PushRevisionRequest(header=header)
+        yield catalog.PushRevisionRequest(chunk=bundle[:100])
+        await world.catalog.DeleteApplication(catalog.DeleteApplicationRequest(application_name="shop"))
+        yield catalog.PushRevisionRequest(chunk=bundle[100:])
+
+    no = await refused(world.catalog.PushRevision(parts()))
+    assert (no.code, no.reason) == (NOT_FOUND, "APPLICATION_DOES_NOT_EXIST")
+    assert (world.keep.kept, world.keep.open, world.keep.held) == ({}, 0, [])
 
 
 async def test_a_zip_is_known_by_its_first_bytes(world: World) -> None:

@@ -1,6 +1,7 @@
 """The same services over the real engine and the real store."""
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -124,6 +125,7 @@ class RealWorld(World):
     real: Engine
     obedient: ObedientAgents
     watches: WatchService
+    directory: Path
 
 
 @asynccontextmanager
@@ -131,15 +133,16 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
     world, clock, ids, agents = RealWorld(), SystemClock(), RandomIds(), ObedientAgents()
     store = await SqliteStore.open(directory / "hookline.db", clock)
     engine = agents.engine = Engine(store=store, agents=agents, clock=clock, metrics=world.metrics)
-    world.store, world.real, world.obedient = store, engine, agents
+    world.store, world.real, world.obedient, world.directory = store, engine, agents, directory
     world.watches = WatchService(store.history, engine, clock=clock)
     rooms = Rooms(grounds=store, presence=engine, history=store.history, requests=store)
-    revisions = RevisionService(store.catalog, Bundles(directory / "bundles"), clock=clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
+    bundles = Bundles(directory / "bundles")
+    revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
     logs = Logs(directory / "logs", retention=Retention(days=1, max_bytes=1 << 20), clock=clock)
     running = aio.server(interceptors=interceptors.chain(Metrics()))
     server.register(
         running,
-        catalog=CatalogServicer(CatalogService(store.catalog, clock=clock, ids=ids), revisions),
+        catalog=CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids), revisions),
         deployments=DeploymentServicer(
             DeploymentService(rooms, inbox=engine, clock=clock, ids=ids), world.watches, LogService(logs, store.history, clock=clock)
         ),
@@ -257,6 +260,20 @@ async def test_bad_input_is_refused_alike(sqlite: RealWorld) -> None:
     assert (no.code, no.reason) == (PRECONDITION, "INSTANCE_IN_USE")
     no = await refused(sqlite.catalog.DeleteApplication(catalog.DeleteApplicationRequest(application_name="shop")))
     assert (no.code, no.reason) == (PRECONDITION, "INVALID_OPERATION")
+
+
+async def test_a_bundle_goes_with_the_last_application_that_needs_it(sqlite: RealWorld) -> None:
+    for application in ("shop", "blog"):
+        await sqlite.catalog.CreateApplication(catalog.CreateApplicationRequest(application_name=application))
+    bundle = bundle_of("appspec.yml")
+    for application in ("shop", "blog"):
+        await sqlite.push(bundle, application_name=application)
+    await sqlite.push(bundle_of("appspec.yml", "more"))
+    kept = sqlite.directory / "bundles" / hashlib.sha256(bundle).hexdigest()
+    await sqlite.catalog.DeleteApplication(catalog.DeleteApplicationRequest(application_name="shop"))
+    assert [path.name for path in sqlite.directory.glob("bundles/*") if path.is_file()] == [kept.name]
+    await sqlite.catalog.DeleteApplication(catalog.DeleteApplicationRequest(application_name="blog"))
+    assert not kept.exists()
 
 
 async def test_a_host_that_has_gone_is_forgotten(sqlite: RealWorld) -> None:

@@ -95,7 +95,7 @@ class World:
 
     def servicers(self) -> dict[str, Any]:
         """What serves."""
-        catalog_service = CatalogService(self.catalog_rows, clock=self.clock, ids=self.ids)
+        catalog_service = CatalogService(self.catalog_rows, self.keep, clock=self.clock, ids=self.ids)
         revisions = RevisionService(self.catalog_rows, self.keep, clock=self.clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
         grounds = MemoryGrounds(self.catalog_rows, self.hosts)
         rooms = Rooms(grounds=grounds, presence=self.hosts, history=self.engine, requests=self.requests)

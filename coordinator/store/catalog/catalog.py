@@ -188,6 +188,10 @@ class SqliteCatalog:
 
     # --------------------------------------------------------------------------------------------------------- revisions
 
+    async def pushed(self) -> set[bytes]:
+        """The digests of the bundles that the coordinator keeps for some revision of some application."""
+        return await self._reader.run(revisions.pushed)
+
     async def register_revision(self, revision: CatalogRevision, *, at: int, key: RequestKey) -> CatalogRevision:
         """Store it, or return the one that is there already. Raises ApplicationDoesNotExist."""
         return await self._writer.run(lambda db, numbers: revisions.register(db, numbers, revision, at=at, key=key))

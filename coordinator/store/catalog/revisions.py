@@ -5,7 +5,7 @@ from typing import Final
 
 from coordinator.core.errors import RevisionDoesNotExist
 from coordinator.core.facts import RequestKey
-from coordinator.core.model import RevisionId
+from coordinator.core.model import CoordinatorLocation, RevisionId
 from coordinator.core.orders import Entry
 from coordinator.service.ports import CatalogRevision, Cursor, Page
 from coordinator.store.calls import Told, finish, refuse_replay, tell
@@ -56,6 +56,15 @@ def page(db: sqlite3.Connection, application_name: str, *, size: int, after: Cur
         f"{REVISIONS} AND revision_no < ? ORDER BY revision_no DESC LIMIT ?", (number, *paging.after(after, [FIRST]), size + 1)
     ).fetchall()
     return paging.page(found, size, lambda row: [row[0]], lambda row: _revision(application_name, tuple(row)))
+
+
+def pushed(db: sqlite3.Connection) -> set[bytes]:
+    """The digests of the bundles that the coordinator keeps for revisions of applications that are not deleted."""
+    kept = db.execute(
+        "SELECT sha256 FROM revision JOIN application USING (application_no) WHERE deleted_at IS NULL AND place_type = ?",
+        (columns.PLACE_NUMBERS[CoordinatorLocation],),
+    )
+    return {row[0] for row in kept}
 
 
 def _revision(application_name: str, row: RevisionRow) -> CatalogRevision:
