@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from coordinator.core.lifecycle import DeploymentStatus
-from coordinator.core.model import Deployment, DeploymentId, Group, GroupId, HostId, InstanceHealth, Member, Session
+from coordinator.core.model import Deployment, DeploymentId, Group, GroupId, HostId, HostStatus, InstanceHealth, Member, Session
 from coordinator.store.rows import columns
 from coordinator.store.rows import running as rows
 from coordinator.store.rows.running import DEPLOYMENT_QUERY, SESSION_QUERY, TARGET_COLUMNS
@@ -47,6 +47,11 @@ def last_commit(db: sqlite3.Connection) -> int:
 def sessions(db: sqlite3.Connection) -> list[Session]:
     """Every known host."""
     return [rows.session(tuple(row)) for row in db.execute(SESSION_QUERY)]
+
+
+def disconnect_everybody(db: sqlite3.Connection) -> None:
+    """Say of every host that nobody knows yet whether it is there, unless it is lost."""
+    db.execute("UPDATE host SET status = ? WHERE status IN (?, ?)", (HostStatus.Unknown, HostStatus.Connected, HostStatus.Suspect))
 
 
 def live_groups(db: sqlite3.Connection) -> list[GroupId]:

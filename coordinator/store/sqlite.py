@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, TextIO
 
+from coordinator.core.errors import StorageFailed, StorageFull
 from coordinator.core.facts import RequestKey
 from coordinator.core.model import Group, GroupId, HostId, RevisionId, Session
 from coordinator.core.orders import Changes
@@ -52,14 +53,20 @@ class SqliteStore:
 
     @classmethod
     async def open(cls, path: Path, clock: Clock) -> Self:
-        """Own the database file, made or migrated where needed. Raises StorageUnusable, StorageFull, StorageFailed."""
+        """Own the database file, made or migrated where needed. Raises StorageUnusable, StorageFull, StorageFailed.
+
+        Hosts that were connected to the coordinator before are not connected to this one, and their rows say so.
+        """
         lock = claim(path)
         try:
             connection = await asyncio.to_thread(prepare, path)
         except BaseException:
             lock.close()
             raise
-        return cls(path, connection, lock, clock)
+        store = cls(path, connection, lock, clock)
+        with suppress(StorageFull, StorageFailed):  # a full disk is no reason not to start; then rows are right when the hosts come back
+            await store.writer.run(lambda db, _: running.disconnect_everybody(db))
+        return store
 
     def close(self) -> None:
         """Finish what is running and let go of the file."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from coordinator.core.errors import InstanceDoesNotExist
-from coordinator.core.model import HostId, InstanceHealth, Member, RevisionId
+from coordinator.core.model import HostId, HostStatus, InstanceHealth, Member, RevisionId
 from coordinator.core.orders import Changes, HoldingChange
 from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.service.ports import HostHolding, Replayed
@@ -43,6 +43,25 @@ async def test_a_host_is_found_by_id_and_by_name(store: SqliteStore) -> None:
     assert (found.facts, found.agent_version, found.holdings) == ({"kernel": "6.1 ü"}, "0.1.0", ())
     with pytest.raises(InstanceDoesNotExist):
         await store.fleet.host("h9")
+
+
+async def test_nobody_is_connected_to_a_coordinator_that_has_just_started(tmp_path: Path) -> None:
+    before = await opened(tmp_path / "hookline.db")
+    changes = known("h1", "h2", "h3")
+    changes.hosts[HostId("id-h2")].status = HostStatus.Suspect
+    changes.hosts[HostId("id-h3")].status = HostStatus.Lost
+    await before.commit(changes)
+    before.close()
+    after = await opened(tmp_path / "hookline.db")
+    try:
+        found = (await after.fleet.hosts(filters=(), size=9, after="")).items
+        assert [(one.name, one.status) for one in found] == [
+            ("h1", HostStatus.Unknown),
+            ("h2", HostStatus.Unknown),
+            ("h3", HostStatus.Lost),
+        ]
+    finally:
+        after.close()
 
 
 async def test_hosts_are_listed_by_name_in_pages(store: SqliteStore) -> None:
