@@ -166,12 +166,13 @@ class LogPublisher:
             path = self._files.output_path(instruction_id)
             self._outputs[instruction_id] = self._output(instruction_id, known=not path.exists())
         self._printing += 1
-        self._wake.set()
+        if self._printing == 1:
+            self._wake.set()
         try:
             yield
         finally:
-            self._printing -= 1
-            self._wake.set()
+            # Not at once: a hook that ends is followed by the next, which would have to wait until the call has been opened.
+            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._printed)
 
     def ended(self, instruction_id: InstructionId) -> None:
         """An instruction prints no more."""
@@ -195,6 +196,10 @@ class LogPublisher:
                 log.warning("output not published why=%r", why)
             failures += 1
             await self._back_off(failures)
+
+    def _printed(self) -> None:
+        self._printing -= 1
+        self._wake.set()
 
     async def _one_call(self) -> str:
         """Publishes until there is nothing left, and says what went wrong."""

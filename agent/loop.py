@@ -5,6 +5,7 @@ Commits first, acts second. Lives as long as the agent; streams come and go. Dec
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, assert_never
@@ -101,7 +102,7 @@ class Agent:
                 for order in turn.orders:
                     self._carry_out(order)
                 if log.isEnabledFor(logging.INFO):
-                    _tell_the_operator(turn.entries)
+                    asyncio.get_running_loop().call_soon(_tell_the_operator, turn.entries)  # The orders come first.
         finally:
             self._turning = False
 

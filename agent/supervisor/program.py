@@ -113,7 +113,8 @@ class Supervisor:
         output.close()
         ended = _ended(event, verdict, tail=tail, started_at=started_at)
         begun.append(ended)
-        self._control.tell(ended)
+        self._control.tell(ended)  # Nobody else hears of it before the agent has it on the disk too, and it syncs at the same time as we.
+        begun.sync()
         return True
 
     def _begin(self, event: Event, started_at: int) -> Record | None:

@@ -34,17 +34,21 @@ class Record:
         if event in self._begun:
             return False
         self.append(begun, spare=spare)
+        self.sync()
         self._begun.add(event)
         return True
 
     def append(self, frame: Frame, *, spare: int = 0) -> None:
-        """Adds a frame, which is on the disk when this returns, and makes sure of spare room after it."""
+        """Adds a frame and makes sure of spare room after it; `sync` brings it to the disk."""
         octets = encode(frame)
         needed = self._end + len(octets) + spare
         if needed > self._room:
             _write(self._fd, bytes(needed - self._room), self._room)
             self._room = needed
         self._add(octets)
+
+    def sync(self) -> None:
+        """Returns when everything that was added is on the disk."""
         os.fdatasync(self._fd)
 
     def note(self, frame: Frame) -> None:
