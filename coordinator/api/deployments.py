@@ -112,6 +112,10 @@ class DeploymentServicer(DeploymentServiceServicer):
         return pb.ListHistoryResponse(entries=entries, next_page_token=token(request, page.next))
 
 
+DIGITS = 19
+"""Of the largest number of a commit or position."""
+
+
 def _since(request: pb.WatchDeploymentRequest) -> int | None:
     return _number(cursor(request, request.resume_token, field="resume_token"))
 
@@ -123,7 +127,7 @@ def _position(request: pb.ReadLogsRequest) -> int | None:
 def _number(after: str) -> int | None:
     if not after:
         return None
-    if not (after.isascii() and after.isdigit()):
+    if not (after.isascii() and after.isdigit() and len(after) <= DIGITS):
         raise Invalid("cannot read the resume_token: pass it on as it came", field="resume_token")
     return int(after)
 

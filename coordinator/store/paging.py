@@ -1,7 +1,6 @@
 """Where a page ended: the sort key of its last row, bound to the question that was asked. Rows that come or go between do no harm."""
 
 import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ T = TypeVar("T")
 Key = list[str | int]
 
 MARK_BYTES: Final = 6
+LARGEST: Final = (1 << 63) - 1
 
 
 class Paging:
@@ -30,9 +30,9 @@ class Paging:
             return first
         try:
             mark, *key = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
-        except (ValueError, binascii.Error, TypeError):
+        except (ValueError, TypeError, RecursionError):
             mark, key = None, []
-        if mark != self._mark or [type(one) for one in key] != [type(one) for one in first]:
+        if mark != self._mark or [type(one) for one in key] != [type(one) for one in first] or not all(map(_bindable, key)):
             raise Invalid(
                 "cannot go on from this page_token: it belongs to another list or other filters; begin again without one",
                 field="page_token",
@@ -47,3 +47,10 @@ class Paging:
 
     def _cursor(self, key: Key) -> Cursor:
         return base64.urlsafe_b64encode(json.dumps([self._mark, *key]).encode()).decode("ascii")
+
+
+def _bindable(one: str | int) -> bool:
+    """Whether a database can compare with it: whoever forges a cursor can put anything in."""
+    if isinstance(one, int):
+        return 0 <= one <= LARGEST
+    return not any("\ud800" <= character <= "\udfff" for character in one)

@@ -1,5 +1,6 @@
 """Who follows a deployment sees everything once, goes on where it left off, and is told when nothing follows."""
 
+import base64
 from collections.abc import AsyncIterator
 
 import pytest
@@ -137,6 +138,15 @@ async def test_a_token_of_another_deployment_is_refused(world: World) -> None:
     for wrong in (("d-000000000", token), (made.deployment_id, "nonsense")):
         no = await refused(anext(follow(world, *wrong)))
         assert (no.code, no.fields) == (INVALID, ["resume_token"])
+
+
+@pytest.mark.parametrize("number", ["9" * 20, "9" * 5_000, "-1", "1.0", "٣"])
+async def test_a_token_with_a_number_that_none_can_have_is_refused(world: World, number: str) -> None:
+    made = await world.deploy(await world.shop("h1"))
+    binding = base64.urlsafe_b64decode((await up_to_bookmark(follow(world, made.deployment_id)))[-1].resume_token)[:8]
+    forged = base64.urlsafe_b64encode(binding + number.encode()).decode()
+    no = await refused(anext(follow(world, made.deployment_id, forged)))
+    assert (no.code, no.fields) == (INVALID, ["resume_token"])
 
 
 async def test_a_token_from_a_future_that_was_lost_begins_anew(world: World) -> None:
