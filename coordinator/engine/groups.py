@@ -5,7 +5,7 @@ All that is here was read from the store, and can be read from it again.
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from coordinator.core.facts import DeploymentRequested, Hello
+from coordinator.core.facts import DeploymentRequested, Hello, HostRemovalRequested
 from coordinator.core.machine import restore
 from coordinator.core.model import DeploymentId, Group, GroupId, HostId, InstructionId
 from coordinator.core.orders import Changes
@@ -23,6 +23,8 @@ class Groups(dict[GroupId, Group]):
         """Which group a deployment belongs to, while it is live."""
         self.parked: set[GroupId] = set()
         """Groups whose facts cannot be decided before the coordinator is restarted."""
+        self._standing: dict[GroupId, Group] = {}
+        """Parked groups as they are stored, for as long as they stand still: read when somebody asks whom they wait for."""
         self._store = store
         self._clock = clock
         self._lost = lost
@@ -48,6 +50,9 @@ class Groups(dict[GroupId, Group]):
         for item in items:
             if isinstance(item, Asked) and isinstance(item.fact, DeploymentRequested):
                 await self.load(item.fact.plan.group_id)
+            elif isinstance(item, Asked) and isinstance(item.fact, HostRemovalRequested):
+                for group_id in self.parked - self._standing.keys():
+                    self._standing[group_id] = await self._store.group(group_id)
             elif isinstance(item, Hello):
                 epochs |= {(one, item.host_id): fence.target_epoch for one, fence in item.fences.items() if one not in self}
         if epochs:
@@ -65,8 +70,8 @@ class Groups(dict[GroupId, Group]):
     def await_host(self, host_id: HostId) -> bool:
         """Whether a live deployment has not done with a host."""
         for group_id in self.live.values():
-            deployment = self[group_id].deployment if group_id in self else None
-            target = deployment.targets.get(host_id) if deployment is not None else None
+            group = self.get(group_id) or self._standing.get(group_id)
+            target = None if group is None or group.deployment is None else group.deployment.targets.get(host_id)
             if target is not None and not target.status.terminal:
                 return True
         return False

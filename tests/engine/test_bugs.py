@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from coordinator.core.errors import Unavailable
-from coordinator.core.facts import DeploymentRequested, Report, ReportsReceived
+from coordinator.core.errors import InstanceInUse, Unavailable
+from coordinator.core.facts import DeploymentRequested, HostRemovalRequested, Report, ReportsReceived, StreamEnded
 from coordinator.core.lifecycle import EventStatus, LifecycleEvent
 from coordinator.core.model import DeploymentId, GroupId, HostId, InstructionId, Snapshot
 from coordinator.core.orders import Changes
@@ -58,6 +58,9 @@ class Two:
         wanted = plan(deployment_id or IDS[group_id], group_id)
         await self.engine.ask(DeploymentRequested(at=NOW, elapsed=NOW, plan=wanted, hosts=hosts))
 
+    async def remove(self, host_id: HostId) -> None:
+        await self.engine.ask(HostRemovalRequested(at=NOW, elapsed=NOW, host_id=host_id, requested_by="ada"))
+
     def report(self, group_id: GroupId, seq: int) -> None:
         host_id = HOSTS[group_id]
         instruction_id = InstructionId(f"{IDS[group_id]}/{host_id}/0/1")
@@ -97,3 +100,17 @@ async def test_when_no_group_is_to_blame_the_coordinator_ends_and_has_acknowledg
         with pytest.raises(StoreBroken):
             await running
     assert it.agents.acknowledged == []
+
+
+async def test_a_host_that_a_parked_group_waits_for_is_not_removed() -> None:
+    it = Two()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(it.engine.run())
+        await it.begin()
+        it.store.deployments_it_hates = {IDS[WEB]}
+        it.report(WEB, 1)
+        for stream, host_id in enumerate(HOSTS.values(), start=1):
+            it.engine.inbox.put(StreamEnded(at=NOW, elapsed=NOW, stream=stream, host_id=host_id, silent_since=NOW))
+        with pytest.raises(InstanceInUse, match="cannot remove host h1: a deployment waits for it"):
+            await it.remove(HOSTS[WEB])
+        running.cancel()
