@@ -82,9 +82,16 @@ def _deploy_local() -> Command:
     return deploy
 
 
+def _gc() -> Command:
+    from agent.local import gc
+
+    return gc
+
+
 _COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "run": ("connect to a coordinator and serve it until told to stop", _run),
     "deploy-local": ("deploy a bundle on this host without a coordinator", _deploy_local),
+    "gc": ("remove deployments of the past that nobody needs any more", _gc),
     "lint": ("say what is wrong with an AppSpec file or a bundle", _lint),
 }
 

@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Protocol
 
 from agent.appspec import AppSpec
-from agent.bundle.locations import SourceSettings, elsewhere
+from agent.bundle.locations import BundleSettings, elsewhere
 from agent.bundle.requests import CoordinatorSource, DownloadRequest, InstallRequest
 from agent.facts import Begin, EventEnded, EventNeverBegan, Recover
 from agent.hooks import EventOutcome, EventRun, ScriptRun
@@ -37,7 +37,7 @@ BACKSTOP_SECONDS = 30.0
 QUIET_SECONDS = 0.1
 """Starting a process holds the whole agent up for milliseconds, so the last reports of an instruction leave first."""
 
-_DEFAULTS = SourceSettings()
+_DEFAULTS = BundleSettings()
 _ATTEMPT = 1  # of the instruction, whose id already tells attempts apart
 
 
@@ -258,6 +258,7 @@ class EventExecutor:
                 sha256=instruction.location.sha256,
                 bundle_type=instruction.location.bundle_type,
                 appspec_name=instruction.appspec_name or None,
+                retention=self._source.retention,
                 timeout=order.timeout_seconds,
             ),
             _no_progress,
@@ -285,7 +286,9 @@ class EventExecutor:
 class CoordinatorBundles:
     """Where bundles come from: the coordinator, as soon as a Welcome has said where it serves them, or elsewhere."""
 
-    def __init__(self, *, coordinator: str, host_id: str, settings: SourceSettings = _DEFAULTS) -> None:
+    def __init__(self, *, coordinator: str, host_id: str, settings: BundleSettings = _DEFAULTS) -> None:
+        self.retention = settings.retention
+        """What of the past stays."""
         self._coordinator = coordinator
         self._settings = settings
         self._metadata = (("hookline-host-id", host_id),)

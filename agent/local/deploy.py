@@ -23,7 +23,7 @@ from agent.facts import CancelReceived, Connected, EventNeverBegan, Fact, Instru
 from agent.journal import FileJournal
 from agent.local import instruction as typed
 from agent.local.console import Console
-from agent.local.parts import begin_to_log, parts, usable_prefix
+from agent.local.parts import begin_to_log, bundle_settings, parts, usable_prefix
 from agent.local.settings import add_arguments as add_settings
 from agent.local.settings import settings
 from agent.loop import Agent
@@ -94,7 +94,7 @@ async def _deploy(told: Settings, directory: Path, journal: FileJournal, wanted:
         output = made.hooks.output_path(wanted.instruction_id)
         try:
             async with asyncio.TaskGroup() as tasks:
-                source = CoordinatorBundles(coordinator="", host_id="")
+                source = CoordinatorBundles(coordinator="", host_id="", settings=bundle_settings(told))
                 executor = made.executor(tasks, host=told.host, hooks=made.hooks, source=source)
                 agent = Agent(machine=Machine(journal.entries), journal=journal, executor=executor, clock=clock)
                 fence = Past(journal.entries).fences.get(wanted.group_id)

@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from agent.bundle import Unpacker
+from agent.bundle.locations import BundleSettings
 from agent.environment import Environment
 from agent.errors import AgentError
 from agent.executor import EventExecutor
 from agent.hooks import Hooks
 from agent.local.settings import VARIABLES
 from agent.processes import EXECUTABLE
+from agent.retention import Retention
 from agent.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -75,6 +77,17 @@ def inherited(environment: Mapping[str, str], *, frozen: bool = EXECUTABLE is no
         if before:
             own["LD_LIBRARY_PATH"] = before
     return own
+
+
+def bundle_settings(told: Settings) -> BundleSettings:
+    """What was set of bundles."""
+    return BundleSettings(
+        retention=Retention(max_revisions=told.max_revisions, max_bytes=told.max_revision_bytes),
+        s3_endpoint=told.s3_endpoint,
+        s3_region=told.s3_region,
+        github_api=told.github_api,
+        github_token_file=told.github_token_file,
+    )
 
 
 def begin_to_log(level: str) -> None:

@@ -13,8 +13,10 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from agent.bundle.requests import GITHUB_API
 from agent.config import tags
 from agent.errors import AgentError
+from agent.retention import Retention
 
 if TYPE_CHECKING:
     import argparse
@@ -30,6 +32,7 @@ class Kind(Enum):
     """How a setting is written."""
 
     TEXT = auto()
+    NUMBER = auto()
     SWITCH = auto()
     TAGS = auto()
 
@@ -79,6 +82,28 @@ _ALL = (
     Setting(name="tags", metavar="KEY=VALUE", kind=Kind.TAGS, help="tags of this host, for deployment groups; at most 64"),
     Setting(name="insecure", kind=Kind.SWITCH, default="false", help="speak plaintext; for loopback addresses only"),
     Setting(
+        name="max_revisions",
+        metavar="NUMBER",
+        kind=Kind.NUMBER,
+        default=str(Retention().max_revisions),
+        help="how many revisions of each deployment group stay on the host, the newest counted",
+    ),
+    Setting(
+        name="max_revision_bytes",
+        metavar="BYTES",
+        kind=Kind.NUMBER,
+        default=str(Retention().max_bytes),
+        help="how much the revisions of all groups may take together; what is installed stays, whatever it takes",
+    ),
+    Setting(name="s3_endpoint", metavar="URL", default="AWS_ENDPOINT_URL_S3, else Amazon's", help="where bundles in S3 are fetched from"),
+    Setting(name="s3_region", metavar="REGION", default="AWS_REGION, else us-east-1", help="the region of bundles in S3"),
+    Setting(name="github_api", metavar="URL", default=GITHUB_API, help="the API of GitHub, or of your own GitHub server"),
+    Setting(
+        name="github_token_file",
+        metavar="FILE",
+        help="a file that holds the token to fetch commits from GitHub with; it is read at each download",
+    ),
+    Setting(
         name="log_level",
         metavar="LEVEL",
         default="info",
@@ -100,6 +125,12 @@ class Settings:
     root_prefix: Path
     tags: tuple[tuple[str, str], ...]
     insecure: bool
+    max_revisions: int
+    max_revision_bytes: int
+    s3_endpoint: str
+    s3_region: str
+    github_api: str
+    github_token_file: str
     log_level: str
     file: Path | None
 
@@ -127,7 +158,7 @@ def add_arguments(parser: argparse.ArgumentParser, names: Iterable[str] = tuple(
                 told.add_argument(setting.flag, dest=name, action=BooleanOptionalAction, help=words)
             case Kind.TAGS:
                 told.add_argument(setting.flag, dest=name, action="append", metavar=setting.metavar, help=words)
-            case Kind.TEXT:
+            case Kind.TEXT | Kind.NUMBER:
                 told.add_argument(setting.flag, dest=name, metavar=setting.metavar, choices=setting.choices or None, help=words)
             case _:
                 assert_never(setting.kind)
@@ -148,6 +179,12 @@ def settings(args: argparse.Namespace, environment: Mapping[str, str]) -> Settin
         root_prefix=Path(text("root_prefix")).absolute(),
         tags=tags(said.get("tags", ())),
         insecure=text("insecure") in _YES,
+        max_revisions=int(text("max_revisions")),
+        max_revision_bytes=int(text("max_revision_bytes")),
+        s3_endpoint=said.get("s3_endpoint", [""])[0],
+        s3_region=said.get("s3_region", [""])[0],
+        github_api=text("github_api"),
+        github_token_file=text("github_token_file"),
         log_level=text("log_level"),
         file=file,
     )
@@ -162,10 +199,12 @@ def _file(flag: Path | None, environment: Mapping[str, str]) -> Path | None:
 
 def _of_flags(args: argparse.Namespace) -> dict[str, list[str]]:
     said = {}
-    for name in SETTINGS:
+    for name, setting in SETTINGS.items():
         value = getattr(args, name, None)
-        if value is not None:
-            said[name] = value if isinstance(value, list) else [str(value).lower() if isinstance(value, bool) else value]
+        if isinstance(value, list):
+            said[name] = value
+        elif value is not None:
+            said[name] = [_checked(setting, str(value), setting.flag)]
     return said
 
 
@@ -203,7 +242,14 @@ def _texts(setting: Setting, value: object, where: str) -> list[str]:
         return [str(value).lower()]
     if setting.kind is Kind.TEXT and isinstance(value, str):
         return [_checked(setting, value, where)]
-    wanted = {Kind.TAGS: 'a table of texts, as in role = "web"', Kind.SWITCH: "true or false", Kind.TEXT: "a text in quotes"}
+    if setting.kind is Kind.NUMBER and isinstance(value, int):
+        return [_checked(setting, str(value), where)]
+    wanted = {
+        Kind.TAGS: 'a table of texts, as in role = "web"',
+        Kind.SWITCH: "true or false",
+        Kind.TEXT: "a text in quotes",
+        Kind.NUMBER: "a whole number, without quotes",
+    }
     raise AgentError(f"cannot use {where}: it has to be {wanted[setting.kind]}")
 
 
@@ -220,6 +266,8 @@ def _checked(setting: Setting, value: str, where: str) -> str:
         raise AgentError(f"cannot use {where}: {value!r} is none of {', '.join(choices)}")
     if not value:
         raise AgentError(f"cannot use {where}: it is empty; leave it out for the default")
+    if setting.kind is Kind.NUMBER and not (value.isdecimal() and 0 < int(value) < 2**62):
+        raise AgentError(f"cannot use {where}: {value!r} is no whole number of 1 or more")
     return value
 
 

@@ -48,6 +48,13 @@ def test_tags_are_a_table_a_list_or_flags_and_the_first_that_has_any_has_them_al
     assert told("--config", config, "--tag", "a=b", "--tag", "c=d=e", TAGS="role=db").tags == (("a", "b"), ("c", "d=e"))
 
 
+def test_numbers_are_numbers_in_the_file_and_texts_elsewhere(tmp_path: Path) -> None:
+    config = file(tmp_path, "max_revisions = 3\nmax_revision_bytes = 1000\n")
+    found = told("--config", config, "--max-revisions", "2")
+    assert (found.max_revisions, found.max_revision_bytes) == (2, 1000)
+    assert told(MAX_REVISIONS="7").max_revisions == 7
+
+
 def test_a_variable_without_a_value_says_nothing() -> None:
     assert told(LOG_LEVEL="").log_level == "info"
 
@@ -58,6 +65,9 @@ def test_a_variable_without_a_value_says_nothing() -> None:
         ('cordinator = "a:1"', "cannot use cordinator in .*agent.toml: there is no such setting; did you mean coordinator?"),
         ('zzz = "a"', "there are coordinator, host, data_dir"),
         ("host = 7", "cannot use host in .*: it has to be a text in quotes"),
+        ('max_revisions = "5"', "cannot use max_revisions in .*: it has to be a whole number, without quotes"),
+        ("max_revisions = 0", "'0' is no whole number of 1 or more"),
+        ("max_revision_bytes = true", "it has to be a whole number|is no whole number"),
         ('insecure = "yes"', "cannot use insecure in .*: it has to be true or false"),
         ('tags = ["role=web"]', "it has to be a table of texts"),
         ("[tags]\nrole = 1", "the tag role has to be a text in quotes"),
