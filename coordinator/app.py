@@ -92,13 +92,11 @@ class Coordinator:
         )
         self._fleet = FleetServicer(FleetService(store.fleet, store, inbox=self.engine, clock=clock))
         self._http = HttpServer(
-            app(
-                self.metrics,
-                lambda: Health(serving=self.engine.trouble == "", committed=self.engine.committed, store=self.engine.trouble or "ok"),
-            ),
+            app(self.metrics, self._health),
             host=settings.http_listen.host,
             port=settings.http_listen.port,
         )
+        self._shortage = store.shortage
         self.metrics.watch_inbox(lambda: len(self.engine.inbox))
         self._settings = settings
         self._stop = asyncio.Event()
@@ -144,6 +142,10 @@ class Coordinator:
             await http
             for part in (bundles, logs, streams, engine):
                 part.cancel()
+
+    def _health(self) -> Health:
+        trouble = self.engine.trouble or self._shortage()
+        return Health(serving=not trouble, committed=self.engine.committed, store=trouble or "ok")
 
     @property
     def addresses(self) -> str:

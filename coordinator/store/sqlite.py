@@ -19,11 +19,14 @@ from coordinator.store.changes import Storing
 from coordinator.store.connections.files import claim, prepare
 from coordinator.store.connections.numbers import Numbers
 from coordinator.store.connections.reader import Reader
-from coordinator.store.connections.writer import Writer
+from coordinator.store.connections.writer import Writer, room
 from coordinator.store.fleet import SqliteFleet
 from coordinator.store.history.history import SqliteHistory
 
 FILE_NAME: Final = "hookline.db"
+
+ENOUGH_ROOM: Final = 16 << 20
+"""Bytes: what the write-ahead log may grow by between two checkpoints."""
 
 BUGS: Final = (sqlite3.Error, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 """What goes wrong with the change itself; the writer has made of all that may pass an error of ours."""
@@ -123,6 +126,13 @@ class SqliteStore:
     async def ground(self, application_name: str, group_name: str, revision_id: RevisionId, config_name: str) -> Ground:
         """What a deployment stands on, as it is at one moment."""
         return await self.reader.run(lambda db: ground.read(db, application_name, group_name, revision_id, config_name))
+
+    def shortage(self) -> str:
+        """Why the next commits may find no room, in a sentence; empty when there is enough. Looks at the disk when it is asked."""
+        free = room(self.path)
+        if free >= ENOUGH_ROOM:
+            return ""
+        return f"cannot go on for long: the disk that holds {self.path} has {free} bytes free, fewer than {ENOUGH_ROOM}; make room there"
 
     def size_bytes(self) -> int:
         """Bytes on the disk, the write-ahead log included."""

@@ -181,6 +181,16 @@ async def test_a_disk_that_is_really_full_is_called_so_until_there_is_room(small
         store.close()
 
 
+async def test_a_disk_with_little_room_is_noticed_before_anything_has_to_be_written(small_disk: Path, tmp_path: Path) -> None:
+    roomy, tight = await opened(tmp_path / "hookline.db"), await opened(small_disk / "hookline.db")
+    try:
+        assert roomy.shortage() == ""
+        assert tight.shortage().startswith(f"cannot go on for long: the disk that holds {tight.path} has ")
+    finally:
+        roomy.close()
+        tight.close()
+
+
 async def test_what_cannot_be_stored_takes_nothing_else_with_it(tmp_path: Path) -> None:
     store = await opened(tmp_path / "hookline.db")
     try:

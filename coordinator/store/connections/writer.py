@@ -63,12 +63,13 @@ def passing(error: sqlite3.Error) -> bool:
 def storage_error(error: sqlite3.Error, path: Path) -> StorageFull | StorageFailed:
     """What a refusal of SQLite that may pass means for whoever asked."""
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
-    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _room(path) < ROOM):
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and room(path) < ROOM):
         return StorageFull(f"cannot store this: the disk that holds {path} is full ({error}); make room there, nothing else is needed")
     return StorageFailed(f"cannot use {path}: {error}; try again")
 
 
-def _room(path: Path) -> int:
+def room(path: Path) -> int:
+    """Bytes that are free for us on the disk that holds a file."""
     found = os.statvfs(path.parent)
     return found.f_bavail * found.f_frsize
 
