@@ -1,5 +1,6 @@
 """What hooks print, as operators see it: whole lines, harmless ones, across disconnects, and a sentence where there is nothing."""
 
+import base64
 import json
 
 import grpc
@@ -49,7 +50,7 @@ def test_lines_of_several_hosts_begin_with_their_host_and_are_never_mixed(coordi
     coordinator.logs.append(
         [piece(0, b"one "), piece(0, b"other\n", "web-2"), piece(4, b"two\n"), end(8), piece(6, b"rest", "web-2"), end(10, "web-2")]
     )
-    assert operator.types("logs", D).stdout == "web-2 | other\nweb-1 | one two\nweb-2 | rest\n"
+    assert operator.types("logs", D, "--no-fold").stdout == "web-2 | other\nweb-1 | one two\nweb-2 | rest\n"
 
 
 def test_a_host_that_is_asked_for_needs_no_name_before_its_lines(coordinator: FakeCoordinator, operator: Operator) -> None:
@@ -148,3 +149,36 @@ def test_ctrl_c_detaches(coordinator: FakeCoordinator, operator: Operator) -> No
     assert (result.exit_code, result.stdout) == (130, "line\n")
     assert f"{D} goes on without you" in result.stderr
     assert f"hookline logs {D} -f" in result.stderr
+
+
+def test_lines_that_hosts_print_alike_are_shown_once_with_their_number(coordinator: FakeCoordinator, operator: Operator) -> None:
+    deployed(coordinator, hosts=3)
+    at = b"2026-11-23 12:00:0%d [stdout]%s\n"
+    both = b"".join(at % (0, word) for word in (b"begin", b"check", b"end"))
+    odd = b"".join(at % (7, word) for word in (b"begin", b"check", b"slow disk", b"end"))
+    coordinator.logs.append([piece(0, both), end(len(both)), piece(0, both, "web-2"), end(len(both), "web-2")])
+    coordinator.logs[0] += [piece(0, odd, "web-3"), end(len(odd), "web-3")]
+    assert operator.types("logs", D).stdout.splitlines() == [
+        "3 hosts: 2026-11-23 12:00:00 [stdout]begin",
+        "3 hosts: 2026-11-23 12:00:00 [stdout]check",
+        "web-3 | 2026-11-23 12:00:07 [stdout]slow disk",
+        "3 hosts: 2026-11-23 12:00:00 [stdout]end",
+    ]
+    coordinator.logs.append([piece(0, b"same\n"), end(5), piece(0, b"same\n", "web-2"), end(5, "web-2")])
+    assert operator.types("logs", D, "--no-fold").stdout == "web-1 | same\nweb-2 | same\n"
+
+
+def test_raw_is_what_the_hook_printed_byte_for_byte(coordinator: FakeCoordinator, operator: Operator) -> None:
+    deployed(coordinator)
+    coordinator.logs.append([piece(0, b"\x1b[31mred\x1b[0m 10%\r100% \xff\n"), end(23)])
+    assert operator.types("logs", D, "--raw").stdout_bytes == b"\x1b[31mred\x1b[0m 10%\r100% \xff\n"
+    result = operator.types("logs", D, "--raw", "--output", "json")
+    assert (result.exit_code, "what JSON says is exact without it" in result.stderr) == (2, True)
+
+
+def test_json_gives_the_bytes_of_a_line_that_is_no_text(coordinator: FakeCoordinator, operator: Operator) -> None:
+    deployed(coordinator)
+    coordinator.logs.append([piece(0, b"caf\xe9\r\n"), end(6)])
+    (line,) = [json.loads(line) for line in operator.types("logs", D, "--output", "json").stdout.splitlines()]
+    assert base64.b64decode(line["line_base64"]) == b"caf\xe9\r"
+    assert line["line"] == "caf\N{REPLACEMENT CHARACTER}\r"

@@ -39,7 +39,9 @@ def test_an_operator_reads_every_line_once_though_coordinator_and_agent_are_kill
         deployment = deploy(cluster, tmp_path / "v1")
         shown = tmp_path / "shown"
         with shown.open("wb") as out, (tmp_path / "remarks").open("wb") as err:
-            reading = subprocess.Popen(cluster.command("logs", deployment, "-f"), stdout=out, stderr=err, env=cluster.environment)
+            reading = subprocess.Popen(
+                cluster.command("logs", deployment, "-f", "--no-fold"), stdout=out, stderr=err, env=cluster.environment
+            )
         for number in (60, 120, 200):
             until(lambda number=number: f"]{number} printed" in shown.read_text(), f"line {number} is shown")  # type: ignore[misc]
             if number == 120:
