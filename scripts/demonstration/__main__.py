@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -199,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = parser.parse_args(arguments)
     if settings.stop is not None:
         return stop(Scene.found(settings.stop))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it asks for the same as who presses Ctrl-C
     scene = Scene(Path(tempfile.mkdtemp(prefix="hookline-demo-")))
     demo = Demo(scene)
     began, code, kept = time.monotonic(), 1, False

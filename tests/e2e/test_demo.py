@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -85,12 +85,18 @@ def test_what_keep_leaves_running_can_be_looked_at_and_stopped(demo: Demo) -> No
     assert demo.left() == []
 
 
+def press_ctrl_c(running: subprocess.Popen[str]) -> None:
+    """A terminal tells the whole process group."""
+    os.killpg(running.pid, signal.SIGINT)
+
+
 @pytest.mark.timeout(120)
-def test_ctrl_c_in_the_middle_leaves_nothing_behind(demo: Demo) -> None:
+@pytest.mark.parametrize("end", [press_ctrl_c, subprocess.Popen.terminate], ids=["ctrl-c", "sigterm"])
+def test_an_end_in_the_middle_leaves_nothing_behind(demo: Demo, end: Callable[[subprocess.Popen[str]], None]) -> None:
     with demo.start() as running:
         assert running.stdout is not None
         until(lambda: "InProgress" in (running.stdout.readline() if running.stdout else ""), "a host is being deployed to", 60)
-        os.killpg(running.pid, signal.SIGINT)
+        end(running)
         out = running.stdout.read()
     assert running.returncode == 130, out
     assert "  none is left\n" in out
