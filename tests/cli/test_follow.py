@@ -224,6 +224,15 @@ def test_following_an_ended_deployment_as_json_ends_with_the_deployment_too(oper
     assert [next(iter(json.loads(line))) for line in shown.stdout.splitlines()] == ["deployment", "target", "deployment"]
 
 
+def test_the_outcome_of_a_deployment_that_had_ended_comes_after_its_targets(operator: Operator, coordinator: FakeCoordinator) -> None:
+    coordinator.deployments = [deployment(SUCCEEDED)]
+    ended = target("web-1", resources.TARGET_STATUS_SUCCEEDED, *[3] * 7, start_time=at(1), end_time=at(9))
+    coordinator.watches = [[about(deployment(SUCCEEDED, succeeded=1)), targets(ended), bookmark("9", complete=True)]]
+    lines = operator.types("follow", "d-AAAAAAAA1").stdout.splitlines()
+    assert lines[0].startswith("12:00:00 d-AAAAAAAA1  Created  shop/production  r-1")
+    assert lines[-2:] == ["12:00:09 web-1        Succeeded", "12:00:42 d-AAAAAAAA1  Succeeded  1 of 1 hosts succeeded (42s)"]
+
+
 def test_deploy_prints_the_id_alone_and_passes_on_what_was_said(operator: Operator, coordinator: FakeCoordinator) -> None:
     words = ["--config", "half", "--description", "why", "--auto-rollback", "none", "--file-exists-behavior", "overwrite"]
     shown = operator.types("deploy", "shop", "production", "--revision", "r-1", *words)

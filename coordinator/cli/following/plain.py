@@ -78,6 +78,8 @@ class PlainView:
         self._console = console
         self._rollout = rollout
         self._said_reconnecting = False
+        self._outcome = ""
+        """The last line: that of a deployment that had ended before comes before its targets, and has to wait for them."""
 
     def __enter__(self) -> Self:
         return self
@@ -99,19 +101,21 @@ class PlainView:
         if status == before:
             return
         at = clock_time(deployment.complete_time, self._now())
+        ended = wording.has_ended(deployment)
         if not before:
             words = f"{wording.place(deployment)}  {clean(deployment.revision_id)}  {clean(deployment.deployment_config_name)}"
             self._line(
                 clock_time(deployment.create_time, self._now()),
                 self._rollout.deployment_id,
-                status,
+                "Created" if ended else status,
                 f"{words}  {wording.made_by(deployment)}",
             )
-        elif not wording.has_ended(deployment):
+        elif not ended:
             self._line(clock_time(deployment.start_time, self._now()), self._rollout.deployment_id, status, "")
-        if wording.has_ended(deployment):
+        if ended:
             took = wording.elapsed(deployment, self._now())
-            self._line(at, self._rollout.deployment_id, status, f"{wording.outcome(deployment).partition(': ')[2]} ({took})")
+            told = f"{wording.outcome(deployment).partition(': ')[2]} ({took})"
+            self._outcome = self._worded(at, self._rollout.deployment_id, status, told)
 
     def _target(self, change: TargetChanged) -> None:
         target = change.target
@@ -143,10 +147,15 @@ class PlainView:
         self._said_reconnecting = True
 
     def end(self) -> None:
-        """The last line has said it."""
+        """Say how it ended."""
+        if self._outcome:
+            self._console.line(self._outcome)
 
     def _line(self, at: str, who: str, what: str, more: str) -> None:
-        self._console.line(f"{at} {clean(who):{self._width}}  {what}{f'  {more}' if more else ''}")
+        self._console.line(self._worded(at, who, what, more))
+
+    def _worded(self, at: str, who: str, what: str, more: str) -> str:
+        return f"{at} {clean(who):{self._width}}  {what}{f'  {more}' if more else ''}"
 
     def _now(self) -> datetime.datetime:
         return self._console.clock.now()
