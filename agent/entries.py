@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, assert_never
 
-from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, Numbered, Reported, Started
+from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, Numbered, Repeated, Reported, Started
 from agent.model import (
     BundleType,
     DeploymentId,
@@ -62,6 +62,8 @@ def _plain(entry: Entry) -> Plain:
             return ["accepted", _plain_instruction(entry.instruction)]
         case Started():
             return ["started", entry.instruction_id, _plain_installed(entry.serving)]
+        case Repeated():
+            return ["repeated", entry.instruction_id, entry.attempt]
         case EndAsked():
             return ["end asked", entry.instruction_id, entry.status, entry.reason]
         case Acked():
@@ -84,6 +86,8 @@ def _entry(plain: Plain) -> Entry:
             return Accepted(_instruction(plain[1]))
         case "started":
             return Started(InstructionId(plain[1]), _installed(plain[2]))
+        case "repeated":
+            return Repeated(InstructionId(plain[1]), plain[2])
         case "end asked":
             return EndAsked(InstructionId(plain[1]), InstructionStatus(plain[2]), plain[3])
         case "acked":

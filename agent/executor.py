@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from typing import TYPE_CHECKING, Protocol
 
-from agent.appspec import AppSpec
 from agent.bundle.locations import BundleSettings, elsewhere
 from agent.bundle.requests import CoordinatorSource, DownloadRequest, InstallRequest
-from agent.facts import Begin, EventEnded, EventNeverBegan, Recover
-from agent.hooks import EventOutcome, EventRun, ScriptRun
-from agent.model import OLD_REVISION_EVENTS, Diagnostics, ErrorCode, FileExistsBehavior, LifecycleEvent, Place
+from agent.facts import Begin, EventEnded, EventInterrupted, EventNeverBegan, Recover
+from agent.hooks import EventOutcome, EventRun
+from agent.model import Diagnostics, ErrorCode, FileExistsBehavior, LifecycleEvent, Place
 from agent.payload import PayloadError
+from agent.scripts import EventScripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from agent.model import InstructionId, Location
     from agent.workspace import Workspace
 
+    Ending = EventEnded | EventInterrupted | EventNeverBegan
+
 log = logging.getLogger("hookline.agent")
 
 BACKSTOP_SECONDS = 30.0
@@ -38,7 +39,6 @@ QUIET_SECONDS = 0.1
 """Starting a process holds the whole agent up for milliseconds, so the last reports of an instruction leave first."""
 
 _DEFAULTS = BundleSettings()
-_ATTEMPT = 1  # of the instruction, whose id already tells attempts apart
 
 
 class Hooks(Protocol):
@@ -109,7 +109,7 @@ class EventExecutor:
         self._hooks = hooks
         self._unpacker = unpacker
         self._workspace = workspace
-        self._environment = environment
+        self._scripts = EventScripts(workspace=workspace, environment=environment)
         self._source = source
 
     async def start_ahead(self) -> None:
@@ -161,7 +161,7 @@ class EventExecutor:
         if order.instruction.location.place is Place.COORDINATOR and LifecycleEvent.DOWNLOAD_BUNDLE in later and self._source.is_known:
             await self._unpacker.connect(await self._source.source())
 
-    async def _carry_out(self, order: Begin | Recover, agent: Agent, work: Coroutine[None, None, EventEnded | EventNeverBegan]) -> None:
+    async def _carry_out(self, order: Begin | Recover, agent: Agent, work: Coroutine[None, None, Ending]) -> None:
         try:
             ended = await work
         except PayloadError as error:
@@ -171,76 +171,39 @@ class EventExecutor:
             ended = _failed(order, f"cannot carry out {order.event}: {type(error).__name__}: {error}")
         agent.tell(ended)
 
-    async def _begun(self, order: Begin) -> EventEnded:
+    async def _begun(self, order: Begin) -> EventEnded | EventInterrupted:
         if order.event is LifecycleEvent.DOWNLOAD_BUNDLE:
             return await self._download(order)
         if order.event is LifecycleEvent.INSTALL:
             return await self._install(order)
-        event_run = self._event_run(order)
+        event_run = self._scripts.of(order)
         if not isinstance(event_run, EventRun):
             return _ended(order, event_run)
         try:
             async with asyncio.timeout(order.timeout_seconds + BACKSTOP_SECONDS):
-                return _told(order, await self._hooks.run(event_run, _nothing))
+                return self._told(order, await self._hooks.run(event_run, _nothing))
         except TimeoutError:
             return await self._overdue(order)
 
-    async def _recovered(self, order: Recover) -> EventEnded | EventNeverBegan:
+    async def _recovered(self, order: Recover) -> Ending:
         try:
             async with asyncio.timeout(order.timeout_seconds + BACKSTOP_SECONDS):
-                outcome = await self._hooks.recover(order.instruction.instruction_id, _ATTEMPT, order.event)
+                outcome = await self._hooks.recover(order.instruction.instruction_id, order.attempt, order.event)
         except TimeoutError:
             return await self._overdue(order)
-        return EventNeverBegan(order.instruction.instruction_id, order.event) if outcome is None else _told(order, outcome)
+        return EventNeverBegan(order.instruction.instruction_id, order.event) if outcome is None else self._told(order, outcome)
+
+    def _told(self, order: Begin | Recover, outcome: EventOutcome) -> EventEnded | EventInterrupted:
+        ended = _told(order, outcome)
+        if ended.diagnostics is None or not outcome.interrupted or not self._scripts.may_repeat(order):
+            return ended
+        log.warning("interrupted, may run again instruction=%s lifecycle_event=%s", order.instruction.instruction_id, order.event)
+        return EventInterrupted(order.instruction.instruction_id, order.event, order.attempt, ended.diagnostics, ended.at)
 
     async def _overdue(self, order: Begin | Recover) -> EventEnded:
-        await self._hooks.cancel(order.instruction.instruction_id, _ATTEMPT)
+        await self._hooks.cancel(order.instruction.instruction_id, order.attempt)
         message = f"cannot say how {order.event} ended: no word of it came within {order.timeout_seconds + BACKSTOP_SECONDS:.0f} s"
         return _ended(order, Diagnostics(error_code=ErrorCode.INTERRUPTED, message=message))
-
-    def _event_run(self, order: Begin) -> EventRun | Diagnostics | None:
-        """What the hooks have to run; None: nothing. Diagnostics: it cannot be run."""
-        instruction = order.instruction
-        current = self._workspace.deployment(instruction.group_id, instruction.deployment_id)
-        serving = current
-        if order.event in OLD_REVISION_EVENTS:
-            if order.serving is None:
-                return None
-            serving = self._workspace.deployment(instruction.group_id, order.serving.deployment_id)
-        try:
-            appspec = AppSpec.from_json(serving.appspec.read_bytes())
-        except FileNotFoundError:
-            if order.event in OLD_REVISION_EVENTS:
-                # Somebody has cleaned the disk. Failing here would leave the host undeployable until somebody finds out why.
-                log.warning("old revision is gone lifecycle_event=%s directory=%s", order.event, serving.path)
-                return None
-            message = f"cannot run {order.event}: the bundle is not unpacked in {serving.path}; deploy again"
-            return Diagnostics(error_code=ErrorCode.UNKNOWN_ERROR, message=message)
-        scripts = appspec.hooks.get(order.event, ())
-        if not scripts:
-            return None
-        return EventRun(
-            instruction_id=instruction.instruction_id,
-            attempt=_ATTEMPT,
-            lifecycle_event=order.event,
-            deployment_id=instruction.deployment_id,
-            scripts=tuple(
-                ScriptRun(
-                    location=script.location,
-                    path=str(serving.archive / script.location.lstrip("/")),
-                    timeout=script.timeout,
-                    runas=script.runas,
-                    sudo=script.sudo,
-                    args=script.args,
-                    env=script.env,
-                )
-                for script in scripts
-            ),
-            environment={**self._environment.of(instruction, order.event, serving), **dict(appspec.env)},
-            cwd="/",
-            scripts_log=str(current.scripts_log),
-            timeout=max(1, math.ceil(order.timeout_seconds)),
-        )
 
     async def _download(self, order: Begin) -> EventEnded:
         instruction = order.instruction
@@ -263,9 +226,7 @@ class EventExecutor:
             ),
             _no_progress,
         )
-        appspec = AppSpec.from_json(self._workspace.deployment(instruction.group_id, instruction.deployment_id).appspec.read_bytes())
-        for warning in appspec.warnings:
-            log.warning("appspec deployment=%s warning=%r", instruction.deployment_id, warning)
+        self._scripts.tell_warnings(instruction)
         return _ended(order, None)
 
     async def _install(self, order: Begin) -> EventEnded:

@@ -85,6 +85,17 @@ class EventEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class EventInterrupted:
+    """Nobody can say how an attempt at an event ended, and the author of its scripts says that they may run again."""
+
+    instruction_id: InstructionId
+    event: LifecycleEvent
+    attempt: int
+    diagnostics: Diagnostics
+    at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EventNeverBegan:
     """Answer to Recover: no script of the event was started before the agent restarted."""
 
@@ -101,6 +112,7 @@ Fact = (
     | CancelReceived
     | Acknowledged
     | EventEnded
+    | EventInterrupted
     | EventNeverBegan
 )
 
@@ -118,6 +130,14 @@ class Started:
 
     instruction_id: InstructionId
     serving: Installed | None
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Entry: the event that runs was interrupted and begins again, as this attempt; what follows it has the same number."""
+
+    instruction_id: InstructionId
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,27 +192,32 @@ class Held:
     holding: Holding
 
 
-Entry = Reported | Accepted | Started | EndAsked | Acked | Numbered | Fenced | Held
+Entry = Reported | Accepted | Started | Repeated | EndAsked | Acked | Numbered | Fenced | Held
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Order: carry out one lifecycle event; ended by EventEnded. A repeat never comes: a restart brings Recover or a fresh Begin."""
+    """Order: carry out one lifecycle event; ended by EventEnded or EventInterrupted.
+
+    A repeat of the same attempt never comes: a restart brings Recover or a fresh Begin.
+    """
 
     instruction: Instruction
     event: LifecycleEvent
     timeout_seconds: float
     serving: Installed | None
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """Order: find out how an event went that the journal calls begun; ended by EventEnded or EventNeverBegan."""
+    """Order: find out how an event went that the journal calls begun; ended by EventEnded, EventInterrupted or EventNeverBegan."""
 
     instruction: Instruction
     event: LifecycleEvent
     timeout_seconds: float
     serving: Installed | None
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)

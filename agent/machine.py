@@ -18,6 +18,7 @@ from agent.facts import (
     EndAsked,
     Entry,
     EventEnded,
+    EventInterrupted,
     EventNeverBegan,
     Fact,
     Finish,
@@ -27,6 +28,7 @@ from agent.facts import (
     Numbered,
     Order,
     Recover,
+    Repeated,
     Reported,
     Resumed,
     SendReports,
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
 
 RETAINED_INSTRUCTIONS = 1_000
 """Ended instructions whose reports stay, so that a coordinator whose history went back can be refilled."""
+
+ATTEMPTS = 3
+"""How often the scripts of an instruction's events begin at most, where their author lets interrupted ones begin again."""
 
 
 class Machine:
@@ -120,6 +125,8 @@ class Machine:
                 self._connected = False
             case CancelReceived():
                 self._cancel_received(fact)
+            case EventInterrupted():
+                self._event_interrupted(fact)
             case EventNeverBegan():
                 self._event_never_began(fact)
             case InstructionUnreadable():
@@ -190,6 +197,16 @@ class Machine:
         self._report(fact.instruction_id, status, event=fact.event, diagnostics=fact.diagnostics, at=fact.at)
         self._advance()
 
+    def _event_interrupted(self, fact: EventInterrupted) -> None:
+        course = self._past.known.get(fact.instruction_id)
+        if not isinstance(course, Course) or course.begun is not fact.event or course.attempt != fact.attempt:
+            return
+        if course.asked is not None or fact.attempt >= ATTEMPTS:
+            self._event_ended(EventEnded(fact.instruction_id, fact.event, fact.diagnostics, fact.at))
+        else:
+            self._note(Repeated(fact.instruction_id, fact.attempt + 1))
+            self._orders.append(_begin(course))
+
     def _event_never_began(self, fact: EventNeverBegan) -> None:
         course = self._past.known.get(fact.instruction_id)
         if not isinstance(course, Course) or course.begun is not fact.event:
@@ -226,7 +243,7 @@ class Machine:
             if event in REPEATABLE_EVENTS:
                 self._orders.append(begin)
             else:
-                self._orders.append(Recover(begin.instruction, event, begin.timeout_seconds, begin.serving))
+                self._orders.append(Recover(begin.instruction, event, begin.timeout_seconds, begin.serving, begin.attempt))
         else:
             self._advance()
 
@@ -309,7 +326,7 @@ def _begin(course: Course) -> Begin:
     if any(each.event is LifecycleEvent.DOWNLOAD_BUNDLE for each in past):
         # Whoever orders the events so wants the new bundle's own scripts.
         serving = Installed(revision_id=instruction.revision_id, deployment_id=instruction.deployment_id)
-    return Begin(instruction, plan.event, plan.timeout_seconds, serving)
+    return Begin(instruction, plan.event, plan.timeout_seconds, serving, course.attempt)
 
 
 def _group(item: tuple[GroupId, object]) -> GroupId:

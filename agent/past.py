@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, Numbered, Reported, Started
+from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, Numbered, Repeated, Reported, Started
 from agent.model import EventStatus, Fence, Holding, Installed, InstructionStatus, LifecycleEvent
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ class Course:
 
     __slots__ = (
         "asked",
+        "attempt",
         "begun",
         "ended",
         "entries",
@@ -40,6 +41,7 @@ class Course:
         self.group_id = instruction.group_id
         self.target_epoch = instruction.target_epoch
         self.position = 0
+        self.attempt = 1
         self.begun: LifecycleEvent | None = None
         self.started = False
         self.serving: Installed | None = None
@@ -93,6 +95,11 @@ class Past:
         yield Numbered(self.last_seq)
         yield Acked(self.acked)
 
+    @property
+    def courses(self) -> Iterator[Course]:
+        """The instructions that were accepted, whatever became of them."""
+        return (known for known in self.known.values() if isinstance(known, Course))
+
     def reports_from(self, seq: int) -> tuple[int, tuple[Report, ...]]:
         """The reports from this number on, or from the oldest that is still there, and the number of the first."""
         seq = max(seq, self._first_seq)
@@ -119,13 +126,8 @@ class Past:
                 self.fences[entry.instruction.group_id] = Fence(
                     target_epoch=entry.instruction.target_epoch, deployment_id=entry.instruction.deployment_id
                 )
-            case Started() | EndAsked():
-                course = self._course(entry.instruction_id)
-                course.entries.append(entry)
-                if isinstance(entry, EndAsked):
-                    course.asked = entry
-                else:
-                    course.started, course.serving = True, entry.serving
+            case Started() | Repeated() | EndAsked():
+                self._apply_to_course(self._course(entry.instruction_id), entry)
             case Numbered():
                 if entry.last_seq > self.last_seq:
                     self.last_seq = entry.last_seq
@@ -134,6 +136,18 @@ class Past:
                 self.fences[entry.group_id] = entry.fence
             case Held():
                 self.holdings[entry.group_id] = entry.holding
+            case _:
+                assert_never(entry)
+
+    def _apply_to_course(self, course: Course, entry: Started | Repeated | EndAsked) -> None:
+        course.entries.append(entry)
+        match entry:
+            case Started():
+                course.started, course.serving = True, entry.serving
+            case Repeated():
+                course.attempt = entry.attempt
+            case EndAsked():
+                course.asked = entry
             case _:
                 assert_never(entry)
 

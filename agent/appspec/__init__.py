@@ -81,13 +81,18 @@ class Permission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppSpec:
-    """An AppSpec file of the server platform; `file_exists_behavior` None leaves it to the deployment, `env` is for all scripts."""
+    """An AppSpec file of the server platform.
+
+    `file_exists_behavior` None leaves it to the deployment, `env` is for all scripts, the scripts of `repeatable` events may run again
+    when they were interrupted.
+    """
 
     files: tuple[FileMapping, ...] = ()
     permissions: tuple[Permission, ...] = ()
     hooks: Mapping[str, tuple[Script, ...]] = field(default_factory=lambda: MappingProxyType({}))
     file_exists_behavior: str | None = None
     env: tuple[tuple[str, str], ...] = ()
+    repeatable: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> str:
@@ -109,6 +114,7 @@ class AppSpec:
             hooks=MappingProxyType(hooks),
             file_exists_behavior=found["file_exists_behavior"],
             env=_pairs(found.get("env", ())),
+            repeatable=tuple(found.get("repeatable", ())),
             warnings=tuple(found["warnings"]),
         )
 

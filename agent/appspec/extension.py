@@ -6,6 +6,7 @@ Nobody else has read it before, so nothing below it is tolerated: what is not un
 import re
 from dataclasses import dataclass
 
+from agent.appspec import SCRIPTED_EVENTS
 from agent.appspec.items import Item
 from agent.appspec.values import Findings, Keys, given, mapping, spelt
 
@@ -14,16 +15,16 @@ _OURS = re.compile(r"HOOKLINE_.*|BUNDLE_(?:BUCKET|KEY|VERSION|ETAG|COMMIT)|LIFEC
 _TOP_KEYS = ("env", "interrupted")
 _SCRIPT_KEYS = ("args", "env")
 _LATER = ("always", "on_failure")
-_POLICIES = ("fail", "rerun", "probe")
 
 Environment = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extension:
-    """`x-hookline` of the whole file."""
+    """`x-hookline` of the whole file; scripts of `repeatable` events may run again when they were interrupted."""
 
     env: Environment = ()
+    repeatable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,7 @@ def read_extension(item: Item | None, findings: Findings) -> Extension:
         return Extension()
     keys = mapping(item, "x-hookline must be a mapping")
     findings.attempt(lambda: _check_keys(keys, _TOP_KEYS), None)
-    findings.attempt(lambda: _check_interrupted(keys), None)
-    return Extension(env=findings.attempt(lambda: _env(keys), ()))
+    return Extension(env=findings.attempt(lambda: _env(keys), ()), repeatable=findings.attempt(lambda: _repeatable(keys), ()))
 
 
 def read_script_extension(item: Item | None, findings: Findings) -> ScriptExtension:
@@ -64,13 +64,25 @@ def _check_keys(keys: Keys, known: tuple[str, ...]) -> None:
             raise entry.key.flaw("extension", f"x-hookline has no key {key} here", f"it takes {' and '.join(known)}")
 
 
-def _check_interrupted(keys: Keys) -> None:
+def _repeatable(keys: Keys) -> tuple[str, ...]:
+    """The events whose scripts may run again: all by one word, or each by its own."""
     item = given(keys, "interrupted")
-    if item is None or item.value == "fail":
-        return
-    if item.value in _POLICIES:
-        raise item.flaw("extension", f"interrupted: {item.value} is not supported by this agent yet", "write fail, or leave it out")
-    raise item.flaw("extension", "interrupted must be fail: an event that was interrupted fails")
+    if item is None:
+        return ()
+    if not isinstance(item.value, dict):
+        return SCRIPTED_EVENTS if _is_rerun(item) else ()
+    for event, entry in item.value.items():
+        if event not in SCRIPTED_EVENTS:
+            raise entry.key.flaw("extension", f"{event} runs no scripts", f"hooks are {', '.join(SCRIPTED_EVENTS)}")
+    return tuple(event for event, entry in item.value.items() if _is_rerun(entry.value))
+
+
+def _is_rerun(item: Item) -> bool:
+    if item.value == "probe":
+        raise item.flaw("extension", "interrupted: probe is not supported by this agent yet", "write fail or rerun")
+    if item.value not in ("fail", "rerun"):
+        raise item.flaw("extension", "interrupted must be fail or rerun, or a mapping of lifecycle events to one of these")
+    return item.value == "rerun"
 
 
 def _env(keys: Keys) -> Environment:

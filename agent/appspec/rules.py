@@ -71,6 +71,7 @@ def _whole(top: Item, findings: Findings) -> AppSpec:
         hooks=MappingProxyType(hooks),
         file_exists_behavior=behavior,
         env=extension.env,
+        repeatable=extension.repeatable,
         warnings=tuple(_warnings(findings)),
     )
 

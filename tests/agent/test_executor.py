@@ -14,7 +14,7 @@ from agent.bundle.requests import GitHubSource, S3Source, Source
 from agent.clock import SystemClock
 from agent.environment import Environment
 from agent.executor import CoordinatorBundles, EventExecutor
-from agent.facts import Begin, EventEnded, EventNeverBegan, Fact, Recover
+from agent.facts import Begin, EventEnded, EventInterrupted, EventNeverBegan, Fact, Recover
 from agent.hooks import EventOutcome, EventRun
 from agent.journal import MemoryJournal
 from agent.loop import Agent
@@ -285,6 +285,24 @@ async def test_a_recovered_event_is_told_with_its_own_end(stage: Stage) -> None:
     assert isinstance(ended, EventEnded)
     assert ended.diagnostics is not None
     assert (ended.diagnostics.error_code, ended.at) == (ErrorCode.INTERRUPTED, 5)
+
+
+async def test_an_interrupted_event_may_run_again_when_its_author_says_so(stage: Stage) -> None:
+    directory = stage.unpacked("d-1").parent
+    (directory / "appspec.json").write_text(AppSpec(repeatable=("AfterInstall",)).to_json())
+    stage.hooks.outcome = EventOutcome(error_code="UnknownError", message="reboot", started_at=1, ended_at=5, interrupted=True)
+    for event, expected in ((LifecycleEvent.AFTER_INSTALL, EventInterrupted), (LifecycleEvent.APPLICATION_START, EventEnded)):
+        stage.executor.recover(Recover(instruction(), event, 60, None, 2), stage.ears)
+        told = await stage.ears.heard.get()
+        assert type(told) is expected
+        assert not isinstance(told, EventInterrupted) or (told.attempt, told.at) == (2, 5)
+
+
+async def test_another_attempt_is_run_as_such(stage: Stage) -> None:
+    stage.unpacked("d-1", LifecycleEvent.AFTER_INSTALL)
+    stage.executor.begin(Begin(instruction(), LifecycleEvent.AFTER_INSTALL, 60, None, 2), stage.ears)
+    await stage.ears.heard.get()
+    assert [run.attempt for run in stage.hooks.asked] == [2]
 
 
 async def test_an_event_that_never_began_is_told_as_such(stage: Stage) -> None:

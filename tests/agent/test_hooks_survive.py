@@ -7,6 +7,7 @@ import signal
 import sys
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -61,6 +62,26 @@ async def test_a_hook_outlives_its_agent_and_the_next_agent_finds_its_true_resul
     assert outcome is not None
     assert (outcome.error_code, outcome.script_name, outcome.exit_code) == ("ScriptFailed", "fail.sh", 7)
     assert stage.printed() == ["LifecycleEvent - AfterInstall", "Script - wait.sh", "[stdout]went on", "Script - fail.sh"]
+
+
+async def test_a_second_attempt_runs_the_scripts_again_under_a_record_of_its_own(stage: Stage) -> None:
+    script, ready, go = waiting(stage)
+    hooks, event = stage.hooks(), stage.event(script)
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(stage.run(hooks, event))
+        await asyncio.to_thread(ready.read_text)
+        os.kill(supervisor_of(stage), signal.SIGKILL)
+    assert first.result().interrupted
+    again = replace(event, attempt=2)
+    async with asyncio.TaskGroup() as tasks:
+        second = tasks.create_task(stage.run(hooks, again))
+        await asyncio.to_thread(ready.read_text)
+        await asyncio.to_thread(go.write_text, "go\n")
+    assert second.result().error_code == "Success"
+    await hooks.close()
+    later = stage.hooks()
+    recovered = [await later.recover(event.instruction_id, attempt, event.lifecycle_event) for attempt in (1, 2, 3)]
+    assert [outcome and outcome.error_code for outcome in recovered] == ["UnknownError", "Success", None]
 
 
 async def test_a_new_agent_runs_the_next_event_under_a_new_supervisor_and_the_same_record(stage: Stage) -> None:

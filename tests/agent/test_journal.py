@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import AgentError
-from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, InstructionReceived, Numbered, Reported, Started
+from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, InstructionReceived, Numbered, Repeated, Reported, Started
 from agent.journal import FileJournal, JournalDamaged, JournalUnwritable
 from agent.model import (
     DeploymentId,
@@ -33,6 +33,7 @@ EVERY_KIND: list[Entry] = [
     Accepted(instruction()),
     Started(_ID, None),
     Started(_ID, _INSTALLED),
+    Repeated(_ID, 2),
     EndAsked(_ID, InstructionStatus.CANCELLED, "stopped"),
     Reported(1, Report(instruction_id=_ID, at=5, status=InstructionStatus.WAITING, diagnostics=Diagnostics(message="waits"))),
     Reported(

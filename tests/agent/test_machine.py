@@ -1,17 +1,22 @@
 """The rules of the agent's machine, one by one."""
 
+from dataclasses import replace
+
 from agent.facts import (
     Acknowledged,
     Begin,
     Connected,
     EventEnded,
+    EventInterrupted,
     EventNeverBegan,
     Finish,
     InstructionReceived,
     InstructionUnreadable,
+    Recover,
     SendReports,
 )
-from agent.model import GroupId, InstructionId, LifecycleEvent
+from agent.machine import ATTEMPTS
+from agent.model import Diagnostics, GroupId, InstructionId, LifecycleEvent
 from tests.agent.instructions import SEVEN, TWO, Told, cancel, instruction, must_begin, sent, words
 
 
@@ -243,6 +248,55 @@ class TestSeveralGroups:
         told.tell(InstructionReceived(instruction("d-0", group="g-0")))
         told.tell(InstructionReceived(instruction("d-1", epoch=1)))
         assert words(told.tell(InstructionReceived(instruction("d-2", epoch=2)))) == ["d-1 Cancelled", "d-2 Waiting"]
+
+
+def _interrupted(order: Begin | Recover) -> EventInterrupted:
+    return EventInterrupted(order.instruction.instruction_id, order.event, order.attempt, Diagnostics(message="reboot"))
+
+
+class TestWhatWasInterruptedAndMayRunAgain:
+    """The author of the scripts says that they may; the machine decides whether they do."""
+
+    def test_it_begins_again_as_the_next_attempt_in_one_writing_and_says_nothing(self) -> None:
+        told = Told()
+        told.tell(Connected(0))
+        first = must_begin(told.tell(InstructionReceived(instruction())))
+        before = told.writings
+        orders = told.tell(_interrupted(first))
+        assert orders == (replace(first, attempt=2),)
+        assert told.writings == before + 1
+        assert told.tell(_interrupted(first)) == ()
+
+    def test_the_events_after_it_keep_the_number_of_the_attempt(self) -> None:
+        told = Told()
+        again = must_begin(told.tell(InstructionReceived(instruction()))[:1])
+        again = must_begin(told.tell(_interrupted(again)))
+        assert must_begin(told.end(again)).attempt == 2
+
+    def test_a_restart_asks_for_the_attempt_that_was_written_down(self) -> None:
+        told = Told()
+        told.tell(_interrupted(must_begin(told.tell(InstructionReceived(instruction())))))
+        (order,) = told.restarted().resumed()
+        assert isinstance(order, Recover)
+        assert order.attempt == 2
+
+    def test_the_last_attempt_fails_the_event_with_what_was_found(self) -> None:
+        told = Told()
+        told.tell(Connected(0))
+        order = must_begin(told.tell(InstructionReceived(instruction())))
+        for _ in range(ATTEMPTS - 1):
+            order = must_begin(told.tell(_interrupted(order)))
+        orders = told.tell(_interrupted(order))
+        assert words(orders) == ["d-1 ApplicationStop Failed"]
+        assert _why(orders) == "reboot"
+
+    def test_nothing_begins_again_that_was_cancelled_or_superseded(self) -> None:
+        for fact in (cancel("d-1", "stopped"), InstructionReceived(instruction("d-2", epoch=2))):
+            told = Told()
+            told.tell(Connected(0))
+            order = must_begin(told.tell(InstructionReceived(instruction())))
+            told.tell(fact)
+            assert words(told.tell(_interrupted(order)))[0] == "d-1 ApplicationStop Failed"
 
 
 def _why(orders: tuple[object, ...]) -> str:

@@ -13,13 +13,16 @@ from agent.facts import (
     Connected,
     Disconnected,
     EventEnded,
+    EventInterrupted,
     EventNeverBegan,
+    Fact,
     Forget,
     InstructionReceived,
     Order,
     Recover,
     SendReports,
 )
+from agent.machine import ATTEMPTS
 from agent.model import (
     REPEATABLE_EVENTS,
     Diagnostics,
@@ -39,7 +42,8 @@ _INSTRUCTIONS = [
     for epoch in (1, 2, 3)
 ]
 _ENDS = {EventStatus.FAILED, InstructionStatus.REFUSED, InstructionStatus.CANCELLED}
-Run = tuple[InstructionId, LifecycleEvent]
+Run = tuple[InstructionId, LifecycleEvent, int]
+"""One attempt at one event of one instruction."""
 
 
 @dataclass
@@ -49,6 +53,7 @@ class Host:
     open: Begin | Recover | None = None
     running: set[Run] = field(default_factory=set)
     ended: dict[Run, Diagnostics | None] = field(default_factory=dict)
+    interrupted: set[Run] = field(default_factory=set)
     runs: list[Run] = field(default_factory=list)
 
 
@@ -85,7 +90,7 @@ class AgentAmongFaults(RuleBasedStateMachine):
                 else:
                     self.committed.append(report)
 
-    def _tell(self, *facts: InstructionReceived | CancelReceived | Acknowledged | Connected | EventEnded | EventNeverBegan) -> None:
+    def _tell(self, *facts: Fact) -> None:
         self._carry_out(self.told.tell(*facts))
 
     @precondition(lambda self: not self.connected)
@@ -120,7 +125,7 @@ class AgentAmongFaults(RuleBasedStateMachine):
     def start_scripts(self) -> None:
         order = self.host.open
         assert order is not None
-        run = (order.instruction.instruction_id, order.event)
+        run = (order.instruction.instruction_id, order.event, order.attempt)
         if isinstance(order, Begin) and run not in self.host.running and run not in self.host.ended:
             self.host.runs.append(run)
             self.host.running.add(run)
@@ -132,18 +137,30 @@ class AgentAmongFaults(RuleBasedStateMachine):
         self.host.running.remove(run)
         self.host.ended[run] = None if well else Diagnostics(message="broken")
 
+    @precondition(lambda self: any(run[1] not in REPEATABLE_EVENTS for run in self.host.running))
+    @rule()
+    def scripts_are_interrupted(self) -> None:
+        run = next(run for run in sorted(self.host.running) if run[1] not in REPEATABLE_EVENTS)
+        self.host.running.remove(run)
+        self.host.interrupted.add(run)
+        self.host.ended[run] = Diagnostics(message="interrupted")
+
     @precondition(lambda self: self.host.open is not None)
     @rule()
     def notice_the_end(self) -> None:
         order = self.host.open
         assert order is not None
-        run = (order.instruction.instruction_id, order.event)
+        run = (order.instruction.instruction_id, order.event, order.attempt)
         if run in self.host.ended:
             self.host.open = None
-            self._tell(EventEnded(*run, self.host.ended[run]))
+            diagnostics = self.host.ended[run]
+            if run in self.host.interrupted and diagnostics is not None:
+                self._tell(EventInterrupted(*run, diagnostics))
+            else:
+                self._tell(EventEnded(*run[:2], diagnostics))
         elif isinstance(order, Recover) and run not in self.host.running:
             self.host.open = None
-            self._tell(EventNeverBegan(*run))
+            self._tell(EventNeverBegan(*run[:2]))
 
     @rule(before_the_orders=st.booleans(), sent=st.sampled_from(_INSTRUCTIONS))
     def crash(self, before_the_orders: bool, sent: Instruction) -> None:
@@ -160,6 +177,13 @@ class AgentAmongFaults(RuleBasedStateMachine):
     def no_script_runs_twice(self) -> None:
         scripts = [run for run in self.host.runs if run[1] not in REPEATABLE_EVENTS]
         assert len(scripts) == len(set(scripts))
+
+    @invariant()
+    def scripts_run_again_only_after_they_were_interrupted_and_not_for_ever(self) -> None:
+        for instruction_id, event, attempt in self.host.runs:
+            assert attempt <= ATTEMPTS
+            before = [run for run in self.host.runs if run[:2] == (instruction_id, event) and run[2] < attempt]
+            assert event in REPEATABLE_EVENTS or set(before) <= self.host.interrupted
 
     @invariant()
     def nothing_stale_begins(self) -> None:
@@ -191,8 +215,8 @@ class AgentAmongFaults(RuleBasedStateMachine):
         for report in self.committed:
             if report.status in (EventStatus.SUCCEEDED, EventStatus.FAILED):
                 assert report.event is not None
-                run = (report.instruction_id, report.event)
-                assert (self.host.ended[run] is None) == (report.status is EventStatus.SUCCEEDED)
+                last = max(run for run in self.host.ended if run[:2] == (report.instruction_id, report.event))
+                assert (self.host.ended[last] is None) == (report.status is EventStatus.SUCCEEDED)
 
     @invariant()
     def the_journal_tells_the_same_machine(self) -> None:

@@ -1,0 +1,81 @@
+"""`x-hookline`: what it gives scripts, which events may run again, and that nothing below it is passed over."""
+
+import pytest
+
+from agent.appspec import SCRIPTED_EVENTS, AppSpec, AppSpecError, parse
+
+HEAD = "version: 0.0\nos: linux\n"
+HOOK = "hooks:\n  AfterInstall:\n    - location: a.sh\n      x-hookline:\n"
+
+
+def read(text: str) -> AppSpec:
+    return parse((HEAD + text).encode(), "appspec.yml")
+
+
+def test_arguments_and_variables_are_taken_as_they_are_spelt() -> None:
+    script = read(HOOK + "        args: [--port, 8080, 0644, yes, '', ~/x, 1:30]\n        env: {A: 0o7, B: no, C: '', D: }\n").hooks[
+        "AfterInstall"
+    ][0]
+    assert script.args == ("--port", "8080", "0644", "yes", "", "~/x", "1:30")
+    assert script.env == (("A", "0o7"), ("B", "no"), ("C", ""), ("D", ""))
+
+
+def test_the_file_has_variables_for_all_its_scripts() -> None:
+    found = read("x-hookline:\n  env:\n    A: one\n    B: |\n      two\n      lines\n")
+    assert found.env == (("A", "one"), ("B", "two\nlines\n"))
+    assert AppSpec.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize(
+    "text, events",
+    [
+        ("", ()),
+        ("x-hookline:\n", ()),
+        ("x-hookline: {interrupted: }\n", ()),
+        ("x-hookline: {interrupted: fail}\n", ()),
+        ("x-hookline: {interrupted: rerun}\n", SCRIPTED_EVENTS),
+        ("x-hookline: {interrupted: {AfterInstall: rerun, ApplicationStart: fail}}\n", ("AfterInstall",)),
+    ],
+)
+def test_events_may_run_again_all_or_one_by_one(text: str, events: tuple[str, ...]) -> None:
+    assert read(text).repeatable == events
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("x-hookline: [a]\n", "line 3, column 13: x-hookline must be a mapping"),
+        ("x-hookline: {environment: {}}\n", "x-hookline has no key environment here; it takes env and interrupted"),
+        ("x-hookline: {args: []}\n", "x-hookline has no key args here"),
+        ("x-hookline: {always: [{location: a.sh}]}\n", "line 3, column 14: always is not supported by this agent yet; remove it"),
+        ("x-hookline: {on_failure: []}\n", "on_failure is not supported by this agent yet"),
+        (
+            "x-hookline: {interrupted: probe}\n",
+            "line 3, column 27: interrupted: probe is not supported by this agent yet; write fail or rerun",
+        ),
+        ("x-hookline: {interrupted: {AfterInstall: probe}}\n", "interrupted: probe is not supported by this agent yet"),
+        ("x-hookline: {interrupted: yes}\n", "interrupted must be fail or rerun"),
+        ("x-hookline: {interrupted: {Install: rerun}}\n", "Install runs no scripts"),
+        ("x-hookline: {env: [A]}\n", "env must be a mapping of names to values"),
+        ("x-hookline: {env: {1A: b}}\n", "'1A' is no name of an environment variable"),
+        ("x-hookline: {env: {A: [b]}}\n", "a single value is expected here"),
+        ('x-hookline: {env: {A: "\\0"}}\n', "a NUL can be neither argued nor exported"),
+        ("x-hookline: {env: {DEPLOYMENT_ID: b}}\n", "DEPLOYMENT_ID is set by the agent; take another name"),
+        ("x-hookline: {env: {HOOKLINE_X: b}}\n", "HOOKLINE_X is set by the agent"),
+        (HOOK + "        arguments: []\n", "line 7, column 9: x-hookline has no key arguments here; it takes args and env"),
+        (HOOK + "        interrupted: rerun\n", "x-hookline has no key interrupted here"),
+        (HOOK + "        args: --port\n", "args must be a list"),
+        (HOOK + "        args: [~]\n", "a value is missing here"),
+        (HOOK + "        args: [[a]]\n", "a single value is expected here"),
+    ],
+)
+def test_what_is_not_understood_below_it_is_refused(text: str, says: str) -> None:
+    with pytest.raises(AppSpecError) as caught:
+        read(text)
+    assert says in str(caught.value)
+
+
+def test_a_normal_form_of_before_has_none_of_it() -> None:
+    old = '{"files": [], "permissions": [], "hooks": {"AfterInstall": [{"location": "a", "timeout": 1, "runas": null, "sudo": false}]}'
+    found = AppSpec.from_json(old + ', "file_exists_behavior": null, "warnings": []}')
+    assert (found.hooks["AfterInstall"][0].args, found.env, found.repeatable) == ((), (), ())
