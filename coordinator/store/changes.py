@@ -54,6 +54,7 @@ REVISION_OF: Final = """
     WHERE group_no = ?"""
 INSERT_TARGET: Final = _insert("target", ("deployment_no", "host_no", "place_in_line", "host_name_no", *TARGET_COLUMNS, "commit_no"))
 UPDATE_TARGET: Final = f"UPDATE target SET {_set(TARGET_COLUMNS)}, commit_no = ? WHERE deployment_no = ? AND host_no = ?"
+TOUCH_DEPLOYMENT: Final = "UPDATE deployment SET commit_no = ? WHERE deployment_no = ?"
 TOUCH_TARGET: Final = "UPDATE target SET commit_no = ? WHERE deployment_no = ? AND host_no = ?"
 UPSERT_EVENT: Final = """
     INSERT INTO lifecycle_event (deployment_no, host_no, event, attempt, status, started_at, ended_at, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -198,7 +199,7 @@ class Storing:
         others = {one for one, _ in changes.events} - changes.targets.keys()
         self._db.executemany(TOUCH_TARGET, [(commit, deployments[one.deployment_id], hosts[one.host_id]) for one in others])
         touched = {one.deployment_id for one in changes.targets} | {one.deployment_id for one in others} | changes.deployments.keys()
-        self._db.executemany("UPDATE deployment SET commit_no = ? WHERE deployment_no = ?", [(commit, deployments[one]) for one in touched])
+        self._db.executemany(TOUCH_DEPLOYMENT, [(commit, deployments[one]) for one in touched])
 
     def _events(self) -> None:
         deployments, hosts, events = self._numbers.deployments, self._numbers.hosts, self._changes.events
@@ -220,18 +221,23 @@ class Storing:
                 if told is not None
             ],
         )
-        for host_id, report in self._changes.late:
-            self._late(host_id, report)
+        touched = {key for host_id, report in self._changes.late if (key := self._late(host_id, report)) is not None}
+        self._db.executemany(TOUCH_TARGET, [(self._commit, *key) for key in touched])
+        self._db.executemany(TOUCH_DEPLOYMENT, [(self._commit, number) for number in {number for number, _ in touched}])
 
-    def _late(self, host_id: HostId, report: Report) -> None:
-        """A lifecycle event of a deployment that has ended. What names no known target and attempt is dropped: agents may say anything."""
+    def _late(self, host_id: HostId, report: Report) -> tuple[int, int] | None:
+        """A lifecycle event of a deployment that has ended. What names no known target and attempt is dropped: agents may say
+        anything. Returns the numbers of the deployment and the host if it was news."""
         deployment_id, _, rest = report.instruction_id.partition("/")
         attempt = rest.rpartition("/")[2]
-        key = (self._numbers.deployments.known(deployment_id), self._numbers.hosts.known(host_id))
+        deployment_no, host_no = self._numbers.deployments.known(deployment_id), self._numbers.hosts.known(host_id)
         if report.event is None or not (attempt.isascii() and attempt.isdigit() and len(attempt) < 10):
-            return
+            return None
+        if deployment_no is None or host_no is None:
+            return None
+        key = (deployment_no, host_no)
         if self._db.execute(KNOWN_ATTEMPT, (*key, int(attempt))).fetchone() is None:
-            return
+            return None
         begun = report.status is EventStatus.InProgress
         times = (report.time, None) if begun else (None, report.time)
         row = (*key, int(report.event), int(attempt))
@@ -239,6 +245,7 @@ class Storing:
         told = report.diagnostics
         if stored and told is not None:
             self._db.execute(UPSERT_DIAGNOSTICS, (*row, int(told.error_code), told.script_name, told.message, told.log_tail))
+        return key if stored else None
 
     def _groups(self) -> None:
         """What groups know of themselves and of their hosts. A host may name a group that nobody knows: that is dropped."""

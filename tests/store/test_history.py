@@ -147,6 +147,19 @@ async def test_what_ran_on_a_host_that_was_lost_is_unknown_until_it_tells(store:
     assert found.events[2].diagnostics == TOLD
 
 
+async def test_who_goes_on_watching_is_told_what_came_late_and_nothing_that_is_no_news(store: SqliteStore) -> None:
+    await store.commit(created(deployment(plan("d-1"), "h1", "h2")))
+    before = await store.commit(progress("h1", status=TargetStatus.Unknown))
+    changes = Changes()
+    changes.late.append((HostId("id-h1"), Report(9, InstructionId("d-1/id-h1/0/2"), STOP, EventStatus.Succeeded, NOW + 99)))
+    for told in (True, False):
+        last = await store.commit(changes)
+        found, _ = await store.history.changed(D1, since=before, size=9)
+        assert [one.host_name for one in found] == (["h1"] if told else [])
+        assert (await store.history.deployment(D1)).commit == (last if told else before)
+        before = last if told else before
+
+
 async def test_of_two_attempts_the_later_is_shown(store: SqliteStore) -> None:
     await store.commit(created(deployment(plan("d-1"), "h1")))
     await store.commit(progress("h1", (STOP, EventChange(EventStatus.Failed, 1, 2, 1, TOLD)), attempt=1))
