@@ -90,6 +90,7 @@ RULES = MappingProxyType({
     "os": Rule(_E, "`os` is not `linux`, spelt so."),
     "other-platform": Rule(_E, "The file is for Lambda or ECS."),
     "file-exists-behavior": Rule(_E, "`file_exists_behavior` is none of DISALLOW, OVERWRITE and RETAIN, in upper case."),
+    "retained-files": Rule(_N, "RETAIN leaves existing files as they are: no `permissions` reach them, no later deployment removes them."),
     "file-exists-behavior-elsewhere": Rule(_E, "`file_exists_behavior` stands below another key, where it is ignored."),
     # files
     "outside-bundle": Rule(_E, "A path leads out of the bundle."),
@@ -107,7 +108,8 @@ RULES = MappingProxyType({
     "default-acl-for-files": Rule(_E, "A default ACL is given to files too, which cannot have one, and Install refuses."),
     "pattern-never-matches": Rule(_E, "A pattern holds `/`; it is compared with names directly below the object and never matches."),
     "pattern-not-a-glob": Rule(_W, "A pattern holds `?` or `[`, which stand for themselves: only `*` is special."),
-    "permission-without-effect": Rule(_E, "An entry of `permissions` speaks of nothing that `files` installs; it does nothing."),
+    "permission-without-effect": Rule(_E, "An entry of `permissions` reaches nothing that `files` installs, or says nothing of it."),
+    "type-is-not-depth": Rule(_N, "`type` names one kind; how deep an entry reaches follows from `pattern` alone."),
     "selinux": Rule(_E, "`context` is given; this agent does not speak to SELinux and refuses to install without it."),
     "selinux-user": Rule(_W, "The SELinux user is read from the key `name`, not `user` as documented."),
     # hooks

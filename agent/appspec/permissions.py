@@ -8,6 +8,8 @@ from agent.appspec.values import Findings, Keys, given, mapping, spelt, word, wo
 
 _KEYS = ("object", "pattern", "except", "owner", "group", "mode", "acls", "context", "type")
 _TYPES = ("file", "directory")
+_PLURALS = {"file": "files", "directory": "directories"}
+_SETTINGS = ("owner", "group", "mode", "acls", "context")
 _MODE = re.compile(r"[0-7]{1,4}")
 _LEADING_ZERO = re.compile(r"0[0-7]+")
 _ACL_KINDS = {"u": "user", "user": "user", "g": "group", "group": "group", "m": "mask", "mask": "mask", "o": "other", "other": "other"}
@@ -34,6 +36,7 @@ def read_permission(item: Item, findings: Findings) -> Permission:
     if "file" in types and any(acl.startswith(("d:", "default:")) for acl in acls):
         message = "a default ACL is for directories, and this entry speaks of files too"
         findings.notice(keys["acls"].value.finding("default-acl-for-files", message, "add type: [directory]"))
+    _check_sense(keys, types, findings)
     return Permission(
         object=path,
         pattern=pattern,
@@ -45,6 +48,17 @@ def read_permission(item: Item, findings: Findings) -> Permission:
         context=findings.attempt(lambda: _context(keys, findings), None),
         type=types,
     )
+
+
+def _check_sense(keys: Keys, types: tuple[str, ...], findings: Findings) -> None:
+    at = keys["object"].value
+    if not types:
+        findings.notice(keys["type"].value.finding("permission-without-effect", "an empty type matches nothing", "remove type"))
+    elif len(types) == 1:
+        message = f"this reaches the {_PLURALS[types[0]]} at every depth, or only those directly below the object, as pattern says"
+        findings.notice(keys["type"].value.finding("type-is-not-depth", message))
+    if not any(given(keys, name) for name in _SETTINGS):
+        findings.notice(at.finding("permission-without-effect", "this entry says nothing of what it reaches", "add owner, group or mode"))
 
 
 def check_effect(entry: Entry | None, files: tuple[FileMapping, ...], findings: Findings) -> None:

@@ -57,6 +57,9 @@ def _whole(top: Item, findings: Findings) -> AppSpec:
     findings.attempt(lambda: _check_platform(top, keys), None)
     findings.attempt(lambda: _check_version(top, keys), None)
     behavior = findings.attempt(lambda: _file_exists_behavior(keys), None)
+    if behavior == "RETAIN":
+        message = "files that exist already are left alone: permissions do not reach them, and later deployments do not remove them"
+        findings.notice(keys["file_exists_behavior"].value.finding("retained-files", message))
     files = findings.attempt(lambda: findings.each(keys.get("files"), "files", lambda item: _file(item, findings)), ())
     permissions = findings.attempt(
         lambda: findings.each(keys.get("permissions"), "permissions", lambda item: read_permission(item, findings)), ()

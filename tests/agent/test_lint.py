@@ -53,7 +53,11 @@ BROKEN = [
     ("default-acl-for-files", HEAD + FILES + "permissions: [{object: /srv, acls: ['d:u:bob:rw']}]\n", 4, 36),
     ("pattern-never-matches", HEAD + FILES + "permissions: [{object: /srv, except: [/srv/a]}]\n", 4, 39),
     ("pattern-not-a-glob", HEAD + FILES + "permissions: [{object: /srv, pattern: 'a?'}]\n", 4, 39),
-    ("permission-without-effect", HEAD + FILES + "permissions: [{object: /opt}]\n", 4, 24),
+    ("permission-without-effect", HEAD + FILES + "permissions: [{object: /opt, mode: 644}]\n", 4, 24),
+    ("permission-without-effect", HEAD + FILES + "permissions: [{object: /srv}]\n", 4, 24),
+    ("permission-without-effect", HEAD + FILES + "permissions: [{object: /srv, mode: 644, type: []}]\n", 4, 47),
+    ("type-is-not-depth", HEAD + FILES + "permissions: [{object: /srv, mode: 644, type: [file]}]\n", 4, 47),
+    ("retained-files", HEAD + "file_exists_behavior: RETAIN\n", 3, 23),
     ("selinux", HEAD + FILES + "permissions: [{object: /srv, context: {type: t}}]\n", 4, 30),
     ("selinux-user", HEAD + FILES + "permissions: [{object: /srv, context: {type: t, user: u}}]\n", 4, 49),
     ("hook-outside-hooks", HEAD + "AfterInstall: [{location: a.sh}]\n", 3, 1),
@@ -79,7 +83,7 @@ OF_A_BUNDLE = {
         "d/a": "",
     },
     "permission-pattern-of-file": {
-        "appspec.yml": HEAD + "files: [{source: a, destination: /srv}]\npermissions: [{object: /srv/a, pattern: '*'}]\n",
+        "appspec.yml": HEAD + "files: [{source: a, destination: /srv}]\npermissions: [{object: /srv/a, pattern: '*', mode: 644}]\n",
         "a": "",
     },
 }
