@@ -82,11 +82,13 @@ class Hooks:
         self,
         *,
         directory: Path,
+        deployments_log: Path,  # the lines of all deployments
         boot_id: str | None = None,  # None: ask the kernel
         output_limit: int = OUTPUT_LIMIT,
         grace: float = 5.0,  # seconds between TERM and KILL, and for output that is held open
     ) -> None:
         self._directory = directory.absolute()
+        self._deployments_log = deployments_log.absolute()
         self._boot_id = boot_id or Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._output_limit = output_limit
         self._grace_ms = round(grace * 1000)
@@ -213,6 +215,8 @@ class Hooks:
             ("record", str(self._record_path(event.instruction_id, event.attempt))),
             ("stream", str(self.output_path(event.instruction_id))),
             ("log", event.scripts_log),
+            ("deployments_log", str(self._deployments_log)),
+            ("deployment_id", event.deployment_id),
             ("limit", self._output_limit),
             ("cwd", event.cwd),
             ("boot_id", self._boot_id),

@@ -34,7 +34,8 @@ class Parts:
     """The processes of this host's hooks and bundles, and where they work."""
 
     def __init__(self, *, directory: Path, root_prefix: Path, boot_id: str, clock: Clock) -> None:
-        self.hooks = Hooks(directory=directory / "hooks", boot_id=boot_id or None)
+        self._workspace = Workspace(root_prefix=root_prefix)
+        self.hooks = Hooks(directory=directory / "hooks", deployments_log=self._workspace.deployments_log, boot_id=boot_id or None)
         self._unpacker = Unpacker(root_prefix=root_prefix, clock=clock)
         self._root_prefix = root_prefix
         self._clock = clock
@@ -45,7 +46,7 @@ class Parts:
             tasks=tasks,
             hooks=hooks,
             unpacker=self._unpacker,
-            workspace=Workspace(root_prefix=self._root_prefix),
+            workspace=self._workspace,
             environment=Environment(own=inherited(os.environ), root_prefix=self._root_prefix, host=host),
             source=source,
             clock=self._clock,

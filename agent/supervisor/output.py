@@ -1,4 +1,4 @@
-"""What hook scripts print: one byte stream per instruction, the human log of the deployment, and the tail for the diagnostics.
+"""What hook scripts print: one byte stream per instruction, the logs for people, and the tail for the diagnostics.
 
 The stream only ever grows, so an offset in it stays true; past its limit bytes are dropped, and a line says so and how many.
 A disk that is full costs output, never a hook.
@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 
 from agent.supervisor import clock
+from agent.supervisor.deployments import open_for_append
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from agent.supervisor.deployments import DeploymentsLog
 
 TAIL_CHARACTERS = 2048
 _LONGEST_LINE = 64 * 1024
@@ -22,15 +25,16 @@ _STAMP_LENGTH = len("2026-01-31 12:59:00 ")
 class Output:
     """The output of one lifecycle event, written line by line as it comes."""
 
-    def __init__(self, stream: str, log: str, limit: int) -> None:
-        self._stream = _open_for_append(stream)
-        self._log = _open_for_append(log)
+    def __init__(self, stream: str, log: str, limit: int, deployments: DeploymentsLog) -> None:
+        self._stream = open_for_append(stream)
+        self._log = open_for_append(log)
+        self._deployments = deployments
         self._room = limit - _size(self._stream)
         self._dropped = 0
         self._unfinished: dict[str, bytes] = {}
         self._tail: list[str] = []
         self._tail_length = 0
-        self._second = -1
+        self._wall = 0
         self._stamp = b""
 
     def headline(self, text: str) -> None:
@@ -62,7 +66,8 @@ class Output:
         return "".join(f"{line}\n" for line in self._tail)
 
     def close(self) -> None:
-        """Closes both files."""
+        """Closes the files."""
+        self._deployments.close()
         for fd in (self._stream, self._log):
             if fd is not None:
                 os.close(fd)
@@ -87,12 +92,13 @@ class Output:
             return
         written = _append(self._stream, block)
         _append(self._log, block)
+        self._deployments.add(block, self._stamp, self._wall % 1000)
         self._room -= written
         self._dropped += len(block) - written
 
     def _remember(self, lines: Sequence[str]) -> None:
         for line in lines:
-            kept = line if len(line) < TAIL_CHARACTERS - 1 else f"{line[:8]}...{line[16 - TAIL_CHARACTERS :]}"
+            kept = _shortened(line)
             self._tail.append(kept)
             self._tail_length += len(kept) + 1
         while self._tail_length >= TAIL_CHARACTERS:
@@ -100,38 +106,39 @@ class Output:
 
     def _now(self) -> bytes:
         wall = clock.wall_ms()
-        if wall // 1000 != self._second:
-            self._second, self._stamp = wall // 1000, clock.stamp(wall).encode() + b" "
+        if wall // 1000 != self._wall // 1000:
+            self._stamp = clock.stamp(wall).encode() + b" "
+        self._wall = wall
         return self._stamp
 
 
 def tail_of(stream: str) -> str:
-    """The tail of a stream whose supervisor was killed before it could tell it."""
+    """The tail of the last event in a stream whose supervisor was killed before it could tell it."""
     try:
         with open(stream, "rb") as file:
-            file.seek(max(os.fstat(file.fileno()).st_size - 4 * TAIL_CHARACTERS, 0))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+            begin = max(os.fstat(file.fileno()).st_size - 2 * _LONGEST_LINE, 0)
+            file.seek(begin)
+            lines = file.read().decode("utf-8", "replace").split("\n")
     except OSError:
         return ""
-    tail = ""
-    for line in reversed(lines):
-        longer = f"{line[_STAMP_LENGTH:]}\n{tail}"
-        if len(longer) >= TAIL_CHARACTERS:
+    tail: list[str] = []
+    left = TAIL_CHARACTERS - 1
+    if not lines[-1]:
+        lines.pop()
+    for line in reversed(lines[begin > 0 :]):  # the first may have lost its begin
+        shown = _shortened(line[_STAMP_LENGTH:])
+        left -= len(shown) + 1
+        if left < 0:
             break
-        tail = longer
-    return tail
+        tail.append(f"{shown}\n")
+        if shown.startswith("LifecycleEvent - "):
+            break
+    return "".join(reversed(tail))
 
 
-def _open_for_append(path: str) -> int | None:
-    """The file, made with its folder where it is missing; None where that is impossible, which costs the output only."""
-    try:
-        try:
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o640)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o640)
-    except OSError:
-        return None
+def _shortened(line: str) -> str:
+    """A line that fits the tail: of one that is too long, its source and its end."""
+    return line if len(line) < TAIL_CHARACTERS - 1 else f"{line[:8]}...{line[16 - TAIL_CHARACTERS :]}"
 
 
 def _size(fd: int | None) -> int:

@@ -11,6 +11,7 @@ import sys
 
 from agent.supervisor import clock, groups, record
 from agent.supervisor.control import Control
+from agent.supervisor.deployments import DeploymentsLog
 from agent.supervisor.frames import Frame
 from agent.supervisor.output import Output
 from agent.supervisor.record import Blank
@@ -34,6 +35,8 @@ class Event:
         self.record = frame.text("record")
         self.stream = frame.text("stream")
         self.log = frame.text("log")
+        self.deployments_log = frame.text("deployments_log")
+        self.deployment_id = frame.text("deployment_id")
         self.limit = frame.number("limit")
         self.directory = frame.text("cwd")
         self.boot_id = frame.text("boot_id")
@@ -106,7 +109,7 @@ class Supervisor:
         if begun is None:
             return False
         self._record = begun
-        output = Output(event.stream, event.log, event.limit)
+        output = Output(event.stream, event.log, event.limit, DeploymentsLog(event.deployments_log, event.deployment_id))
         output.headline(f"LifecycleEvent - {event.name}")
         verdict = self._run_scripts(event, begun, output)
         tail = "" if verdict.error_code == "Success" else output.tail()

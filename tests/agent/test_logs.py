@@ -103,7 +103,7 @@ async def coordinator() -> AsyncIterator[Coordinator]:
 
 @pytest.fixture
 def hooks(tmp_path: Path) -> Hooks:
-    return Hooks(directory=tmp_path / "hooks", boot_id="b")
+    return Hooks(directory=tmp_path / "hooks", deployments_log=tmp_path / "all.log", boot_id="b")
 
 
 @asynccontextmanager

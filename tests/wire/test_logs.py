@@ -321,7 +321,7 @@ async def first(call: object) -> object:
 async def test_nothing_is_lost_or_repeated_when_either_side_restarts_again_and_again(tmp_path: Path) -> None:
     """A hook prints all the while; the coordinator and the agent are cut off at random moments; an operator reads on by tokens."""
     chance = random.Random(7)
-    hooks = Hooks(directory=tmp_path / "hooks", boot_id="b")
+    hooks = Hooks(directory=tmp_path / "hooks", deployments_log=tmp_path / "all.log", boot_id="b")
     printed, read = b"", b""
     world, token = LogWorld(tmp_path / "logs"), ""
     for turn in range(12):
