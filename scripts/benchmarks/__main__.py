@@ -7,11 +7,12 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from scripts.benchmarks import bundles, fleet, host
+from scripts.benchmarks import bundles, files, fleet, growth, host
 from scripts.benchmarks.figures import Figure
 
 NAMES = (
     "fleet: a rollout to simulated hosts, against a bare hub; host: one real host, against bare spawns and fsyncs; "
+    "agent: the same, and its memory over many deployments, and Install of many files, against cp; "
     "bundles: a rollout while other hosts download, against one without"
 )
 
@@ -23,10 +24,24 @@ def benchmark(settings: argparse.Namespace, directory: Path) -> AsyncIterator[Fi
             return fleet.measure(settings.hosts, directory)
         case "host":
             return host.measure(settings.rounds, directory)
+        case "agent":
+            return agent(settings.rounds, directory)
         case "bundles":
             return bundles.measure(settings.fetchers, settings.bundle_mb, directory)
         case name:
             raise SystemExit(f"cannot measure {name}: there is no such benchmark")
+
+
+async def agent(rounds: int, directory: Path) -> AsyncIterator[Figure]:
+    """All that is measured of an agent."""
+    for part in ("host", "growth"):
+        (directory / part).mkdir()
+    async for figure in host.measure(rounds, directory / "host"):
+        yield figure
+    async for figure in growth.measure(directory / "growth"):
+        yield figure
+    async for figure in files.measure(directory):
+        yield figure
 
 
 async def report(settings: argparse.Namespace) -> bool:
@@ -43,10 +58,10 @@ async def report(settings: argparse.Namespace) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when every promise was kept, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Hookline against floors taken in the same run.")
-    parser.add_argument("name", choices=["bundles", "fleet", "host"], help=NAMES)
+    parser.add_argument("name", choices=["agent", "bundles", "fleet", "host"], help=NAMES)
     parser.add_argument("--json", action="store_true", help="one JSON object a line: name, value, unit, floor, ratio")
     parser.add_argument("--hosts", type=int, nargs="+", default=[100, 1_000, 10_000], help="fleet sizes")
-    parser.add_argument("--rounds", type=int, default=20, help="host: deployments that are measured")
+    parser.add_argument("--rounds", type=int, default=20, help="agent, host: deployments that are measured")
     parser.add_argument("--fetchers", type=int, default=100, help="bundles: hosts that download")
     parser.add_argument("--bundle-mb", type=int, default=100, help="bundles: megabytes that each downloads")
     parser.add_argument("--directory", help="where databases and bundles are written (default: the system's temporary directory)")

@@ -109,20 +109,21 @@ class Bench:
 
     async def push(self, path: Path) -> child.Line:
         """Take a bundle in: it is what is deployed from now on."""
-        content = await asyncio.to_thread(path.read_bytes)
-
-        async def pieces() -> AsyncIterator[catalog.PushRevisionRequest]:
+        with path.open("rb") as file:
             header = catalog.PushRevisionHeader(
                 application_name=APPLICATION,
-                sha256=hashlib.sha256(content).digest(),
-                size=len(content),
-                bundle_type=resources.BUNDLE_TYPE_TGZ,
+                sha256=hashlib.file_digest(file, "sha256").digest(),
+                size=file.tell(),
+                bundle_type={".tgz": resources.BUNDLE_TYPE_TGZ, ".tar": resources.BUNDLE_TYPE_TAR}[path.suffix],
             )
-            yield catalog.PushRevisionRequest(header=header)
-            for start in range(0, len(content), PIECE):
-                yield catalog.PushRevisionRequest(chunk=content[start : start + PIECE])
+            file.seek(0)
 
-        self.revision = (await self.catalog.PushRevision(pieces())).revision.revision_id
+            async def pieces() -> AsyncIterator[catalog.PushRevisionRequest]:
+                yield catalog.PushRevisionRequest(header=header)
+                while chunk := file.read(PIECE):
+                    yield catalog.PushRevisionRequest(chunk=chunk)
+
+            self.revision = (await self.catalog.PushRevision(pieces())).revision.revision_id
         return {"revision": self.revision}
 
     async def deploy(self) -> child.Line:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
@@ -33,15 +33,21 @@ def script(fifo: Path) -> str:
     return f'#!/bin/bash\necho "$LIFECYCLE_EVENT" > {fifo}\n'
 
 
-def bundle(path: Path, fifo: Path, number: int) -> None:
+def members(fifo: Path, number: int) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     """A small bundle whose hooks are all that script; `number` makes it a revision of its own."""
     hooks = "\n".join(f"  {event}:\n    - location: hook.sh" for event in HOOKS)
     appspec = f"version: 0.0\nos: linux\nfiles:\n  - source: page.html\n    destination: /srv/page\nhooks:\n{hooks}\n"
+    for name, content, mode in (("appspec.yml", appspec, 0o644), ("hook.sh", script(fifo), 0o755), ("page.html", str(number), 0o644)):
+        member = tarfile.TarInfo(name)
+        member.size, member.mode = len(content), mode
+        yield member, content.encode()
+
+
+def bundle(path: Path, fifo: Path, number: int) -> None:
+    """That bundle."""
     with tarfile.open(path, "w:gz") as archive:
-        for name, content, mode in (("appspec.yml", appspec, 0o644), ("hook.sh", script(fifo), 0o755), ("page.html", str(number), 0o644)):
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(content), mode
-            archive.addfile(member, io.BytesIO(content.encode()))
+        for member, content in members(fifo, number):
+            archive.addfile(member, io.BytesIO(content))
 
 
 class Started:
@@ -95,6 +101,17 @@ async def agent(address: str, directory: Path) -> AsyncIterator[int]:
         await process.wait()
 
 
+@asynccontextmanager
+async def connected(directory: Path) -> AsyncIterator[tuple[child.Child, int]]:
+    """A coordinator and a real agent that is connected to it; yields the one and the process id of the other."""
+    async with child.child("coordinator", str(directory / "coordinator")) as server:
+        async with agent(str((await server.ask(do="address"))["address"]), directory) as pid:
+            async with asyncio.timeout(CONNECTED_WITHIN):
+                while (await server.ask(do="connected"))["hosts"] < 1:  # noqa: ASYNC110  the count is in another process
+                    await asyncio.sleep(0.1)
+            yield server, pid
+
+
 def processes(pid: int) -> dict[str, int]:
     """The agent and what it has started ahead, by what each is for."""
     found = {"agent, connected": pid}
@@ -109,27 +126,22 @@ async def measure(rounds: int, directory: Path) -> AsyncIterator[Figure]:
     """All figures, after the last round."""
     started = Started(directory / "fifo")
     first, between, whole, bare = [], [], [], []
-    async with child.child("coordinator", str(directory / "coordinator")) as server:
-        address = str((await server.ask(do="address"))["address"])
-        async with agent(address, directory) as pid:
-            async with asyncio.timeout(CONNECTED_WITHIN):
-                while (await server.ask(do="connected"))["hosts"] < 1:  # noqa: ASYNC110  the count is in another process
-                    await asyncio.sleep(0.1)
-            for number in range(WARM_UP + rounds):
-                archive = directory / f"{number}.tgz"
-                bundle(archive, started.path, number)
-                await server.ask(do="push", path=str(archive))
-                await asyncio.sleep(IDLE)
-                started.times.clear()
-                measured = await server.ask(do="deploy")
-                times = started.times
-                if number >= WARM_UP:
-                    first.append(times["ApplicationStop"] - measured["sent"])
-                    between.append(times["ValidateService"] - times["ApplicationStart"])
-                    whole.append(measured["ended"] - measured["sent"])
-                    bare.append(floor(directory, started.path))
+    async with connected(directory) as (server, pid):
+        for number in range(WARM_UP + rounds):
+            archive = directory / f"{number}.tgz"
+            bundle(archive, started.path, number)
+            await server.ask(do="push", path=str(archive))
             await asyncio.sleep(IDLE)
-            memory = {name: (resident_kib(one), proportional_kib(one)) for name, one in processes(pid).items()}
+            started.times.clear()
+            measured = await server.ask(do="deploy")
+            times = started.times
+            if number >= WARM_UP:
+                first.append(times["ApplicationStop"] - measured["sent"])
+                between.append(times["ValidateService"] - times["ApplicationStart"])
+                whole.append(measured["ended"] - measured["sent"])
+                bare.append(floor(directory, started.path))
+        await asyncio.sleep(IDLE)
+        memory = {name: (resident_kib(one), proportional_kib(one)) for name, one in processes(pid).items()}
     hook = median(bare)
     for name, values, floor_of_it in (
         ("instruction to first hook started", first, hook),
