@@ -88,7 +88,7 @@ def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
         application_name=plan.application_name,
         deployment_group_name=plan.group_name,
         revision_id=plan.revision.revision_id,
-        previous_revision_id=plan.last_successful.revision_id if plan.last_successful else "",
+        previous_revision_id=plan.last_successful.revision.revision_id if plan.last_successful else "",
         deployment_config_name=plan.config_name,
         minimum_healthy_hosts=wire.minimum_healthy_hosts(plan.minimum_healthy_hosts),
         status=pb.DeploymentStatus.ValueType(record.status),

@@ -28,7 +28,7 @@ from coordinator.core.facts import (
     Woken,
 )
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, EventStatus, TargetStatus
-from coordinator.core.model import Deployment, ErrorInformation, Group, HostId, InstanceHealth, Member, Plan, Target
+from coordinator.core.model import Deployment, ErrorInformation, Group, HostId, InstanceHealth, Member, Plan, Success, Target
 from coordinator.core.orders import Answer, Cancel, Changes, Entry, HistoryEntry, Instruct, Instruction, Order, SendCancel, Settled, WakeAt
 
 FORGOTTEN: Final = "begun in a history that is forgotten"
@@ -141,7 +141,7 @@ def _request(now: Decision, fact: DeploymentRequested) -> None:
             member = group.members[host.host_id] = Member(host_id=host.host_id)
             now.changes.members[group.group_id, host.host_id] = member
         member.lost = host.lost
-    plan = replace(fact.plan, last_successful=group.last_successful, last_successful_id=group.last_successful_id)
+    plan = replace(fact.plan, last_successful=group.last_successful)
     now.remember(fact.request, plan)
     now.because, now.principal = "CreateDeployment", plan.created_by
     _create(now, plan, [(host.host_id, host.name) for host in fact.hosts], frozenset(host.host_id for host in fact.hosts))
@@ -343,7 +343,10 @@ def _finish(now: Decision, deployment: Deployment) -> None:
     now.changes.deployments[deployment.deployment_id] = deployment
     if deployment.stopping is None and deployment.counts[TargetStatus.Succeeded] > 0:
         deployment.status = DeploymentStatus.Succeeded
-        group.last_successful, group.last_successful_id = deployment.plan.revision, deployment.deployment_id
+        plan = deployment.plan
+        group.last_successful = Success(
+            deployment_id=plan.deployment_id, revision=plan.revision, file_exists_behavior=plan.file_exists_behavior
+        )
         now.changes.groups[group.group_id] = group
         now.tell(deployment, Entry.Succeeded)
         return

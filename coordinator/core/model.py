@@ -162,6 +162,15 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Success:
+    """A deployment that succeeded, as far as a rollback to it has to know."""
+
+    deployment_id: DeploymentId
+    revision: Revision
+    file_exists_behavior: FileExistsBehavior
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All that is frozen when a deployment is created."""
 
@@ -181,10 +190,8 @@ class Plan:
     """UTC milliseconds; shown, decides nothing."""
     rollback_id: DeploymentId
     """The id that a rollback of this deployment gets, should there be one."""
-    last_successful: Revision | None = None
-    """The revision of the group's newest Succeeded deployment at creation: what a rollback goes back to. Filled in by the core."""
-    last_successful_id: DeploymentId | None = None
-    """That deployment."""
+    last_successful: Success | None = None
+    """The group's newest Succeeded deployment at creation: what a rollback goes back to. Filled in by the core."""
     rolls_back: DeploymentId | None = None
     """The deployment that this one rolls back."""
     lifecycle_events: tuple[LifecycleEvent, ...] = IN_PLACE
@@ -340,9 +347,8 @@ class Group:
     group_id: GroupId
     deployment: Deployment | None = None
     """The live deployment; None when nothing runs."""
-    last_successful: Revision | None = None
-    """Of the newest Succeeded deployment, rollbacks included."""
-    last_successful_id: DeploymentId | None = None
+    last_successful: Success | None = None
+    """The newest Succeeded deployment, rollbacks included."""
     members: dict[HostId, Member] = field(default_factory=dict)
     """Every host that was ever a target of the group or is one now."""
     available: int = 0

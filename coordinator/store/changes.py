@@ -10,7 +10,7 @@ from typing import Final
 from coordinator.core.errors import DeployError, DeploymentGroupDoesNotExist, RevisionDoesNotExist
 from coordinator.core.facts import Report
 from coordinator.core.lifecycle import EventStatus
-from coordinator.core.model import Deployment, HostId, Plan, Session
+from coordinator.core.model import Deployment, HostId, Plan, Session, Success
 from coordinator.core.orders import Changes, HistoryEntry
 from coordinator.engine.ports import DeploymentsRefused
 from coordinator.store.calls import remember
@@ -161,6 +161,9 @@ class Storing:
     def _deployment_no(self, deployment_id: str | None) -> int | None:
         return None if deployment_id is None else self._numbers.deployments[deployment_id]
 
+    def _successful_no(self, success: Success | None) -> int | None:
+        return None if success is None else self._numbers.deployments[success.deployment_id]
+
     def _deployment_row(self, deployment: Deployment) -> tuple[Column, ...]:
         plan, numbers = deployment.plan, self._numbers
         group_no = numbers.groups[plan.group_id]
@@ -172,7 +175,7 @@ class Storing:
             revision_no,
             numbers.names[plan.config_name],
             numbers.names[plan.created_by],
-            self._deployment_no(plan.last_successful_id),
+            self._successful_no(plan.last_successful),
             self._deployment_no(plan.rolls_back),
             *plan_columns(plan),
             *deployment_columns(deployment),
@@ -252,7 +255,7 @@ class Storing:
         db, numbers, changes = self._db, self._numbers, self._changes
         groups, hosts, names = numbers.groups, numbers.hosts, numbers.names
         db.executemany(
-            UPDATE_GROUP, [(self._deployment_no(one.last_successful_id), groups[group_id]) for group_id, one in changes.groups.items()]
+            UPDATE_GROUP, [(self._successful_no(one.last_successful), groups[group_id]) for group_id, one in changes.groups.items()]
         )
         unknown = {group_id for group_id, _ in (*changes.members, *changes.holdings)}
         unknown = {group_id for group_id in unknown if groups.known(group_id) is None}

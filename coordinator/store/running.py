@@ -5,7 +5,19 @@ from collections.abc import Mapping
 from typing import Final
 
 from coordinator.core.lifecycle import DeploymentStatus
-from coordinator.core.model import Deployment, DeploymentId, Group, GroupId, HostId, HostStatus, InstanceHealth, Member, Session
+from coordinator.core.model import (
+    Deployment,
+    DeploymentId,
+    FileExistsBehavior,
+    Group,
+    GroupId,
+    HostId,
+    HostStatus,
+    InstanceHealth,
+    Member,
+    Session,
+    Success,
+)
 from coordinator.store.rows import columns
 from coordinator.store.rows import running as rows
 from coordinator.store.rows.running import DEPLOYMENT_QUERY, SESSION_QUERY, TARGET_COLUMNS
@@ -17,7 +29,7 @@ LIVE_GROUPS: Final = f"""
     ORDER BY group_no"""
 LIVE_DEPLOYMENT: Final = f"{DEPLOYMENT_QUERY} WHERE d.group_no = ? ORDER BY d.deployment_no DESC LIMIT 1"
 GROUP: Final = """
-    SELECT g.group_no, d.deployment_id, r.revision_id, r.place_type, r.place, r.bundle_type, r.sha256
+    SELECT g.group_no, d.deployment_id, d.file_exists_behavior, r.revision_id, r.place_type, r.place, r.bundle_type, r.sha256
     FROM deployment_group g
     LEFT JOIN deployment d ON d.deployment_no = g.last_successful_no LEFT JOIN revision r ON r.revision_no = d.revision_no
     WHERE g.group_id = ?"""
@@ -64,12 +76,16 @@ def group(db: sqlite3.Connection, group_id: GroupId) -> Group:
     found = db.execute(GROUP, (group_id,)).fetchone()
     if found is None:
         return Group(group_id=group_id)
-    group_no, last_id, *revision = found
+    group_no, last_id, behavior, *revision = found
+    success = None
+    if last_id is not None:
+        success = Success(
+            deployment_id=DeploymentId(last_id), revision=columns.revision(*revision), file_exists_behavior=FileExistsBehavior(behavior)
+        )
     return Group(
         group_id=group_id,
         deployment=_live_deployment(db, group_no),
-        last_successful=None if last_id is None else columns.revision(*revision),
-        last_successful_id=last_id,
+        last_successful=success,
         members={
             host_id: Member(host_id=host_id, target_epoch=epoch, health=InstanceHealth(health))
             for host_id, epoch, health in db.execute(MEMBERS, (group_no,))

@@ -41,6 +41,7 @@ from coordinator.core.model import (
     Revision,
     RevisionId,
     Snapshot,
+    Success,
     Target,
 )
 from coordinator.core.orders import Answer, Changes, HistoryEntry, Instruct, Order, WakeAt
@@ -148,7 +149,9 @@ class Rollout:
 
     def given(self, names: Iterable[str], *, on: str = "r1", health: InstanceHealth = InstanceHealth.Healthy) -> None:
         """These hosts carry a revision that succeeded before."""
-        self.group.last_successful, self.group.last_successful_id = revision(on), DeploymentId("d-0")
+        self.group.last_successful = Success(
+            deployment_id=DeploymentId("d-0"), revision=revision(on), file_exists_behavior=FileExistsBehavior.DISALLOW
+        )
         for name in names:
             self.group.members[host_id(name)] = Member(host_id=host_id(name), health=health, target_epoch=1)
 
@@ -174,11 +177,12 @@ class Rollout:
         *,
         rollback: bool = False,
         lost: Sequence[str] = (),
+        exists: FileExistsBehavior = FileExistsBehavior.DISALLOW,
         request: RequestKey | None = None,
     ) -> None:
         """Somebody wants a revision deployed."""
         self._made += 1
-        asked = plan(f"d-{self._made}", of, minimum, rollback=rollback)
+        asked = replace(plan(f"d-{self._made}", of, minimum, rollback=rollback), file_exists_behavior=exists)
         hosts = tuple(Snapshot(host_id=host_id(name), name=name, lost=name in lost) for name in names)
         self.step([DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=hosts, request=request)])
 
@@ -284,9 +288,7 @@ class Rollout:
 def stored(group: Group) -> Group:
     """What is left of a group after a crash: copies of its rows, without what is not stored."""
     members = {host: replace(member) for host, member in group.members.items()}
-    kept = Group(
-        group_id=group.group_id, last_successful=group.last_successful, last_successful_id=group.last_successful_id, members=members
-    )
+    kept = Group(group_id=group.group_id, last_successful=group.last_successful, members=members)
     live = group.deployment
     if live is not None:
         values = {one.name: getattr(live, one.name) for one in fields(live) if one.name not in NOT_STORED}
@@ -299,7 +301,7 @@ def stored(group: Group) -> Group:
 def rows(group: Group) -> dict[str, object]:
     """Everything that is stored of a group, in a form that can be compared."""
     told: dict[str, object] = {
-        "last_successful": (group.last_successful_id, group.last_successful),
+        "last_successful": group.last_successful,
         "members": {host: (member.target_epoch, member.health) for host, member in group.members.items()},
     }
     if group.deployment is not None:

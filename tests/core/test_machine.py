@@ -57,7 +57,7 @@ def test_every_status_of_a_new_deployment_is_in_the_history_with_the_one_who_ask
 def test_what_a_rollback_would_go_back_to_is_frozen_at_creation(rollout: Rollout) -> None:
     frozen = rollout.deployment.plan
     assert frozen.last_successful is not None
-    assert (frozen.last_successful_id, frozen.last_successful.revision_id) == ("d-0", "r1")
+    assert (frozen.last_successful.deployment_id, frozen.last_successful.revision.revision_id) == ("d-0", "r1")
 
 
 def test_the_instruction_is_derived_from_deployment_and_host(rollout: Rollout) -> None:
@@ -425,7 +425,8 @@ def test_a_host_that_the_group_does_not_know_may_know_a_fence_of_it() -> None:
 def test_success_makes_the_revision_the_last_successful_one(rollout: Rollout) -> None:
     rollout.succeed("a", "b", "c")
     assert rollout.deployment.status is DeploymentStatus.Succeeded
-    assert rollout.group.last_successful_id == "d-1"
+    assert rollout.group.last_successful is not None
+    assert rollout.group.last_successful.deployment_id == "d-1"
     assert set(rollout.changes.groups) == {GROUP}
     assert rollout.group.deployment is None
     assert rollout.group.available == 0

@@ -339,7 +339,7 @@ def test_every_changed_row_is_stored(world: tuple[Rollout, list[GroupFact]]) -> 
 
 
 def _rows_by_key(group: Group) -> dict[object, object]:
-    told: dict[object, object] = {("group",): group.last_successful_id}
+    told: dict[object, object] = {("group",): group.last_successful}
     told |= {("member", host): (one.health, one.target_epoch) for host, one in group.members.items()}
     if group.deployment is not None:
         row = deployment_rows(group.deployment)

@@ -91,9 +91,9 @@ def test_a_failed_rollback_is_not_rolled_back() -> None:
 def test_a_successful_rollback_makes_its_revision_the_last_successful_one() -> None:
     rollout = failed()
     rollout.succeed("b", "a")
-    assert rollout.group.last_successful_id == "d-1-back"
     assert rollout.group.last_successful is not None
-    assert rollout.group.last_successful.revision_id == "r1"
+    assert rollout.group.last_successful.deployment_id == "d-1-back"
+    assert rollout.group.last_successful.revision.revision_id == "r1"
 
 
 def test_a_rollback_goes_back_to_what_was_successful_when_the_deployment_was_created() -> None:
@@ -104,4 +104,5 @@ def test_a_rollback_goes_back_to_what_was_successful_when_the_deployment_was_cre
     rollout.deploy("r3", ["a", "b"], ONE_AT_A_TIME, rollback=True)
     rollout.fail("a")
     assert rollout.deployment.plan.revision.revision_id == "r2"
-    assert rollout.deployment.plan.last_successful_id == "d-1"
+    assert rollout.deployment.plan.last_successful is not None
+    assert rollout.deployment.plan.last_successful.deployment_id == "d-1"

@@ -20,8 +20,8 @@ from coordinator.core.model import (
     HostStatus,
     InstanceHealth,
     Member,
-    Revision,
     Session,
+    Success,
 )
 from coordinator.core.orders import Changes, Entry, EventChange, HistoryEntry, HoldingChange
 from tests.simulation.witness import Witness
@@ -44,7 +44,7 @@ class Copy:
     hosts: dict[HostId, Session]
     requests: dict[tuple[str, str, str], tuple[bytes, str]]
     history: list[HistoryEntry]
-    last_successful: dict[GroupId, tuple[Revision | None, DeploymentId | None]]
+    last_successful: dict[GroupId, Success | None]
 
 
 class SimulatedStore(MemoryStore):

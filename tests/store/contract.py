@@ -31,7 +31,7 @@ from coordinator.core.model import (
 from coordinator.core.orders import Changes, EventChange
 from coordinator.engine.ports import Store
 from coordinator.service.ports import Requests
-from tests.store.things import API, NOW, R1, R2, WEB, created, deployment, host, key, known, plan, target
+from tests.store.things import API, NOW, R1, R2, WEB, created, deployment, host, key, known, plan, success, target
 
 
 class EngineStore(Store, Requests, Protocol):
@@ -181,17 +181,17 @@ class StoreContract:
             HostId("id-h1"): Member(host_id=HostId("id-h1"), target_epoch=4, health=InstanceHealth.Healthy),
             HostId("id-h2"): Member(host_id=HostId("id-h2"), target_epoch=0, health=InstanceHealth.Unhealthy),
         }
-        changes.groups[WEB] = Group(group_id=WEB, last_successful=R2, last_successful_id=DeploymentId("d-1"))
+        changes.groups[WEB] = Group(group_id=WEB, last_successful=success("d-1", R2))
         changes.members.update({(WEB, host_id): replace(member, lost=True) for host_id, member in members.items()})
         await store.commit(changes)
         found = await store.group(WEB)
-        assert (found.last_successful, found.last_successful_id) == (R2, "d-1")
+        assert found.last_successful == success("d-1", R2)
         assert {host_id: asdict(one) for host_id, one in found.members.items()} == {i: asdict(one) for i, one in members.items()}
 
     async def test_a_failed_deployment_and_its_rollback_are_stored_at_once(self, store: EngineStore) -> None:
         await store.commit(known("h1", "h2", "h3"))
         await store.commit(created(deployment(plan("d-0"), "h1", "h2", "h3", status=DeploymentStatus.Succeeded)))
-        failing = plan("d-1", revision=R2, last_successful=R1, last_successful_id=DeploymentId("d-0"))
+        failing = plan("d-1", revision=R2, last_successful=success("d-0"))
         failed = deployment(failing, "h3", "h2", "h1")
         await store.commit(created(failed))
         assert (await _live(store)).plan == failing

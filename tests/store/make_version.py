@@ -10,7 +10,6 @@ from pathlib import Path
 
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
 from coordinator.core.model import (
-    DeploymentId,
     Diagnostics,
     Group,
     HostId,
@@ -24,7 +23,7 @@ from coordinator.service.ports import DeploymentConfig
 from coordinator.store.schema import MIGRATIONS
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened
-from tests.store.things import NOW, R1, R2, WEB, created, deployment, key, known, plan
+from tests.store.things import NOW, R1, R2, WEB, created, deployment, key, known, plan, success
 
 VERSIONS = Path(__file__).parent / "versions"
 
@@ -38,7 +37,7 @@ async def fill(store: SqliteStore) -> None:
     await store.fleet.add_tags(["h2"], {"canary": "yes"}, at=NOW, key=key("2", method="AddTags"))
     done = deployment(plan("d-1", revision=R1), "h1", "h2", status=DeploymentStatus.Succeeded, stopping=None, completed_at=NOW + 9_000)
     await store.commit(_ended(created(done), TargetStatus.Succeeded, EventStatus.Succeeded))
-    failing = plan("d-2", revision=R2, last_successful=R1, last_successful_id=DeploymentId("d-1"), created_at=NOW + 60_000)
+    failing = plan("d-2", revision=R2, last_successful=success("d-1"), created_at=NOW + 60_000)
     failed = deployment(failing, "h1", "h2", status=DeploymentStatus.Failed, completed_at=NOW + 70_000)
     failed.error, failed.stopping = failed.stopping, None
     changes = _ended(created(failed), TargetStatus.Failed, EventStatus.Failed)
@@ -68,7 +67,7 @@ def _ended(changes: Changes, status: TargetStatus, event: EventStatus) -> Change
             HistoryEntry(made.plan.created_at + 5_500, Entry(status.name), "report 2", WEB, made.deployment_id, one.host_id)
         )
     if status is TargetStatus.Succeeded:
-        changes.groups[WEB] = Group(group_id=WEB, last_successful=made.plan.revision, last_successful_id=made.deployment_id)
+        changes.groups[WEB] = Group(group_id=WEB, last_successful=success(made.deployment_id, made.plan.revision))
     return changes
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from coordinator.core.errors import RequestIdReused
 from coordinator.core.facts import Report, RequestKey
 from coordinator.core.lifecycle import EventStatus, LifecycleEvent
-from coordinator.core.model import Deployment, DeploymentId, Group, GroupId, HostId, Member, Revision, RevisionId, Session, Target
+from coordinator.core.model import Deployment, DeploymentId, Group, GroupId, HostId, Member, RevisionId, Session, Success, Target
 from coordinator.core.orders import Changes, EventChange, HistoryEntry, HoldingChange
 
 Interrupt = Callable[[str], Awaitable[None]]
@@ -36,7 +36,7 @@ class MemoryStore:
         self.hosts: dict[HostId, Session] = {}
         self.requests: dict[tuple[str, str, str], tuple[bytes, str]] = {}
         self.history: list[HistoryEntry] = []
-        self._last_successful: dict[GroupId, tuple[Revision | None, DeploymentId | None]] = {}
+        self._last_successful: dict[GroupId, Success | None] = {}
 
     async def commit(self, changes: Changes) -> int:
         """Keep everything."""
@@ -48,7 +48,7 @@ class MemoryStore:
         for host_id, report in changes.late:
             self._keep_late(host_id, report)
         for group_id, group in changes.groups.items():
-            self._last_successful[group_id] = (group.last_successful, group.last_successful_id)
+            self._last_successful[group_id] = group.last_successful
         for key, member in changes.members.items():
             self.members[key] = replace(member, lost=False)
         for key, (installed, deployed) in changes.holdings.items():
@@ -82,13 +82,11 @@ class MemoryStore:
 
     async def group(self, group_id: GroupId) -> Group:
         """A group as committed last."""
-        revision, deployment_id = self._last_successful.get(group_id, (None, None))
         newest = next((one for one in reversed(self.deployments.values()) if one.plan.group_id == group_id), None)
         return Group(
             group_id=group_id,
             deployment=None if newest is None or newest.status.terminal else _copied(newest),
-            last_successful=revision,
-            last_successful_id=deployment_id,
+            last_successful=self._last_successful.get(group_id),
             members={host_id: replace(member) for (owner, host_id), member in self.members.items() if owner == group_id},
         )
 

@@ -24,7 +24,6 @@ from coordinator.core.model import (
     AutoRollbackEvent,
     BundleType,
     CoordinatorLocation,
-    DeploymentId,
     FileLocation,
     GitHubLocation,
     Group,
@@ -41,7 +40,7 @@ from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.service.ports import CatalogRevision, DeploymentConfig, DeploymentGroup, Replayed
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened
-from tests.store.things import NOW, R1, R2, WEB, FixedClock, created, deployment, key, known, plan
+from tests.store.things import NOW, R1, R2, WEB, FixedClock, created, deployment, key, known, plan, success
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -163,7 +162,7 @@ async def test_a_group_names_its_last_deployments(seeded: SqliteStore) -> None:
     await seeded.commit(known("h1"))
     done = deployment(plan("d-1", revision=R1), "h1", status=DeploymentStatus.Succeeded, completed_at=NOW + 9)
     changes = created(done)
-    changes.groups[WEB] = Group(group_id=WEB, last_successful=R1, last_successful_id=DeploymentId("d-1"))
+    changes.groups[WEB] = Group(group_id=WEB, last_successful=success("d-1"))
     await seeded.commit(changes)
     await seeded.commit(created(deployment(plan("d-2", revision=R2), "h1", status=DeploymentStatus.Failed)))
     found = await seeded.catalog.group("shop", "web")

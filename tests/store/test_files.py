@@ -21,7 +21,7 @@ from coordinator.store.connections.numbers import Numbers
 from coordinator.store.schema import MIGRATIONS, VersionedMigrations, first_schema
 from tests.store.make_version import VERSIONS
 from tests.store.seeds import opened
-from tests.store.things import WEB, created, deployment, known, plan
+from tests.store.things import WEB, created, deployment, known, plan, success
 
 
 def later(statement: str) -> VersionedMigrations:
@@ -113,7 +113,7 @@ async def test_a_database_of_every_version_can_be_used(tmp_path: Path, version: 
         assert live is not None
         assert list(live.targets) == ["id-h2", "id-h1"]
         failed = await store.history.deployment(DeploymentId("d-2"))
-        assert (failed.status, failed.plan.last_successful_id) == (DeploymentStatus.Failed, "d-1")
+        assert (failed.status, failed.plan.last_successful) == (DeploymentStatus.Failed, success("d-1"))
         await store.commit(known("h7"))
     finally:
         store.close()

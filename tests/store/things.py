@@ -25,6 +25,7 @@ from coordinator.core.model import (
     Revision,
     RevisionId,
     Session,
+    Success,
     Target,
 )
 from coordinator.core.orders import Changes, Entry, HistoryEntry
@@ -104,6 +105,11 @@ def plan(deployment_id: str, group: GroupId = WEB, revision: Revision = R1, **ch
         event_timeout=7_000,
     )
     return replace(made, **changed)  # type: ignore[arg-type]  # fields by name, for brevity
+
+
+def success(deployment_id: str, revision: Revision = R1) -> Success:
+    """A deployment that went well, by the plans that are made here."""
+    return Success(deployment_id=DeploymentId(deployment_id), revision=revision, file_exists_behavior=FileExistsBehavior.RETAIN)
 
 
 def target(deployment_id: str, name: str, **changed: object) -> Target:

@@ -4,6 +4,7 @@
     deploy REVISION to HOSTS keep MINIMUM      MINIMUM as HOST_COUNT:2, FLEET_PERCENT:50 or MOST_CONCURRENCY:1; then, if wanted:
         rollback                                 roll back by itself on failure
         lost HOSTS                               these are known to be lost
+        exists BEHAVIOR                          what Install does with files that exist: OVERWRITE or RETAIN, where it is not DISALLOW
     HOST begins EVENT                          it reports everything up to that event being in progress
     HOST succeeds                              it reports all events Succeeded
     HOST fails EVENT                           it reports that event Failed
@@ -23,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleEvent
-from coordinator.core.model import HostId, MinimumHealthyHosts, MinimumHealthyHostsType
+from coordinator.core.model import FileExistsBehavior, HostId, MinimumHealthyHosts, MinimumHealthyHostsType
 from coordinator.core.orders import Answer, HistoryEntry, Instruct, Order, SendCancel, Settled, WakeAt
 from tests.core.rollout import Rollout
 
@@ -77,7 +78,8 @@ class Teller:
             case ["deploy", revision, "to", names, "keep", minimum, *rest]:
                 self.names |= {HostId(f"id-of-{name}"): name for name in names.split(",")}
                 lost = rest[rest.index("lost") + 1].split(",") if "lost" in rest else []
-                rollout.deploy(revision, names.split(","), _minimum(minimum), rollback="rollback" in rest, lost=lost)
+                exists = FileExistsBehavior[rest[rest.index("exists") + 1] if "exists" in rest else "DISALLOW"]
+                rollout.deploy(revision, names.split(","), _minimum(minimum), rollback="rollback" in rest, lost=lost, exists=exists)
             case [name, "succeeds"]:
                 rollout.succeed(name)
             case [name, "begins", event]:
@@ -117,7 +119,9 @@ class Teller:
     def _order(self, order: Order) -> str | None:
         match order:
             case Instruct(instruction):
-                return f"-> run {self.names[instruction.host_id]} {instruction.plan.deployment_id} epoch {instruction.target_epoch}"
+                exists = instruction.plan.file_exists_behavior
+                more = "" if exists is FileExistsBehavior.DISALLOW else f" exists {exists.name}"
+                return f"-> run {self.names[instruction.host_id]} {instruction.plan.deployment_id} epoch {instruction.target_epoch}{more}"
             case SendCancel(cancel):
                 return f"-> cancel {self.names[cancel.host_id]} {cancel.instruction_id.partition('/')[0]}: {cancel.reason}"
             case Answer(_, None):
@@ -139,7 +143,7 @@ class Teller:
         last = self.rollout.group.last_successful
         return (
             f"= {deployment.deployment_id} {deployment.status.name}: {counted}; "
-            f"{healthy} of {len(deployment.members)} healthy; last successful {last.revision_id if last else 'none'}"
+            f"{healthy} of {len(deployment.members)} healthy; last successful {last.revision.revision_id if last else 'none'}"
         )
 
 

@@ -1,7 +1,8 @@
 """What a rollback of a failed deployment deploys, and to whom (spec 4.4).
 
-A rollback is a new deployment of the revision that was the group's last successful one when the failed deployment was created, to
-the hosts that an instruction of it was sent to: the others still have what they had. It is never rolled back itself.
+A rollback is a new deployment of the revision that was the group's last successful one when the failed deployment was created, with that
+one's word on files that exist, to the hosts that an instruction of the failed one was sent to: the others still have what they had. It
+is never rolled back itself.
 
 Pure: everything was frozen in the plan.
 """
@@ -24,9 +25,10 @@ def touched(deployment: Deployment) -> list[Target]:
 def plan(deployment: Deployment, at: int) -> Plan | str:
     """The rollback's plan, or a sentence that says why there cannot be one."""
     frozen = deployment.plan
-    revision = frozen.last_successful
-    if revision is None:
+    before = frozen.last_successful
+    if before is None:
         return "cannot roll back: no deployment of this group had succeeded before; deploy a revision that works"
+    revision = before.revision
     if revision.revision_id == frozen.revision.revision_id:
         return (
             f"cannot roll back: revision {revision.revision_id} is also the one that succeeded last; "
@@ -37,6 +39,7 @@ def plan(deployment: Deployment, at: int) -> Plan | str:
         deployment_id=frozen.rollback_id,
         rollback_id=DeploymentId(""),
         revision=revision,
+        file_exists_behavior=before.file_exists_behavior,
         creator=Creator.codeDeployRollback,
         created_by="coordinator",
         created_at=at,

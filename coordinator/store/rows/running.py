@@ -18,6 +18,7 @@ from coordinator.core.model import (
     JournalId,
     Plan,
     Session,
+    Success,
     Target,
 )
 from coordinator.store.rows.columns import (
@@ -219,7 +220,7 @@ DEPLOYMENT_QUERY: Final = f"""
            r.revision_id, r.place_type, r.place, r.bundle_type, r.sha256,
            c.name AS config_name, p.name AS created_by,
            l.deployment_id AS last_id, s.revision_id AS last_revision_id, s.place_type AS last_place_type, s.place AS last_place,
-           s.bundle_type AS last_bundle_type, s.sha256 AS last_sha256,
+           s.bundle_type AS last_bundle_type, s.sha256 AS last_sha256, l.file_exists_behavior AS last_file_exists_behavior,
            b.deployment_id AS rolls_back, n.deployment_id AS rollback_deployment_id, d.commit_no, d.first_history, d.last_history,
            {", ".join(f"d.{column}" for column in PLAN_COLUMNS + DEPLOYMENT_COLUMNS)}
     FROM deployment d
@@ -245,7 +246,6 @@ class Named(Protocol):
 
 def plan(row: Named) -> Plan:
     """The plan in a row of DEPLOYMENT_QUERY."""
-    last_id = row["last_id"]
     return Plan(
         deployment_id=DeploymentId(row["deployment_id"]),
         group_id=GroupId(row["group_id"]),
@@ -261,13 +261,20 @@ def plan(row: Named) -> Plan:
         description=row["description"],
         created_at=row["created_at"],
         rollback_id=DeploymentId(row["rollback_id"]),
-        last_successful=None
-        if last_id is None
-        else revision(row["last_revision_id"], row["last_place_type"], row["last_place"], row["last_bundle_type"], row["last_sha256"]),
-        last_successful_id=last_id,
+        last_successful=_success(row),
         rolls_back=row["rolls_back"],
         lifecycle_events=lifecycle_events(row["lifecycle_events"]),
         event_timeout=row["event_timeout"],
+    )
+
+
+def _success(row: Named) -> Success | None:
+    if row["last_id"] is None:
+        return None
+    return Success(
+        deployment_id=DeploymentId(row["last_id"]),
+        revision=revision(row["last_revision_id"], row["last_place_type"], row["last_place"], row["last_bundle_type"], row["last_sha256"]),
+        file_exists_behavior=FileExistsBehavior(row["last_file_exists_behavior"]),
     )
 
 
