@@ -6,9 +6,22 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
+T = TypeVar("T")
+_WHOLE = 0xFFFFFFFF  # "see the 64-bit field"
 APPSPEC = b"version: 0.0\nos: linux\nfiles:\n  - source: app\n    destination: /srv/app\n"
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """One bundle, made when it is wanted, and what its refusal says."""
+
+    name: str
+    make: Callable[[], bytes]
+    says: str
 
 
 def tar_entry(name: str, content: bytes = b"", *, kind: bytes = tarfile.REGTYPE, target: str = "", mode: int = 0o644) -> bytes:
@@ -40,6 +53,11 @@ def pax(records: Sequence[tuple[str, str]], *, kind: bytes = tarfile.XHDTYPE) ->
     return tar_entry("pax", content, kind=kind)
 
 
+def gnu_long(name: str, kind: bytes = b"L") -> bytes:
+    """GNU's entry before an entry whose name (or target: kind K) is too long for its header."""
+    return tar_entry("././@LongLink", name.encode("utf-8", "surrogateescape") + b"\0", kind=kind)
+
+
 def raw_header(entry: bytes, at: int, field: bytes) -> bytes:
     """An entry with one field of its header overwritten and its checksum made right again."""
     header = bytearray(entry[:512])
@@ -62,20 +80,65 @@ def zip_of(*entries: tuple[str, bytes], mode: int | None = None) -> bytes:
     return whole.getvalue()
 
 
+@dataclass(frozen=True)
+class ZipEntry:
+    """An entry of a zip file and what is said of it; None says the truth, `local_...` stands before the content.
+
+    One with an offset has no content of its own, and points elsewhere.
+    """
+
+    name: bytes
+    content: bytes
+    method: int = 8
+    flags: int = 0
+    system: int = 3
+    mode: int = 0o100644
+    disk: int = 0
+    extra: bytes = b""
+    stored: bytes | None = None
+    crc: int | None = None
+    size: int | None = None
+    packed: int | None = None
+    offset: int | None = None
+    local_name: bytes | None = None
+    local_method: int | None = None
+    local_crc: int | None = None
+    local_size: int | None = None
+    local_packed: int | None = None
+
+
+def zip_file(*entries: ZipEntry) -> bytes:
+    """A zip file of entries that may lie."""
+    body, central = b"", b""
+    for entry in entries:
+        squeezed = zlib.compressobj(wbits=-15)
+        packed = squeezed.compress(entry.content) + squeezed.flush() if entry.stored is None else entry.stored
+        content = entry.content if entry.stored is None else entry.stored
+        crc, size, length = _or(entry.crc, zlib.crc32(content)), _or(entry.size, len(content)), _or(entry.packed, len(packed))
+        rest = (entry.flags, entry.method, 0, 0x5821, crc, length, size)
+        offset, lengths = _or(entry.offset, len(body)), (len(entry.name), len(entry.extra), 0, entry.disk, 0)
+        version = (b"PK\1\2", 20, entry.system, 20, 0)
+        central += struct.pack("<4s4B4HL2L5H2L", *version, *rest, *lengths, entry.mode << 16, offset) + entry.name + entry.extra
+        if entry.offset is None or entry.offset == _WHOLE:
+            name, method = _or(entry.local_name, entry.name), _or(entry.local_method, entry.method)
+            said = (_or(entry.local_crc, crc), _or(entry.local_packed, length), _or(entry.local_size, size))
+            body += struct.pack("<4s2B4HL2L2H", b"PK\3\4", 20, 0, entry.flags, method, 0, 0x5821, *said, len(name), 0) + name + packed
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, len(entries), len(entries), len(central), len(body), 0)
+    return body + central + end
+
+
+def _or(said: T | None, truth: T) -> T:
+    return truth if said is None else said
+
+
 def raw_zip(
     entries: Sequence[tuple[bytes, bytes, int]], *, central_names: Sequence[bytes] | None = None, said_size: int | None = None
 ) -> bytes:
-    """A zip file of (name, content, offset or -1) written by hand: an offset other than -1 points the directory elsewhere."""
-    body, central = b"", b""
-    for index, (name, content, elsewhere) in enumerate(entries):
-        squeezed = zlib.compressobj(wbits=-15)
-        packed = squeezed.compress(content) + squeezed.flush()
-        size = len(content) if said_size is None else said_size
-        rest = (0, 8, 0, 0x5821, zlib.crc32(content), len(packed), size)
-        offset = len(body) if elsewhere < 0 else elsewhere
-        named = name if central_names is None else central_names[index]
-        central += struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, 0, *rest, len(named), 0, 0, 0, 0, 0o100644 << 16, offset) + named
-        if elsewhere < 0:
-            body += struct.pack("<4s2B4HL2L2H", b"PK\3\4", 20, 0, *rest, len(name), 0) + name + packed
-    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, len(entries), len(entries), len(central), len(body), 0)
-    return body + central + end
+    """A zip file of (name, content, offset or -1): an offset other than -1 points the directory elsewhere."""
+    names = central_names or [name for name, _, _ in entries]
+    return zip_file(
+        *(
+            ZipEntry(names[index], content, local_name=name, offset=None if elsewhere < 0 else elsewhere, size=said_size)
+            for index, (name, content, elsewhere) in enumerate(entries)
+        )
+    )

@@ -1,6 +1,5 @@
-"""Bundles are unpacked as they are meant, and a hostile one is refused before a single byte of it is written."""
+"""Bundles are unpacked as they are meant, and damaged ones are refused. The hostile ones: test_hostile_bundles.py."""
 
-import gzip
 import io
 import os
 import stat
@@ -15,8 +14,9 @@ from hypothesis import strategies as st
 
 from agent.bundle.archives.archive import Limits
 from agent.bundle.archives.unpack import unpack
+from agent.model import BundleType
 from agent.payload import PayloadError, PayloadErrorCode
-from tests.agent.archives import APPSPEC, pax, raw_header, raw_zip, tar, tar_entry, tgz, zip_of
+from tests.agent.archives import APPSPEC, pax, raw_zip, tar, tar_entry, tgz, zip_of
 
 SMALL = Limits(packed_bytes=10**6, unpacked_bytes=10**7, free_ratio_bytes=10**5, members=50, reserve_bytes=0)
 SPEC = tar_entry("appspec.yml", APPSPEC)
@@ -136,81 +136,26 @@ def hard(name: str, target: str) -> bytes:
     return tar_entry(name, kind=tarfile.LNKTYPE, target=target)
 
 
-HOSTILE_TARS: dict[str, tuple[list[bytes], str]] = {
-    "a path that climbs out": ([tar_entry("../evil", b"x")], "leads out of the bundle"),
-    "a path that climbs out in the middle": ([tar_entry("a/../../evil", b"x")], "leads out of the bundle"),
-    "a path that ends in dots": ([tar_entry("a/..", kind=tarfile.DIRTYPE)], "leads out of the bundle"),
-    "an absolute path": ([tar_entry("/etc/evil", b"x")], "has an absolute path"),
-    "an absolute path behind slashes": ([tar_entry("//etc/evil", b"x")], "has an absolute path"),
-    "an absolute pax path": ([pax([("path", "/etc/evil")]), tar_entry("a", b"x")], "has an absolute path"),
-    "a pax path that climbs out": ([pax([("path", "a/../../evil")]), tar_entry("a", b"x")], "leads out of the bundle"),
-    "a long GNU name that climbs out": ([tar_entry("x/" * 60 + "../" * 80 + "evil", b"x")], "leads out of the bundle"),
-    "an empty name": ([tar_entry(".", b"x")], "has no name"),
-    "a line end in a name": ([tar_entry("a\nb", b"x")], "control character"),
-    "a name that is too long": ([pax([("path", "n" * 300)]), tar_entry("a", b"x")], "a name that is too long"),
-    "a path that is too long": ([pax([("path", "/".join(["n" * 200] * 30))]), tar_entry("a", b"x")], "a name that is too long"),
-    "a path that is too deep": ([pax([("path", "d/" * 70 + "f")]), tar_entry("a", b"x")], "lies deeper than 64"),
-    "a symlink to an absolute path": ([link("a", "/etc")], "is a symlink to '/etc'"),
-    "a symlink that climbs out": ([link("a/b", "../../etc")], "outside the bundle"),
-    "a symlink through another that climbs out": (
-        [
-            link("d", "."),
-            link("e/x", "../d/../.."),
-        ],
-        "outside the bundle",
-    ),
-    "a symlink chain that climbs out": (
-        [
-            link("a/b/c", "../.."),
-            link("x", "a/b/c/.."),
-        ],
-        "outside the bundle",
-    ),
-    "a symlink loop": ([link("a", "b"), link("b", "a")], "leads in circles"),
-    "a symlink to itself": ([link("a", "a")], "leads in circles"),
-    "a symlink to nothing": ([link("a", "")], "only targets inside"),
-    "a symlink with an endless target": ([pax([("linkpath", "d/" * 3000)]), link("a", "x")], "too long"),
-    "a file below a symlink": ([link("a", "b"), tar_entry("a/x", b"x")], "lies below 'a', which is a symlink"),
-    "a file below a later symlink": ([tar_entry("a/x", b"x"), link("a", "b")], "lies below 'a', which is a symlink"),
-    "a file below a file": ([tar_entry("a", b"x"), tar_entry("a/b", b"x")], "lies below 'a', which is a file"),
-    "a symlink swapped for a directory": ([link("a", "b"), tar_entry("a/", kind=tarfile.DIRTYPE)], "is there twice"),
-    "a file that is there twice": ([tar_entry("a", b"x"), tar_entry("./a", b"y")], "is there twice"),
-    "a hard link out of the bundle": ([hard("a", "../../etc/passwd")], "leads out of the bundle"),
-    "a hard link to an absolute path": ([hard("a", "/etc/passwd")], "has an absolute path"),
-    "a hard link to a symlink": ([link("b", "c"), hard("a", "b")], "is no earlier file"),
-    "a hard link to what comes later": ([hard("a", "b"), tar_entry("b", b"x")], "is no earlier file"),
-    "a hard link to itself": ([hard("a", "a")], "is no earlier file"),
-    "a hard link to a directory": ([tar_entry("d/", kind=tarfile.DIRTYPE), hard("a", "d")], "is no earlier file"),
-    "a character device": ([tar_entry("a", kind=tarfile.CHRTYPE)], "is a character device"),
-    "a block device": ([tar_entry("a", kind=tarfile.BLKTYPE)], "is a block device"),
-    "a FIFO": ([tar_entry("a", kind=tarfile.FIFOTYPE)], "is a FIFO"),
-    "a sparse file": ([tar_entry("a", kind=tarfile.GNUTYPE_SPARSE)], "is a sparse file"),
-    "a pax sparse file": ([pax([("GNU.sparse.major", "1")]), tar_entry("a", b"x")], "sparse file"),
-    "an unknown type": ([tar_entry("a", kind=b"V")], "is of the unknown type"),
-    "a global header that renames": ([pax([("path", "x")], kind=tarfile.XGLTYPE), tar_entry("a", b"x")], "a global header"),
-    "a negative size": ([raw_header(tar_entry("a"), 124, b"\xff" * 12)], "a size is no number"),
-    "a size beyond all bounds": ([raw_header(tar_entry("a"), 124, b"\x80" + b"\xff" * 11)], "a size is too large"),
-    "a size of 8 GiB": ([raw_header(tar_entry("a"), 124, b"77777777777\0")], ""),
-    "a size that is no number": ([raw_header(tar_entry("a"), 124, b"-0000000001\0")], "a size is no number"),
-    "a pax size that is negative": ([pax([("size", "-512")]), tar_entry("a", b"x")], "a size is no number"),
-    "a pax size with a sign": ([pax([("size", "+1")]), tar_entry("a", b"x")], "a size is no number"),
-    "a pax record with a wrong length": ([tar_entry("pax", b"99 path=x\n", kind=tarfile.XHDTYPE), tar_entry("a", b"x")], "damaged"),
-    "a pax record of length zero": ([tar_entry("pax", b"0 path=x\n", kind=tarfile.XHDTYPE), tar_entry("a", b"x")], "damaged"),
-    "a pax header that is too long": ([tar_entry("pax", b"x" * 70_000, kind=tarfile.XHDTYPE)], "at most 65536"),
-    "a long name for nothing": ([pax([("path", "x")])], "belongs to no entry"),
-    "a wrong checksum": ([tar_entry("a")[:100] + b"\1" + tar_entry("a")[101:]], "checksum is wrong"),
-    "more entries than allowed": ([tar_entry(f"f{number}") for number in range(60)], "more than 50 entries"),
-    "more bytes than allowed": ([tar_entry("a", b"x" * 150_000)], "expands to more than"),
-}
+@pytest.mark.parametrize("said", [BundleType.GUESSED, BundleType.TAR, BundleType.TGZ])
+def test_a_bundle_is_read_as_what_it_is_when_that_was_said_of_it(tmp_path: Path, said: BundleType) -> None:
+    (tmp_path / "bundle.tar").write_bytes(tgz(SPEC))
+    unpack(tmp_path / "bundle.tar", tmp_path / "out", SMALL, said)
+    assert names(tmp_path / "out") == ["appspec.yml"]
 
 
-@pytest.mark.parametrize("packed", ["tar", "tgz"])
-@pytest.mark.parametrize("name", HOSTILE_TARS)
-def test_a_hostile_tar_file_is_refused_before_anything_is_written(tmp_path: Path, name: str, packed: str) -> None:
-    entries, says = HOSTILE_TARS[name]
-    make = tgz if packed == "tgz" else tar
-    limits = SMALL if "bytes" not in name or packed == "tgz" else Limits(unpacked_bytes=10**5, reserve_bytes=0)
-    assert says in refused(tmp_path, make(SPEC, *entries), limits).message
+@pytest.mark.parametrize("bundle, said", [(tar(SPEC), BundleType.TGZ), (tar(SPEC), BundleType.ZIP), (zip_of(("a", b"x")), BundleType.TAR)])
+def test_a_bundle_of_another_type_than_was_said_is_refused(tmp_path: Path, bundle: bytes, said: BundleType) -> None:
+    (tmp_path / "bundle.tar").write_bytes(bundle)
+    with pytest.raises(PayloadError, match=f"the revision says that it is a {said}, and it is a (tar|zip); register it"):
+        unpack(tmp_path / "bundle.tar", tmp_path / "out", SMALL, said)
+
+
+def test_a_directory_is_no_archive_and_an_archive_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "bundle.tar").write_bytes(tar(SPEC))
+    with pytest.raises(PayloadError, match="it is a directory, and it is a tar"):
+        unpack(tmp_path / "bundle.tar", tmp_path / "out", SMALL, BundleType.DIRECTORY)
+    with pytest.raises(PayloadError, match="it is a zip, and it is a directory"):
+        unpack(tmp_path, tmp_path / "out", SMALL, BundleType.ZIP)
 
 
 @pytest.mark.parametrize("cut", [1, 300, 511, 512, 700, 1100])
@@ -221,52 +166,12 @@ def test_a_bundle_that_was_cut_off_is_refused(tmp_path: Path, cut: int, packed: 
     assert refused(tmp_path, bundle[:-cut]).code is PayloadErrorCode.BROKEN_BUNDLE
 
 
-@pytest.mark.parametrize("bundle", [b"", b"x", b"words " * 200, b"\x1f\x8b" + b"x" * 600, b"PK\3\4" + b"x" * 600, b"PK\5\6"])
-def test_what_is_no_bundle_at_all_is_refused(tmp_path: Path, bundle: bytes) -> None:
-    assert refused(tmp_path, bundle).code is PayloadErrorCode.BROKEN_BUNDLE
-
-
-HOSTILE_ZIPS: dict[str, tuple[bytes, str]] = {
-    "a path that climbs out": (zip_of(("../evil", b"x")), "leads out of the bundle"),
-    "an absolute path": (zip_of(("/etc/evil", b"x")), "has an absolute path"),
-    "a symlink out of the bundle": (zip_of(("a", b"../../etc"), mode=0o120777), "outside the bundle"),
-    "a symlink to an absolute path": (zip_of(("a", b"/etc"), mode=0o120777), "is a symlink to '/etc'"),
-    "a symlink with an endless target": (zip_of(("a", b"x" * 5000), mode=0o120777), "too long"),
-    "a device": (zip_of(("a", b""), mode=0o020666), "is neither file, directory nor symlink"),
-    "a FIFO": (zip_of(("a", b""), mode=0o010666), "is neither file, directory nor symlink"),
-    "a name that is there twice": (raw_zip([(b"a", b"x", -1), (b"a", b"y", -1)]), "is there twice"),
-    "entries that share their content": (raw_zip([(b"a", b"x" * 1000, -1), (b"a", b"x" * 1000, 0)]), "overlaps another entry"),
-    "another name in the directory": (raw_zip([(b"a", b"x", -1)], central_names=[b"b"]), "is described otherwise"),
-    "less said than there is": (raw_zip([(b"a", b"x" * 5000, -1)], said_size=10), "holds more than"),
-    "more said than there is": (raw_zip([(b"a", b"x" * 50, -1)], said_size=1000), "is damaged"),
-    "an offset outside the file": (raw_zip([(b"a", b"x", -1), (b"b", b"x", 99_999)]), "is not where the directory says"),
-    "a bomb": (zip_of(("a", b"\0" * 2_000_000)), "expands to more than"),
-    "a bomb of many": (zip_of(*((f"a{number}", b"\0" * 90_000) for number in range(20))), "expands to more than"),
-    "more entries than allowed": (zip_of(*((f"a{number}", b"") for number in range(60))), "more than 50 entries"),
-    "bytes before the first entry": (b"#!/bin/sh\n" + zip_of(("a", b"x")), "neither tar, tgz nor zip"),
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE_ZIPS)
-def test_a_hostile_zip_file_is_refused(tmp_path: Path, name: str) -> None:
-    bundle, says = HOSTILE_ZIPS[name]
-    found = refused_or_unfinished(tmp_path, bundle)
-    assert says in found
-
-
 def refused_or_unfinished(tmp_path: Path, bundle: bytes) -> str:
     """The refusal; a zip file may lie about sizes that only show while it is inflated, and still nothing lands outside."""
     with pytest.raises(PayloadError) as caught:
         unpacked(tmp_path, bundle)
     assert {path.name for path in tmp_path.iterdir()} <= {"bundle.tar", "out"}
     return caught.value.message
-
-
-def test_an_encrypted_zip_entry_is_refused(tmp_path: Path) -> None:
-    bundle = bytearray(zip_of(("a", b"x")))
-    bundle[6] |= 1
-    bundle[bundle.index(b"PK\1\2") + 8] |= 1
-    assert "is encrypted" in refused(tmp_path, bytes(bundle)).message
 
 
 def test_a_flipped_bit_in_a_zip_entry_is_found(tmp_path: Path) -> None:
@@ -282,17 +187,6 @@ def test_backslashes_of_a_zip_file_from_windows_are_separators(tmp_path: Path) -
         bundle[at + 5] = 0
         at = bundle.find(b"PK\1\2", at + 4)
     assert names(unpacked(tmp_path, bytes(bundle))) == ["app", "app/a.txt", "appspec.yml"]
-
-
-def test_a_gzip_bomb_is_refused_without_being_unpacked(tmp_path: Path) -> None:
-    bomb = gzip.compress(tar(tar_entry("a", b"\0" * 40_000_000)), compresslevel=9)
-    found = refused(tmp_path, bomb, Limits(free_ratio_bytes=10**6, reserve_bytes=0))
-    assert found.code is PayloadErrorCode.TOO_LARGE
-
-
-def test_a_gzip_bomb_behind_the_end_of_the_tar_file_is_refused(tmp_path: Path) -> None:
-    bomb = tgz(SPEC) + gzip.compress(b"\1" * 20_000_000, compresslevel=9)
-    assert refused(tmp_path, bomb, Limits(free_ratio_bytes=10**6, reserve_bytes=0)).code is PayloadErrorCode.TOO_LARGE
 
 
 def test_a_bundle_that_does_not_fit_on_the_disk_is_refused_with_path_and_bytes(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def _data_starts(file: BinaryIO, entries: list[_Entry], end: int) -> list[int]:
     """Where the content of each entry begins; refuses local headers that disagree, and entries that overlap."""
     starts = []
     for entry in entries:
-        file.seek(entry.offset)
+        file.seek(min(entry.offset, end))  # A 64-bit offset can be more than a file can have.
         header = file.read(_LOCAL.size)
         if len(header) < _LOCAL.size or header[:4] != b"PK\3\4":
             raise broken(f"the entry {entry.name!r} is not where the directory says")
