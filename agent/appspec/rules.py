@@ -12,8 +12,9 @@ from agent.appspec import EXTENSION, SCRIPTED_EVENTS, AppSpec, FileMapping, Scri
 from agent.appspec.extension import Extension, read_extension
 from agent.appspec.findings import Finding, Flaw, Severity
 from agent.appspec.hooks import read_hooks
-from agent.appspec.items import Entry, Item, load
+from agent.appspec.items import Entry, Item
 from agent.appspec.permissions import check_effect, read_permission
+from agent.appspec.plain import load
 from agent.appspec.values import Findings, Keys, given, inside_bundle, line, mapping
 
 _BEHAVIORS = ("DISALLOW", "OVERWRITE", "RETAIN")

@@ -88,6 +88,82 @@ FRAGMENTS = (
     ),
 )
 
+VALUES = (
+    *("yes", "No", "ON", "null", "Null", "~", "0.0", "0", "00", "12", "0644", "1:30", "1_0", "-1", "1e3", "2026-01-31", "y", "<<", "="),
+    *(
+        "a b",
+        "a:b",
+        "a: b",
+        "a:",
+        "a :b",
+        "a #c",
+        "a#c",
+        "#",
+        "# c",
+        "'q'",
+        '"q"',
+        "'it''s'",
+        '"a\\n"',
+        "'q' # c",
+        "'q' r",
+        "''",
+        "'",
+        "[a]",
+        "{a: b}",
+    ),
+    *(
+        "/x",
+        "./x",
+        "../x",
+        ".x",
+        "*",
+        "&a b",
+        "!x",
+        "|",
+        ">",
+        "%",
+        "@",
+        "`",
+        "- a",
+        "-",
+        "?",
+        "? a",
+        ", a",
+        "]",
+        "a, b]",
+        "http://h:1/p?q=1#f",
+        "a  b  ",
+    ),
+)
+
+
+def rearranged(seed: int) -> bytes:
+    """One of the files after its lines were edited, one entry a line: what people do to a file that they understand."""
+    chance = random.Random(seed)
+    lines = chance.choice(WRITTEN).splitlines()
+    for _ in range(chance.randint(1, 3)):
+        at = chance.randrange(len(lines)) if lines else 0
+        match chance.randrange(8):
+            case 0 | 1 | 2 if lines:
+                key, colon, _ = lines[at].partition(":")
+                lines[at] = f"{key}{colon}{chance.choice((' ', '  ', ''))}{chance.choice(VALUES)}"
+            case 3:
+                lines[at : at + 1] = [" " * chance.randint(0, 6) + line.lstrip() for line in lines[at : at + 1]]
+            case 4:
+                number = chance.randint(1, 6)
+                lines[at : at + number] = [chance.choice((" ", "  ", "    ")) + line for line in lines[at : at + number]]
+            case 5:
+                lines.insert(
+                    at,
+                    " " * chance.randint(0, 8)
+                    + chance.choice(("# c", "", "---", "...", "- a", "-", "k: v", "- k: v", "k:", "- - a", "-   k:")),
+                )
+            case 6:
+                del lines[at : at + chance.randint(1, 3)]
+            case _:
+                lines[at:at] = chance.choices(lines, k=chance.randint(1, 3)) if lines else []
+    return chance.choice(("\n", "\n", "\r\n")).join([*lines, ""]).encode()
+
 
 def mutated(seed: int) -> bytes:
     """One of the files after a few accidents."""
