@@ -1,10 +1,17 @@
 """What an operator may do with applications, deployment groups and deployment configs."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from coordinator.core.errors import Invalid
+from coordinator.core.errors import (
+    ApplicationDoesNotExist,
+    DeploymentConfigDoesNotExist,
+    DeploymentGroupDoesNotExist,
+    Invalid,
+    NotFound,
+)
 from coordinator.core.facts import RequestKey
 from coordinator.core.model import AutoRollbackEvent, MinimumHealthyHosts, MinimumHealthyHostsType
 from coordinator.core.tags import TagFilter
@@ -12,6 +19,8 @@ from coordinator.engine.ports import Clock, Ids
 from coordinator.service.keep import BundleKeep
 from coordinator.service.ports import Application, Catalog, Cursor, DeploymentConfig, DeploymentGroup, Page, Replayed
 from coordinator.service.rules import RESERVED_PREFIX, check_name, normalised
+
+M = TypeVar("M", Application, DeploymentGroup, DeploymentConfig)
 
 DEFAULT_CONFIG = "CodeDeployDefault.OneAtATime"
 
@@ -41,8 +50,9 @@ class CatalogService:
         check_name(name, field="application_name")
         try:
             return await self._catalog.create_application(name, at=self._clock.now(), key=key)
-        except Replayed:
-            return await self._catalog.application(name)
+        except Replayed as done:
+            gone = ApplicationDoesNotExist(_gone(f"application {name}"), field="application_name")
+            return await _as_made(self._catalog.application(name), done, gone)
 
     async def application(self, name: str) -> Application:
         """Show an application."""
@@ -77,8 +87,9 @@ class CatalogService:
         group = _ruled(blank, replace(rules, tag_filters=rules.tag_filters or ()))
         try:
             return await self._catalog.create_group(group, at=now, key=key)
-        except Replayed:
-            return await self._catalog.group(application_name, name)
+        except Replayed as done:
+            gone = DeploymentGroupDoesNotExist(_gone(f"deployment group {name}"), field="deployment_group.deployment_group_name")
+            return await _as_made(self._catalog.group(application_name, name), done, gone)
 
     async def group(self, application_name: str, name: str) -> DeploymentGroup:
         """Show a deployment group."""
@@ -114,8 +125,9 @@ class CatalogService:
         config = DeploymentConfig(name=name, minimum_healthy_hosts=minimum, predefined=False, created_at=now)
         try:
             return await self._catalog.create_config(config, at=now, key=key)
-        except Replayed:
-            return await self._catalog.config(name)
+        except Replayed as done:
+            gone = DeploymentConfigDoesNotExist(_gone(f"deployment config {name}"), field="deployment_config_name")
+            return await _as_made(self._catalog.config(name), done, gone)
 
     async def config(self, name: str) -> DeploymentConfig:
         """Show a deployment config."""
@@ -131,6 +143,21 @@ class CatalogService:
             await self._catalog.delete_config(name, at=self._clock.now(), key=key)
         except Replayed:
             return
+
+
+async def _as_made(now: Awaitable[M], done: Replayed, gone: NotFound) -> M:
+    """What a repeated call made, as it is `now`. Raises `gone` when that was deleted since, even if there is another of its name."""
+    try:
+        found = await now
+    except NotFound:
+        raise gone from None
+    if found.created_at != done.at:
+        raise gone
+    return found
+
+
+def _gone(what: str) -> str:
+    return f"cannot answer this call again: {what}, which it made, was deleted since; use another request_id to make it anew"
 
 
 def _ruled(group: DeploymentGroup, rules: GroupRules) -> DeploymentGroup:

@@ -197,10 +197,11 @@ class HistoryRecord:
 class Replayed(Exception):
     """A write with this request key was done before."""
 
-    def __init__(self, subject: str) -> None:
-        """`subject` is the id or name of what was made or changed then."""
+    def __init__(self, subject: str, at: int) -> None:
+        """`subject` is the id or name of what was made or changed then, `at` that time."""
         super().__init__(subject)
         self.subject = subject
+        self.at = at
 
 
 class Requests(Protocol):

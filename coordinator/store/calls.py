@@ -22,29 +22,36 @@ INSERT: Final = """
     INSERT INTO request (principal_no, method, request_id, digest, subject, done_at) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (principal_no, method, request_id) DO NOTHING"""
 FIND: Final = """
-    SELECT digest, subject FROM request JOIN name ON name_no = principal_no WHERE name = ? AND method = ? AND request_id = ?"""
+    SELECT digest, subject, done_at FROM request JOIN name ON name_no = principal_no WHERE name = ? AND method = ? AND request_id = ?"""
 
 
-def find(db: sqlite3.Connection, key: RequestKey) -> str | None:
-    """The subject of the call that was done under `key`, None if there was none. Raises RequestIdReused."""
+class Done(NamedTuple):
+    """A call that was done."""
+
+    subject: str
+    at: int
+
+
+def find(db: sqlite3.Connection, key: RequestKey) -> Done | None:
+    """The call that was done under `key`, None if there was none. Raises RequestIdReused."""
     if not key.request_id:
         return None
     row = db.execute(FIND, (key.principal, key.method, key.request_id)).fetchone()
     if row is None:
         return None
-    digest, subject = row
+    digest, subject, at = row
     if digest != key.digest:
         raise RequestIdReused(
             f"cannot do this: request_id {key.request_id} was used for another {key.method}; use a new one", field="request_id"
         )
-    return str(subject)
+    return Done(subject, at)
 
 
 def refuse_replay(db: sqlite3.Connection, key: RequestKey) -> None:
     """Raises Replayed, or RequestIdReused, when a call under `key` was done before."""
-    subject = find(db, key)
-    if subject is not None:
-        raise Replayed(subject)
+    done = find(db, key)
+    if done is not None:
+        raise Replayed(done.subject, done.at)
 
 
 def remember(db: sqlite3.Connection, numbers: Numbers, requests: Iterable[tuple[RequestKey, str]], *, at: int) -> None:

@@ -121,7 +121,8 @@ class SqliteStore:
 
     async def replayed(self, key: RequestKey) -> str | None:
         """The subject of the call that was done under `key`."""
-        return await self.reader.run(lambda db: calls.find(db, key)) if key.request_id else None
+        done = await self.reader.run(lambda db: calls.find(db, key)) if key.request_id else None
+        return None if done is None else done.subject
 
     async def ground(self, application_name: str, group_name: str, revision_id: RevisionId, config_name: str) -> Ground:
         """What a deployment stands on, as it is at one moment."""

@@ -104,8 +104,8 @@ async def test_an_application_is_there_until_it_is_deleted(store: SqliteStore) -
 async def test_a_replayed_write_is_done_once_and_says_what_it_made(store: SqliteStore) -> None:
     await store.catalog.create_application("shop", at=NOW, key=key("1"))
     with pytest.raises(Replayed) as replayed:
-        await store.catalog.create_application("shop", at=NOW, key=key("1"))
-    assert replayed.value.subject == "shop"
+        await store.catalog.create_application("shop", at=NOW + 9, key=key("1"))
+    assert (replayed.value.subject, replayed.value.at) == ("shop", NOW)
     with pytest.raises(RequestIdReused):
         await store.catalog.create_application("other", at=NOW, key=key("1", digest=b"other"))
     entries = await store.history.entries(application_name="", group_name="", deployment_id="", host="", size=9, after="")

@@ -107,29 +107,30 @@ class MemoryRequests:
     """Calls that were done."""
 
     def __init__(self) -> None:
-        self.done: dict[tuple[str, str, str], tuple[bytes, str]] = {}
+        self.done: dict[tuple[str, str, str], tuple[bytes, str, int]] = {}
         self.keys: list[RequestKey] = []
 
     async def replayed(self, key: RequestKey) -> str | None:
-        return self.find(key)
+        done = self.find(key)
+        return None if done is None else done[0]
 
-    def find(self, key: RequestKey) -> str | None:
+    def find(self, key: RequestKey) -> tuple[str, int] | None:
         known = self.done.get((key.principal, key.method, key.request_id))
         if known is None:
             return None
-        digest, subject = known
+        digest, subject, at = known
         if digest != key.digest:
             raise RequestIdReused("cannot do this: the request id was used for another call", field="request_id")
-        return subject
+        return subject, at
 
     def once(self, key: RequestKey) -> None:
-        if (subject := self.find(key)) is not None:
-            raise Replayed(subject)
+        if (done := self.find(key)) is not None:
+            raise Replayed(*done)
 
-    def note(self, key: RequestKey, subject: str) -> None:
+    def note(self, key: RequestKey, subject: str, *, at: int = 0) -> None:
         self.keys.append(key)
         if key.request_id:
-            self.done[key.principal, key.method, key.request_id] = (key.digest, subject)
+            self.done[key.principal, key.method, key.request_id] = (key.digest, subject, at)
 
 
 class MemoryCatalog:
@@ -152,7 +153,7 @@ class MemoryCatalog:
         if name in self.made:
             raise ApplicationAlreadyExists(f"cannot create application {name}: the name is taken", field="application_name")
         self.made[name] = Application(name=name, created_at=at)
-        self.requests.note(key, name)
+        self.requests.note(key, name, at=at)
         return self.made[name]
 
     async def application(self, name: str) -> Application:
@@ -176,7 +177,7 @@ class MemoryCatalog:
         if (group.application_name, group.name) in self.grouped:
             raise DeploymentGroupAlreadyExists(f"cannot create deployment group {group.name}: the name is taken")
         self.grouped[group.application_name, group.name] = group
-        self.requests.note(key, group.name)
+        self.requests.note(key, group.name, at=at)
         return group
 
     async def group(self, application_name: str, name: str) -> DeploymentGroup:
@@ -207,7 +208,7 @@ class MemoryCatalog:
         if config.name in self.known:
             raise DeploymentConfigAlreadyExists(f"cannot create deployment config {config.name}: the name is taken")
         self.known[config.name] = config
-        self.requests.note(key, config.name)
+        self.requests.note(key, config.name, at=at)
         return config
 
     async def config(self, name: str) -> DeploymentConfig:

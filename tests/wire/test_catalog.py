@@ -1,5 +1,6 @@
 """Applications, groups, configs and revisions, as a client sees them."""
 
+import copy
 import hashlib
 import io
 import zipfile
@@ -49,6 +50,51 @@ async def test_a_request_id_of_another_call_is_refused(world: World) -> None:
 async def test_a_request_id_that_is_no_uuid_is_refused(world: World) -> None:
     no = await refused(world.catalog.CreateApplication(creation("shop", "once")))
     assert (no.code, no.fields) == (INVALID, ["request_id"])
+
+
+def a_group(tag: str) -> catalog.DeploymentGroup:
+    kind = resources.TAG_FILTER_TYPE_KEY_ONLY
+    return catalog.DeploymentGroup(
+        application_name="shop", deployment_group_name="db", tag_filters=[resources.TagFilter(key=tag, type=kind)]
+    )
+
+
+async def test_a_repeated_creation_is_answered_with_what_it_made_as_it_is_now(world: World) -> None:
+    await world.catalog.CreateApplication(creation("shop"))
+    creating = catalog.CreateDeploymentGroupRequest(deployment_group=a_group("old"), request_id=ONE)
+    await world.catalog.CreateDeploymentGroup(creating)
+    world.clock.at += 1
+    changing = catalog.UpdateDeploymentGroupRequest(deployment_group=a_group("new"), update_mask=FieldMask(paths=["tag_filters"]))
+    now = (await world.catalog.UpdateDeploymentGroup(changing)).deployment_group
+    assert (await world.catalog.CreateDeploymentGroup(creating)).deployment_group == now
+
+
+@pytest.mark.parametrize("kind", ["Application", "DeploymentGroup", "DeploymentConfig"])
+async def test_a_repeated_creation_of_what_was_deleted_since_is_refused_even_if_there_is_another(world: World, kind: str) -> None:
+    await world.catalog.CreateApplication(creation("shop"))
+    minimum = resources.MinimumHealthyHosts(type=resources.MINIMUM_HEALTHY_HOSTS_TYPE_HOST_COUNT, value=1)
+    calls: dict[str, tuple[Any, Any]] = {
+        "Application": (creation("blog"), catalog.DeleteApplicationRequest(application_name="blog")),
+        "DeploymentGroup": (
+            catalog.CreateDeploymentGroupRequest(deployment_group=a_group("old")),
+            catalog.DeleteDeploymentGroupRequest(application_name="shop", deployment_group_name="db"),
+        ),
+        "DeploymentConfig": (
+            catalog.CreateDeploymentConfigRequest(deployment_config_name="gentle", minimum_healthy_hosts=minimum),
+            catalog.DeleteDeploymentConfigRequest(deployment_config_name="gentle"),
+        ),
+    }
+    creating, deleting = calls[kind]
+    create, delete = getattr(world.catalog, f"Create{kind}"), getattr(world.catalog, f"Delete{kind}")
+    repeated = copy.deepcopy(creating)
+    repeated.request_id = ONE
+    await create(repeated)
+    await delete(deleting)
+    assert "which it made, was deleted since" in (await refused(create(repeated))).message
+    world.clock.at += 1
+    await create(creating)
+    no = await refused(create(repeated))
+    assert (no.code, "which it made, was deleted since" in no.message) == (NOT_FOUND, True)
 
 
 async def test_every_change_can_be_repeated_with_its_request_id(world: World) -> None:

@@ -29,6 +29,7 @@ class CatalogServiceStub:
     """Applications, their revisions and deployment groups, and deployment configs.
 
     Every call that changes something takes a request_id and is safe to repeat with it for 24 hours.
+    A repeated creation is answered with what it made, as that is now, and with NOT_FOUND once that was deleted.
     """
 
     def __init__(self, channel):
@@ -128,6 +129,7 @@ class CatalogServiceServicer:
     """Applications, their revisions and deployment groups, and deployment configs.
 
     Every call that changes something takes a request_id and is safe to repeat with it for 24 hours.
+    A repeated creation is answered with what it made, as that is now, and with NOT_FOUND once that was deleted.
     """
 
     def CreateApplication(self, request, context):
@@ -350,6 +352,7 @@ class CatalogService:
     """Applications, their revisions and deployment groups, and deployment configs.
 
     Every call that changes something takes a request_id and is safe to repeat with it for 24 hours.
+    A repeated creation is answered with what it made, as that is now, and with NOT_FOUND once that was deleted.
     """
 
     @staticmethod

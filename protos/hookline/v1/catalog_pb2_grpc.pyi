@@ -33,6 +33,7 @@ class CatalogServiceStub:
     """Applications, their revisions and deployment groups, and deployment configs.
 
     Every call that changes something takes a request_id and is safe to repeat with it for 24 hours.
+    A repeated creation is answered with what it made, as that is now, and with NOT_FOUND once that was deleted.
     """
 
     @_typing.overload
@@ -81,6 +82,7 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Applications, their revisions and deployment groups, and deployment configs.
 
     Every call that changes something takes a request_id and is safe to repeat with it for 24 hours.
+    A repeated creation is answered with what it made, as that is now, and with NOT_FOUND once that was deleted.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -125,6 +127,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     """Applications, their revisions and deployment groups, and deployment configs.
 
     Every call that changes something takes a request_id and is safe to repeat with it for 24 hours.
+    A repeated creation is answered with what it made, as that is now, and with NOT_FOUND once that was deleted.
     """
 
     @_abc_1.abstractmethod
