@@ -33,7 +33,7 @@ from coordinator.metrics import LoopLag, Metrics
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
-from coordinator.service.logs import LogService
+from coordinator.service.logs import LogService, has_ended
 from coordinator.service.revisions import RevisionService
 from coordinator.service.watch import WatchService
 from coordinator.store.bundles import Bundles
@@ -83,7 +83,8 @@ class Coordinator:
         self._tidy_bundles = partial(bundles.tidy, store.catalog.pushed)
         self.metrics.watch_bundles(bundles.count)
         retention = Retention(days=settings.log_retention_days, max_bytes=settings.log_max_bytes)
-        self._logs = Logs(settings.data_dir / "logs", retention=retention, clock=clock)
+        ended = partial(has_ended, store.history)
+        self._logs = Logs(settings.data_dir / "logs", retention=retention, clock=clock, ended=ended)
         self._publishing = LogServicer(logs=self._logs, history=store.history, clock=clock)
         self._deployments = DeploymentServicer(
             DeploymentService(rooms, inbox=self.engine, clock=clock, ids=ids),

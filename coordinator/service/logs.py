@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
+from coordinator.core.errors import DeploymentDoesNotExist
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.engine.ports import Clock
 from coordinator.service.ports import History
@@ -101,6 +102,14 @@ class LogKeep(Protocol):
     def open(self, deployment_id: DeploymentId) -> AbstractAsyncContextManager[Log]:
         """A deployment's log, an empty one if nothing was printed yet. Raises StorageFailed."""
         ...
+
+
+async def has_ended(history: History, deployment_id: DeploymentId) -> bool:
+    """Whether a deployment has ended, or nobody knows of it (a history that was restored)."""
+    try:
+        return (await history.deployment(deployment_id)).completed_at is not None
+    except DeploymentDoesNotExist:
+        return True
 
 
 class LogService:

@@ -24,9 +24,7 @@ class Stage:
         self.started = 0
 
     def hooks(self, *, boot_id: str | None = None, output_limit: int = 1 << 20) -> Hooks:
-        return Hooks(
-            directory=self.data_dir, deployments_log=self.deployments_log, boot_id=boot_id, output_limit=output_limit, grace=GRACE
-        )
+        return Hooks(directory=self.data_dir, deployments_log=self.deployments_log, boot_id=boot_id, output_limit=output_limit, grace=GRACE)
 
     def script(self, name: str, text: str, *, timeout: int = 30, runas: str | None = None, mode: int = 0o755) -> ScriptRun:
         path = self.bundle / name

@@ -13,15 +13,41 @@ from coordinator.core.errors import Invalid, StorageFailed
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.service.logs import Log, Printed, Sent
 from coordinator.store.logs import file, frames, log
-from coordinator.store.logs.keep import Logs, Retention
+from coordinator.store.logs.keep import PACK_PAUSE, Logs, Retention
+from coordinator.store.logs.octets import BLOCK, MAGIC
 
 ONE, OTHER = DeploymentId("d-AAAAAAAA1"), DeploymentId("d-AAAAAAAA2")
 WEB_1, WEB_2 = HostId("1" * 32), HostId("2" * 32)
 
 
+class LaterClock(SystemClock):
+    """Looks for logs to compress when a test says so, an hour later."""
+
+    def __init__(self) -> None:
+        self.look = asyncio.Semaphore(0)
+        self.hours = 0
+
+    def now(self) -> int:
+        return super().now() + self.hours * 3_600_000
+
+    async def sleep(self, milliseconds: int) -> None:
+        if milliseconds == PACK_PAUSE:
+            await self.look.acquire()
+            self.hours += 1
+        else:
+            await super().sleep(milliseconds)
+
+
+async def ended(deployment_id: DeploymentId) -> bool:
+    return deployment_id == ONE
+
+
 @asynccontextmanager
-async def running(directory: Path, *, max_bytes: int = 1 << 30, sync_seconds: float = 0.01) -> AsyncIterator[Logs]:
-    logs = Logs(directory, retention=Retention(days=30, max_bytes=max_bytes), clock=SystemClock(), sync_seconds=sync_seconds)
+async def running(
+    directory: Path, *, max_bytes: int = 1 << 30, sync_seconds: float = 0.01, clock: SystemClock | None = None
+) -> AsyncIterator[Logs]:
+    retention = Retention(days=30, max_bytes=max_bytes)
+    logs = Logs(directory, retention=retention, clock=clock or LaterClock(), ended=ended, sync_seconds=sync_seconds)
     writing = asyncio.create_task(logs.run())
     try:
         yield logs
@@ -250,6 +276,101 @@ async def test_what_comes_when_nothing_more_may_be_kept_is_dropped_with_a_mark(t
         assert await take(log, b"x" * 2_000) == 2_000
         assert await take(log, b"y" * 500, offset=2_000) == 2_500
         assert [(len(piece.content), piece.dropped) for piece in await everything(log)] == [(2_000, 0), (0, 500)]
+
+
+def lines(host: str, count: int = 9_000) -> bytes:
+    return b"".join(b"2026-11-23 12:00:00 [stdout]%s says line %d\n" % (host.encode(), number) for number in range(count))
+
+
+async def printed(log: Log, host: HostId, content: bytes, *, offset: int = 0) -> None:
+    for begin in range(0, len(content), 50_000):
+        await log.take(Sent(host, "0/1", offset + begin, content[begin : begin + 50_000], False))
+    await take(log, b"", offset=offset + len(content), host=host)
+
+
+async def packed(path: Path, clock: LaterClock, *, smaller_than: int) -> None:
+    """Have logs compressed until this one is."""
+    async with asyncio.timeout(20):
+        while not (path.read_bytes().startswith(MAGIC) and path.stat().st_size < smaller_than):
+            clock.look.release()
+            await asyncio.sleep(0)
+            await asyncio.to_thread(lambda: None)
+
+
+async def test_a_log_of_an_ended_deployment_is_compressed_and_reads_as_before(tmp_path: Path) -> None:
+    path, other, clock = tmp_path / f"{ONE}.log", tmp_path / f"{OTHER}.log", LaterClock()
+    async with running(tmp_path, clock=clock) as logs:
+        async with logs.open(OTHER) as log:
+            await printed(log, WEB_1, lines("web-1"))
+        async with logs.open(ONE) as log:
+            await printed(log, WEB_1, lines("web-1"))
+            await printed(log, WEB_2, lines("web-2"))
+            at, found = log.end, await everything(log)
+        before = path.stat()
+        await packed(path, clock, smaller_than=before.st_size // 3)
+        assert path.stat().st_mtime_ns == before.st_mtime_ns
+        assert not other.read_bytes().startswith(MAGIC)
+        async with logs.open(ONE) as log:
+            assert (log.end, await everything(log)) == (at, found)
+            assert await text(log, WEB_2) == lines("web-2")
+            piece = found[len(found) // 2]
+            assert (await log.read(piece.position, None))[0][0] == found[len(found) // 2 + 1]
+            pieces, _ = await log.read(log.start_of(WEB_2, 60_000), WEB_2)
+            assert pieces[0].offset == 50_000
+            with pytest.raises(Invalid, match="cannot go on from position"):
+                await log.read(BLOCK + 1, None)
+
+
+async def test_what_comes_after_the_compression_follows_and_is_compressed_with_the_rest(tmp_path: Path) -> None:
+    path, clock = tmp_path / f"{ONE}.log", LaterClock()
+    async with running(tmp_path, clock=clock) as logs:
+        async with logs.open(ONE) as log:
+            await printed(log, WEB_1, lines("web-1"))
+        await packed(path, clock, smaller_than=200_000)
+        async with logs.open(ONE) as log:
+            await printed(log, WEB_1, lines("late"), offset=len(lines("web-1")))
+            assert await text(log) == lines("web-1") + lines("late")
+        grown = path.stat().st_size
+    async with running(tmp_path, clock=clock) as logs:
+        async with logs.open(ONE) as log:
+            assert await text(log) == lines("web-1") + lines("late")
+        await packed(path, clock, smaller_than=grown // 2)
+        async with logs.open(ONE) as log:
+            assert await text(log) == lines("web-1") + lines("late")
+
+
+async def test_a_log_in_use_is_compressed_another_time_and_its_reader_goes_on(tmp_path: Path) -> None:
+    path, clock = tmp_path / f"{ONE}.log", LaterClock()
+    async with running(tmp_path, clock=clock) as logs:
+        async with logs.open(ONE) as log:
+            await printed(log, WEB_1, lines("web-1"))
+            for _ in range(3):
+                clock.look.release()
+            while not clock.look.locked():  # noqa: ASYNC110 - nobody could set an event
+                await asyncio.sleep(0)
+            assert await take(log, b"more", offset=len(lines("web-1"))) == len(lines("web-1")) + 4
+            assert await text(log) == lines("web-1") + b"more"
+        await packed(path, clock, smaller_than=200_000)
+        async with logs.open(ONE) as log:
+            assert await text(log) == lines("web-1") + b"more"
+
+
+async def test_a_compressed_log_that_is_damaged_is_left_alone_and_named(tmp_path: Path) -> None:
+    path, clock = tmp_path / f"{ONE}.log", LaterClock()
+    async with running(tmp_path, clock=clock) as logs:
+        async with logs.open(ONE) as log:
+            await printed(log, WEB_1, lines("web-1"))
+        await packed(path, clock, smaller_than=200_000)
+    whole = path.read_bytes()
+    for at in (18, len(whole) // 2):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0xFF
+        path.write_bytes(bytes(damaged))
+        async with running(tmp_path) as logs:
+            with pytest.raises(StorageFailed, match="damaged at byte"):
+                async with logs.open(ONE):
+                    pass
+        assert path.read_bytes() == bytes(damaged)
 
 
 async def gone(path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -19,7 +20,7 @@ from coordinator.core.errors import Unavailable
 from coordinator.core.lifecycle import IN_PLACE, EventStatus
 from coordinator.core.model import HostId
 from coordinator.gateway.logs import BURST, BYTES_PER_SECOND, LogServicer, Pace
-from coordinator.service.logs import LogService
+from coordinator.service.logs import LogService, has_ended
 from coordinator.service.ports import Host
 from coordinator.store.logs.keep import Logs, Retention
 from hookline.v1 import deployments_pb2 as deployments
@@ -74,7 +75,13 @@ class LogWorld(World):
         self.deployment_id = ""
 
     def servicers(self) -> dict[str, object]:
-        self.logs = Logs(self.directory, retention=Retention(days=30, max_bytes=1 << 30), clock=SystemClock(), sync_seconds=0.02)
+        self.logs = Logs(
+            self.directory,
+            retention=Retention(days=30, max_bytes=1 << 30),
+            clock=SystemClock(),
+            ended=partial(has_ended, self.engine),
+            sync_seconds=0.02,
+        )
         self.agents = PublishingAgents(self)
         servicers = super().servicers()
         servicers["deployments"]._logs = LogService(self.logs, self.engine, clock=SystemClock())

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from coordinator.metrics import Metrics
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
-from coordinator.service.logs import LogService
+from coordinator.service.logs import LogService, has_ended
 from coordinator.service.revisions import RevisionService
 from coordinator.service.watch import WatchService
 from coordinator.store.bundles import Bundles
@@ -138,7 +139,8 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
     rooms = Rooms(grounds=store, presence=engine, history=store.history, requests=store)
     bundles = Bundles(directory / "bundles")
     revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
-    logs = Logs(directory / "logs", retention=Retention(days=1, max_bytes=1 << 20), clock=clock)
+    ended = partial(has_ended, store.history)
+    logs = Logs(directory / "logs", retention=Retention(days=1, max_bytes=1 << 20), clock=clock, ended=ended)
     running = aio.server(interceptors=interceptors.chain(Metrics()))
     server.register(
         running,

@@ -6,6 +6,7 @@ import tarfile
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -26,7 +27,7 @@ from coordinator.metrics import Metrics
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
-from coordinator.service.logs import LogService
+from coordinator.service.logs import LogService, has_ended
 from coordinator.service.revisions import RevisionService
 from coordinator.service.watch import WatchService
 from coordinator.store.logs.keep import Logs, Retention
@@ -171,7 +172,8 @@ async def serving(world: World, **guard: Any) -> AsyncIterator[World]:
     """The world with a server on a free port and a client connected to it."""
     running = aio.server(interceptors=interceptors.chain(world.metrics, unary_seconds=world.unary_seconds, **guard))
     with tempfile.TemporaryDirectory() as directory:
-        world.logs = Logs(Path(directory), retention=Retention(days=1, max_bytes=1 << 20), clock=world.clock)
+        ended = partial(has_ended, world.engine)
+        world.logs = Logs(Path(directory), retention=Retention(days=1, max_bytes=1 << 20), clock=world.clock, ended=ended)
         health = server.register(running, **world.servicers())
         await server.tell_serving(health)
         world.address = f"127.0.0.1:{running.add_insecure_port('127.0.0.1:0')}"

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from coordinator.core.errors import StorageFailed
 from coordinator.store.logs import frames
 from coordinator.store.logs.frames import Head, Kind
+from coordinator.store.logs.octets import Octets
 
 UNSURE: Final = 16 << 20
 """Bytes at the end of a file whose content is checked when it is opened: more than is ever on its way to the disk at once."""
@@ -82,6 +83,7 @@ class LogFile:
             self.index = Index()
             return
         try:
+            self.octets = Octets(self.descriptor, path)
             self.index = self._scanned()
         except BaseException:
             self.close()
@@ -96,6 +98,7 @@ class LogFile:
                 os.fsync(directory)
             finally:
                 os.close(directory)
+            self.octets = Octets(self.descriptor, self._path)
         view = memoryview(octets)
         while view:
             view = view[os.write(self.descriptor, view) :]
@@ -113,7 +116,7 @@ class LogFile:
 
     def read_on(self, position: int, size: int) -> list[tuple[Head, bytes]] | None:
         """The next frames before `size`; None when none begins at the position."""
-        octets = os.pread(self.descriptor, min(max(AT_ONCE, frames.LARGEST), size - position), position)
+        octets = self.octets.read(min(max(AT_ONCE, frames.LARGEST), size - position), position)
         found: list[tuple[Head, bytes]] = []
         at = 0
         while at < len(octets):
@@ -131,7 +134,7 @@ class LogFile:
         found: list[tuple[Head, bytes]] = []
         total = 0
         for position in positions:
-            octets = os.pread(self.descriptor, frames.LARGEST, position)
+            octets = self.octets.read(frames.LARGEST, position)
             head = frames.decode(octets)
             if head is None:
                 raise StorageFailed(f"cannot read {self._path}: it is damaged at byte {position}")
@@ -143,21 +146,22 @@ class LogFile:
 
     def _scanned(self) -> Index:
         index = Index()
-        size = os.fstat(self.descriptor).st_size
-        with open(self.descriptor, "rb", closefd=False) as file:
-            while index.size < size:
-                head = frames.decode(header) if (header := file.read(frames.BARE + 255)) else None
-                if head is None or index.size + head.size > size:
+        size = self.octets.size
+        octets, begin = b"", 0
+        while index.size < size:
+            at = index.size - begin
+            if at + frames.BARE + 255 > len(octets):
+                octets, begin, at = self.octets.read(AT_ONCE, index.size), index.size, 0
+            head = frames.decode(octets, at)
+            if head is None or index.size + head.size > size:
+                break
+            if size - index.size <= UNSURE:
+                content = index.size + head.size - head.content_size
+                if not frames.is_whole(head, self.octets.read(head.content_size, content)):
                     break
-                begin = index.size + head.size - head.content_size
-                if size - begin <= UNSURE:
-                    file.seek(begin)
-                    if not frames.is_whole(head, file.read(head.content_size)):
-                        break
-                index.add(head)
-                file.seek(index.size)
+            index.add(head)
         if size - index.size > UNSURE:
             raise StorageFailed(f"cannot read {self._path}: it is damaged at byte {index.size}; move it away to go on without it")
         if index.size < size:
-            os.ftruncate(self.descriptor, index.size)
+            self.octets.cut(index.size)
         return index

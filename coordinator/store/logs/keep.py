@@ -1,11 +1,14 @@
-"""All deployments' logs: writes what was taken, syncs it about once a second, and removes what is old. Implements `LogKeep`."""
+"""All deployments' logs: writes what was taken, syncs it about once a second, compresses what has ended, removes what is old.
+
+Implements `LogKeep`.
+"""
 
 import asyncio
 import errno
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,7 +18,7 @@ from typing import Final, NamedTuple, TypeVar
 from coordinator.core.errors import DeployError, StorageFailed, StorageFull
 from coordinator.core.model import DeploymentId
 from coordinator.engine.ports import Clock
-from coordinator.store.logs import frames
+from coordinator.store.logs import frames, octets
 from coordinator.store.logs.file import UNSURE, LogFile
 from coordinator.store.logs.log import DeploymentLog
 
@@ -38,8 +41,12 @@ RETENTION_SECONDS: Final = 600.0
 RETENTION_PAUSE: Final = 1_000
 """Milliseconds between two looks at least, however much comes."""
 
+PACK_PAUSE: Final = 60_000
+"""Milliseconds between two looks for logs to compress, and for which nothing must have come to one."""
+
 DAY: Final = 86_400_000
 SUFFIX: Final = ".log"
+PACKING: Final = ".packing"
 
 T = TypeVar("T")
 
@@ -54,13 +61,24 @@ class Retention(NamedTuple):
 class Logs:
     """The directory of logs. `run` writes; nothing is written without it."""
 
-    def __init__(self, directory: Path, *, retention: Retention, clock: Clock, sync_seconds: float = SYNC_SECONDS) -> None:
-        """Makes the directory if need be."""
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        retention: Retention,
+        clock: Clock,
+        ended: Callable[[DeploymentId], Awaitable[bool]],
+        sync_seconds: float = SYNC_SECONDS,
+    ) -> None:
+        """Makes the directory if need be. `ended` tells whether a deployment has: then its log is compressed."""
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for unfinished in directory.glob(f"*{PACKING}"):
+            unfinished.unlink()
         self.directory = directory
         self.full = False
         self._retention = retention
         self._clock = clock
+        self._has_ended = ended
         self._sync_seconds = sync_seconds
         self._logs: dict[str, DeploymentLog] = {}
         self._opening = asyncio.Lock()
@@ -74,10 +92,11 @@ class Logs:
 
     async def run(self) -> None:
         """Write, sync and remove, until cancelled. What is not acknowledged then is sent again by its agent."""
-        with ThreadPoolExecutor(2, "logs") as threads:
+        with ThreadPoolExecutor(3, "logs") as threads:
             try:
                 async with asyncio.TaskGroup() as parts:
                     parts.create_task(self._remove_old(threads), name="log retention")
+                    parts.create_task(self._pack_ended(threads), name="log compression")
                     parts.create_task(self._write(threads), name="log writer")
                     parts.create_task(self._sync(threads), name="log syncs")
             finally:
@@ -159,13 +178,13 @@ class Logs:
                 made, opened.pending = opened.pending, []
                 if not made:
                     continue
-                octets = b"".join([frames.encode(head, content) for head, content in made])
-                if await self._done(opened, threads, partial(opened.file.append, octets)):
+                block = b"".join([frames.encode(head, content) for head, content in made])
+                if await self._done(opened, threads, partial(opened.file.append, block)):
                     opened.written(made)
-                    self._unsynced[opened] = self._unsynced.get(opened, 0) + len(octets)
+                    self._unsynced[opened] = self._unsynced.get(opened, 0) + len(block)
                     self._written.set()
                 else:
-                    self._free(len(octets))
+                    self._free(len(block))
 
     async def _sync(self, threads: ThreadPoolExecutor) -> None:
         while True:
@@ -206,6 +225,36 @@ class Logs:
         freed, self._freed = self._freed, asyncio.Event()
         freed.set()
 
+    async def _pack_ended(self, threads: ThreadPoolExecutor) -> None:
+        while True:
+            await self._clock.sleep(PACK_PAUSE)
+            for deployment_id in await _in_a_thread(threads, partial(_quiet, self.directory, self._clock.now() - PACK_PAUSE)):
+                if not await self._has_ended(deployment_id):
+                    continue
+                try:
+                    await self._pack(deployment_id, threads)
+                except (DeployError, OSError) as error:
+                    log.error("log not compressed deployment=%s why=%r", deployment_id, str(error))
+
+    async def _pack(self, deployment_id: DeploymentId, threads: ThreadPoolExecutor) -> None:
+        """Compress a log, unless somebody uses it meanwhile: then another time."""
+        path, packed = self.directory / f"{deployment_id}{SUFFIX}", self.directory / f"{deployment_id}{PACKING}"
+        try:
+            async with self.open(deployment_id) as opened:
+                size = opened.end
+                if opened.users > 1:
+                    return
+                await _in_a_thread(threads, partial(octets.pack, opened.file.octets, size, packed))
+            async with self._opening:
+                if self._logs.get(deployment_id) is not opened or opened.users or not opened.settled or opened.end != size:
+                    return
+                self._logs.pop(deployment_id).file.close()
+                saved = await _in_a_thread(threads, partial(_replace, path, packed))
+                self._total -= saved
+                log.info("log compressed deployment=%s bytes=%d saved=%d", deployment_id, size, saved)
+        finally:
+            packed.unlink(missing_ok=True)
+
     async def _remove_old(self, threads: ThreadPoolExecutor) -> None:
         while True:
             self._crowded.clear()
@@ -223,6 +272,31 @@ class Logs:
                     await self._crowded.wait()
             except TimeoutError:
                 continue
+
+
+def _quiet(directory: Path, since: int) -> list[DeploymentId]:
+    """The deployments whose log is worth compressing, and to which nothing has come for a while."""
+    found = []
+    for path in directory.glob(f"*{SUFFIX}"):
+        try:
+            if path.stat().st_mtime_ns // 1_000_000 <= since and octets.is_worth_packing(path):
+                found.append(DeploymentId(path.stem))
+        except (OSError, StorageFailed) as error:
+            log.error("log not looked at path=%s why=%r", path, str(error))
+    return found
+
+
+def _replace(path: Path, packed: Path) -> int:
+    """Put the compressed file in the place of the other, with its time; how many bytes that saves."""
+    before, after = path.stat(), packed.stat()
+    os.utime(packed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    packed.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return before.st_size - after.st_size
 
 
 def _remove(directory: Path, in_use: set[str], oldest: int, max_bytes: int) -> int:
