@@ -14,6 +14,7 @@ from agent.appspec.bundle import examine_bundle
 from agent.appspec.findings import RULES, Severity
 from agent.appspec.rules import examine
 
+ROOT = Path(__file__).parents[2]
 HEAD = "version: 0.0\nos: linux\n"
 FILES = "files: [{source: /, destination: /srv}]\n"
 GOOD = HEAD + FILES + "hooks:\n  AfterInstall:\n    - location: a.sh\n      timeout: 300\n"
@@ -121,7 +122,7 @@ def test_every_rule_has_an_example_here() -> None:
 
 
 def test_the_documented_table_is_the_code() -> None:
-    readme = Path(__file__).parents[2] / "agent/appspec/README.md"
+    readme = ROOT / "agent/appspec/README.md"
     rows = re.findall(r"^\| `([a-z0-9-]+)` \| (error|warning|note) \| (.+) \|$", readme.read_text(), re.MULTILINE)
     assert rows == [(name, rule.severity.value, rule.meaning) for name, rule in RULES.items()]
 
@@ -131,6 +132,27 @@ def test_one_mistake_does_not_hide_the_next() -> None:
         "version: '0.0'\nos: mac\nfiles:\n  - source: a\n  - source: b\n    destination: ~/x\nhooks:\n  AfterInstall:\n    - timeout: 0\n"
     )
     assert rules(text) == ["version", "os", "missing-key", "tilde", "missing-key"]
+
+
+def test_the_mistakes_of_real_repositories_are_all_found() -> None:
+    found = examine((Path(__file__).parent / "appspecs/mistakes.yml").read_bytes())
+    assert [(finding.line, finding.rule) for finding in found.findings] == [
+        (3, "hook-outside-hooks"),
+        (5, "misspelt-key"),
+        (8, "file-exists-behavior-elsewhere"),
+        (10, "hook-without-scripts"),
+        (10, "timeouts-too-long"),
+        (11, "location-from-root"),
+        (12, "unknown-key"),
+        (16, "relative-path"),
+        (17, "overwrite-in-files"),
+    ]
+    assert not found.flaws
+
+
+@pytest.mark.parametrize("bundle", sorted((ROOT / "deploy/examples").glob("*/appspec.y*ml")), ids=lambda path: path.parent.name)
+def test_our_own_examples_have_nothing_to_complain_of(bundle: Path) -> None:
+    assert examine_bundle(bundle.parent)[1].findings == ()
 
 
 def test_a_script_with_two_mistakes_shows_both() -> None:
