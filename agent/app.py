@@ -77,9 +77,9 @@ def _lint() -> Command:
 
 
 def _deploy_local() -> Command:
-    from agent.local import deploy
+    from agent.local.deployment import command
 
-    return deploy
+    return command
 
 
 def _gc() -> Command:
@@ -88,10 +88,17 @@ def _gc() -> Command:
     return gc
 
 
+def _status() -> Command:
+    from agent.local import status
+
+    return status
+
+
 _COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "run": ("connect to a coordinator and serve it until told to stop", _run),
     "deploy-local": ("deploy a bundle on this host without a coordinator", _deploy_local),
     "gc": ("remove deployments of the past that nobody needs any more", _gc),
+    "status": ("say how the agent of this host stands", _status),
     "lint": ("say what is wrong with an AppSpec file or a bundle", _lint),
 }
 

@@ -115,7 +115,7 @@ def test_the_program_says_what_is_wrong_and_exits_with_2(
     [
         ("agent.app", {"argparse", "asyncio", "typing", "grpc", "google", "yaml"}),
         ("agent.local.run", {"yaml", "httpx", "click", "rich", "uvloop", "sqlite3", "coordinator"}),
-        ("agent.local.settings", {"asyncio", "grpc", "google", "yaml"}),
+        ("agent.local.status", {"grpc", "google", "yaml", "httpx"}),
     ],
 )
 def test_the_agent_loads_nothing_that_it_does_not_need(module: str, never: set[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from agent.facts import Accepted
 from agent.journal import FileJournal
-from agent.local.instruction import location
+from agent.local.deployment.instruction import location
 from agent.model import DeploymentId, EventPlan, GroupId, Instruction, InstructionId, LifecycleEvent, RevisionId
 
 pytestmark = pytest.mark.e2e

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import AgentError
-from agent.local.instruction import EVENTS, add_arguments, events, instruction, location
+from agent.local.deployment.instruction import EVENTS, add_arguments, events, instruction, location
 from agent.model import BundleType, FileExistsBehavior, Instruction, LifecycleEvent, Place
 
 E = LifecycleEvent

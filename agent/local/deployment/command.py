@@ -21,8 +21,9 @@ from agent.errors import AgentError
 from agent.executor import CoordinatorBundles
 from agent.facts import CancelReceived, Connected, EventNeverBegan, Fact, InstructionReceived
 from agent.journal import FileJournal
-from agent.local import instruction as typed
-from agent.local.console import Console
+from agent.local.deployment import SUBDIRECTORY
+from agent.local.deployment import instruction as typed
+from agent.local.deployment.console import Console
 from agent.local.parts import begin_to_log, bundle_settings, parts, usable_prefix
 from agent.local.settings import add_arguments as add_settings
 from agent.local.settings import settings
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from agent.local.parts import Parts
     from agent.local.settings import Settings
     from agent.model import Instruction
-
-SUBDIRECTORY = "local"
-"""Where a local deployment keeps its own things in the agent's data directory."""
 
 _ATTEMPT = 1
 
