@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent import journal as journals
 from agent.errors import AgentError
-from agent.local.deploy import SUBDIRECTORY
+from agent.local.deployment import SUBDIRECTORY
 from agent.local.parts import bundle_settings
 from agent.local.settings import add_arguments as add_settings
 from agent.local.settings import settings
