@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path", type=Path, metavar="PATH", help="an AppSpec file; or a bundle: a directory, or a tar, tgz or zip file with appspec.yml"
     )
+    parser.add_argument(
+        "-A", "--appspec-filename", metavar="NAME", help="the AppSpec file of the bundle (default: appspec.yml, appspec.yaml)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
@@ -42,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     """Carry it out; the exit code says whether there are errors."""
     path: Path = options.path
     try:
-        name, found = _examine(path)
+        name, found = _examine(path, options.appspec_filename)
     except OSError as error:
         raise AgentError(f"cannot lint {path}: {(error.strerror or str(error)).lower()}") from error
     except PayloadError as error:
@@ -51,12 +54,12 @@ def run(options: argparse.Namespace) -> int:
     return 1 if any(finding.severity is Severity.ERROR for finding in found.findings) else 0
 
 
-def _examine(path: Path) -> tuple[str, Examination]:
+def _examine(path: Path, requested: str | None) -> tuple[str, Examination]:
     from agent.appspec.bundle import examine_bundle, read_at_most  # Here, so that only this command loads YAML.
     from agent.appspec.rules import examine
 
     if path.is_dir():
-        name, found = examine_bundle(path)
+        name, found = examine_bundle(path, requested)
         return str(path / name), found
     if not path.is_file():
         raise AgentError(f"cannot lint {path}: there is no such file or directory")
@@ -67,7 +70,7 @@ def _examine(path: Path) -> tuple[str, Examination]:
 
     with tempfile.TemporaryDirectory(prefix="hookline-lint-") as directory:
         unpack(path, Path(directory) / "bundle", Limits())
-        name, found = examine_bundle(Path(directory) / "bundle")
+        name, found = examine_bundle(Path(directory) / "bundle", requested)
         return f"{path}: {name}", found
 
 

@@ -22,15 +22,15 @@ def read_at_most(path: Path) -> bytes:
         return file.read(MAX_BYTES + 1)
 
 
-def examine_bundle(root: Path) -> tuple[str, Examination]:
-    """The name of the AppSpec file of an unpacked bundle, and what is to be said about it there."""
+def examine_bundle(root: Path, requested: str | None = None) -> tuple[str, Examination]:
+    """The name of the AppSpec file of an unpacked bundle, and what is to be said about it there; None looks for the usual names."""
     try:
-        path = find_appspec(root, None)
+        path = find_appspec(root, requested)
     except AppSpecNotFound as error:
         fix = "it has an appspec.json: rename it" if (root / "appspec.json").exists() else "put appspec.yml into the root of the bundle"
-        return "appspec.yml", _refused("missing-appspec", str(error), fix)
+        return requested or "appspec.yml", _refused("missing-appspec", str(error), fix)
     except AppSpecError as error:
-        return "appspec.yml", _refused("outside-bundle", str(error), "")
+        return requested or "appspec.yml", _refused("outside-bundle", str(error), "")
     name = path.relative_to(root.resolve()).as_posix()
     found = examine(read_at_most(path))
     if found.flaws or found.top is None:

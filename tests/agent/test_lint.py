@@ -204,6 +204,12 @@ def test_a_directory_is_read_as_a_bundle(tmp_path: Path, capsys: pytest.CaptureF
     assert f"{tmp_path}/appspec.yml:6:17: error: the script a.sh is not in the bundle [script-missing]" in capsys.readouterr().out
 
 
+def test_the_file_of_a_bundle_may_have_another_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, {"appspec.yml": GOOD, "deploy/web.yml": HEAD})
+    assert lint(tmp_path, "-A", "deploy/web.yml") == 0
+    assert capsys.readouterr().out == f"{tmp_path}/deploy/web.yml: nothing to complain of\n"
+
+
 @pytest.mark.parametrize("kind", ["tar", "tgz", "zip"])
 def test_an_archive_is_read_as_a_bundle_also_below_one_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
     folder = write(tmp_path / "src", {"repository-1234/appspec.yml": GOOD})
