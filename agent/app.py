@@ -94,11 +94,18 @@ def _status() -> Command:
     return status
 
 
+def _doctor() -> Command:
+    from agent.local import doctor
+
+    return doctor
+
+
 _COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
     "run": ("connect to a coordinator and serve it until told to stop", _run),
     "deploy-local": ("deploy a bundle on this host without a coordinator", _deploy_local),
     "gc": ("remove deployments of the past that nobody needs any more", _gc),
     "status": ("say how the agent of this host stands", _status),
+    "doctor": ("check what has to be right on this host for the agent", _doctor),
     "lint": ("say what is wrong with an AppSpec file or a bundle", _lint),
 }
 

@@ -1,0 +1,95 @@
+"""`hookline-agent doctor` finds what keeps an agent from its work, and says what to do."""
+
+import dataclasses
+import json
+import os
+from argparse import Namespace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from agent.app import main
+from agent.config import DataDirectory
+from agent.local.checks import Finding, Verdict, findings
+from agent.local.settings import Settings, settings
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Settings:
+    config = tmp_path / "agent.toml"
+    config.write_text(f'host = "web-1"\ninsecure = true\ndata_dir = "{tmp_path}/agent"\nroot_prefix = "{tmp_path}/root"\n')
+    return settings(Namespace(config=config), {})
+
+
+@asynccontextmanager
+async def coordinator(answer: bytes) -> AsyncIterator[str]:
+    async def check(_request: bytes, _context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        return answer
+
+    server = grpc.aio.server()
+    handler = grpc.unary_unary_rpc_method_handler(check, request_deserializer=bytes, response_serializer=bytes)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+
+
+async def found(told: Settings) -> dict[str, Finding]:
+    return {finding.check: finding for finding in await findings(told)}
+
+
+async def test_a_sound_host_fails_nothing(told: Settings) -> None:
+    async with coordinator(b"\x08\x01") as address:
+        all_found = await found(dataclasses.replace(told, coordinator=address))
+    assert all_found["coordinator"].found == f"{address} serves"
+    assert [each for each in all_found.values() if each.verdict is Verdict.FAIL] == []
+    for check in ("settings", "coordinator", "data directory", "hooks", "unpacking"):
+        assert all_found[check].verdict is Verdict.OK, all_found[check]
+    assert not told.data_dir.exists()
+    assert not told.root_prefix.exists()
+
+
+async def test_a_coordinator_that_does_not_serve_or_is_not_there_is_a_failure(told: Settings) -> None:
+    async with coordinator(b"\x08\x02") as address:
+        finding = (await found(dataclasses.replace(told, coordinator=address)))["coordinator"]
+        assert (finding.verdict, "does not serve just now" in finding.found) == (Verdict.FAIL, True)
+    finding = (await found(dataclasses.replace(told, coordinator=address)))["coordinator"]
+    assert (finding.verdict, "cannot be reached" in finding.found) == (Verdict.FAIL, True)
+    assert (await found(told))["coordinator"].verdict is Verdict.FAIL
+
+
+async def test_what_others_may_read_or_write_is_warned_of(told: Settings) -> None:
+    assert told.file is not None
+    told.file.chmod(0o666)
+    told.data_dir.mkdir()
+    told.data_dir.chmod(0o755)
+    all_found = await found(told)
+    assert all_found["settings"].advice.endswith(f"chmod go-w {told.file}")
+    assert all_found["data directory"].advice.endswith(f"chmod 700 {told.data_dir}")
+    assert (all_found["settings"].verdict, all_found["data directory"].verdict) == (Verdict.WARN, Verdict.WARN)
+
+
+async def test_it_says_which_agent_runs(told: Settings) -> None:
+    directory = DataDirectory(told.data_dir)
+    finding = (await found(told))["data directory"]
+    directory.close()
+    assert (finding.verdict, finding.found) == (Verdict.OK, f"{told.data_dir}; the agent with pid {os.getpid()} runs")
+
+
+async def test_a_name_that_cannot_be_used_is_a_failure(told: Settings) -> None:
+    assert (await found(dataclasses.replace(told, host="a b")))["settings"].verdict is Verdict.FAIL
+
+
+def test_programs_read_json_and_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--data-dir", str(tmp_path / "agent"), "--root-prefix", str(tmp_path), "--insecure"]
+    assert main(["doctor", *where, "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert set(told[0]) == {"check", "verdict", "found", "advice"}
+    assert main(["doctor", *where]) == 1
+    assert "fail  coordinator" in capsys.readouterr().out
