@@ -5,7 +5,7 @@ from functools import partial
 from agent.appspec import EXTENSION, SCRIPTED_EVENTS, Script
 from agent.appspec.extension import NO_SCRIPT_EXTENSION, read_script_extension
 from agent.appspec.items import Entry, Item
-from agent.appspec.values import Findings, Keys, given, inside_bundle, leading_number, mapping, nearest, spelt
+from agent.appspec.values import Findings, Keys, given, inside_bundle, leading_number, mapping, spelt
 
 _DEFAULT_TIMEOUT = 3600
 _LONGEST_TIMEOUT = 3600  # All scripts of one event together; longer ones are accepted, as the original's agent does.
@@ -19,7 +19,7 @@ def read_hooks(item: Item | None, findings: Findings) -> dict[str, tuple[Script,
         return hooks
     for event, entry in mapping(item, "hooks must be a mapping of lifecycle events to lists of scripts").items():
         if event not in SCRIPTED_EVENTS:
-            meant = nearest(event, SCRIPTED_EVENTS)
+            meant = findings.meant(event, SCRIPTED_EVENTS)
             fix = f"did you mean {meant}?" if meant else f"hooks are {', '.join(SCRIPTED_EVENTS)}"
             findings.notice(entry.key.finding("hook-without-scripts", f"the scripts of {event} never run", fix))
         hooks[event] = findings.attempt(partial(_scripts, event, entry, findings), ())

@@ -17,6 +17,7 @@ from agent.appspec.permissions import check_effect, read_permission
 from agent.appspec.plain import load
 from agent.appspec.values import Findings, Keys, given, inside_bundle, line, mapping
 
+_WARNINGS = 50  # Said of one file at a deployment.
 _BEHAVIORS = ("DISALLOW", "OVERWRITE", "RETAIN")
 _TOP_LEVEL = ("version", "os", "files", "permissions", "hooks", "file_exists_behavior", EXTENSION)
 
@@ -83,7 +84,8 @@ def _whole(top: Item, findings: Findings) -> AppSpec:
 def _warnings(findings: Findings) -> list[str]:
     """What the agent says of a file that it uses; notes are about other agents."""
     said = sorted((each for each in findings.all if each.severity is not Severity.NOTE), key=_place)
-    return [f"line {each.line}: {each}" for each in said]
+    more = [f"and {len(said) - _WARNINGS} more; `hookline-agent lint` lists them"] if len(said) > _WARNINGS else []
+    return [f"line {each.line}: {each}" for each in said[:_WARNINGS]] + more
 
 
 def _place(finding: Finding) -> tuple[int, int]:

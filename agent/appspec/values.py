@@ -13,6 +13,8 @@ from agent.appspec.items import Entry, Item
 T = TypeVar("T")
 U = TypeVar("U")
 
+_GUESSES, _LONGEST_GUESS = 20, 40  # How many words are compared with the known ones, and how long they may be: it costs 0.1 ms each.
+
 Keys = dict[str, Entry]
 
 
@@ -22,6 +24,7 @@ class Findings:
     def __init__(self) -> None:
         self.all: list[Finding] = []
         self.flaws: list[Finding] = []
+        self._guesses = _GUESSES
 
     def notice(self, finding: Finding) -> None:
         """Take one with which the file can be used."""
@@ -50,24 +53,26 @@ class Findings:
         for key, entry in keys.items():
             if key in known:
                 continue
-            meant = nearest(key, known)
+            meant = self.meant(key, known)
             if meant:
                 self.notice(entry.key.finding("misspelt-key", f"the key {key}{where} is ignored", f"did you mean {meant}?"))
             else:
                 self.notice(entry.key.finding("unknown-key", f"the key {key}{where} is ignored", "remove it"))
 
+    def meant(self, word: str, known: Iterable[str]) -> str:
+        """The known word that was probably meant, or the empty word; a file that is all mistakes is not worth guessing at."""
+        if self._guesses == 0 or len(word) > _LONGEST_GUESS:
+            return ""
+        self._guesses -= 1
+        from difflib import get_close_matches  # Here, because hardly any file needs it.
+
+        names = {each.lower(): each for each in known}
+        found = get_close_matches(word.lower(), names, n=1, cutoff=0.8)
+        return names[found[0]] if found else ""
+
 
 def _one(read: Callable[[Item], T], item: Item) -> tuple[T, ...]:
     return (read(item),)
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that was probably meant, or the empty word."""
-    from difflib import get_close_matches  # Here, because hardly any file needs it.
-
-    names = {each.lower(): each for each in known}
-    found = get_close_matches(word.lower(), names, n=1, cutoff=0.8) if len(word) <= 40 else []
-    return names[found[0]] if found else ""
 
 
 def mapping(item: Item, otherwise: str) -> Keys:

@@ -267,6 +267,13 @@ def test_yaml_that_is_wrong_or_hostile_is_refused_with_its_place(text: str, says
     assert says in refusal(text)
 
 
+def test_a_file_that_is_all_mistakes_is_told_of_in_short() -> None:
+    warnings = read("".join(f"permission{number}:\n" for number in range(2_000))).warnings
+    assert len(warnings) == 51
+    assert sum("did you mean permissions?" in warning for warning in warnings) == 20
+    assert warnings[-1] == "and 1950 more; `hookline-agent lint` lists them"
+
+
 def test_a_byte_that_is_not_utf_8_is_refused_with_its_place() -> None:
     with pytest.raises(AppSpecError, match="line 2, column 5: this byte is not UTF-8"):
         parse(b"version: 0.0\nos: \xff", "appspec.yml")
