@@ -9,7 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from agent.bundle.locations import BundleSettings, elsewhere
+from agent.bundle.locations import SourceSettings, elsewhere
 from agent.bundle.requests import CoordinatorSource, DownloadRequest, InstallRequest
 from agent.facts import Begin, EventEnded, EventInterrupted, EventNeverBegan, Recover
 from agent.hooks import EventOutcome, EventRun
@@ -38,7 +38,7 @@ BACKSTOP_SECONDS = 30.0
 QUIET_SECONDS = 0.1
 """Starting a process holds the whole agent up for milliseconds, so the last reports of an instruction leave first."""
 
-_DEFAULTS = BundleSettings()
+_DEFAULTS = SourceSettings()
 
 
 class Hooks(Protocol):
@@ -221,7 +221,6 @@ class EventExecutor:
                 sha256=instruction.location.sha256,
                 bundle_type=instruction.location.bundle_type,
                 appspec_name=instruction.appspec_name or None,
-                retention=self._source.retention,
                 timeout=order.timeout_seconds,
             ),
             _no_progress,
@@ -247,9 +246,7 @@ class EventExecutor:
 class CoordinatorBundles:
     """Where bundles come from: the coordinator, as soon as a Welcome has said where it serves them, or elsewhere."""
 
-    def __init__(self, *, coordinator: str, host_id: str, settings: BundleSettings = _DEFAULTS) -> None:
-        self.retention = settings.retention
-        """What of the past stays."""
+    def __init__(self, *, coordinator: str, host_id: str, settings: SourceSettings = _DEFAULTS) -> None:
         self._coordinator = coordinator
         self._settings = settings
         self._metadata = (("hookline-host-id", host_id),)

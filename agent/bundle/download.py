@@ -13,7 +13,6 @@ from agent.bundle.sources.coordinator import Line, fetch_from_coordinator
 from agent.bundle.sources.files import fetch_file, local_path
 from agent.bundle.sources.incoming import Incoming, Progress, unavailable
 from agent.payload import PayloadError, PayloadErrorCode
-from agent.retention import collect
 from agent.workspace import DeploymentDirectory, Workspace
 
 
@@ -26,7 +25,6 @@ def download(
     """
     directory = workspace.deployment(request.group_id, request.deployment_id)
     directory.path.mkdir(parents=True, exist_ok=True)
-    collect(workspace, request.retention, running=(request.deployment_id,))
     if not _is_done(request, directory):
         try:
             bundle = _fetch(request, directory, progress, line or Line())

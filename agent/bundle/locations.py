@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 from urllib.parse import quote
 
 from agent.bundle.requests import GITHUB_API, GitHubSource, S3Source, UrlSource
 from agent.model import Place
-from agent.retention import Retention
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,17 +17,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BundleSettings:
-    """What the operator of the agent says of bundles; an empty endpoint or region is left to the environment."""
+class SourceSettings:
+    """What the operator of the agent says of sources; an empty endpoint or region is left to the environment."""
 
-    retention: Retention = field(default_factory=Retention)
     s3_endpoint: str = ""
     s3_region: str = ""
     github_api: str = GITHUB_API
     github_token_file: str = ""
 
 
-def elsewhere(location: Location, root_prefix: Path, settings: BundleSettings) -> Source | None:
+def elsewhere(location: Location, root_prefix: Path, settings: SourceSettings) -> Source | None:
     """Where to fetch from; None when the coordinator keeps the bundle, whose address only a Welcome tells."""
     words = dict(location.words)
     match location.place:

@@ -17,11 +17,12 @@ from typing import BinaryIO
 
 from agent.appspec import parse
 from agent.bundle.download import download
-from agent.bundle.requests import ConnectRequest, DownloadRequest, InstallRequest, decode
+from agent.bundle.requests import CollectRequest, ConnectRequest, DownloadRequest, InstallRequest, decode
 from agent.bundle.sources.coordinator import Line, make_ready
 from agent.bundle.sources.incoming import FetchInterrupted, SourceBusy
 from agent.installer import Installation, install
 from agent.payload import PayloadError, PayloadErrorCode, of_system
+from agent.retention import Retention, collect
 from agent.workspace import Workspace
 
 _PR_SET_PDEATHSIG = 1
@@ -46,6 +47,8 @@ def main() -> None:
         request, root_prefix = decode(asked)
         if isinstance(request, ConnectRequest):
             line.connect(request.address)
+        elif isinstance(request, CollectRequest):
+            _collect(request.retention, Workspace(root_prefix=Path(root_prefix)))
         else:
             _answer(answers, _carry_out(request, Workspace(root_prefix=Path(root_prefix)), answers, line))
     os._exit(0)  # Nothing is left to tidy, and taking gRPC down in good order takes its time.
@@ -93,6 +96,13 @@ def _carry_out(request: DownloadRequest | InstallRequest, workspace: Workspace, 
     except MemoryError:
         return {"failed": [PayloadErrorCode.TOO_LARGE, f"cannot {action}: it takes more than {_MEMORY} bytes of memory"]}
     return {"done": True}
+
+
+def _collect(retention: Retention, workspace: Workspace) -> None:
+    try:
+        collect(workspace, retention)
+    except OSError as error:  # Said in the agent's log; the next time may be better.
+        sys.stderr.write(f"{of_system('remove old revisions', error).message}\n")
 
 
 def _installation(request: InstallRequest) -> Installation:

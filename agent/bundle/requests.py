@@ -96,7 +96,6 @@ class DownloadRequest:
     timeout: float
     bundle_type: BundleType = BundleType.GUESSED
     appspec_name: str | None = None
-    retention: Retention = field(default_factory=Retention)
     limits: Limits = field(default_factory=Limits)
 
 
@@ -119,25 +118,34 @@ class ConnectRequest:
     address: str
 
 
-Request = ConnectRequest | DownloadRequest | InstallRequest
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectRequest:
+    """Deployments of the past may go; it is not answered."""
+
+    retention: Retention
+
+
+Request = CollectRequest | ConnectRequest | DownloadRequest | InstallRequest
+_NAMES = {CollectRequest: "collect", ConnectRequest: "connect", DownloadRequest: "download", InstallRequest: "install"}
 
 
 def encode(request: Request, root_prefix: str) -> bytes:
     """A request as a line."""
-    name = {ConnectRequest: "connect", DownloadRequest: "download", InstallRequest: "install"}[type(request)]
-    return json.dumps({name: dataclasses.asdict(request), "root_prefix": root_prefix}).encode() + b"\n"
+    return json.dumps({_NAMES[type(request)]: dataclasses.asdict(request), "root_prefix": root_prefix}).encode() + b"\n"
 
 
 def decode(line: bytes) -> tuple[Request, str]:
     """The request of a line, and the prefix below which to work."""
     found = json.loads(line)
     root_prefix = found["root_prefix"]
+    if "collect" in found:
+        return CollectRequest(retention=Retention(**found["collect"]["retention"])), root_prefix
     if "connect" in found:
         return ConnectRequest(**found["connect"]), root_prefix
     if "install" in found:
         return InstallRequest(**found["install"]), root_prefix
     values = found["download"]
-    values["limits"], values["retention"] = Limits(**values["limits"]), Retention(**values["retention"])
+    values["limits"] = Limits(**values["limits"])
     values["bundle_type"] = BundleType(values["bundle_type"])
     source = values["source"]
     if "address" in source:

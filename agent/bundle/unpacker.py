@@ -11,10 +11,11 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent.bundle.requests import ConnectRequest, CoordinatorSource, DownloadRequest, InstallRequest, Request, encode
+from agent.bundle.requests import CollectRequest, ConnectRequest, CoordinatorSource, DownloadRequest, InstallRequest, Request, encode
 from agent.clock import Clock, SystemClock
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.processes import unpacker_command
+from agent.retention import Retention
 
 _STALL_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
@@ -25,10 +26,16 @@ Progress = Callable[[int, int | None], None]
 
 
 class Unpacker:
-    """Carries out downloads and installations, one at a time, in a process of their own."""
+    """Carries out downloads and installations, one at a time, in a process of their own.
 
-    def __init__(self, *, root_prefix: Path, program: Sequence[str] | None = None, clock: Clock | None = None) -> None:
+    What is more than `retention` goes while a fresh process waits; without one, nothing does.
+    """
+
+    def __init__(
+        self, *, root_prefix: Path, program: Sequence[str] | None = None, clock: Clock | None = None, retention: Retention | None = None
+    ) -> None:
         self._root_prefix = root_prefix
+        self._retention = retention
         self._program = program or unpacker_command()
         self._clock = clock or SystemClock()
         self._process: Process | None = None
@@ -41,7 +48,9 @@ class Unpacker:
         async with self._turn:
             if self._process is None or not self._is_fresh or self._is_connected or self._process.returncode is not None:
                 await self._end()
-                await self._start()
+                process = await self._start()
+                if self._retention is not None and process.stdin is not None:
+                    process.stdin.write(encode(CollectRequest(retention=self._retention), str(self._root_prefix)))
 
     async def connect(self, source: CoordinatorSource) -> None:
         """Have the waiting process connect to the coordinator's store, if there is one: a download from it is near."""

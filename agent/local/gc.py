@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from agent import journal as journals
 from agent.errors import AgentError
 from agent.local.deployment import SUBDIRECTORY
-from agent.local.parts import bundle_settings
+from agent.local.parts import retention
 from agent.local.settings import add_arguments as add_settings
 from agent.local.settings import settings
 from agent.past import Past
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Removes deployments of the past from the disk: all but the newest of each group, and then the oldest of all groups until"
         " they take no more room than they may. The revision that is installed, the one that was downloaded last, the newest, and those"
-        " of deployments that run are never removed. The agent does the same at each deployment, and may run meanwhile."
+        " of deployments that run are never removed. The agent does the same after each deployment, and may run meanwhile."
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     add_settings(parser, ("data_dir", "root_prefix", "max_revisions", "max_revision_bytes"))
@@ -41,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     running = {*_running(told.data_dir / "journal"), *_running(told.data_dir / SUBDIRECTORY / "journal")}
     try:
         found = deployments(Workspace(root_prefix=told.root_prefix), running)
-        retention = bundle_settings(told).retention
-        going = surplus(found, retention)
+        limits = retention(told)
+        going = surplus(found, limits)
         for deployment in going:
             if not args.dry_run:
                 remove(deployment.directory)
@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     verb = "would be removed" if args.dry_run else "removed"
     left = _bytes(found) - _bytes(going)
     sys.stdout.write(f"{len(going)} {verb}, {_room(_bytes(going))}; {len(found) - len(going)} stay, {_room(left)}\n")
-    if left > retention.max_bytes:
-        sys.stdout.write(f"they take more than the {_room(retention.max_bytes)} that they may, and each of them is needed\n")
+    if left > limits.max_bytes:
+        sys.stdout.write(f"they take more than the {_room(limits.max_bytes)} that they may, and each of them is needed\n")
     return 0
 
 

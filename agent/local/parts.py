@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from agent.bundle import Unpacker
-from agent.bundle.locations import BundleSettings
+from agent.bundle.locations import SourceSettings
 from agent.environment import Environment
 from agent.errors import AgentError
 from agent.executor import EventExecutor
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 class Parts:
     """The processes of this host's hooks and bundles, and where they work."""
 
-    def __init__(self, *, directory: Path, root_prefix: Path, boot_id: str, clock: Clock) -> None:
+    def __init__(self, *, directory: Path, root_prefix: Path, boot_id: str, clock: Clock, kept: Retention) -> None:
         self._workspace = Workspace(root_prefix=root_prefix)
         self.hooks = Hooks(directory=directory / "hooks", deployments_log=self._workspace.deployments_log, boot_id=boot_id or None)
-        self._unpacker = Unpacker(root_prefix=root_prefix, clock=clock)
+        self._unpacker = Unpacker(root_prefix=root_prefix, clock=clock, retention=kept)
         self._root_prefix = root_prefix
         self._clock = clock
 
@@ -59,9 +59,9 @@ class Parts:
 
 
 @asynccontextmanager
-async def parts(*, directory: Path, root_prefix: Path, boot_id: str, clock: Clock) -> AsyncIterator[Parts]:
+async def parts(*, directory: Path, root_prefix: Path, boot_id: str, clock: Clock, kept: Retention) -> AsyncIterator[Parts]:
     """The parts, closed at the end."""
-    made = Parts(directory=directory, root_prefix=root_prefix, boot_id=boot_id, clock=clock)
+    made = Parts(directory=directory, root_prefix=root_prefix, boot_id=boot_id, clock=clock, kept=kept)
     try:
         yield made
     finally:
@@ -80,15 +80,16 @@ def inherited(environment: Mapping[str, str], *, frozen: bool = EXECUTABLE is no
     return own
 
 
-def bundle_settings(told: Settings) -> BundleSettings:
-    """What was set of bundles."""
-    return BundleSettings(
-        retention=Retention(max_revisions=told.max_revisions, max_bytes=told.max_revision_bytes),
-        s3_endpoint=told.s3_endpoint,
-        s3_region=told.s3_region,
-        github_api=told.github_api,
-        github_token_file=told.github_token_file,
+def source_settings(told: Settings) -> SourceSettings:
+    """What was set of where bundles come from."""
+    return SourceSettings(
+        s3_endpoint=told.s3_endpoint, s3_region=told.s3_region, github_api=told.github_api, github_token_file=told.github_token_file
     )
+
+
+def retention(told: Settings) -> Retention:
+    """What was set of how much stays."""
+    return Retention(max_revisions=told.max_revisions, max_bytes=told.max_revision_bytes)
 
 
 def begin_to_log(level: str) -> None:

@@ -16,7 +16,7 @@ from agent.errors import AgentError
 from agent.executor import CoordinatorBundles
 from agent.journal import FileJournal
 from agent.local import presence
-from agent.local.parts import begin_to_log, bundle_settings, parts, usable_prefix
+from agent.local.parts import begin_to_log, parts, retention, source_settings, usable_prefix
 from agent.local.presence import Presence
 from agent.local.settings import add_arguments as add_settings
 from agent.local.settings import settings
@@ -76,14 +76,14 @@ def run(args: argparse.Namespace) -> int:
 async def _serve(told: Settings, identity: Identity, journal: FileJournal, manager: ServiceManager) -> None:
     clock = SystemClock()
     coordinator = told.the_coordinator
-    bundles = CoordinatorBundles(coordinator=coordinator, host_id=identity.host_id, settings=bundle_settings(told))
+    bundles = CoordinatorBundles(coordinator=coordinator, host_id=identity.host_id, settings=source_settings(told))
     asked_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
     log.info("agent starts host=%s host_id=%s pid=%d coordinator=%s", identity.name, identity.host_id, os.getpid(), coordinator)
     async with (
         insecure_channel(coordinator) as channel,
-        parts(directory=told.data_dir, root_prefix=told.root_prefix, boot_id=identity.boot_id, clock=clock) as made,
+        parts(directory=told.data_dir, root_prefix=told.root_prefix, boot_id=identity.boot_id, clock=clock, kept=retention(told)) as made,
     ):
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -1,4 +1,4 @@
-"""DownloadBundle as a whole: what it leaves, what it does a second time, and what retention takes away."""
+"""DownloadBundle as a whole: what it leaves, what it does a second time."""
 
 import hashlib
 from pathlib import Path
@@ -8,7 +8,6 @@ import pytest
 from agent.appspec import AppSpec
 from agent.bundle import DownloadRequest, Limits, PayloadError, PayloadErrorCode, UrlSource
 from agent.bundle.download import download
-from agent.retention import Retention
 from agent.workspace import Workspace
 from tests.agent.archives import APPSPEC, tar_entry, tgz
 
@@ -26,7 +25,7 @@ class Site:
         self.workspace = Workspace(root_prefix=root)
         self.told: list[int] = []
 
-    def download(self, deployment_id: str, *, content: bytes = BUNDLE, appspec_name: str | None = None, max_revisions: int = 5) -> None:
+    def download(self, deployment_id: str, *, content: bytes = BUNDLE, appspec_name: str | None = None) -> None:
         request = DownloadRequest(
             group_id="g",
             deployment_id=deployment_id,
@@ -35,7 +34,6 @@ class Site:
             sha256=hashlib.sha256(content).hexdigest(),
             timeout=10,
             appspec_name=appspec_name,
-            retention=Retention(max_revisions=max_revisions),
             limits=Limits(reserve_bytes=0),
         )
         download(request, self.workspace, lambda done, total: self.told.append(done), lambda: None)
@@ -91,9 +89,3 @@ def test_a_refused_bundle_leaves_nothing_and_the_pointer_as_it_was(site: Site) -
 def test_an_appspec_outside_the_bundle_is_refused(site: Site) -> None:
     with pytest.raises(PayloadError, match="lies outside the bundle"):
         site.download("d-1", appspec_name="../../../source.tgz")
-
-
-def test_old_deployments_go_before_the_new_one_comes(site: Site) -> None:
-    for number in range(5):
-        site.download(f"d-{number}", max_revisions=3)
-    assert sorted(path.name for path in (site.workspace.deployment_root / "g").iterdir()) == ["d-2", "d-3", "d-4"]

@@ -9,7 +9,7 @@ import pytest
 
 from agent.appspec import AppSpec, Script
 from agent.bundle import CoordinatorSource, DownloadRequest, InstallRequest, PayloadError, PayloadErrorCode, UrlSource
-from agent.bundle.locations import BundleSettings
+from agent.bundle.locations import SourceSettings
 from agent.bundle.requests import GitHubSource, S3Source, Source
 from agent.clock import SystemClock
 from agent.environment import Environment
@@ -179,7 +179,7 @@ EXTENDED = AppSpec(
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     hooks, unpacker, workspace = Scripts(), Payloads(), Workspace(root_prefix=tmp_path)
-    settings = BundleSettings(s3_endpoint="http://store:9000", s3_region="here", github_token_file="/etc/token")
+    settings = SourceSettings(s3_endpoint="http://store:9000", s3_region="here", github_token_file="/etc/token")
     bundles = CoordinatorBundles(coordinator="127.0.0.1:8443", host_id="1" * 32, settings=settings)
     environment = Environment(own={"PATH": "/bin", "DEPLOYMENT_ID": "inherited"}, root_prefix=tmp_path, host="h1")
     async with asyncio.TaskGroup() as tasks:

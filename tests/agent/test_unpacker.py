@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from agent.bundle import CoordinatorSource, DownloadRequest, InstallRequest, Limits, PayloadError, PayloadErrorCode, Unpacker, UrlSource
-from agent.bundle.requests import ConnectRequest, decode, encode
+from agent.bundle.requests import CollectRequest, ConnectRequest, GitHubSource, S3Source, Source, decode, encode
+from agent.retention import Retention
 from agent.workspace import Workspace
 from tests.agent.archives import APPSPEC, tar_entry, tgz
 
@@ -51,9 +52,7 @@ def bundle(tmp_path: Path, content: bytes = BUNDLE) -> UrlSource:
     return UrlSource(url=f"file://{tmp_path}/bundle.tgz")
 
 
-def download(
-    source: UrlSource | CoordinatorSource, *, sha256: str = DIGEST, timeout: float = 30, deployment_id: str = "d-1"
-) -> DownloadRequest:
+def download(source: Source, *, sha256: str = DIGEST, timeout: float = 30, deployment_id: str = "d-1") -> DownloadRequest:
     return DownloadRequest(
         group_id="g",
         deployment_id=deployment_id,
@@ -75,7 +74,9 @@ def ignore(done: int, total: int | None) -> None:
 
 def test_requests_survive_the_pipe() -> None:
     asked = download(CoordinatorSource(address="h:1", metadata=(("a", "b"),)))
-    for request in (asked, download(UrlSource(url="http://h/x")), install(), ConnectRequest(address="h:1")):
+    elsewhere = (UrlSource(url="http://h/x"), S3Source(bucket="b", key="k"), GitHubSource(repository="a/b", commit_id="c"))
+    others = (install(), ConnectRequest(address="h:1"), CollectRequest(retention=Retention(max_revisions=7)))
+    for request in (asked, *map(download, elsewhere), *others):
         assert decode(encode(request, "/p")) == (request, "/p")
 
 
@@ -115,6 +116,18 @@ async def test_a_process_that_connected_for_nothing_is_replaced(unpacker: Unpack
     await unpacker.start_ahead()
     assert len(children()) == 1
     assert children() != first
+
+
+async def test_the_past_goes_while_a_fresh_process_waits(tmp_path: Path) -> None:
+    unpacker = Unpacker(root_prefix=tmp_path, retention=Retention(max_revisions=2))
+    try:
+        for number in range(4):
+            await unpacker.start_ahead()
+            await unpacker.download(download(bundle(tmp_path), deployment_id=f"d-{number}"), ignore)
+        left = sorted(directory.deployment_id for directory in Workspace(root_prefix=tmp_path).deployments("g"))
+        assert left == ["d-1", "d-2", "d-3"]
+    finally:
+        await unpacker.close()
 
 
 def children() -> set[str]:

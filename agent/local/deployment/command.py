@@ -24,7 +24,7 @@ from agent.journal import FileJournal
 from agent.local.deployment import SUBDIRECTORY
 from agent.local.deployment import instruction as typed
 from agent.local.deployment.console import Console
-from agent.local.parts import begin_to_log, bundle_settings, parts, usable_prefix
+from agent.local.parts import begin_to_log, parts, retention, source_settings, usable_prefix
 from agent.local.settings import add_arguments as add_settings
 from agent.local.settings import settings
 from agent.loop import Agent
@@ -88,11 +88,11 @@ def _refuse_a_group_of_the_coordinator(journal: Path, wanted: Instruction) -> No
 
 async def _deploy(told: Settings, directory: Path, journal: FileJournal, wanted: Instruction) -> int:
     clock, exit_code = SystemClock(), 1
-    async with parts(directory=directory, root_prefix=told.root_prefix, boot_id=boot_id(), clock=clock) as made:
+    async with parts(directory=directory, root_prefix=told.root_prefix, boot_id=boot_id(), clock=clock, kept=retention(told)) as made:
         output = made.hooks.output_path(wanted.instruction_id)
         try:
             async with asyncio.TaskGroup() as tasks:
-                source = CoordinatorBundles(coordinator="", host_id="", settings=bundle_settings(told))
+                source = CoordinatorBundles(coordinator="", host_id="", settings=source_settings(told))
                 executor = made.executor(tasks, host=told.host, hooks=made.hooks, source=source)
                 agent = Agent(machine=Machine(journal.entries), journal=journal, executor=executor, clock=clock)
                 fence = Past(journal.entries).fences.get(wanted.group_id)
