@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ from agent.workspace import Workspace
 ENTRY = "files: [{source: app, destination: /srv/app}]\npermissions:\n  - object: /srv/app\n    acls: [%s]\n"
 
 
+class Killed(BaseException):
+    """The process was killed here: nothing is tidied up."""
+
+
 class Host:
     """A host below a prefix that is brought one revision after the other."""
 
@@ -25,7 +30,7 @@ class Host:
         self.workspace = Workspace(root_prefix=root)
         self._count = 0
 
-    def deploy(self, appspec: str, mode: int = 0o640) -> None:
+    def deploy(self, appspec: str, mode: int = 0o640, passed: Callable[[str], None] = lambda point: None) -> None:
         """Brings app/a and app/d/b, and installs them."""
         self._count += 1
         directory = self.workspace.deployment("g", f"d-{self._count}")
@@ -37,7 +42,7 @@ class Host:
         installation = Installation(
             group_id="g", deployment_id=f"d-{self._count}", revision=f"r-{self._count}", file_exists_behavior=None, reserve_bytes=0
         )
-        install(installation, self.workspace)
+        install(installation, self.workspace, passed)
 
     def acl(self, name: str) -> list[str]:
         """What getfacl says of something installed."""
@@ -105,6 +110,31 @@ def test_another_acl_replaces_the_old_one_and_a_missing_one_takes_it_back(host: 
     host.deploy("files: [{source: app, destination: /srv/app}]\n")
     assert host.acl("a") == ["group::r--", "other::---", "user::rw-"]
     assert host.acl("d") == ["group::r-x", "other::r-x", "user::rwx"]
+
+
+def test_a_kill_at_any_point_leaves_the_right_acl_to_the_next_deployment(host: Host) -> None:
+    old, new = ENTRY % "'u:daemon:rw'", ENTRY % "'u:bin:r', 'g:daemon:7'"
+    host.deploy(new)
+    right = {name: host.acl(name) for name in ("a", "d", "d/b")}
+    at, was_killed = 0, True
+    while was_killed:
+        host.deploy(old)
+        points: list[str] = []
+
+        def passed(point: str, points: list[str] = points, last: int = at) -> None:
+            points.append(point)
+            if len(points) > last:
+                raise Killed
+
+        was_killed = False
+        try:
+            host.deploy(new, passed=passed)
+        except Killed:
+            was_killed = True
+        host.deploy(new)
+        assert {name: host.acl(name) for name in right} == right
+        at += 1
+    assert at > 5
 
 
 def test_what_somebody_changed_is_set_right(host: Host) -> None:
