@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.bundle import CoordinatorSource, DownloadRequest, InstallRequest, Limits, PayloadError, PayloadErrorCode, Unpacker, UrlSource
-from agent.bundle.requests import CollectRequest, ConnectRequest, GitHubSource, S3Source, Source, decode, encode
+from agent.bundle.requests import CollectRequest, ConnectRequest, GitHubSource, Request, S3Source, Source, decode, encode
 from agent.retention import Retention
 from agent.workspace import Workspace
 from tests.agent.archives import APPSPEC, tar_entry, tgz
@@ -73,10 +73,15 @@ def ignore(done: int, total: int | None) -> None:
 
 
 def test_requests_survive_the_pipe() -> None:
-    asked = download(CoordinatorSource(address="h:1", metadata=(("a", "b"),)))
-    elsewhere = (UrlSource(url="http://h/x"), S3Source(bucket="b", key="k"), GitHubSource(repository="a/b", commit_id="c"))
-    others = (install(), ConnectRequest(address="h:1"), CollectRequest(retention=Retention(max_revisions=7)))
-    for request in (asked, *map(download, elsewhere), *others):
+    sources: list[Source] = [
+        CoordinatorSource(address="h:1", metadata=(("a", "b"),)),
+        UrlSource(url="http://h/x"),
+        S3Source(bucket="b", key="k"),
+        GitHubSource(repository="a/b", commit_id="c"),
+    ]
+    collect = CollectRequest(retention=Retention(max_revisions=7))
+    requests: list[Request] = [*map(download, sources), install(), ConnectRequest(address="h:1"), collect]
+    for request in requests:
         assert decode(encode(request, "/p")) == (request, "/p")
 
 
