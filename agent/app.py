@@ -50,7 +50,8 @@ def _parser(typed: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hookline-agent",
         description="Carries out deployments on this host, as the coordinator says, and reports every lifecycle event.",
-        epilog="`hookline-agent COMMAND --help` tells more of each.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"hookline-agent {agent_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -59,6 +60,19 @@ def _parser(typed: Sequence[str]) -> argparse.ArgumentParser:
         if name in typed:
             module().add_arguments(command)
     return parser
+
+
+_EXAMPLES = """\
+on a new host:
+  hookline-agent doctor --coordinator 127.0.0.1:8443 --insecure     what is missing here, and what to do about it
+  hookline-agent run --coordinator 127.0.0.1:8443 --insecure --tag role=web
+  hookline-agent status                                             how it stands with its coordinator, what it does
+on a developer's machine:
+  hookline-agent lint my-app                                        mistakes in its AppSpec file, each with its line
+  hookline-agent deploy-local -l my-app --data-dir /tmp/a --root-prefix /tmp/r
+
+Settings may also stand in /etc/hookline/agent.toml and in the environment; `hookline-agent COMMAND --help` tells more.
+"""
 
 
 # A command is a module with `add_arguments` and `run`, imported when it was typed and not before. Each has one function and one line.

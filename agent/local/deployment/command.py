@@ -10,6 +10,7 @@ import dataclasses
 import os
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     wanted = typed.instruction(args)
     _refuse_a_group_of_the_coordinator(told.data_dir / "journal", wanted)
     usable_prefix(told)
+    with suppress(OSError):  # which the next step says
+        told.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         directory = DataDirectory(told.data_dir / SUBDIRECTORY)
     except DirectoryInUse as error:
