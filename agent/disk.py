@@ -67,6 +67,12 @@ def replace_whole(contents: Mapping[Path, str], *, above: Iterable[Path] = ()) -
 
     On return they are on the disk, and so are the entries of directories `above` them.
     """
+    write_beside(contents)
+    replace(contents, above=above)
+
+
+def write_beside(contents: Mapping[Path, str]) -> None:
+    """Write what is to replace files beside them, and return when it is on the disk."""
     written: list[int] = []
     try:
         for path, content in contents.items():
@@ -75,9 +81,14 @@ def replace_whole(contents: Mapping[Path, str], *, above: Iterable[Path] = ()) -
     finally:
         for fd in written:
             os.close(fd)
-    for path in contents:
+
+
+def replace(paths: Iterable[Path], *, above: Iterable[Path] = ()) -> None:
+    """Give what was written beside files their names, and return when those are on the disk, and the entries of directories `above`."""
+    replaced = tuple(paths)
+    for path in replaced:
         _temporary(path).rename(path)
-    settle_directories(dict.fromkeys((*(path.parent for path in contents), *above)))
+    settle_directories(dict.fromkeys((*(path.parent for path in replaced), *above)))
 
 
 def _whole_is_little() -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from agent.bundle.locations import SourceSettings, elsewhere
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.environment import Environment
     from agent.loop import Agent
-    from agent.model import InstructionId, Location
+    from agent.model import EventPlan, Instruction, InstructionId, Location
     from agent.workspace import Workspace
 
     Ending = EventEnded | EventInterrupted | EventNeverBegan
@@ -36,7 +37,7 @@ BACKSTOP_SECONDS = 30.0
 """What an event may take beyond its deadline before the agent stops believing that somebody else keeps it."""
 
 QUIET_SECONDS = 0.1
-"""Starting a process holds the whole agent up for milliseconds, so the last reports of an instruction leave first."""
+"""Starting a process or a thread holds the whole agent up for milliseconds, so the last reports of an instruction leave first."""
 
 _DEFAULTS = SourceSettings()
 
@@ -76,8 +77,8 @@ class Unpacker(Protocol):
         """Has a process waiting."""
         ...
 
-    async def connect(self, source: CoordinatorSource) -> None:
-        """Has that process connect to where it will download from."""
+    async def prepare(self, request: DownloadRequest) -> None:
+        """Has that process do what can be done of a download that will come."""
         ...
 
     async def download(self, request: DownloadRequest, progress: Callable[[int, int | None], None]) -> None:
@@ -120,9 +121,7 @@ class EventExecutor:
     def begin(self, order: Begin, agent: Agent) -> None:
         """Begins an event."""
         self._tasks.create_task(self._carry_out(order, agent, self._begun(order)), name=f"{order.event} {order.instruction.instruction_id}")
-        if self._current != order.instruction.instruction_id:
-            self._current = order.instruction.instruction_id
-            self._tasks.create_task(self._connected(order), name=f"connect {order.instruction.instruction_id}")
+        self._current = order.instruction.instruction_id
 
     def recover(self, order: Recover, agent: Agent) -> None:
         """Finds out how the scripts of an event went."""
@@ -144,8 +143,8 @@ class EventExecutor:
                 log.warning("records not removed instruction=%s why=%r", instruction_id, error.strerror)
 
     async def _finished(self, instruction_id: InstructionId) -> None:
-        await self._hooks.finish(instruction_id)
         await self._clock.sleep(QUIET_SECONDS)
+        await self._hooks.finish(instruction_id)
         if self._current is not None:
             return
         try:
@@ -154,12 +153,16 @@ class EventExecutor:
             # The next instruction starts what it needs by itself, and fails with a sentence of its own if it cannot.
             log.warning("nothing started ahead why=%r", str(error))
 
-    async def _connected(self, order: Begin) -> None:
-        """Uses the time of the scripts that run before the download."""
+    def _look_ahead(self, order: Begin) -> None:
+        """Uses the time of the scripts that run before the download, when the bundle cannot change meanwhile."""
         events = [plan.event for plan in order.instruction.events]
-        later = events[events.index(order.event) + 1 :]
-        if order.instruction.location.place is Place.COORDINATOR and LifecycleEvent.DOWNLOAD_BUNDLE in later and self._source.is_known:
-            await self._unpacker.connect(await self._source.source())
+        later = order.instruction.events[events.index(order.event) + 1 :]
+        plan = next((plan for plan in later if plan.event is LifecycleEvent.DOWNLOAD_BUNDLE), None)
+        if plan is not None and order.instruction.location.place is Place.COORDINATOR and self._source.is_known:
+            self._tasks.create_task(self._prepared(order.instruction, plan), name=f"prepare {order.instruction.instruction_id}")
+
+    async def _prepared(self, instruction: Instruction, plan: EventPlan) -> None:
+        await self._unpacker.prepare(self._download_request(instruction, await self._source.source(), plan.timeout_seconds))
 
     async def _carry_out(self, order: Begin | Recover, agent: Agent, work: Coroutine[None, None, Ending]) -> None:
         try:
@@ -181,7 +184,7 @@ class EventExecutor:
             return _ended(order, event_run)
         try:
             async with asyncio.timeout(order.timeout_seconds + BACKSTOP_SECONDS):
-                return self._told(order, await self._hooks.run(event_run, _nothing))
+                return self._told(order, await self._hooks.run(event_run, partial(self._look_ahead, order)))
         except TimeoutError:
             return await self._overdue(order)
 
@@ -212,21 +215,21 @@ class EventExecutor:
                 source = await self._source.of(instruction.location, self._workspace.root_prefix)
         except TimeoutError:
             return _failed(order, "cannot download the bundle: the coordinator did not say in time where it serves bundles")
-        await self._unpacker.download(
-            DownloadRequest(
-                group_id=instruction.group_id,
-                deployment_id=instruction.deployment_id,
-                revision=instruction.revision_id,
-                source=source,
-                sha256=instruction.location.sha256,
-                bundle_type=instruction.location.bundle_type,
-                appspec_name=instruction.appspec_name or None,
-                timeout=order.timeout_seconds,
-            ),
-            _no_progress,
-        )
+        await self._unpacker.download(self._download_request(instruction, source, order.timeout_seconds), _no_progress)
         self._scripts.tell_warnings(instruction)
         return _ended(order, None)
+
+    def _download_request(self, instruction: Instruction, source: Source, timeout: float) -> DownloadRequest:
+        return DownloadRequest(
+            group_id=instruction.group_id,
+            deployment_id=instruction.deployment_id,
+            revision=instruction.revision_id,
+            source=source,
+            sha256=instruction.location.sha256,
+            bundle_type=instruction.location.bundle_type,
+            appspec_name=instruction.appspec_name or None,
+            timeout=timeout,
+        )
 
     async def _install(self, order: Begin) -> EventEnded:
         instruction = order.instruction
@@ -294,10 +297,6 @@ def _told(order: Begin | Recover, outcome: EventOutcome) -> EventEnded:
         log_tail=outcome.log_tail,
     )
     return _ended(order, diagnostics, at=at)
-
-
-def _nothing() -> None:
-    """The begin of an event is in the journal already."""
 
 
 def _no_progress(_done: int, _total: int | None) -> None:

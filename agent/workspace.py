@@ -148,11 +148,14 @@ class Workspace:
         """The deployment whose DownloadBundle finished last, None before the first."""
         return _pointed_to(self._most_recent(group_id))
 
-    def record_downloaded(self, group_id: str, directory: DeploymentDirectory, *, beside: Mapping[Path, str] | None = None) -> None:
-        """Record the end of DownloadBundle, together with the archive and with files beside it."""
+    def downloaded(self, group_id: str, directory: DeploymentDirectory) -> Mapping[Path, str]:
+        """The files that record the end of DownloadBundle."""
         self.instructions.mkdir(parents=True, exist_ok=True)
-        contents = {**(beside or {}), self._most_recent(group_id): f"{directory.path}\n"}
-        disk.replace_whole(contents, above=(directory.path.parent, self.deployment_root) if beside else ())
+        return {self._most_recent(group_id): f"{directory.path}\n"}
+
+    def record_downloaded(self, group_id: str, directory: DeploymentDirectory) -> None:
+        """Record the end of DownloadBundle."""
+        disk.replace_whole(self.downloaded(group_id, directory))
 
     def installed_revision(self, group_id: str) -> InstalledRevision | None:
         """The revision whose Install finished last in a group, None before the first."""

@@ -3,45 +3,70 @@
 import contextlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from agent import disk
 from agent.appspec import AppSpecError, AppSpecNotFound, find_appspec, parse
 from agent.bundle.archives.unpack import unpack
 from agent.bundle.requests import CoordinatorSource, DownloadRequest, GitHubSource, S3Source, UrlSource
-from agent.bundle.sources.coordinator import Line, fetch_from_coordinator
+from agent.bundle.sources.coordinator import fetch_from_coordinator
 from agent.bundle.sources.files import fetch_file, local_path
 from agent.bundle.sources.incoming import Incoming, Progress, unavailable
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.workspace import DeploymentDirectory, Workspace
 
 
-def download(
-    request: DownloadRequest, workspace: Workspace, progress: Progress, unpacking: Callable[[], None], line: Line | None = None
-) -> None:
-    """Bring a bundle to this host, saying when its bytes are all here; repeatable after a kill at any instant.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A bundle that is on this host, unpacked and with its AppSpec, and only has to get its names."""
 
-    `line` is one to the coordinator that may be open already.
-    """
+    request: DownloadRequest
+    directory: DeploymentDirectory
+    files: Sequence[Path]
+    """What was written beside the files that it is to replace."""
+
+
+def prepare(request: DownloadRequest, workspace: Workspace, progress: Progress, unpacking: Callable[[], None]) -> Prepared | None:
+    """Bring a bundle to this host, saying when its bytes are all here; None when an earlier attempt has. Nobody sees it yet."""
     directory = workspace.deployment(request.group_id, request.deployment_id)
     directory.path.mkdir(parents=True, exist_ok=True)
-    if not _is_done(request, directory):
-        try:
-            bundle = _fetch(request, directory, progress, line or Line())
-            unpacking()
-            unpack(bundle, directory.unfinished_archive, request.limits, request.bundle_type)
-            appspec = _read_appspec(request, directory)
-        except PayloadError:
-            _discard(directory)
-            raise
-        if directory.archive.exists():
-            shutil.rmtree(directory.archive)
-        directory.unfinished_archive.rename(directory.archive)
-        beside = {directory.appspec: appspec, directory.bundle_source: _receipt(request)}
-        workspace.record_downloaded(request.group_id, directory, beside=beside)
-    else:
+    if _is_done(request, directory):
+        return None
+    try:
+        bundle = _fetch(request, directory, progress)
+        unpacking()
+        unpack(bundle, directory.unfinished_archive, request.limits, request.bundle_type)
+        appspec = _read_appspec(request, directory)
+    except PayloadError:
+        discard(directory)
+        raise
+    contents = {directory.appspec: appspec, directory.bundle_source: _receipt(request), **workspace.downloaded(request.group_id, directory)}
+    disk.write_beside(contents)
+    _discard_bundle(directory)
+    return Prepared(request=request, directory=directory, files=tuple(contents))
+
+
+def download(
+    request: DownloadRequest,
+    workspace: Workspace,
+    progress: Progress,
+    unpacking: Callable[[], None],
+    prepared: Prepared | None = None,
+) -> None:
+    """Do what is left of a DownloadBundle; repeatable after a kill at any instant."""
+    directory = workspace.deployment(request.group_id, request.deployment_id)
+    if prepared is None or prepared.request != request:
+        prepared = prepare(request, workspace, progress, unpacking)
+    if prepared is None:
         workspace.record_downloaded(request.group_id, directory)
-    _discard(directory)
+        discard(directory)
+        return
+    if directory.archive.exists():
+        shutil.rmtree(directory.archive)
+    directory.unfinished_archive.rename(directory.archive)
+    disk.replace(prepared.files, above=(directory.path.parent, workspace.deployment_root))
 
 
 def _is_done(request: DownloadRequest, directory: DeploymentDirectory) -> bool:
@@ -68,7 +93,7 @@ def _receipt(request: DownloadRequest) -> str:
     return json.dumps({"revision": request.revision, "source": request.source.name, "sha256": request.sha256, "version": which})
 
 
-def _fetch(request: DownloadRequest, directory: DeploymentDirectory, progress: Progress, line: Line) -> Path:
+def _fetch(request: DownloadRequest, directory: DeploymentDirectory, progress: Progress) -> Path:
     """The bundle, complete and with the right digest: a file of ours, or a directory of the host that is to be copied."""
     source = request.source
     if isinstance(source, UrlSource) and source.scheme == "file":
@@ -80,17 +105,17 @@ def _fetch(request: DownloadRequest, directory: DeploymentDirectory, progress: P
     incoming = Incoming(directory, source=source.name, sha256=request.sha256.lower(), limits=request.limits, progress=progress)
     with contextlib.closing(incoming):
         if not incoming.is_whole:
-            _fetch_from(request, incoming, directory, line)
+            _fetch_from(request, incoming, directory)
         while not incoming.finish():
-            _fetch_from(request, incoming, directory, line)
+            _fetch_from(request, incoming, directory)
     return directory.bundle
 
 
-def _fetch_from(request: DownloadRequest, incoming: Incoming, directory: DeploymentDirectory, line: Line) -> None:
+def _fetch_from(request: DownloadRequest, incoming: Incoming, directory: DeploymentDirectory) -> None:
     # What comes over HTTP and from S3 is imported here, because its libraries are large and most bundles come from the coordinator.
     match request.source:
         case CoordinatorSource() as source:
-            fetch_from_coordinator(source, request.sha256, incoming, line)
+            fetch_from_coordinator(source, request.sha256, incoming)
         case UrlSource(scheme="file", url=url):
             fetch_file(local_path(url), incoming)
         case UrlSource(scheme="http" | "https", url=url):
@@ -122,10 +147,15 @@ def _read_appspec(request: DownloadRequest, directory: DeploymentDirectory) -> s
     return appspec.to_json()
 
 
-def _discard(directory: DeploymentDirectory) -> None:
-    """Remove what is needed only on the way; a kept bundle would double what every revision costs."""
+def discard(directory: DeploymentDirectory) -> None:
+    """Remove what is needed only on the way."""
     if directory.unfinished_archive.exists():
         shutil.rmtree(directory.unfinished_archive)
+    _discard_bundle(directory)
+
+
+def _discard_bundle(directory: DeploymentDirectory) -> None:
+    """Remove the bundle itself; to keep it would double what every revision costs."""
     directory.bundle.unlink(missing_ok=True)
     directory.partial_bundle.unlink(missing_ok=True)
     directory.bundle_etag.unlink(missing_ok=True)

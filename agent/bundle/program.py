@@ -4,6 +4,7 @@ It parses what strangers wrote, so it is bounded by resource limits, dies with t
 Answers are lines of JSON: any number of `progress`, one `unpacking`, and then one of `done`, `busy`, `interrupted` and `failed`.
 """
 
+import contextlib
 import ctypes
 import gc
 import json
@@ -11,14 +12,13 @@ import os
 import resource
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from agent.appspec import parse
-from agent.bundle.download import download
-from agent.bundle.requests import CollectRequest, ConnectRequest, DownloadRequest, InstallRequest, decode
-from agent.bundle.sources.coordinator import Line, make_ready
+from agent.bundle.download import Prepared, discard, download, prepare
+from agent.bundle.requests import CollectRequest, DownloadRequest, InstallRequest, PrepareRequest, decode
+from agent.bundle.sources.coordinator import make_ready
 from agent.bundle.sources.incoming import FetchInterrupted, SourceBusy
 from agent.installer import Installation, install
 from agent.payload import PayloadError, PayloadErrorCode, of_system
@@ -42,16 +42,63 @@ def main() -> None:
     parse(_REHEARSAL, "appspec.yml")  # Everything that it needs is loaded, and compiled, while nobody waits.
     make_ready()
     gc.freeze()
-    line = Line()
-    for asked in sys.stdin.buffer:
-        request, root_prefix = decode(asked)
-        if isinstance(request, ConnectRequest):
-            line.connect(request.address)
-        elif isinstance(request, CollectRequest):
-            _collect(request.retention, Workspace(root_prefix=Path(root_prefix)))
-        else:
-            _answer(answers, _carry_out(request, Workspace(root_prefix=Path(root_prefix)), answers, line))
+    _Serving(answers).serve()
     os._exit(0)  # Nothing is left to tidy, and taking gRPC down in good order takes its time.
+
+
+class _Serving:
+    """One deployment's requests, and what of an earlier one the next goes on with."""
+
+    def __init__(self, answers: BinaryIO) -> None:
+        self._answers = answers
+        self._prepared: Prepared | None = None
+
+    def serve(self) -> None:
+        """Carry requests out until there are no more, and then what nobody waits for."""
+        for asked in sys.stdin.buffer:
+            request, root_prefix = decode(asked)
+            workspace = Workspace(root_prefix=Path(root_prefix))
+            if isinstance(request, PrepareRequest):
+                self._prepare(request.download, workspace)
+            elif isinstance(request, CollectRequest):
+                _collect(request.retention, workspace)
+            else:
+                _answer(self._answers, self._carry_out(request, workspace))
+        if self._prepared is not None:  # For nothing: its instruction has ended before the download.
+            with contextlib.suppress(OSError):
+                discard(self._prepared.directory)
+
+    def _prepare(self, request: DownloadRequest, workspace: Workspace) -> None:
+        # Whatever goes wrong goes wrong again when the download is asked for, and is told then.
+        with contextlib.suppress(SourceBusy, FetchInterrupted, PayloadError, OSError, MemoryError):
+            self._prepared = prepare(request, workspace, self._progress, self._unpacking)
+
+    def _carry_out(self, request: DownloadRequest | InstallRequest, workspace: Workspace) -> dict[str, object]:
+        action = "download the bundle" if isinstance(request, DownloadRequest) else "install"
+        try:
+            if isinstance(request, DownloadRequest):
+                prepared, self._prepared = self._prepared, None
+                download(request, workspace, self._progress, self._unpacking, prepared)
+            else:
+                install(_installation(request), workspace)
+        except SourceBusy as busy:
+            return {"busy": busy.seconds}
+        except FetchInterrupted as interrupted:
+            return {"interrupted": str(interrupted)}
+        except PayloadError as error:
+            return {"failed": [error.code, error.message]}
+        except OSError as error:
+            failure = of_system(action, error)
+            return {"failed": [failure.code, failure.message]}
+        except MemoryError:
+            return {"failed": [PayloadErrorCode.TOO_LARGE, f"cannot {action}: it takes more than {_MEMORY} bytes of memory"]}
+        return {"done": True}
+
+    def _progress(self, done: int, total: int | None) -> None:
+        _answer(self._answers, {"progress": [done, total]})
+
+    def _unpacking(self) -> None:
+        _answer(self._answers, {"unpacking": True})
 
 
 def _die_with_the_agent() -> None:
@@ -76,28 +123,6 @@ def _set_limits() -> None:
         resource.setrlimit(which, (value, value))
 
 
-def _carry_out(request: DownloadRequest | InstallRequest, workspace: Workspace, answers: BinaryIO, line: Line) -> dict[str, object]:
-    action = "download the bundle" if isinstance(request, DownloadRequest) else "install"
-    try:
-        if isinstance(request, DownloadRequest):
-            progress = partial(_progress, answers)
-            download(request, workspace, progress, lambda: _unpacking(answers), line)
-        else:
-            install(_installation(request), workspace)
-    except SourceBusy as busy:
-        return {"busy": busy.seconds}
-    except FetchInterrupted as interrupted:
-        return {"interrupted": str(interrupted)}
-    except PayloadError as error:
-        return {"failed": [error.code, error.message]}
-    except OSError as error:
-        failure = of_system(action, error)
-        return {"failed": [failure.code, failure.message]}
-    except MemoryError:
-        return {"failed": [PayloadErrorCode.TOO_LARGE, f"cannot {action}: it takes more than {_MEMORY} bytes of memory"]}
-    return {"done": True}
-
-
 def _collect(retention: Retention, workspace: Workspace) -> None:
     try:
         collect(workspace, retention)
@@ -113,14 +138,6 @@ def _installation(request: InstallRequest) -> Installation:
         file_exists_behavior=request.file_exists_behavior,
         reserve_bytes=request.reserve_bytes,
     )
-
-
-def _progress(answers: BinaryIO, done: int, total: int | None) -> None:
-    _answer(answers, {"progress": [done, total]})
-
-
-def _unpacking(answers: BinaryIO) -> None:
-    _answer(answers, {"unpacking": True})
 
 
 def _answer(answers: BinaryIO, answer: dict[str, object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from typing import Any  # what comes out of JSON has no type until it has been read
 
 from agent.bundle.archives.archive import Limits
 from agent.model import BundleType
@@ -112,10 +113,10 @@ class InstallRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectRequest:
-    """A download from the coordinator's store at this HOST:PORT will be asked for soon; it is not answered."""
+class PrepareRequest:
+    """A download that will be asked for soon: all of it but what anybody could see may be done now. Only its progress is answered."""
 
-    address: str
+    download: DownloadRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +126,8 @@ class CollectRequest:
     retention: Retention
 
 
-Request = CollectRequest | ConnectRequest | DownloadRequest | InstallRequest
-_NAMES = {CollectRequest: "collect", ConnectRequest: "connect", DownloadRequest: "download", InstallRequest: "install"}
+Request = CollectRequest | PrepareRequest | DownloadRequest | InstallRequest
+_NAMES = {CollectRequest: "collect", PrepareRequest: "prepare", DownloadRequest: "download", InstallRequest: "install"}
 
 
 def encode(request: Request, root_prefix: str) -> bytes:
@@ -140,11 +141,14 @@ def decode(line: bytes) -> tuple[Request, str]:
     root_prefix = found["root_prefix"]
     if "collect" in found:
         return CollectRequest(retention=Retention(**found["collect"]["retention"])), root_prefix
-    if "connect" in found:
-        return ConnectRequest(**found["connect"]), root_prefix
+    if "prepare" in found:
+        return PrepareRequest(download=_download(found["prepare"]["download"])), root_prefix
     if "install" in found:
         return InstallRequest(**found["install"]), root_prefix
-    values = found["download"]
+    return _download(found["download"]), root_prefix
+
+
+def _download(values: dict[str, Any]) -> DownloadRequest:
     values["limits"] = Limits(**values["limits"])
     values["bundle_type"] = BundleType(values["bundle_type"])
     source = values["source"]
@@ -153,7 +157,7 @@ def decode(line: bytes) -> tuple[Request, str]:
         values["source"] = CoordinatorSource(address=source["address"], metadata=metadata)
     else:
         values["source"] = _elsewhere(source)
-    return DownloadRequest(**values), root_prefix
+    return DownloadRequest(**values)
 
 
 def _elsewhere(source: dict[str, str]) -> Source:

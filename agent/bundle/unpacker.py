@@ -11,7 +11,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent.bundle.requests import CollectRequest, ConnectRequest, CoordinatorSource, DownloadRequest, InstallRequest, Request, encode
+from agent.bundle.requests import CollectRequest, DownloadRequest, InstallRequest, PrepareRequest, Request, encode
 from agent.clock import Clock, SystemClock
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.processes import unpacker_command
@@ -40,24 +40,24 @@ class Unpacker:
         self._clock = clock or SystemClock()
         self._process: Process | None = None
         self._is_fresh = False  # It has not downloaded anything yet,
-        self._is_connected = False  # but been told to connect.
+        self._prepared: DownloadRequest | None = None  # but been told of this.
         self._turn = asyncio.Lock()
 
     async def start_ahead(self) -> None:
         """Have a fresh process started, so that the next request need not wait for one; returns before it is ready."""
         async with self._turn:
-            if self._process is None or not self._is_fresh or self._is_connected or self._process.returncode is not None:
+            if self._process is None or not self._is_fresh or self._prepared is not None or self._process.returncode is not None:
                 await self._end()
                 process = await self._start()
                 if self._retention is not None and process.stdin is not None:
                     process.stdin.write(encode(CollectRequest(retention=self._retention), str(self._root_prefix)))
 
-    async def connect(self, source: CoordinatorSource) -> None:
-        """Have the waiting process connect to the coordinator's store, if there is one: a download from it is near."""
+    async def prepare(self, request: DownloadRequest) -> None:
+        """Have the waiting process, if there is one, begin a download that will be asked for; to say it again changes nothing."""
         async with self._turn:
-            if self._process is not None and self._is_fresh and self._process.stdin is not None:
-                self._is_connected = True
-                self._process.stdin.write(encode(ConnectRequest(address=source.address), str(self._root_prefix)))
+            if self._process is not None and self._is_fresh and self._prepared is None and self._process.stdin is not None:
+                self._prepared = request
+                self._process.stdin.write(encode(PrepareRequest(download=request), str(self._root_prefix)))
 
     async def download(self, request: DownloadRequest, progress: Progress) -> None:
         """Do a DownloadBundle; `progress` is told the bytes that are here and their whole number, None when unknown.
@@ -66,7 +66,7 @@ class Unpacker:
         ends it. Raises PayloadError. Cancelling kills the process.
         """
         async with self._turn:
-            if not self._is_fresh:
+            if not self._is_fresh or self._prepared not in (None, request):
                 await self._end()
             fetch = _Fetch(request, progress, self._clock)
             try:
@@ -101,7 +101,7 @@ class Unpacker:
         self._process = await asyncio.create_subprocess_exec(
             *self._program, str(os.getpid()), stdin=PIPE, stdout=PIPE, cwd="/", limit=_LONGEST_ANSWER, start_new_session=True
         )
-        self._is_fresh, self._is_connected = True, False
+        self._is_fresh, self._prepared = True, None
         return self._process
 
     async def _ask(self, request: Request, take: Callable[[dict[str, object]], None]) -> dict[str, object]:

@@ -7,7 +7,7 @@ import pytest
 
 from agent.appspec import AppSpec
 from agent.bundle import DownloadRequest, Limits, PayloadError, PayloadErrorCode, UrlSource
-from agent.bundle.download import download
+from agent.bundle.download import download, prepare
 from agent.workspace import Workspace
 from tests.agent.archives import APPSPEC, tar_entry, tgz
 
@@ -25,8 +25,8 @@ class Site:
         self.workspace = Workspace(root_prefix=root)
         self.told: list[int] = []
 
-    def download(self, deployment_id: str, *, content: bytes = BUNDLE, appspec_name: str | None = None) -> None:
-        request = DownloadRequest(
+    def request(self, deployment_id: str, *, content: bytes = BUNDLE, appspec_name: str | None = None) -> DownloadRequest:
+        return DownloadRequest(
             group_id="g",
             deployment_id=deployment_id,
             revision="r",
@@ -36,7 +36,13 @@ class Site:
             appspec_name=appspec_name,
             limits=Limits(reserve_bytes=0),
         )
-        download(request, self.workspace, lambda done, total: self.told.append(done), lambda: None)
+
+    def download(self, deployment_id: str, *, content: bytes = BUNDLE, appspec_name: str | None = None) -> None:
+        request = self.request(deployment_id, content=content, appspec_name=appspec_name)
+        download(request, self.workspace, self.tell, lambda: None)
+
+    def tell(self, done: int, _total: int | None) -> None:
+        self.told.append(done)
 
     def left(self, deployment_id: str) -> list[str]:
         return sorted(path.name for path in self.workspace.deployment("g", deployment_id).path.iterdir())
@@ -89,3 +95,22 @@ def test_a_refused_bundle_leaves_nothing_and_the_pointer_as_it_was(site: Site) -
 def test_an_appspec_outside_the_bundle_is_refused(site: Site) -> None:
     with pytest.raises(PayloadError, match="lies outside the bundle"):
         site.download("d-1", appspec_name="../../../source.tgz")
+
+
+def test_what_was_prepared_is_seen_by_nobody_and_then_fetched_from_nowhere(site: Site) -> None:
+    request = site.request("d-1")
+    prepared = prepare(request, site.workspace, site.tell, lambda: None)
+    assert prepared is not None
+    directory = site.workspace.deployment("g", "d-1")
+    assert (directory.archive.exists(), directory.appspec.exists(), site.workspace.most_recent("g")) == (False, False, None)
+    site.source.unlink()
+    download(request, site.workspace, site.tell, lambda: None, prepared)
+    assert site.left("d-1") == [".bundle-source", "appspec.json", "deployment-archive"]
+    assert site.workspace.most_recent("g") == directory
+    assert prepare(request, site.workspace, site.tell, lambda: None) is None
+
+
+def test_what_was_prepared_for_another_download_is_not_used(site: Site) -> None:
+    prepared = prepare(site.request("d-1"), site.workspace, site.tell, lambda: None)
+    download(site.request("d-1", appspec_name="deploy/web.yml"), site.workspace, site.tell, lambda: None, prepared)
+    assert AppSpec.from_json(site.workspace.deployment("g", "d-1").appspec.read_bytes()).files[0].destination == "/srv/app"

@@ -82,14 +82,14 @@ class Payloads:
 
     error: Exception | None = None
     asked: list[DownloadRequest | InstallRequest] = field(default_factory=list)
-    connected: list[str] = field(default_factory=list)
+    prepared: list[DownloadRequest] = field(default_factory=list)
 
     async def start_ahead(self) -> None:
         """Starts nothing."""
 
-    async def connect(self, source: CoordinatorSource) -> None:
-        """Notes where to."""
-        self.connected.append(source.address)
+    async def prepare(self, request: DownloadRequest) -> None:
+        """Notes the request."""
+        self.prepared.append(request)
 
     async def download(self, request: DownloadRequest, progress: Callable[[int, int | None], None]) -> None:
         """Notes the request."""
@@ -393,10 +393,10 @@ async def test_what_is_kept_of_forgotten_instructions_is_removed(stage: Stage) -
     assert stage.hooks.calls == ["forget d-1/h/1/1", "forget d-2/h/1/1"]
 
 
-async def test_the_end_of_an_instruction_lets_its_processes_go_and_starts_the_next_when_all_is_quiet(stage: Stage) -> None:
+async def test_the_end_of_an_instruction_lets_its_processes_go_and_starts_the_next_once_all_is_quiet(stage: Stage) -> None:
     stage.executor.finish(instruction().instruction_id)
     sleeping = await stage.clock.asleep.get()
-    assert stage.hooks.calls == ["finish d-1/h/1/1"]
+    assert stage.hooks.calls == []
     stage.clock.asleep.put_nowait(sleeping)
     await stage.clock.wake()
     assert stage.hooks.calls == ["finish d-1/h/1/1", "start ahead"]
@@ -409,9 +409,13 @@ async def test_nothing_is_started_ahead_when_another_instruction_has_begun(stage
     assert stage.hooks.calls == ["finish d-1/h/1/1"]
 
 
-async def test_the_connection_for_a_later_download_is_begun_once_beside_the_first_event(stage: Stage) -> None:
+async def test_a_later_download_is_prepared_beside_the_script_before_it(stage: Stage) -> None:
     stage.bundles.serve_from("127.0.0.1:9000")
+    stage.unpacked("d-1", LifecycleEvent.APPLICATION_STOP, LifecycleEvent.BEFORE_INSTALL)
+    serving = Installed(revision_id=RevisionId("r1"), deployment_id=DeploymentId("d-1"))
     for event in (LifecycleEvent.APPLICATION_STOP, LifecycleEvent.DOWNLOAD_BUNDLE, LifecycleEvent.BEFORE_INSTALL):
-        await stage.end_of(event, instruction())
-    await stage.end_of(LifecycleEvent.BEFORE_INSTALL, instruction("d-2"))
-    assert stage.unpacker.connected == ["127.0.0.1:9000"]
+        await stage.end_of(event, instruction(), serving=serving)
+    assert stage.unpacker.prepared == stage.unpacker.asked[:1]
+    elsewhere = replace(instruction("d-2"), location=Location(place=Place.FILE, words=(("path", "/srv/may-change"),)))
+    await stage.end_of(LifecycleEvent.APPLICATION_STOP, elsewhere, serving=serving)
+    assert len(stage.unpacker.prepared) == 1

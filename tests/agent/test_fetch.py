@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from agent.bundle.archives.archive import Limits
 from agent.bundle.requests import CoordinatorSource
-from agent.bundle.sources.coordinator import Line, fetch_from_coordinator
+from agent.bundle.sources.coordinator import fetch_from_coordinator
 from agent.bundle.sources.files import fetch_file, local_path
 from agent.bundle.sources.incoming import FetchInterrupted, SourceBusy
 from agent.payload import PayloadError, PayloadErrorCode
@@ -116,36 +116,17 @@ def test_a_bundle_is_fetched_from_the_coordinator_under_the_hosts_name(
     arrival: Arrival, coordinator: tuple[CoordinatorSource, Coordinator]
 ) -> None:
     with arrival.incoming() as incoming:
-        fetch_from_coordinator(coordinator[0], DIGEST, incoming, Line())
+        fetch_from_coordinator(coordinator[0], DIGEST, incoming)
         assert incoming.finish()
     assert arrival.bundle.read_bytes() == CONTENT
     assert coordinator[1].metadata == [("hookline-host-id", "h1")]
-
-
-def test_a_line_that_was_connected_ahead_is_used_and_closed(arrival: Arrival, coordinator: tuple[CoordinatorSource, Coordinator]) -> None:
-    line = Line()
-    line.connect(coordinator[0].address)
-    channel = line.to(coordinator[0].address)
-    with arrival.incoming() as incoming:
-        fetch_from_coordinator(coordinator[0], DIGEST, incoming, line)
-        assert incoming.finish()
-    assert line.to(coordinator[0].address) is not channel
-    line.close()
-
-
-def test_a_line_to_another_address_is_of_no_use(arrival: Arrival, coordinator: tuple[CoordinatorSource, Coordinator]) -> None:
-    line = Line()
-    line.to("127.0.0.1:1")
-    with arrival.incoming() as incoming:
-        fetch_from_coordinator(coordinator[0], DIGEST, incoming, line)
-        assert incoming.finish()
 
 
 def test_a_cut_stream_is_resumed_at_its_offset(arrival: Arrival, coordinator: tuple[CoordinatorSource, Coordinator]) -> None:
     coordinator[1].cut_after = 400_000
     while not arrival.bundle.exists():
         with arrival.incoming() as incoming, contextlib.suppress(FetchInterrupted):
-            fetch_from_coordinator(coordinator[0], DIGEST, incoming, Line())
+            fetch_from_coordinator(coordinator[0], DIGEST, incoming)
             assert incoming.finish()
     assert coordinator[1].offsets == [0, 400_000, 800_000]
     assert arrival.bundle.read_bytes() == CONTENT
@@ -156,9 +137,9 @@ def test_what_an_interrupted_attempt_left_spoilt_is_fetched_anew(
 ) -> None:
     arrival.directory.partial_bundle.write_bytes(b"\0" * 5000)
     with arrival.incoming() as incoming:
-        fetch_from_coordinator(coordinator[0], DIGEST, incoming, Line())
+        fetch_from_coordinator(coordinator[0], DIGEST, incoming)
         assert not incoming.finish()
-        fetch_from_coordinator(coordinator[0], DIGEST, incoming, Line())
+        fetch_from_coordinator(coordinator[0], DIGEST, incoming)
         assert incoming.finish()
     assert coordinator[1].offsets == [5000, 0]
 
@@ -174,7 +155,7 @@ def test_a_bundle_that_is_here_already_is_not_fetched_again(arrival: Arrival) ->
 def test_a_busy_coordinator_says_how_long_to_wait(arrival: Arrival, coordinator: tuple[CoordinatorSource, Coordinator]) -> None:
     coordinator[1].busy = True
     with arrival.incoming() as incoming, pytest.raises(SourceBusy) as caught:
-        fetch_from_coordinator(coordinator[0], DIGEST, incoming, Line())
+        fetch_from_coordinator(coordinator[0], DIGEST, incoming)
     assert caught.value.seconds == 2.5
 
 
@@ -184,9 +165,9 @@ def test_a_coordinator_that_refuses_is_quoted_and_one_that_is_away_is_asked_agai
     with arrival.incoming() as incoming:
         coordinator[1].refuse = grpc.StatusCode.NOT_FOUND
         with pytest.raises(PayloadError, match=r"cannot serve this bundle \(NOT_FOUND\)"):
-            fetch_from_coordinator(coordinator[0], DIGEST, incoming, Line())
+            fetch_from_coordinator(coordinator[0], DIGEST, incoming)
         coordinator[1].refuse = grpc.StatusCode.UNAVAILABLE
         with pytest.raises(FetchInterrupted):
-            fetch_from_coordinator(coordinator[0], DIGEST, incoming, Line())
+            fetch_from_coordinator(coordinator[0], DIGEST, incoming)
         with pytest.raises(FetchInterrupted):
-            fetch_from_coordinator(CoordinatorSource(address="127.0.0.1:1"), DIGEST, incoming, Line())
+            fetch_from_coordinator(CoordinatorSource(address="127.0.0.1:1"), DIGEST, incoming)

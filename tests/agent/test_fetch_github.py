@@ -9,7 +9,6 @@ import pytest
 from agent.bundle import DownloadRequest, Limits, PayloadError
 from agent.bundle.download import download
 from agent.bundle.requests import GitHubSource
-from agent.bundle.sources.coordinator import Line
 from agent.model import BundleType
 from agent.workspace import Workspace
 from tests.agent.archives import APPSPEC, pax, tar_entry, tgz, zip_of
@@ -53,7 +52,7 @@ class GitHub:
             bundle_type=bundle_type,
             limits=Limits(reserve_bytes=0),
         )
-        download(request, self.workspace, lambda done, total: None, lambda: None, Line())
+        download(request, self.workspace, lambda done, total: None, lambda: None)
         return self.workspace.deployment("g", "d-1").archive
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from agent.bundle import CoordinatorSource, DownloadRequest, InstallRequest, Limits, PayloadError, PayloadErrorCode, Unpacker, UrlSource
-from agent.bundle.requests import CollectRequest, ConnectRequest, GitHubSource, Request, S3Source, Source, decode, encode
+from agent.bundle.requests import CollectRequest, GitHubSource, PrepareRequest, Request, S3Source, Source, decode, encode
 from agent.retention import Retention
 from agent.workspace import Workspace
 from tests.agent.archives import APPSPEC, tar_entry, tgz
+from tests.agent.stage import until
 
 BUNDLE = tgz(tar_entry("appspec.yml", APPSPEC), tar_entry("app/a", b"A" * 10_000))
 DIGEST = hashlib.sha256(BUNDLE).hexdigest()
@@ -79,8 +80,9 @@ def test_requests_survive_the_pipe() -> None:
         S3Source(bucket="b", key="k"),
         GitHubSource(repository="a/b", commit_id="c"),
     ]
+    downloads = [download(source) for source in sources]
     collect = CollectRequest(retention=Retention(max_revisions=7))
-    requests: list[Request] = [*map(download, sources), install(), ConnectRequest(address="h:1"), collect]
+    requests: list[Request] = [*downloads, install(), PrepareRequest(download=downloads[0]), collect]
     for request in requests:
         assert decode(encode(request, "/p")) == (request, "/p")
 
@@ -103,24 +105,43 @@ async def test_a_bundle_is_downloaded_and_installed(unpacker: Unpacker, tmp_path
     await unpacker.install(install())
 
 
-async def test_a_process_that_was_told_to_connect_downloads_what_is_asked_for(unpacker: Unpacker, tmp_path: Path) -> None:
-    away = CoordinatorSource(address="127.0.0.1:1")
-    await unpacker.connect(away)  # There is no process that could.
+async def test_a_bundle_that_was_prepared_is_there_when_it_is_asked_for(unpacker: Unpacker, tmp_path: Path) -> None:
+    request = download(bundle(tmp_path))
+    await unpacker.prepare(request)  # There is no process that could.
     await unpacker.start_ahead()
-    await unpacker.connect(away)
-    await unpacker.download(download(bundle(tmp_path)), ignore)
-    assert Workspace(root_prefix=tmp_path / "host").deployment("g", "d-1").archive.is_dir()
+    await unpacker.prepare(request)
+    directory = Workspace(root_prefix=tmp_path / "host").deployment("g", "d-1")
+    await until(lambda: directory.path.joinpath(f".{directory.bundle_source.name}.new").exists())
+    assert not directory.archive.exists()
+    (tmp_path / "bundle.tgz").unlink()
+    told: list[int] = []
+    await unpacker.download(request, lambda done, total: told.append(done))
+    assert directory.archive.is_dir()
+    assert told[-1] == len(BUNDLE)
 
 
-async def test_a_process_that_connected_for_nothing_is_replaced(unpacker: Unpacker, tmp_path: Path) -> None:
+async def test_what_cannot_be_prepared_fails_when_it_is_asked_for(unpacker: Unpacker, tmp_path: Path) -> None:
+    await unpacker.start_ahead()
+    request = download(UrlSource(url=f"file://{tmp_path}/missing"))
+    await unpacker.prepare(request)
+    with pytest.raises(PayloadError, match="no such file"):
+        await unpacker.download(request, ignore)
+
+
+async def test_a_process_that_prepared_for_nothing_is_replaced(unpacker: Unpacker, tmp_path: Path) -> None:
     await unpacker.start_ahead()
     first = children()
     await unpacker.start_ahead()
     assert children() == first
-    await unpacker.connect(CoordinatorSource(address="127.0.0.1:1"))
+    await unpacker.prepare(download(bundle(tmp_path)))
     await unpacker.start_ahead()
+    second = children()
+    assert len(second) == 1
+    assert second != first
+    await unpacker.prepare(download(bundle(tmp_path)))
+    await unpacker.download(download(bundle(tmp_path), deployment_id="d-2"), ignore)
     assert len(children()) == 1
-    assert children() != first
+    assert children() != second
 
 
 async def test_the_past_goes_while_a_fresh_process_waits(tmp_path: Path) -> None:

@@ -1,9 +1,5 @@
-"""Fetches a bundle from the coordinator's store, going on where a cut stream left off. Protobuf stops here.
+"""Fetches a bundle from the coordinator's store, going on where a cut stream left off. Protobuf stops here."""
 
-A connection takes about as long as a small bundle, so it may be begun before the bundle is asked for.
-"""
-
-import contextlib
 from collections.abc import Iterable
 
 import grpc
@@ -38,39 +34,11 @@ def make_ready() -> None:
         agent_pb2_grpc.AgentServiceStub(channel)
 
 
-class Line:
-    """The connection to the coordinator's store."""
-
-    def __init__(self) -> None:
-        self._address = ""
-        self._channel: grpc.Channel | None = None
-
-    def connect(self, address: str) -> None:
-        """Begin to connect to an address, without waiting for it."""
-        channel = self.to(address)
-        channel.subscribe(_nothing, try_to_connect=True)
-        channel.unsubscribe(_nothing)  # A subscriber would make closing wait.
-
-    def to(self, address: str) -> grpc.Channel:
-        """A channel to an address, the one that was there before if there was one."""
-        if self._channel is None or self._address != address:
-            self.close()
-            self._address = address
-            self._channel = grpc.insecure_channel(address, options=_OPTIONS)
-        return self._channel
-
-    def close(self) -> None:
-        """End it: every attempt has a connection of its own."""
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
-
-
-def fetch_from_coordinator(source: CoordinatorSource, sha256: str, incoming: Incoming, line: Line) -> None:
-    """Fetch what is missing over a line, and close it."""
+def fetch_from_coordinator(source: CoordinatorSource, sha256: str, incoming: Incoming) -> None:
+    """Fetch what is missing, over a connection that ends with it."""
     request = agent_pb2.FetchBundleRequest(sha256=bytes.fromhex(sha256), offset=incoming.offset)
-    with contextlib.closing(line):
-        stub = agent_pb2_grpc.AgentServiceStub(line.to(source.address))
+    with grpc.insecure_channel(source.address, options=_OPTIONS) as channel:
+        stub = agent_pb2_grpc.AgentServiceStub(channel)
         call = stub.FetchBundle(request, metadata=source.metadata)
         try:
             size = _receive(call, incoming)
@@ -78,10 +46,6 @@ def fetch_from_coordinator(source: CoordinatorSource, sha256: str, incoming: Inc
             raise _failure(call.code(), call.details() or "no reason given", incoming) from error
     if size is None or incoming.offset < size:
         raise FetchInterrupted(f"{incoming.source} ended the stream after {incoming.offset} of {size or 'unknown'} bytes")
-
-
-def _nothing(_connectivity: grpc.ChannelConnectivity) -> None:
-    """How far the connection has come shows when it is used."""
 
 
 def _receive(call: Iterable[agent_pb2.FetchBundleResponse], incoming: Incoming) -> int | None:
