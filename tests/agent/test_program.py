@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -50,12 +51,13 @@ class Machine:
         for fifo in ("begun", "gate"):
             os.mkfifo(self.root / fifo)
 
-    async def start(self) -> Process:
+    async def start(self, **environment: str) -> Process:
         """Starts an agent."""
         agent = await asyncio.create_subprocess_exec(
             *(PROGRAM, "run", "--coordinator", self.address, "--host", "h1", "--data-dir", self.path / "agent"),
             *("--root-prefix", self.root, "--tag", "role=web", "--insecure"),
             stderr=PIPE,
+            env={**os.environ, **environment},
         )
         self.agents.append(agent)
         return agent
@@ -161,6 +163,55 @@ async def test_sigterm_says_goodbye_and_leaves_the_running_hook_alone(coordinato
     await machine.let_the_hook_end()
     assert _ends(await line.all_reports(14)) == ALL_WELL
     assert machine.ran() == ["AfterInstall d-1 h1", "ApplicationStart d-1 h1"]
+
+
+async def test_the_service_manager_is_told_everything_and_a_stop_in_mid_hook_loses_nothing(
+    coordinator: Coordinator, machine: Machine, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+
+        async def told(*awaited: str) -> None:
+            for line in awaited:
+                while (await asyncio.to_thread(manager.recv, 1000)).decode() != line:
+                    pass
+
+        agent = await machine.start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="300000")
+        line = await coordinator.called()
+        await line.welcome()
+        await told("READY=1", f"STATUS=Connected to {machine.address}", "WATCHDOG=1", "WATCHDOG=1")
+        location = resources_pb2.RevisionLocation(file=resources_pb2.FileLocation(path="/bundle"))
+        await line.say(instruction_message(location=location))
+        await machine.hook_has_begun()
+        agent.send_signal(signal.SIGTERM)
+        await told("STOPPING=1")
+    line.hang_up()
+    await asyncio.wait_for(agent.communicate(), 10)
+    assert agent.returncode == 0
+    await machine.let_the_hook_end(3)  # while no agent runs
+    await machine.start()
+    line = await coordinator.called()
+    await line.welcome()
+    numbered = await line.all_reports(10)
+    assert _ends(numbered) == [*ALL_WELL[:4], (8, resources_pb2.LIFECYCLE_EVENT_STATUS_FAILED)]
+    assert "exit code 3" in numbered[-1][1].diagnostics.message
+    assert machine.ran() == ["AfterInstall d-1 h1"]
+
+
+async def test_an_instruction_that_comes_during_a_stop_is_left_to_the_next_agent(coordinator: Coordinator, machine: Machine) -> None:
+    line, agent = await _deployed_to_the_hook(coordinator, machine)
+    agent.send_signal(signal.SIGTERM)
+    while (message := await line.hear()) is not None and message.WhichOneof("message") != "goodbye":
+        pass
+    await line.say(instruction_message("d-2", group="g-2"))
+    line.hang_up()
+    await asyncio.wait_for(agent.communicate(), 10)
+    await machine.start()
+    line = await coordinator.called()
+    hello = await line.welcome()
+    assert [epoch.deployment_group_id for epoch in hello.target_epochs] == ["g-1"]
+    await machine.let_the_hook_end()
 
 
 async def test_an_agent_stops_although_its_coordinator_does_not_answer(coordinator: Coordinator, machine: Machine) -> None:
