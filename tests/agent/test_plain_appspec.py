@@ -7,7 +7,7 @@ from agent.appspec.findings import Finding, Flaw
 from agent.appspec.plain import load_plain
 from tests.agent.appspec_mutations import WRITTEN, rearranged
 
-FEW, ALL = range(3_000), range(3_000, 100_000)
+FEW, ALL = range(3_000), range(3_000, 40_000)
 
 
 def whole(content: bytes) -> tuple[items.Item | Flaw | None, list[Finding]]:
@@ -110,6 +110,6 @@ def test_edited_files_are_read_the_same() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_hundred_thousand_edited_files_are_read_the_same() -> None:
+def test_tens_of_thousands_of_edited_files_are_read_the_same() -> None:
     for seed in ALL:
         compare(rearranged(seed))
