@@ -16,7 +16,7 @@ from agent.facts import (
     SendReports,
 )
 from agent.machine import ATTEMPTS
-from agent.model import Diagnostics, GroupId, InstructionId, LifecycleEvent
+from agent.model import Diagnostics, GroupId, Installed, InstructionId, LifecycleEvent
 from tests.agent.instructions import SEVEN, TWO, Told, cancel, instruction, must_begin, sent, words
 
 
@@ -57,6 +57,16 @@ def test_a_failed_event_ends_the_instruction() -> None:
     assert words(orders) == ["d-1 ApplicationStop Failed"]
     assert sent(orders)[0][1].diagnostics is not None
     assert Finish(InstructionId("d-1/h/1/1")) in orders
+
+
+def test_an_event_of_the_old_revision_that_comes_after_the_download_is_served_by_the_new_one() -> None:
+    told = Told()
+    told.tell(Connected(0))
+    wanted = instruction(events=(LifecycleEvent.DOWNLOAD_BUNDLE, LifecycleEvent.APPLICATION_STOP))
+    order = must_begin(told.tell(InstructionReceived(wanted)))
+    assert order.serving is None
+    serving = must_begin(told.end(order)).serving
+    assert serving == Installed(revision_id=wanted.revision_id, deployment_id=wanted.deployment_id)
 
 
 def test_an_end_that_nobody_waits_for_changes_nothing() -> None:
