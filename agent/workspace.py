@@ -82,6 +82,11 @@ class DeploymentDirectory:
         return self.path / ".bundle-etag"
 
     @property
+    def bundle_boot(self) -> Path:
+        """Which start of the machine the bundle began to arrive after."""
+        return self.path / ".bundle-boot"
+
+    @property
     def scripts_log(self) -> Path:
         """Every line that this deployment's scripts printed."""
         return self.path / "logs" / "scripts.log"

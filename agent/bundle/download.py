@@ -106,8 +106,7 @@ def _fetch(request: DownloadRequest, directory: DeploymentDirectory, progress: P
     with contextlib.closing(incoming):
         if not incoming.is_whole:
             _fetch_from(request, incoming, directory)
-        while not incoming.finish():
-            _fetch_from(request, incoming, directory)
+        incoming.finish()
     return directory.bundle
 
 
@@ -159,3 +158,4 @@ def _discard_bundle(directory: DeploymentDirectory) -> None:
     directory.bundle.unlink(missing_ok=True)
     directory.partial_bundle.unlink(missing_ok=True)
     directory.bundle_etag.unlink(missing_ok=True)
+    directory.bundle_boot.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.bundle.archives.archive import Limits
 from agent.bundle.requests import CoordinatorSource
-from agent.bundle.sources.coordinator import Line, fetch_from_coordinator
+from agent.bundle.sources.coordinator import fetch_from_coordinator
 from agent.bundle.sources.incoming import FetchInterrupted, Incoming, SourceBusy
 from agent.workspace import DeploymentDirectory
 from scripts.benchmarks import child
@@ -52,7 +52,7 @@ class Fetchers:
 
     def _is_whole(self, incoming: Incoming) -> bool:
         try:
-            fetch_from_coordinator(self._source, self._sha256, incoming, Line())
+            fetch_from_coordinator(self._source, self._sha256, incoming)
         except SourceBusy as busy:
             with self._counting:
                 self.waits += 1

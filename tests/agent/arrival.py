@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.bundle.archives.archive import Limits
 from agent.bundle.sources.incoming import Incoming
+from agent.config import boot_id
 from agent.workspace import DeploymentDirectory
 
 CONTENT = bytes(range(256)) * 4000
@@ -23,6 +24,11 @@ class Arrival:
         self.told: list[tuple[int, int | None]] = []
         self._sha256 = sha256
         self._limits = limits or Limits(reserve_bytes=0)
+
+    def left(self, content: bytes) -> None:
+        """An interrupted attempt has left the beginning of a bundle."""
+        self.directory.partial_bundle.write_bytes(content)
+        self.directory.bundle_boot.write_text(boot_id())
 
     @contextlib.contextmanager
     def incoming(self) -> Iterator[Incoming]:

@@ -29,7 +29,7 @@ def test_a_local_file_is_copied_and_progress_is_told(arrival: Arrival, tmp_path:
     (tmp_path / "source").write_bytes(CONTENT)
     with arrival.incoming() as incoming:
         fetch_file(tmp_path / "source", incoming)
-        assert incoming.finish()
+        incoming.finish()
     assert arrival.bundle.read_bytes() == CONTENT
     assert arrival.told[0] == (0, len(CONTENT))
     assert arrival.told[-1] == (len(CONTENT), len(CONTENT))
@@ -44,7 +44,7 @@ def test_a_wrong_digest_names_both_digests_and_the_source(arrival: Arrival, tmp_
     assert caught.value.code is PayloadErrorCode.WRONG_DIGEST
     for part in ("the source", DIGEST, hashlib.sha256(b"other").hexdigest()):
         assert part in caught.value.message
-    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["source"]
 
 
 def test_a_bundle_that_is_too_large_is_refused_before_it_is_read(arrival: Arrival, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_bundle_is_fetched_from_the_coordinator_under_the_hosts_name(
 ) -> None:
     with arrival.incoming() as incoming:
         fetch_from_coordinator(coordinator[0], DIGEST, incoming)
-        assert incoming.finish()
+        incoming.finish()
     assert arrival.bundle.read_bytes() == CONTENT
     assert coordinator[1].metadata == [("hookline-host-id", "h1")]
 
@@ -127,28 +127,39 @@ def test_a_cut_stream_is_resumed_at_its_offset(arrival: Arrival, coordinator: tu
     while not arrival.bundle.exists():
         with arrival.incoming() as incoming, contextlib.suppress(FetchInterrupted):
             fetch_from_coordinator(coordinator[0], DIGEST, incoming)
-            assert incoming.finish()
+            incoming.finish()
     assert coordinator[1].offsets == [0, 400_000, 800_000]
     assert arrival.bundle.read_bytes() == CONTENT
 
 
-def test_what_an_interrupted_attempt_left_spoilt_is_fetched_anew(
+def test_what_was_left_before_the_machine_started_anew_is_fetched_again(
     arrival: Arrival, coordinator: tuple[CoordinatorSource, Coordinator]
 ) -> None:
-    arrival.directory.partial_bundle.write_bytes(b"\0" * 5000)
+    arrival.directory.partial_bundle.write_bytes(b"\0" * 5000)  # as a power cut leaves it
+    arrival.directory.bundle_boot.write_text("another")
     with arrival.incoming() as incoming:
         fetch_from_coordinator(coordinator[0], DIGEST, incoming)
-        assert not incoming.finish()
+        incoming.finish()
+    assert coordinator[1].offsets == [0]
+
+
+def test_a_wrong_digest_fails_at_once_after_a_resumption_too(tmp_path: Path, coordinator: tuple[CoordinatorSource, Coordinator]) -> None:
+    wrong = Arrival(tmp_path, sha256="0" * 64)
+    coordinator[1].cut_after = 600_000
+    with wrong.incoming() as incoming, pytest.raises(FetchInterrupted):
         fetch_from_coordinator(coordinator[0], DIGEST, incoming)
-        assert incoming.finish()
-    assert coordinator[1].offsets == [5000, 0]
+    with wrong.incoming() as incoming:
+        fetch_from_coordinator(coordinator[0], DIGEST, incoming)
+        with pytest.raises(PayloadError, match="the SHA-256 of what the source sent"):
+            incoming.finish()
+    assert coordinator[1].offsets == [0, 600_000]
 
 
 def test_a_bundle_that_is_here_already_is_not_fetched_again(arrival: Arrival) -> None:
     arrival.bundle.write_bytes(CONTENT)
     with arrival.incoming() as incoming:
         assert incoming.is_whole
-        assert incoming.finish()
+        incoming.finish()
     assert arrival.bundle.read_bytes() == CONTENT
 
 

@@ -3,9 +3,11 @@
 import hashlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from agent.bundle.archives.archive import Limits
 from agent.bundle.archives.unpack import check_room
+from agent.config import boot_id
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.tree import write_all
 from agent.workspace import DeploymentDirectory
@@ -34,7 +36,10 @@ def unavailable(source: str, why: str) -> PayloadError:
 
 
 class Incoming:
-    """A bundle while it arrives; what an earlier attempt has left is kept and only the rest is fetched."""
+    """A bundle while it arrives; what an earlier attempt has left is kept and only the rest is fetched.
+
+    What was left before the machine's last start is not: a power cut may have spoilt it.
+    """
 
     def __init__(self, directory: DeploymentDirectory, *, source: str, sha256: str, limits: Limits, progress: Progress) -> None:
         self.source = source
@@ -53,7 +58,10 @@ class Incoming:
         while chunk := os.read(self._fd, _CHUNK):
             self._hash.update(chunk)
             self.offset += len(chunk)
-        self.resumed = self.offset > 0
+        boot = boot_id()
+        if not self.is_whole and _read(directory.bundle_boot) != boot:
+            self.restart()
+            directory.bundle_boot.write_text(boot)
 
     @property
     def is_whole(self) -> bool:
@@ -70,7 +78,6 @@ class Incoming:
         os.lseek(self._fd, 0, os.SEEK_SET)
         self._hash = hashlib.sha256()
         self.offset = 0
-        self.resumed = False
 
     def begin(self, total: int | None) -> None:
         """Learn how long the whole bundle is, None when the source does not say; refuses one that is too large or does not fit."""
@@ -92,22 +99,14 @@ class Incoming:
                 self._check_room(0)
             self._progress(self.offset, self._total)
 
-    def finish(self) -> bool:
-        """Check the digest and give the bundle its name; False when it is to be fetched once more from its beginning.
-
-        Bytes of an interrupted attempt may be spoilt (a power cut); only a whole new copy proves that the source is wrong.
-        """
+    def finish(self) -> None:
+        """Check the digest and give the bundle its name."""
         found = self._hash.hexdigest()
         if self._sha256 and found != self._sha256:
-            was_resumed = self.resumed
-            if was_resumed:
-                self.restart()
-                return False
             self._partial.unlink()
             why = f"the SHA-256 of what {self.source} sent is {found}, and that of the revision is {self._sha256}"
             raise PayloadError(PayloadErrorCode.WRONG_DIGEST, f"cannot use the bundle: {why}")
         self._partial.rename(self._bundle)
-        return True
 
     def _check_room(self, needed: int) -> None:
         check_room(self._bundle.parent, needed, self._limits.reserve_bytes, "store the bundle in")
@@ -117,3 +116,7 @@ class Incoming:
         if length > most:
             why = f"it has {length} bytes or more, and at most {most} are allowed"
             raise PayloadError(PayloadErrorCode.TOO_LARGE, f"cannot download the bundle from {self.source}: {why}")
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
