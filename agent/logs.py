@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 
 from agent.model import InstructionId
+from agent.output import CONTENT_BYTES, Output
+from agent.supervisor.clock import stamp
 from hookline.v1 import agent_pb2, agent_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from agent.clock import Clock
     from agent.executor import Hooks
     from agent.hooks import EventOutcome, EventRun
+    from agent.output import Outputs
 
     _Call = grpc.aio.StreamStreamCall[agent_pb2.PublishLogsRequest, agent_pb2.PublishLogsResponse]
 
@@ -35,94 +36,20 @@ log = logging.getLogger("hookline.agent")
 LOOK_SECONDS = 0.2
 """How often a file that grows is looked at."""
 
-CONTENT_BYTES = 64 * 1024
 BYTES_PER_SECOND = 256 * 1024
-IN_FLIGHT = 10
-"""Pieces of one output that may wait for their acknowledgement, which comes about once a second: where many hosts print, pieces get
-larger instead of more."""
+
+KEPT_BYTES = 256 * 1024 * 1024
+"""What has ended and cannot be published takes so much of the disk at most; the oldest goes first."""
+
+FIRST_PAUSE_SECONDS = 0.7
+"""Between the pieces of a call until the coordinator has answered: it may be that a thousand hosts have just begun to print."""
+
+LONGEST_PAUSE_SECONDS = 60.0
 
 AT_ONCE = 8
 """Outputs that are published side by side; what earlier agents left waits for its turn."""
 
 LONGEST_WAIT_SECONDS = 60.0
-
-
-class Outputs(Protocol):
-    """Where the hooks print (agent/hooks.py)."""
-
-    def outputs(self) -> list[str]:
-        """The instructions of which there is output, the oldest first."""
-        ...
-
-    def output_path(self, instruction_id: str) -> Path:
-        """The file of an instruction."""
-        ...
-
-
-class _Output:
-    """What one instruction prints, and how far it has been published."""
-
-    __slots__ = ("acked", "asked", "closed", "ended", "flying", "instruction_id", "known", "path", "sent")
-
-    def __init__(self, instruction_id: InstructionId, path: Path, *, known: bool) -> None:
-        self.instruction_id = instruction_id
-        self.path = path
-        self.known = known  # whether the coordinator has said how far it has come, or can have nothing
-        self.asked = False
-        self.sent = 0
-        self.acked = 0
-        self.ended = False
-        self.closed = False
-        self.flying: deque[int] = deque()
-
-    def restart(self) -> None:
-        """The call is over: what was not acknowledged has to be said again."""
-        self.sent = self.acked
-        self.flying.clear()
-        self.asked = self.closed = False
-
-    def next_piece(self) -> agent_pb2.PublishLogsRequest | None:
-        """What there is to say; None: nothing now."""
-        if not self.known:
-            return None if self.asked else agent_pb2.PublishLogsRequest(instruction_id=self.instruction_id)
-        size = self.size()
-        if (size <= self.sent and (self.closed or not self.ended)) or len(self.flying) == IN_FLIGHT:
-            return None
-        content = self._read() if size > self.sent else b""
-        complete = self.ended and self.sent + len(content) >= size
-        return agent_pb2.PublishLogsRequest(instruction_id=self.instruction_id, offset=self.sent, content=content, complete=complete)
-
-    def said(self, piece: agent_pb2.PublishLogsRequest) -> None:
-        """A piece is on its way."""
-        self.asked = True
-        self.sent += len(piece.content)
-        if piece.content:
-            self.flying.append(self.sent)
-        self.closed = piece.complete
-
-    def heard(self, acked_offset: int) -> None:
-        """The coordinator has come so far; less than it said before means that it has lost something."""
-        if not self.known or acked_offset < self.acked:
-            self.known, self.closed, self.sent = True, False, acked_offset
-            self.flying.clear()
-        while self.flying and self.flying[0] <= acked_offset:
-            self.flying.popleft()
-        self.acked = acked_offset
-        self.sent = max(self.sent, acked_offset)
-
-    def size(self) -> int:
-        """Bytes that were printed so far."""
-        try:
-            return os.stat(self.path).st_size
-        except OSError:
-            return 0
-
-    def _read(self) -> bytes:
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return os.pread(fd, CONTENT_BYTES, self.sent)
-        finally:
-            os.close(fd)
 
 
 class LogPublisher:
@@ -133,13 +60,15 @@ class LogPublisher:
         self._stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
         self._metadata = (("hookline-host-id", host_id),)
         self._clock = clock
-        self._outputs: dict[str, _Output] = {}
-        self._backlog: deque[_Output] = deque()
+        self._outputs: dict[str, Output] = {}
+        self._backlog: deque[Output] = deque()
         self._printing = 0
         self._wake = asyncio.Event()
         self._welcomed = asyncio.Event()
         self._bytes_per_second = BYTES_PER_SECOND
         self._paid_until = 0.0
+        self._pause = 0.0
+        self._piece_at = 0.0
         self._said = ""
 
     def resume(self, unfinished: Iterable[InstructionId]) -> None:
@@ -194,6 +123,7 @@ class LogPublisher:
             if why != self._said:
                 self._said = why
                 log.warning("output not published why=%r", why)
+            self._keep_to_the_limit()
             failures += 1
             await self._back_off(failures)
 
@@ -204,6 +134,7 @@ class LogPublisher:
     async def _one_call(self) -> str:
         """Publishes until there is nothing left, and says what went wrong."""
         call = self._stub.PublishLogs(metadata=self._metadata)
+        self._pause = FIRST_PAUSE_SECONDS
         why = ""
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -225,6 +156,7 @@ class LogPublisher:
 
     async def _say(self, call: _Call) -> None:
         while self._outputs or self._backlog:
+            await self._gather()
             found = self._next()
             if found is None:
                 await self._look_again()
@@ -233,6 +165,8 @@ class LogPublisher:
             await self._pace(len(piece.content))
             await call.write(piece)
             output.said(piece)
+            if len(piece.content) < CONTENT_BYTES:
+                self._piece_at = asyncio.get_running_loop().time()
         await call.done_writing()
 
     async def _hear(self, call: _Call) -> None:
@@ -242,6 +176,7 @@ class LogPublisher:
                 if self._outputs:
                     raise _Ended
                 return
+            self._pause = min(response.pause.ToMilliseconds() / 1000, LONGEST_PAUSE_SECONDS)
             output = self._outputs.get(response.instruction_id)
             if output is None:
                 continue
@@ -254,7 +189,7 @@ class LogPublisher:
                 output.heard(response.acked_offset)
             self._wake.set()
 
-    def _next(self) -> tuple[_Output, agent_pb2.PublishLogsRequest] | None:
+    def _next(self) -> tuple[Output, agent_pb2.PublishLogsRequest] | None:
         """What to say next. What has ended without a word is dropped on the way."""
         while self._backlog and len(self._outputs) < AT_ONCE:
             waited = self._backlog.popleft()
@@ -275,11 +210,34 @@ class LogPublisher:
             return
         self._wake.clear()
 
+    async def _gather(self) -> None:
+        """Lets what is printed gather for as long as the coordinator wishes; an end is said at once."""
+        while not any(output.ended for output in self._outputs.values()):
+            try:
+                async with asyncio.timeout_at(self._piece_at + self._pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                return
+            self._wake.clear()
+
     async def _pace(self, size: int) -> None:
         now = asyncio.get_running_loop().time()
         self._paid_until = max(self._paid_until, now) + size / self._bytes_per_second
         if self._paid_until > now + 1.0:
             await self._clock.sleep(self._paid_until - now - 1.0)
+
+    def _keep_to_the_limit(self) -> None:
+        """What has ended long ago gives way, when the coordinator takes nothing for long; the lines are in the deployments' own logs."""
+        kept = 0
+        ended = [output for output in (*self._backlog, *self._outputs.values()) if output.ended]
+        for output in reversed(ended):
+            kept += output.size()
+            if kept <= KEPT_BYTES or output.acked:
+                continue
+            try:
+                kept -= output.give_up(stamp(self._clock.now_ms()))
+            except OSError as error:
+                log.warning("output not given up path=%s why=%r", output.path, error.strerror)
 
     async def _back_off(self, failures: int) -> None:
         """Waits a random time, or until the control stream has found the coordinator again."""
@@ -290,10 +248,10 @@ class LogPublisher:
         except TimeoutError:
             return
 
-    def _output(self, instruction_id: InstructionId, *, known: bool) -> _Output:
-        return _Output(instruction_id, self._files.output_path(instruction_id), known=known)
+    def _output(self, instruction_id: InstructionId, *, known: bool) -> Output:
+        return Output(instruction_id, self._files.output_path(instruction_id), known=known)
 
-    def _remove(self, output: _Output) -> None:
+    def _remove(self, output: Output) -> None:
         """Nobody needs the file any more: the lines are in the deployment's own log as well."""
         del self._outputs[output.instruction_id]
         try:

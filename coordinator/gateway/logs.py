@@ -31,10 +31,14 @@ BURST: Final = 1 << 20
 MESSAGES_PER_SECOND: Final = 1_000
 """Of all hosts together: each costs the event loop about 0.15 ms, and the control path comes first."""
 
+PAUSE_FROM: Final = 200
+"""Milliseconds: agents look for output so often by themselves."""
+
 NAP: Final = 10
 """Milliseconds that are worth waiting."""
 
 CONTENT_AT_MOST: Final = 64 << 10
+DROPPED_AT_MOST: Final = 1 << 30
 
 _HOST_ID: Final = re.compile(r"[0-9a-f]{32}")
 _INSTRUCTION: Final = re.compile(r"(?P<deployment>d-[0-9A-Z]{9})/(?P<host>[0-9a-f]{32})/(?P<stream>\d{1,4}/\d{1,4})")
@@ -66,6 +70,36 @@ class Pace:
         return self._paid_until <= self._clock.elapsed()
 
 
+class Crowd:
+    """Counts the hosts that print, and says for how long each should gather so that their pieces find their turn at once."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Nobody prints."""
+        self._clock = clock
+        self._second = 0
+        self._hosts: set[HostId] = set()
+        self._before = 0
+
+    def note(self, host_id: HostId) -> None:
+        """This host has sent a piece."""
+        self._turn()
+        self._hosts.add(host_id)
+
+    @property
+    def pause(self) -> int:
+        """Milliseconds; 0: no longer than a host does by itself."""
+        self._turn()
+        pause = max(self._before, len(self._hosts)) * 1_000 // (MESSAGES_PER_SECOND * 4 // 5)
+        return pause if pause > PAUSE_FROM else 0
+
+    def _turn(self) -> None:
+        second = self._clock.elapsed() // 1_000
+        if second != self._second:
+            self._before = len(self._hosts) if second == self._second + 1 else 0
+            self._second = second
+            self._hosts = set()
+
+
 class LogServicer:
     """Takes output from agents, one call a host."""
 
@@ -76,6 +110,7 @@ class LogServicer:
         self._clock = clock
         self._calls: dict[HostId, asyncio.Task[None]] = {}
         self._paces: dict[HostId, Pace] = {}
+        self._crowd = Crowd(clock)
         self._messages = Pace(clock, per_second=MESSAGES_PER_SECOND, burst=MESSAGES_PER_SECOND // 10)
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -117,7 +152,7 @@ class LogServicer:
         refused: DeployError | None = None
         try:
             async with AsyncExitStack() as opened:
-                publishing = Publishing(host_id, logs=self._logs, history=self._history, opened=opened)
+                publishing = Publishing(host_id, logs=self._logs, history=self._history, crowd=self._crowd, opened=opened)
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(publishing.answer(context.write), name="log answers")
                     await self._listen(publishing, pace, context)
@@ -139,9 +174,10 @@ class LogServicer:
 class Publishing:
     """One host's call: which of its instructions it may publish, and what it is still owed an answer for."""
 
-    def __init__(self, host_id: HostId, *, logs: LogKeep, history: History, opened: AsyncExitStack) -> None:
+    def __init__(self, host_id: HostId, *, logs: LogKeep, history: History, crowd: Crowd, opened: AsyncExitStack) -> None:
         """`opened` closes the logs at the end of the call."""
         self._host_id = host_id
+        self._crowd = crowd
         self._keep = logs
         self._history = history
         self._opened = opened
@@ -154,17 +190,21 @@ class Publishing:
 
     async def take(self, message: pb.PublishLogsRequest) -> None:
         """Take a piece, or note that it is refused."""
+        self._crowd.note(self._host_id)
         instruction_id = message.instruction_id
         known = self._known.get(instruction_id)
         if known is None:
             known = self._known[instruction_id] = await self._admitted(instruction_id)
         if not isinstance(known, str) and len(message.content) > CONTENT_AT_MOST:
             known = f"cannot take {len(message.content)} bytes at once: {CONTENT_AT_MOST} are the limit"
+        if not isinstance(known, str) and message.dropped_bytes > DROPPED_AT_MOST:
+            known = f"cannot note {message.dropped_bytes} dropped bytes at once: {DROPPED_AT_MOST} are the limit"
         if isinstance(known, str):
             self._refusals.append(pb.PublishLogsResponse(instruction_id=instruction_id, refusal=known))
         else:
             log, stream = known
-            taken = await log.take(Sent(self._host_id, stream, message.offset, message.content, message.complete))
+            sent = Sent(self._host_id, stream, message.offset, message.content, message.complete, message.dropped_bytes)
+            taken = await log.take(sent)
             self._owed.append((instruction_id, log, taken))
         self._wake.set()
 
@@ -193,6 +233,9 @@ class Publishing:
         while self._owed and self._owed[0][1].is_kept(self._owed[0][2].mark):
             instruction_id, _, taken = self._owed.popleft()
             due[instruction_id] = pb.PublishLogsResponse(instruction_id=instruction_id, acked_offset=taken.offset, complete=taken.complete)
+        if pause := self._crowd.pause:
+            for response in due.values():
+                response.pause.FromMilliseconds(pause)
         return list(due.values())
 
     async def _admitted(self, instruction_id: str) -> tuple[Log, str] | str:

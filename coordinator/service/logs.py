@@ -33,6 +33,8 @@ class Sent(NamedTuple):
     offset: int
     content: bytes
     complete: bool
+    dropped: int = 0
+    """Bytes after the content that it will never send."""
 
 
 class Taken(NamedTuple):

@@ -1,6 +1,7 @@
 """What hooks print reaches a coordinator: while they print, once, from where it broke off, and never faster than allowed."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Self
 import grpc
 import pytest
 
+from agent import logs, output
 from agent.clock import SystemClock
 from agent.hooks import Hooks
-from agent.logs import CONTENT_BYTES, IN_FLIGHT, LogPublisher
+from agent.logs import LogPublisher
 from agent.model import InstructionId
+from agent.output import CONTENT_BYTES, IN_FLIGHT
 from agent.stream import insecure_channel
 from hookline.v1.agent_pb2 import PublishLogsRequest, PublishLogsResponse
 
@@ -42,9 +45,11 @@ class Line:
         assert piece is not None
         return piece.instruction_id, piece.offset, piece.content, piece.complete
 
-    async def answer(self, offset: int, *, instruction: str = ID, complete: bool = False, refusal: str = "") -> None:
+    async def answer(self, offset: int, *, instruction: str = ID, complete: bool = False, refusal: str = "", pause: int = 0) -> None:
         """Acknowledge."""
-        await self.context.write(PublishLogsResponse(instruction_id=instruction, acked_offset=offset, complete=complete, refusal=refusal))
+        response = PublishLogsResponse(instruction_id=instruction, acked_offset=offset, complete=complete, refusal=refusal)
+        response.pause.FromMilliseconds(pause)
+        await self.context.write(response)
 
 
 class Coordinator:
@@ -99,6 +104,12 @@ class SlowClock(SystemClock):
 async def coordinator() -> AsyncIterator[Coordinator]:
     async with Coordinator() as coordinator:
         yield coordinator
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits before a coordinator has answered for the first time."""
+    monkeypatch.setattr(logs, "FIRST_PAUSE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -277,3 +288,67 @@ async def test_the_next_welcome_ends_the_wait_after_a_failure(coordinator: Coord
             assert not done
             publisher.keep_to(0)
             assert await (await waiting).said() == (ID, 0, b"said twice", False)
+
+
+async def test_where_many_hosts_print_output_gathers_as_long_as_the_coordinator_wishes(
+    coordinator: Coordinator, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "FIRST_PAUSE_SECONDS", 60.0)
+    async with publishing(coordinator, hooks) as publisher:
+        with publisher.printing(ID):
+            prints(hooks, b"0")
+            line = await coordinator.called()
+            assert await line.said() == (ID, 0, b"0", False)
+            prints(hooks, b"1")
+            prints(hooks, b"2")
+            hearing = asyncio.create_task(line.said())
+            done, _ = await asyncio.wait([hearing], timeout=0.3)
+            assert not done
+            await line.answer(1, pause=10)
+            assert await hearing == (ID, 1, b"12", False)
+            await line.answer(3, pause=60_000)
+        publisher.ended(ID)
+        assert await line.said() == (ID, 3, b"", True)  # an end waits for nobody
+
+
+async def test_a_hook_that_prints_too_much_loses_the_midst_and_says_how_much(
+    coordinator: Coordinator, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "BEHIND_BYTES", 100)
+    monkeypatch.setattr(output, "CAUGHT_UP_BYTES", 25)
+    async with publishing(coordinator, hooks) as publisher:
+        with publisher.printing(ID):
+            prints(hooks, b"begin\n")
+            line = await coordinator.called()
+            assert await line.said() == (ID, 0, b"begin\n", False)
+            prints(hooks, b"0123456789\n" * 20)
+            mark = await line.hear()
+            assert mark is not None
+            assert (mark.offset, mark.content, mark.dropped_bytes) == (6, b"", 198)
+            assert await line.said() == (ID, 204, b"0123456789\n" * 2, False)
+            await line.answer(6)
+            line.closing.set()
+        publisher.ended(ID)
+        line = await coordinator.called()
+        assert await line.said() == (ID, 6, b"0123456789\n" * 20, True)  # it is over, nothing has to keep up
+
+
+async def test_what_cannot_be_published_for_long_keeps_to_its_limit_and_the_newest(
+    coordinator: Coordinator, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "KEPT_BYTES", 30)
+    prints(hooks, b"the oldest output\n" * 5, OTHER)
+    prints(hooks, b"the newest output\n", ID)
+    os.utime(hooks.output_path(OTHER), (1, 1))
+    async with publishing(coordinator, hooks):
+        line = await coordinator.called()
+        await line.hear()
+        line.closing.set()
+        line = await coordinator.called()
+        asked = {(await line.said())[0] for _ in range(2)}
+        assert asked == {ID, OTHER}
+        await line.answer(0, instruction=OTHER)
+        _, _, content, complete = await line.said()
+        assert (b"[hookline]dropped 90 bytes of output: the coordinator could not take them" in content, complete) == (True, True)
+        await line.answer(0)
+        assert await line.said() == (ID, 0, b"the newest output\n", True)

@@ -19,7 +19,7 @@ from coordinator.adapters.clock import SystemClock
 from coordinator.core.errors import Unavailable
 from coordinator.core.lifecycle import IN_PLACE, EventStatus
 from coordinator.core.model import HostId
-from coordinator.gateway.logs import BURST, BYTES_PER_SECOND, LogServicer, Pace
+from coordinator.gateway.logs import BURST, BYTES_PER_SECOND, DROPPED_AT_MOST, Crowd, LogServicer, Pace
 from coordinator.service.logs import LogService, has_ended
 from coordinator.service.ports import Host
 from coordinator.store.logs.keep import Logs, Retention
@@ -276,6 +276,50 @@ async def test_a_host_that_sends_too_fast_waits() -> None:
     assert (clock.at - began) / 1_000 == pytest.approx((64 * (64 << 10) - BURST) / BYTES_PER_SECOND, rel=0.01)
     clock.at += 60_000
     assert pace.fresh
+
+
+def test_the_more_hosts_print_the_longer_each_gathers() -> None:
+    clock = VirtualClock()
+    clock.at -= clock.elapsed() % 1_000
+    crowd = Crowd(clock)
+    for number in range(800):
+        crowd.note(HostId(f"{number:032x}"))
+        if number == 150:
+            assert crowd.pause == 0
+    assert crowd.pause == 1_000
+    clock.at += 1_000
+    crowd.note(HostId(f"{1:032x}"))
+    assert crowd.pause == 1_000
+    clock.at += 1_000
+    assert crowd.pause == 0
+    clock.at += 5_000
+    assert crowd.pause == 0
+
+
+async def test_what_a_host_has_dropped_is_marked_where_it_would_have_been(world: LogWorld) -> None:
+    call, instruction = world.publish("web-1"), world.instruction("web-1")
+    await call.write(piece(instruction, b"begin\n"))
+    await call.write(PublishLogsRequest(instruction_id=instruction, offset=6, content=b"cut", dropped_bytes=1_000))
+    await call.write(
+        PublishLogsRequest(instruction_id=instruction, offset=3, content=b"in\ncut", dropped_bytes=1_500)
+    )  # said again, more by now
+    await call.write(piece(instruction, b"end\n", 1_509, complete=True))
+    await call.done_writing()
+    assert [response.acked_offset async for response in call][-1] == 1_513
+    read = await world.read()
+    assert [(one.offset, one.content, one.dropped_bytes) for one in read if not one.complete] == [
+        (0, b"begin\ncut", 0),
+        (9, b"", 1_000),
+        (1_009, b"", 500),
+        (1_509, b"end\n", 0),
+    ]
+    assert [(one.offset, one.dropped_bytes) for one in await world.read("web-1", offset=1_200)][0] == (1_200, 309)
+
+
+async def test_a_host_cannot_drop_without_end(world: LogWorld) -> None:
+    call = world.publish("web-1")
+    await call.write(PublishLogsRequest(instruction_id=world.instruction("web-1"), dropped_bytes=DROPPED_AT_MOST + 1))
+    assert "are the limit" in (await heard(call)).refusal
 
 
 async def test_following_ends_when_the_deployment_has_ended_and_everything_came(world: LogWorld) -> None:

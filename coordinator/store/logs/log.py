@@ -75,10 +75,10 @@ class DeploymentLog:
         self._check()
         name = f"{sent.host_id}/{sent.stream}"
         end = self._ends.get(name, End())
-        new = sent.content[end.offset - sent.offset :] if sent.offset <= end.offset and not end.complete else b""
-        made = self._output(sent.host_id, name, new) if new else []
-        offset = end.offset + len(new)
-        complete = end.complete or (sent.complete and sent.offset + len(sent.content) <= offset)
+        new, dropped = _new(sent, end)
+        made = self._output(sent.host_id, name, new, dropped) if new or dropped else []
+        offset = end.offset + len(new) + dropped
+        complete = end.complete or (sent.complete and sent.offset + len(sent.content) + sent.dropped <= offset)
         if complete and not end.complete:
             made.append((Head(Kind.COMPLETE, name, offset, self._totals.get(sent.host_id, 0), 0, 0), b""))
         if made:
@@ -165,17 +165,18 @@ class DeploymentLog:
         if self.failure is not None:
             raise self.failure
 
-    def _output(self, host_id: HostId, name: str, new: bytes) -> list[tuple[Head, bytes]]:
-        """Frames for new bytes: those that are kept, and a mark for those that are dropped."""
+    def _output(self, host_id: HostId, name: str, new: bytes, dropped: int) -> list[tuple[Head, bytes]]:
+        """Frames for new bytes: those that are kept, and a mark for those that are dropped, here or by the host after them."""
         offset, total = self._ends.get(name, End()).offset, self._totals.get(host_id, 0)
         room = 0 if self._writing.full else max(0, min(STREAM_AT_MOST - offset, HOST_AT_MOST - total))
-        kept, dropped = new[:room], len(new) - min(room, len(new))
+        kept = new[:room]
+        dropped += len(new) - len(kept)
         made = []
         if kept:
             made.append((frames.output(name, offset, total, kept), kept))
         if dropped:
             made.append((Head(Kind.DROPPED, name, offset + len(kept), total + len(kept), dropped, 0), b""))
-        self._totals[host_id] = total + len(new)
+        self._totals[host_id] = total + len(kept) + dropped
         return made
 
     def _put(self, made: Sequence[tuple[Head, bytes]]) -> None:
@@ -201,3 +202,11 @@ class DeploymentLog:
                 )
             )
         return printed, position
+
+
+def _new(sent: Sent, end: End) -> tuple[bytes, int]:
+    """What of a piece lies after the end of its stream: content, and bytes that were dropped after it."""
+    if end.complete or sent.offset > end.offset:
+        return b"", 0
+    known = end.offset - sent.offset
+    return sent.content[known:], max(0, sent.dropped - max(0, known - len(sent.content)))

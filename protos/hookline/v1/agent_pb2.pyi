@@ -407,7 +407,9 @@ class AgentLimits(_message.Message):
     diagnostics_bytes: _builtins.int
     """Bytes of diagnostics in one report."""
     log_bytes_per_second: _builtins.int
-    """Bytes of hook output per second, over all instructions."""
+    """Bytes of hook output per second, over all instructions. What a host prints beyond that comes later; see PublishLogsRequest for what is
+    dropped.
+    """
     def __init__(
         self,
         *,
@@ -725,8 +727,14 @@ Global___Report: _TypeAlias = Report  # noqa: Y015
 
 @_typing.final
 class PublishLogsRequest(_message.Message):
-    """A piece of hook output. Without content and not complete it asks how far the coordinator has come: an agent that has restarted
+    """A piece of hook output. Without content, dropped bytes and end it asks how far the coordinator has come: an agent that has restarted
     begins so.
+
+    Three drop output, and each leaves a mark where the bytes would have been; offsets count dropped bytes as if they had been sent.
+    The supervisor of the hook, past 64 MiB of one instruction: the mark is a line of the output itself ("[hookline]dropped N bytes of
+    output"), and since these bytes never were in the stream, offsets do not count them. The agent, when a running hook prints faster than
+    log_bytes_per_second and more than 16 MiB have not been sent: dropped_bytes here; the host's own log has them. The coordinator, past
+    what it keeps of one instruction, one host or all deployments: dropped_bytes in ReadLogsResponse, as for what an agent dropped.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -735,6 +743,7 @@ class PublishLogsRequest(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
+    DROPPED_BYTES_FIELD_NUMBER: _builtins.int
     instruction_id: _builtins.str
     """Whose output."""
     offset: _builtins.int
@@ -745,6 +754,8 @@ class PublishLogsRequest(_message.Message):
     """At most 64 KiB."""
     complete: _builtins.bool
     """No more bytes will come for this instruction."""
+    dropped_bytes: _builtins.int
+    """This many bytes follow the content and will never be sent; the next offset is after them. At most 1 GiB."""
     def __init__(
         self,
         *,
@@ -752,10 +763,11 @@ class PublishLogsRequest(_message.Message):
         offset: _builtins.int = ...,
         content: _builtins.bytes = ...,
         complete: _builtins.bool = ...,
+        dropped_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "content", b"content", "instruction_id", b"instruction_id", "offset", b"offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "content", b"content", "dropped_bytes", b"dropped_bytes", "instruction_id", b"instruction_id", "offset", b"offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -771,6 +783,7 @@ class PublishLogsResponse(_message.Message):
     ACKED_OFFSET_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
+    PAUSE_FIELD_NUMBER: _builtins.int
     instruction_id: _builtins.str
     """Whose output."""
     acked_offset: _builtins.int
@@ -781,6 +794,12 @@ class PublishLogsResponse(_message.Message):
     """That no more bytes will come is on disk as well: the agent may forget this output."""
     refusal: _builtins.str
     """Not empty: nothing of this instruction will ever be taken, and why. The agent sends no more of it."""
+    @_builtins.property
+    def pause(self) -> _duration_pb2.Duration:
+        """So long the agent lets output gather between two pieces that are not full, until the next answer. Grows with the number of hosts that
+        print: pieces get larger instead of more, and none waits for its turn at the coordinator. Unset: as the agent likes.
+        """
+
     def __init__(
         self,
         *,
@@ -788,10 +807,11 @@ class PublishLogsResponse(_message.Message):
         acked_offset: _builtins.int = ...,
         complete: _builtins.bool = ...,
         refusal: _builtins.str = ...,
+        pause: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pause", b"pause"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked_offset", b"acked_offset", "complete", b"complete", "instruction_id", b"instruction_id", "refusal", b"refusal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked_offset", b"acked_offset", "complete", b"complete", "instruction_id", b"instruction_id", "pause", b"pause", "refusal", b"refusal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -982,7 +982,9 @@ class ReadLogsResponse(_message.Message):
     Nothing in them is made harmless for a terminal.
     """
     dropped_bytes: _builtins.int
-    """This many bytes follow the content that were not kept, because of a limit; the next offset is after them."""
+    """This many bytes follow the content that were not kept or not sent, because of a limit; the next offset is after them.
+    Who drops what: see PublishLogsRequest.
+    """
     complete: _builtins.bool
     """The host has sent everything that it had to send so far."""
     resume_token: _builtins.str
