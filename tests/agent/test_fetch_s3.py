@@ -188,6 +188,20 @@ def test_a_store_that_is_away_is_asked_again_and_one_that_denies_is_not(arrival:
     assert found.endswith("Access Denied (AccessDenied)")
 
 
+@pytest.mark.parametrize("status", [301, 307])
+def test_a_bucket_in_another_region_is_said_to_be_there(arrival: Arrival, site: Site, status: int) -> None:
+    moved = b"<Error><Code>PermanentRedirect</Code><Message>The bucket must be addressed otherwise.</Message></Error>"
+    site.answers["/bundles/a"] = Answer(moved, status=status)
+    assert "lies in another region; set s3_region" in refusal(arrival, S3Source(bucket="bundles", key="a", endpoint=site.url))
+
+
+def test_an_instance_without_credentials_is_told_where_to_put_some(arrival: Arrival, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", site.url)
+    assert "the agent has no AWS credentials" in refusal(arrival, S3Source(bucket="bundles", key="a", endpoint=site.url))
+
+
 def test_a_proxy_of_the_environment_is_asked(arrival: Arrival, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", site.url)
     site.answers["/bundles/a"] = WHOLE

@@ -29,7 +29,7 @@ _NO_CREDENTIALS = (
     "the agent has no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in its environment, "
     "write ~/.aws/credentials, give the instance a role, or set AWS_SKIP_SIGNATURE=true for a public bucket"
 )
-_METADATA = ("169.254.169.254", "169.254.170.2", "fd00:ec2::254")
+_METADATA = ("/latest/api/token", "/latest/meta-data/", "//169.254.170.2")  # of an instance, and of a container
 
 
 def fetch_from_s3(source: S3Source, incoming: Incoming, validator: Path) -> None:
@@ -103,13 +103,15 @@ def _failure(error: Exception, source: S3Source, incoming: Incoming) -> Exceptio
     why = f"{said[2].rstrip('.')} ({said[1]})" if said else text.partition("\n")[0]
     found = _STATUS.search(text)
     status = int(found[1]) if found else 0
-    if any(f"//{host}" in text or f"//[{host}]" in text for host in _METADATA):
+    if any(place in text for place in _METADATA):
         return unavailable(incoming.source, _NO_CREDENTIALS)
     if isinstance(error, PreconditionError) and not source.e_tag or status == 416:
         incoming.restart()
         return FetchInterrupted(f"{incoming.source}: the object has changed since its first part was fetched")
     if isinstance(error, PreconditionError):
         return unavailable(incoming.source, f"its ETag is no longer {source.e_tag}; register the object again")
+    if "redirect" in text.lower():
+        return unavailable(incoming.source, "the bucket lies in another region; set s3_region, or AWS_REGION in the agent's environment")
     if 400 <= status < 500 and status not in (408, 429):
         return unavailable(incoming.source, why)
     return FetchInterrupted(f"{incoming.source}: {why}")
