@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.bundle.archives.archive import Limits
-from agent.bundle.sources.incoming import Incoming
-from agent.config import boot_id
+from agent.bundle.sources.incoming import BOOT_ID, Incoming
 from agent.workspace import DeploymentDirectory
 
 CONTENT = bytes(range(256)) * 4000
@@ -28,7 +27,7 @@ class Arrival:
     def left(self, content: bytes) -> None:
         """An interrupted attempt has left the beginning of a bundle."""
         self.directory.partial_bundle.write_bytes(content)
-        self.directory.bundle_boot.write_text(boot_id())
+        self.directory.bundle_boot.write_text(BOOT_ID.read_text())
 
     @contextlib.contextmanager
     def incoming(self) -> Iterator[Incoming]:

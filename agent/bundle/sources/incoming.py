@@ -7,13 +7,15 @@ from pathlib import Path
 
 from agent.bundle.archives.archive import Limits
 from agent.bundle.archives.unpack import check_room
-from agent.config import boot_id
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.tree import write_all
 from agent.workspace import DeploymentDirectory
 
 _CHUNK = 1024 * 1024
 _TELL_EVERY = 256 * 1024
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""Which start of the machine this is, where the kernel says so."""
 
 Progress = Callable[[int, int | None], None]
 
@@ -58,7 +60,7 @@ class Incoming:
         while chunk := os.read(self._fd, _CHUNK):
             self._hash.update(chunk)
             self.offset += len(chunk)
-        boot = boot_id()
+        boot = _read(BOOT_ID)
         if not self.is_whole and _read(directory.bundle_boot) != boot:
             self.restart()
             directory.bundle_boot.write_text(boot)
