@@ -62,18 +62,23 @@ def test_an_operator_reads_every_line_once_though_coordinator_and_agent_are_kill
 
 
 @pytest.mark.timeout(60)
-def test_a_line_is_shown_within_a_second(tmp_path: Path) -> None:
+def test_a_line_is_shown_within_a_second_and_what_both_hosts_say_once(tmp_path: Path) -> None:
     with Cluster(tmp_path / "cluster") as cluster:
-        cluster.start_agents("web-1")
+        cluster.start_agents("web-1", "web-2")
         deployment = deploy(cluster, tmp_path / "v1")
         with subprocess.Popen(
-            cluster.command("logs", deployment, "--host", "web-1", "-f"), stdout=subprocess.PIPE, text=True, env=cluster.environment
+            cluster.command("logs", deployment, "-f"), stdout=subprocess.PIPE, text=True, env=cluster.environment
         ) as reading:
             assert reading.stdout is not None
-            shown = [(time.time(), float(line.split(" printed at ")[1])) for line in reading.stdout if " printed at " in line]
-        assert len(shown) == 500
+            lines = [(time.time(), line.rstrip()) for line in reading.stdout]
+        shown = [(at, float(line.split(" printed at ")[1])) for at, line in lines if " printed at " in line]
+        assert len(shown) == 1000
         late = sorted(at - printed for at, printed in shown if printed > shown[0][0])  # before that, the reader was not there yet
         assert late[int(0.9 * len(late))] < 1.0
+        assert [line.rpartition(" ")[2] for _, line in lines if line.startswith("2 hosts: ") and "LifecycleEvent" in line] == [
+            "BeforeInstall",
+            "AfterInstall",
+        ]
 
 
 def outputs(cluster: Cluster, host: str) -> list[Path]:
