@@ -110,7 +110,7 @@ class DataDirectory:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise AgentError(f"cannot write in the data directory {self.path}: {error.strerror}") from error
+            raise AgentError(f"cannot write in the data directory {self.path}: {error.strerror}; name another --data-dir") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -151,7 +151,7 @@ def _data_directory(path: Path) -> Finding:
     except OSError as error:
         return _fail("data directory", f"{path}: {str(error.strerror).lower()}", "ask as the agent's user, or name another data_dir")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        return _fail("data directory", f"{path} cannot be written", f"chown it to the agent's user, who is now user id {found.st_uid}")
+        return _fail("data directory", f"{path} cannot be written", f"it is user id {found.st_uid}'s: ask as that user, or chown it")
     pid = holder(path / LOCK_NAME)
     held = "no agent runs" if pid is None else f"the agent with pid {pid} runs"
     if found.st_mode & 0o077:
