@@ -6,7 +6,6 @@ Implements `LogKeep`.
 import asyncio
 import errno
 import logging
-import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,8 @@ from typing import Final, NamedTuple, TypeVar
 from coordinator.core.errors import DeployError, StorageFailed, StorageFull
 from coordinator.core.model import DeploymentId
 from coordinator.engine.ports import Clock
-from coordinator.store.logs import frames, octets
+from coordinator.store.logs import directory, frames, octets
+from coordinator.store.logs.directory import SUFFIX
 from coordinator.store.logs.file import UNSURE, LogFile
 from coordinator.store.logs.log import DeploymentLog
 
@@ -45,7 +45,6 @@ PACK_PAUSE: Final = 60_000
 """Milliseconds between two looks for logs to compress, and for which nothing must have come to one."""
 
 DAY: Final = 86_400_000
-SUFFIX: Final = ".log"
 PACKING: Final = ".packing"
 
 T = TypeVar("T")
@@ -63,7 +62,7 @@ class Logs:
 
     def __init__(
         self,
-        directory: Path,
+        path: Path,
         *,
         retention: Retention,
         clock: Clock,
@@ -71,10 +70,10 @@ class Logs:
         sync_seconds: float = SYNC_SECONDS,
     ) -> None:
         """Makes the directory if need be. `ended` tells whether a deployment has: then its log is compressed."""
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for unfinished in directory.glob(f"*{PACKING}"):
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for unfinished in path.glob(f"*{PACKING}"):
             unfinished.unlink()
-        self.directory = directory
+        self.directory = path
         self.full = False
         self._retention = retention
         self._clock = clock
@@ -82,6 +81,8 @@ class Logs:
         self._sync_seconds = sync_seconds
         self._logs: dict[str, DeploymentLog] = {}
         self._opening = asyncio.Lock()
+        self._being_opened: dict[str, asyncio.Event] = {}
+        self._not_to_pack: set[DeploymentId] = set()
         self._total = 0
         self._on_the_way = 0
         self._dirty: dict[DeploymentLog, None] = {}
@@ -108,12 +109,7 @@ class Logs:
     @asynccontextmanager
     async def open(self, deployment_id: DeploymentId) -> AsyncIterator[DeploymentLog]:
         """See `LogKeep`."""
-        async with self._opening:
-            opened = self._logs.get(deployment_id)
-            if opened is None:
-                file = await asyncio.to_thread(self._opened, deployment_id)
-                opened = self._logs[deployment_id] = DeploymentLog(deployment_id, file, self)
-            opened.users += 1
+        opened = await self._found(deployment_id)
         try:
             yield opened
         finally:
@@ -148,6 +144,27 @@ class Logs:
     async def pause(self) -> None:
         """See `log.Writing`."""
         await self._clock.sleep(1)
+
+    async def _found(self, deployment_id: str) -> DeploymentLog:
+        """The log, with one user more; a large one takes its time to open, and holds up nobody who wants another."""
+        while True:
+            async with self._opening:
+                opened = self._logs.get(deployment_id)
+                if opened is not None:
+                    opened.users += 1
+                    return opened
+                others = self._being_opened.get(deployment_id)
+                if others is None:
+                    self._being_opened[deployment_id] = asyncio.Event()
+                    break
+            await others.wait()
+        try:
+            file = await asyncio.to_thread(self._opened, deployment_id)
+            opened = self._logs[deployment_id] = DeploymentLog(deployment_id, file, self)
+            opened.users += 1
+            return opened
+        finally:
+            self._being_opened.pop(deployment_id).set()
 
     def _opened(self, deployment_id: str) -> LogFile:
         try:
@@ -228,13 +245,14 @@ class Logs:
     async def _pack_ended(self, threads: ThreadPoolExecutor) -> None:
         while True:
             await self._clock.sleep(PACK_PAUSE)
-            for deployment_id in await _in_a_thread(threads, partial(_quiet, self.directory, self._clock.now() - PACK_PAUSE)):
-                if not await self._has_ended(deployment_id):
+            for deployment_id in await _in_a_thread(threads, partial(directory.quiet, self.directory, self._clock.now() - PACK_PAUSE)):
+                if deployment_id in self._not_to_pack or not await self._has_ended(deployment_id):
                     continue
                 try:
                     await self._pack(deployment_id, threads)
                 except (DeployError, OSError) as error:
                     log.error("log not compressed deployment=%s why=%r", deployment_id, str(error))
+                    self._not_to_pack.add(deployment_id)  # until the next start: saying it once is enough
 
     async def _pack(self, deployment_id: DeploymentId, threads: ThreadPoolExecutor) -> None:
         """Compress a log, unless somebody uses it meanwhile: then another time."""
@@ -249,7 +267,7 @@ class Logs:
                 if self._logs.get(deployment_id) is not opened or opened.users or not opened.settled or opened.end != size:
                     return
                 self._logs.pop(deployment_id).file.close()
-                saved = await _in_a_thread(threads, partial(_replace, path, packed))
+                saved = await _in_a_thread(threads, partial(directory.replace, path, packed))
                 self._total -= saved
                 log.info("log compressed deployment=%s bytes=%d saved=%d", deployment_id, size, saved)
         finally:
@@ -259,12 +277,13 @@ class Logs:
         while True:
             self._crowded.clear()
             async with self._opening:
-                in_use = {name for name, opened in self._logs.items() if opened.users or not opened.settled}
+                in_use = {name for name, opened in self._logs.items() if opened.users or not opened.settled} | self._being_opened.keys()
                 for name in self._logs.keys() - in_use:
                     self._logs.pop(name).file.close()
-                oldest, to_come = self._clock.now() - self._retention.days * DAY, self._on_the_way
-                removal = partial(_remove, self.directory, in_use, oldest, self._retention.max_bytes)
-                self._total = await _in_a_thread(threads, removal) + to_come
+                oldest, known = self._clock.now() - self._retention.days * DAY, self._total - self._on_the_way
+                removal = partial(directory.remove_old, self.directory, in_use, oldest, self._retention.max_bytes)
+                left = await _in_a_thread(threads, removal)
+                self._total += left - known  # what has come meanwhile is counted already
             self.full = self._total > self._retention.max_bytes
             await self._clock.sleep(RETENTION_PAUSE)
             try:
@@ -272,54 +291,6 @@ class Logs:
                     await self._crowded.wait()
             except TimeoutError:
                 continue
-
-
-def _quiet(directory: Path, since: int) -> list[DeploymentId]:
-    """The deployments whose log is worth compressing, and to which nothing has come for a while."""
-    found = []
-    for path in directory.glob(f"*{SUFFIX}"):
-        try:
-            if path.stat().st_mtime_ns // 1_000_000 <= since and octets.is_worth_packing(path):
-                found.append(DeploymentId(path.stem))
-        except (OSError, StorageFailed) as error:
-            log.error("log not looked at path=%s why=%r", path, str(error))
-    return found
-
-
-def _replace(path: Path, packed: Path) -> int:
-    """Put the compressed file in the place of the other, with its time; how many bytes that saves."""
-    before, after = path.stat(), packed.stat()
-    os.utime(packed, ns=(before.st_atime_ns, before.st_mtime_ns))
-    packed.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-    return before.st_size - after.st_size
-
-
-def _remove(directory: Path, in_use: set[str], oldest: int, max_bytes: int) -> int:
-    """Remove logs that nobody uses: those that are too old, and the oldest while there are too many bytes. Returns what is left."""
-    try:
-        found = sorted(((entry.stat(), Path(entry.path)) for entry in os.scandir(directory)), key=lambda each: each[0].st_mtime_ns)
-    except OSError as error:
-        log.error("old logs not looked for why=%r", error.strerror)
-        return 0
-    total = sum(status.st_size for status, _ in found)
-    crowded = total > max_bytes * 9 // 10
-    for status, path in found:
-        if path.stem in in_use:
-            continue
-        if status.st_mtime_ns // 1_000_000 < oldest or (crowded and total > max_bytes * 9 // 10):
-            try:
-                path.unlink()
-            except OSError as error:
-                log.error("log not removed path=%s why=%r", path, error.strerror)
-                continue
-            total -= status.st_size
-            log.info("log removed deployment=%s bytes=%d", path.stem, status.st_size)
-    return total
 
 
 def _failure(opened: DeploymentLog, error: OSError) -> DeployError:
