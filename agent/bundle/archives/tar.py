@@ -67,17 +67,18 @@ class _Inflated:
         self._inflate = zlib.decompressobj(wbits=31)
         self._packed = b""
         self._ready = b""
+        self._at = 0  # How much of what is ready was read: cutting that off each time would copy the rest.
         self._ended = False
 
     def read(self, count: int) -> bytes:
         found = []
         while count > 0:
-            if not self._ready:
-                self._ready = self._more()
+            if self._at == len(self._ready):
+                self._ready, self._at = self._more(), 0
                 if not self._ready:
                     break
-            found.append(self._ready[:count])
-            self._ready = self._ready[count:] if count < len(self._ready) else b""
+            found.append(self._ready[self._at : self._at + count])
+            self._at += len(found[-1])
             count -= len(found[-1])
         return b"".join(found)
 
