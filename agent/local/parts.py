@@ -15,7 +15,6 @@ from agent.errors import AgentError
 from agent.executor import EventExecutor
 from agent.hooks import Hooks
 from agent.local.settings import VARIABLES
-from agent.processes import EXECUTABLE
 from agent.retention import Retention
 from agent.workspace import Workspace
 
@@ -68,16 +67,9 @@ async def parts(*, directory: Path, root_prefix: Path, boot_id: str, clock: Cloc
         await made.close()
 
 
-def inherited(environment: Mapping[str, str], *, frozen: bool = EXECUTABLE is not None) -> dict[str, str]:
-    """What a hook sees of the agent's environment: all but the agent's settings, and what a self-contained executable has for itself."""
-    own = {name: value for name, value in environment.items() if not name.startswith(VARIABLES)}
-    if frozen:
-        # The bootloader of the executable has put the executable's own libraries before the host's.
-        before = own.pop("LD_LIBRARY_PATH_ORIG", "")
-        own.pop("LD_LIBRARY_PATH", None)
-        if before:
-            own["LD_LIBRARY_PATH"] = before
-    return own
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a hook sees of the agent's environment: all but the agent's settings."""
+    return {name: value for name, value in environment.items() if not name.startswith(VARIABLES)}
 
 
 def source_settings(told: Settings) -> SourceSettings:
