@@ -15,7 +15,7 @@ Row = TypeVar("Row")
 # direction of writing or break lines where a terminal does not expect it.
 _SEQUENCES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x1b][\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|\x9b[0-?]*[ -/]*[@-~]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-_STAMPED = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[(?:stdout|stderr|hookline)\])(.*)", re.DOTALL)
+_SOURCE = re.compile(r"((?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d )?\[(?:stdout|stderr|hookline)\])(.*)", re.DOTALL)
 REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 STATUS_STYLES = {
@@ -40,15 +40,15 @@ def clean(text: str) -> str:
 
 def clean_output(line: str) -> str:
     """A line that a hook printed, made harmless: its time, source and indentation stay, what a carriage return overwrote goes."""
-    found = _STAMPED.match(line)
+    found = _SOURCE.match(line)
     stamp, text = found.groups() if found else ("", line)
     shown = _SEQUENCES.sub("", text.rstrip("\r").rpartition("\r")[2].expandtabs())
     return f"{stamp}{_CONTROLS.sub(REPLACED, shown).rstrip()}"
 
 
 def clean_lines(text: str) -> list[str]:
-    """The lines of a text, each made harmless; what a carriage return overwrote (progress bars) is left out."""
-    lines = [clean(line.rstrip("\r").rpartition("\r")[2].expandtabs()) for line in text.split("\n")]
+    """The lines of a text that a hook printed, each made harmless."""
+    lines = [clean_output(line) for line in text.split("\n")]
     return lines[:-1] if lines and not lines[-1] else lines
 
 

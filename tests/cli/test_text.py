@@ -31,6 +31,7 @@ def test_nothing_that_a_terminal_obeys_is_left(said: str, shown: str) -> None:
 
 def test_lines_keep_their_breaks_and_lose_what_was_overwritten() -> None:
     assert clean_lines("one\r\n10%\r100%\n\x1b[2Jthree\n") == ["one", "100%", "three"]
+    assert clean_lines("Script - a.sh\n[stdout]10%\r100%\n[stderr]  indented\n") == ["Script - a.sh", "[stdout]100%", "[stderr]  indented"]
     assert clean_lines("") == []
 
 
