@@ -60,6 +60,14 @@ def test_a_host_that_is_asked_for_needs_no_name_before_its_lines(coordinator: Fa
     assert coordinator.requests("ReadLogs")[0].host == "web-1"
 
 
+def test_reading_begins_at_an_offset_of_a_host(coordinator: FakeCoordinator, operator: Operator) -> None:
+    deployed(coordinator)
+    coordinator.logs += [[piece(5, b"rest\nof "), AWAY], [piece(13, b"it\n"), end(16)]]
+    assert operator.types("logs", D, "--host", "web-1", "--offset", "5").stdout == "rest\nof it\n"
+    assert coordinator.requests("ReadLogs")[0].offset == 5
+    assert "name it with --host" in operator.types("logs", D, "--offset", "5").stderr
+
+
 @pytest.mark.parametrize(
     "printed, shown",
     [

@@ -33,10 +33,11 @@ WINDOW = 0.3
 )
 @DEPLOYMENT
 @click.option("--host", default="", metavar="HOST", shell_complete=suggestions.hosts, help="Only of this host, by name or id.")
+@click.option("--offset", type=click.IntRange(min=0), default=0, metavar="BYTE", help="With --host: from this byte of its output on.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the deployment has ended and everything has come.")
 @click.option("--fold/--no-fold", default=True, help="Show lines that several hosts print alike once, as '37 hosts: ...'. [--fold]")
 @click.option("--raw", is_flag=True, help="Escape sequences and control characters as they are: they may do anything to a terminal.")
-def logs(console: Console, deployment: str, host: str, *, follow: bool, fold: bool, raw: bool) -> None:
+def logs(console: Console, deployment: str, host: str, *, offset: int, follow: bool, fold: bool, raw: bool) -> None:
     """Show what the hooks of a deployment print, as it comes.
 
     Of several hosts each line begins with its host, and lines that differ in nothing but their time are shown once, with the time of the
@@ -44,9 +45,11 @@ def logs(console: Console, deployment: str, host: str, *, follow: bool, fold: bo
     """
     if raw and console.json:
         raise click.UsageError("--raw is for terminals: what JSON says is exact without it")
+    if offset and not host:
+        raise click.UsageError("--offset counts the bytes of one host: name it with --host")
     asked = protos.deployments.GetDeploymentRequest(deployment_id=deployment)
     found = console.connection.ask(console.connection.deployments.GetDeployment, asked).deployment
-    request = protos.deployments.ReadLogsRequest(deployment_id=deployment, host=host, follow=follow)
+    request = protos.deployments.ReadLogsRequest(deployment_id=deployment, host=host, offset=offset, follow=follow)
     overview = found.deployment_overview
     hosts = overview.pending + overview.in_progress + overview.succeeded + overview.failed + overview.skipped
     named = not host and hosts != 1
