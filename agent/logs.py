@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.executor import Hooks
     from agent.hooks import EventOutcome, EventRun
-    from agent.output import Outputs
+    from agent.output import Outputs, Piece
 
     _Call = grpc.aio.StreamStreamCall[agent_pb2.PublishLogsRequest, agent_pb2.PublishLogsResponse]
 
@@ -163,7 +163,7 @@ class LogPublisher:
                 continue
             output, piece = found
             await self._pace(len(piece.content))
-            await call.write(piece)
+            await call.write(_request(piece))
             output.said(piece)
             if len(piece.content) < CONTENT_BYTES:
                 self._piece_at = asyncio.get_running_loop().time()
@@ -189,7 +189,7 @@ class LogPublisher:
                 output.heard(response.acked_offset)
             self._wake.set()
 
-    def _next(self) -> tuple[Output, agent_pb2.PublishLogsRequest] | None:
+    def _next(self) -> tuple[Output, Piece] | None:
         """What to say next. What has ended without a word is dropped on the way."""
         while self._backlog and len(self._outputs) < AT_ONCE:
             waited = self._backlog.popleft()
@@ -297,6 +297,16 @@ class PublishedHooks:
 
 class _Ended(Exception):
     """The coordinator has ended a call on which it was owed more."""
+
+
+def _request(piece: Piece) -> agent_pb2.PublishLogsRequest:
+    return agent_pb2.PublishLogsRequest(
+        instruction_id=piece.instruction_id,
+        offset=piece.offset,
+        content=piece.content,
+        dropped_bytes=piece.dropped,
+        complete=piece.complete,
+    )
 
 
 def _first(group: BaseExceptionGroup[_Error]) -> _Error:

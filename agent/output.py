@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
-
-from hookline.v1 import agent_pb2
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +38,17 @@ class Outputs(Protocol):
         ...
 
 
+class Piece(NamedTuple):
+    """What is to be published next. With nothing but an id it asks how far the coordinator has come."""
+
+    instruction_id: InstructionId
+    offset: int = 0
+    content: bytes = b""
+    dropped: int = 0
+    """Bytes after the content that will never be sent."""
+    complete: bool = False
+
+
 class Output:
     """What one instruction prints, and how far it has been published."""
 
@@ -62,25 +71,24 @@ class Output:
         self.flying.clear()
         self.asked = self.closed = False
 
-    def next_piece(self) -> agent_pb2.PublishLogsRequest | None:
+    def next_piece(self) -> Piece | None:
         """What there is to say; None: nothing now."""
         if not self.known:
-            return None if self.asked else agent_pb2.PublishLogsRequest(instruction_id=self.instruction_id)
+            return None if self.asked else Piece(self.instruction_id)
         size = self.size()
         if (size <= self.sent and (self.closed or not self.ended)) or len(self.flying) == IN_FLIGHT:
             return None
         if not self.ended and size - self.sent > BEHIND_BYTES:
-            dropped = self._to_drop(size)
-            return agent_pb2.PublishLogsRequest(instruction_id=self.instruction_id, offset=self.sent, dropped_bytes=dropped)
+            return Piece(self.instruction_id, self.sent, dropped=self._to_drop(size))
         content = self._read(self.sent) if size > self.sent else b""
         complete = self.ended and self.sent + len(content) >= size
-        return agent_pb2.PublishLogsRequest(instruction_id=self.instruction_id, offset=self.sent, content=content, complete=complete)
+        return Piece(self.instruction_id, self.sent, content, complete=complete)
 
-    def said(self, piece: agent_pb2.PublishLogsRequest) -> None:
+    def said(self, piece: Piece) -> None:
         """A piece is on its way."""
         self.asked = True
-        self.sent += len(piece.content) + piece.dropped_bytes
-        if piece.content or piece.dropped_bytes:
+        self.sent += len(piece.content) + piece.dropped
+        if piece.content or piece.dropped:
             self.flying.append(self.sent)
         self.closed = piece.complete
 
