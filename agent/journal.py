@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -45,7 +44,7 @@ class FileJournal:
         self._path = path
         path.with_suffix(".new").unlink(missing_ok=True)
         if not path.exists():
-            self._write_anew(secrets.token_hex(16), ())
+            self._write_anew(os.urandom(16).hex(), ())
         content = path.read_bytes()
         self.journal_id = _journal_id(path, content)
         self.entries, sound = _read(path, content)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from agent.model import GroupId, Instruction, InstructionId
 
-RETAINED_INSTRUCTIONS = 1_000
+RETAINED_INSTRUCTIONS = 100
 """Ended instructions whose reports stay, so that a coordinator whose history went back can be refilled."""
 
 ATTEMPTS = 3

@@ -4,9 +4,10 @@ import hashlib
 import os
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from agent import __version__
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "build-agent"
@@ -19,8 +20,7 @@ LICENSE = ROOT / "LICENSE"
 
 def version() -> str:
     """Hookline's version."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return str(project["version"])
+    return __version__
 
 
 def epoch() -> str:

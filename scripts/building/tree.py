@@ -16,9 +16,7 @@ def tree(frozen: Path, version: str) -> Path:
     directory = CACHE / "trees" / version
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(frozen, directory, copy_function=os.link, symlinks=True)
-    about = directory / "_internal" / f"hookline-{version}.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: hookline\nVersion: {version}\n")  # where the agent reads its version
+    (directory / "_internal" / "VERSION").write_text(f"{version}\n")  # where the agent reads it
     shutil.copy(inputs.LICENSE, directory)
     (directory / "BUILD").write_text(f"{version}-{_contents(directory)[:_SHORT]}\n")
     date = int(inputs.epoch())
