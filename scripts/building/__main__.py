@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 def make(names: Sequence[str], version: str, directory: Path) -> None:
     """Make the products that are not there already, and tell of them all."""
     directory.mkdir(parents=True, exist_ok=True)
-    value = inputs.digest([*inputs.program(), *inputs.around()], version, inputs.epoch())
+    value = inputs.digest([*inputs.program(), *inputs.around(), *inputs.makers()], version, inputs.epoch())
     targets = {name: products.path(name, version, directory) for name in names}
     missing = {name: target for name, target in targets.items() if not Stamp(target, value).current}
     if missing:

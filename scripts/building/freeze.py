@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from scripts.building import inputs
+from scripts.building import inputs, licences
 from scripts.building.inputs import CACHE, Stamp
 
 ENVIRONMENT = CACHE / "environment"
@@ -34,7 +34,7 @@ def environment() -> Path:
 
 def frozen(programs: Path) -> Path:
     """The directory; made when something in it has changed."""
-    stamp = Stamp(FROZEN, inputs.digest(inputs.program(), str(shutil.which("strip"))))
+    stamp = Stamp(FROZEN, inputs.digest([*inputs.program(), *inputs.makers()], str(shutil.which("strip"))))
     if not stamp.current:
         stamp.remove()
         say("freezing the agent")
@@ -43,6 +43,7 @@ def frozen(programs: Path) -> Path:
             *("--distpath", str(FROZEN.parent), "--workpath", str(CACHE / "work"), str(inputs.PACKAGING / "agent.spec")),
             more={"PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": inputs.epoch(), "PYINSTALLER_CONFIG_DIR": str(CACHE / "pyinstaller")},
         )
+        licences.collect(CACHE / "work" / "agent", ENVIRONMENT, FROZEN / "licences")
         stamp.write()
     return FROZEN
 

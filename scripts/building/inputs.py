@@ -38,9 +38,14 @@ def program() -> list[Path]:
     return [*sources, PACKAGING / "agent.spec", PACKAGING / "hookline_agent.py", REQUIREMENTS]
 
 
+def makers() -> list[Path]:
+    """The files of this program."""
+    return [*Path(__file__).parent.glob("*.py")]
+
+
 def around() -> list[Path]:
-    """The files that come with it, and those that put them together."""
-    return [*PACKAGING.glob("*.sh"), PACKAGING / "nfpm.yaml", UNIT, SETTINGS, LICENSE, *Path(__file__).parent.glob("*.py")]
+    """The files that come with the frozen agent."""
+    return [*PACKAGING.glob("*.sh"), PACKAGING / "nfpm.yaml", UNIT, SETTINGS, LICENSE]
 
 
 def digest(files: Iterable[Path], *words: str) -> str:
