@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
 import click
 
 from coordinator.cli import protos, suggestions
+from coordinator.cli.connection import ADMIN_SOCKET
 from coordinator.cli.console import DEFAULT_COORDINATOR, DEFAULT_TIMEOUT, JSON, TEXT, Console
 from coordinator.cli.spelling import spell
 
@@ -32,7 +33,8 @@ def common_options(*, hidden: bool) -> list[click.Parameter]:
             metavar="HOST:PORT",
             envvar="HOOKLINE_COORDINATOR" if environment else None,
             hidden=hidden,
-            help=f"Where the coordinator listens. [HOOKLINE_COORDINATOR; {DEFAULT_COORDINATOR}]",
+            help="Where the coordinator listens, or unix:PATH for its admin socket. "
+            f"[HOOKLINE_COORDINATOR; {ADMIN_SOCKET} when it is there, else {DEFAULT_COORDINATOR}]",
         ),
         click.Option(
             ["--insecure"],

@@ -4,7 +4,9 @@ Every call that changes something carries a request_id, so repeating one is safe
 """
 
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import click
@@ -21,6 +23,10 @@ Response = TypeVar("Response")
 
 PAUSES = (0.1, 0.2, 0.4, 0.8, 1.5)  # seconds between the attempts while the coordinator cannot be reached: it restarts within two
 PAGE_SIZE = 1000
+UNIX = "unix:"
+ADMIN_SOCKET = Path("/var/lib/hookline/admin.sock")
+"""Where a coordinator with the default data directory lets operators of its own machine in."""
+
 OPTIONS = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -119,21 +125,33 @@ class Connection:
 
 
 def check_plaintext(coordinator: str, *, insecure: bool) -> None:
-    """Refuse what is not safe: plaintext that was not asked for, or to another machine."""
+    """Refuse what is not safe: plaintext that was not asked for, or to another machine. What is said to a socket stays on this one."""
+    if coordinator.startswith(UNIX):
+        return
     host, _, port = coordinator.rpartition(":")
     host = host.strip("[]")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise click.UsageError(f"cannot use {coordinator!r} as the coordinator's address: write HOST:PORT, as in 127.0.0.1:8443")
+        raise click.UsageError(
+            f"cannot use {coordinator!r} as the coordinator's address: write HOST:PORT, as in 127.0.0.1:8443, or unix:PATH"
+        )
     if not insecure:
         raise click.UsageError(
-            "TLS is not there yet: say --insecure before the command, or set HOOKLINE_INSECURE=1, "
-            "to speak plaintext to a coordinator on this machine"
+            "TLS is not there yet: on the coordinator's machine say --coordinator unix:DATA_DIR/admin.sock, or --insecure to speak "
+            "plaintext to a coordinator that was started so"
         )
     if not is_loopback(host):
         raise click.UsageError(
             f"cannot speak plaintext to {host}: --insecure is for a coordinator on this machine only (127.0.0.1, [::1], localhost), "
             "and TLS is not there yet"
         )
+
+
+def found_here() -> str | None:
+    """The socket of this machine's coordinator, if there is one and it lets this user in."""
+    try:
+        return f"{UNIX}{ADMIN_SOCKET}" if ADMIN_SOCKET.is_socket() and os.access(ADMIN_SOCKET, os.R_OK | os.W_OK) else None
+    except OSError:  # its directory is closed to this user
+        return None
 
 
 def is_loopback(host: str) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from coordinator.cli.clock import Clock, SystemClock
-from coordinator.cli.connection import Connection
+from coordinator.cli.connection import Connection, found_here
 from coordinator.cli.spelling import JsonValue, to_json
 from coordinator.cli.text import STATUS_STYLES, Columns, Row, aligned
 
@@ -35,8 +35,9 @@ class Console:
         settings = context.meta
         self.json = settings.get("hookline.output", TEXT) == JSON
         self.timeout = float(settings.get("hookline.timeout") or DEFAULT_TIMEOUT)
-        self.coordinator = str(settings.get("hookline.coordinator") or DEFAULT_COORDINATOR)
         self.insecure = bool(settings.get("hookline.insecure"))
+        found = None if self.insecure else found_here()
+        self.coordinator = str(settings.get("hookline.coordinator") or found or DEFAULT_COORDINATOR)
         self._cut = ""
         self.clock: Clock = settings.get("hookline.clock") or SystemClock()
 
