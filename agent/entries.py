@@ -29,6 +29,7 @@ from agent.model import (
     Place,
     Report,
     RevisionId,
+    Signature,
 )
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def _plain_instruction(instruction: Instruction) -> dict[str, object]:
         "file_exists_behavior": instruction.file_exists_behavior,
         "creator": instruction.creator,
         **({"appspec_name": instruction.appspec_name} if instruction.appspec_name else {}),
+        **({} if instruction.signature is None else {"signature": _plain_signature(instruction.signature)}),
     }
 
 
@@ -174,4 +176,13 @@ def _instruction(plain: dict[str, Any]) -> Instruction:
         file_exists_behavior=FileExistsBehavior(plain["file_exists_behavior"]),
         creator=plain["creator"],
         appspec_name=plain.get("appspec_name", ""),
+        signature=_signature(plain["signature"]) if "signature" in plain else None,
     )
+
+
+def _plain_signature(signature: Signature) -> Plain:
+    return [signature.statement.decode("latin-1"), signature.signature.decode("latin-1")]
+
+
+def _signature(plain: Plain) -> Signature:
+    return Signature(plain[0].encode("latin-1"), plain[1].encode("latin-1"))

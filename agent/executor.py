@@ -1,11 +1,12 @@
-"""Carries out one lifecycle event: scripts through the hooks, download and installation through the unpacker.
+"""Carries out one lifecycle event: scripts through the hooks, download and installation through the unpacker, as far as the guard allows.
 
-Knows where things lie and what a script's environment says. Which event runs when is the machine's; it hears the end as a fact.
+Which event runs when is the machine's; it hears the end as a fact.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +17,6 @@ from agent.facts import Begin, EventEnded, EventInterrupted, EventNeverBegan, Re
 from agent.hooks import EventOutcome, EventRun
 from agent.model import Diagnostics, ErrorCode, FileExistsBehavior, LifecycleEvent, Place
 from agent.payload import PayloadError
-from agent.scripts import EventScripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from agent.bundle.requests import Source
     from agent.clock import Clock
-    from agent.environment import Environment
     from agent.loop import Agent
     from agent.model import EventPlan, Instruction, InstructionId, Location
-    from agent.workspace import Workspace
+    from agent.policy import Guard
+    from agent.scripts import EventScripts
 
     Ending = EventEnded | EventInterrupted | EventNeverBegan
 
@@ -99,8 +99,8 @@ class EventExecutor:
         tasks: asyncio.TaskGroup,
         hooks: Hooks,
         unpacker: Unpacker,
-        workspace: Workspace,
-        environment: Environment,
+        scripts: EventScripts,
+        guard: Guard,
         source: CoordinatorBundles,
         clock: Clock,
     ) -> None:
@@ -109,8 +109,8 @@ class EventExecutor:
         self._tasks = tasks
         self._hooks = hooks
         self._unpacker = unpacker
-        self._workspace = workspace
-        self._scripts = EventScripts(workspace=workspace, environment=environment)
+        self._scripts = scripts
+        self._guard = guard
         self._source = source
 
     async def start_ahead(self) -> None:
@@ -162,11 +162,14 @@ class EventExecutor:
             self._tasks.create_task(self._prepared(order.instruction, plan), name=f"prepare {order.instruction.instruction_id}")
 
     async def _prepared(self, instruction: Instruction, plan: EventPlan) -> None:
-        await self._unpacker.prepare(self._download_request(instruction, await self._source.source(), plan.timeout_seconds))
+        with contextlib.suppress(PayloadError):  # which the download itself will say
+            await self._unpacker.prepare(self._download_request(instruction, await self._source.source(), plan.timeout_seconds))
 
     async def _carry_out(self, order: Begin | Recover, agent: Agent, work: Coroutine[None, None, Ending]) -> None:
         try:
             ended = await work
+            if isinstance(ended, EventEnded) and ended.diagnostics is None:
+                self._guard.succeeded(order)
         except PayloadError as error:
             ended = _failed(order, error.message)
         except Exception as error:
@@ -175,6 +178,7 @@ class EventExecutor:
         agent.tell(ended)
 
     async def _begun(self, order: Begin) -> EventEnded | EventInterrupted:
+        order = self._guard.admit(order)
         if order.event is LifecycleEvent.DOWNLOAD_BUNDLE:
             return await self._download(order)
         if order.event is LifecycleEvent.INSTALL:
@@ -182,6 +186,7 @@ class EventExecutor:
         event_run = self._scripts.of(order)
         if not isinstance(event_run, EventRun):
             return _ended(order, event_run)
+        self._guard.scripts(order, event_run)
         try:
             async with asyncio.timeout(order.timeout_seconds + BACKSTOP_SECONDS):
                 return self._told(order, await self._hooks.run(event_run, partial(self._look_ahead, order)))
@@ -212,15 +217,18 @@ class EventExecutor:
         instruction = order.instruction
         try:
             async with asyncio.timeout(order.timeout_seconds):
-                source = await self._source.of(instruction.location, self._workspace.root_prefix)
+                source = await self._source.of(instruction.location, self._scripts.root_prefix)
         except TimeoutError:
             return _failed(order, "cannot download the bundle: the coordinator did not say in time where it serves bundles")
-        await self._unpacker.download(self._download_request(instruction, source, order.timeout_seconds), _no_progress)
+        request = self._download_request(instruction, source, order.timeout_seconds)
+        self._guard.replaces(instruction)
+        await self._unpacker.download(request, _no_progress)
+        self._guard.downloaded(instruction)
         self._scripts.tell_warnings(instruction)
         return _ended(order, None)
 
     def _download_request(self, instruction: Instruction, source: Source, timeout: float) -> DownloadRequest:
-        return DownloadRequest(
+        wanted = DownloadRequest(
             group_id=instruction.group_id,
             deployment_id=instruction.deployment_id,
             revision=instruction.revision_id,
@@ -230,19 +238,19 @@ class EventExecutor:
             appspec_name=instruction.appspec_name or None,
             timeout=timeout,
         )
+        return self._guard.download(instruction, wanted)
 
     async def _install(self, order: Begin) -> EventEnded:
         instruction = order.instruction
         behavior = instruction.file_exists_behavior
-        await self._unpacker.install(
-            InstallRequest(
-                group_id=instruction.group_id,
-                deployment_id=instruction.deployment_id,
-                revision=instruction.revision_id,
-                timeout=order.timeout_seconds,
-                file_exists_behavior=None if behavior is FileExistsBehavior.UNSAID else behavior.value,
-            )
+        wanted = InstallRequest(
+            group_id=instruction.group_id,
+            deployment_id=instruction.deployment_id,
+            revision=instruction.revision_id,
+            timeout=order.timeout_seconds,
+            file_exists_behavior=None if behavior is FileExistsBehavior.UNSAID else behavior.value,
         )
+        await self._unpacker.install(self._guard.install(instruction, wanted))
         return _ended(order, None)
 
 

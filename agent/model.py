@@ -106,6 +106,14 @@ class Location:
     sha256: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What is said of a revision and who says so: a statement and its signature, as they came; nothing has been verified."""
+
+    statement: bytes
+    signature: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPlan:
     """One event that an instruction lists, and how long it may take."""
@@ -118,7 +126,7 @@ class EventPlan:
 class Instruction:
     """A run of lifecycle events to walk; everything in it is fixed when it is first sent.
 
-    An empty appspec_name looks for the usual names.
+    An empty appspec_name looks for the usual names; signature None: the revision is not signed.
     """
 
     instruction_id: InstructionId
@@ -134,6 +142,7 @@ class Instruction:
     file_exists_behavior: FileExistsBehavior = FileExistsBehavior.UNSAID
     creator: str = "user"
     appspec_name: str = ""
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

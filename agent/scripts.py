@@ -14,6 +14,8 @@ from agent.hooks import EventRun, ScriptRun
 from agent.model import OLD_REVISION_EVENTS, Diagnostics, ErrorCode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agent.environment import Environment
     from agent.facts import Begin, Recover
     from agent.model import Instruction
@@ -28,6 +30,11 @@ class EventScripts:
     def __init__(self, *, workspace: Workspace, environment: Environment) -> None:
         self._workspace = workspace
         self._environment = environment
+
+    @property
+    def root_prefix(self) -> Path:
+        """Below which every absolute path of a deployment lies."""
+        return self._workspace.root_prefix
 
     def of(self, order: Begin) -> EventRun | Diagnostics | None:
         """What the hooks have to run; None: nothing. Diagnostics: it cannot be run."""

@@ -1,6 +1,7 @@
 """DownloadBundle, in the unpacking process: fetch, verify, unpack, read the AppSpec, and only then say that the archive is there."""
 
 import contextlib
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -90,7 +91,8 @@ def _is_fixed(request: DownloadRequest) -> bool:
 
 def _receipt(request: DownloadRequest) -> str:
     which = [request.source.version, request.source.e_tag] if isinstance(request.source, S3Source) else []
-    return json.dumps({"revision": request.revision, "source": request.source.name, "sha256": request.sha256, "version": which})
+    digests = {"sha256": request.sha256, **({"appspec_sha256": request.appspec_sha256} if request.appspec_sha256 else {})}
+    return json.dumps({"revision": request.revision, "source": request.source.name, **digests, "version": which})
 
 
 def _fetch(request: DownloadRequest, directory: DeploymentDirectory, progress: Progress) -> Path:
@@ -99,6 +101,8 @@ def _fetch(request: DownloadRequest, directory: DeploymentDirectory, progress: P
     if isinstance(source, UrlSource) and source.scheme == "file":
         path = local_path(source.url)
         if path.is_dir():
+            if request.sha256:
+                raise unavailable(source.name, "it is a directory, which has no SHA-256, and that of the revision has to match")
             return path
     elif isinstance(source, (CoordinatorSource, UrlSource)) and not request.sha256:
         raise unavailable(source.name, "the revision has no SHA-256 to compare with; register it with one")
@@ -138,7 +142,11 @@ def _read_appspec(request: DownloadRequest, directory: DeploymentDirectory) -> s
     archive = directory.unfinished_archive
     try:
         path = find_appspec(archive, request.appspec_name)
-        appspec = parse(path.read_bytes(), path.relative_to(archive.resolve()).as_posix())
+        content, name = path.read_bytes(), path.relative_to(archive.resolve()).as_posix()
+        if request.appspec_sha256 not in ("", found := hashlib.sha256(content).hexdigest()):
+            why = f"its SHA-256 is {found}, and what was signed has {request.appspec_sha256}"
+            raise PayloadError(PayloadErrorCode.WRONG_DIGEST, f"cannot use {name} of the bundle: {why}")
+        appspec = parse(content, name)
     except AppSpecNotFound as error:
         raise PayloadError(PayloadErrorCode.MISSING_APPSPEC, str(error)) from error
     except AppSpecError as error:

@@ -137,6 +137,7 @@ def _installation(request: InstallRequest) -> Installation:
         revision=request.revision,
         file_exists_behavior=request.file_exists_behavior,
         reserve_bytes=request.reserve_bytes,
+        destinations=request.destinations,
     )
 
 

@@ -86,7 +86,8 @@ Source = CoordinatorSource | UrlSource | S3Source | GitHubSource
 class DownloadRequest:
     """One DownloadBundle: `sha256` in hexadecimal, empty where nobody can know it (not for http); timeout in seconds of work.
 
-    Time in which the source bids us wait does not count. `appspec_name` None looks for the usual names.
+    Time in which the source bids us wait does not count. `appspec_name` None looks for the usual names. `appspec_sha256`, in
+    hexadecimal, is what the AppSpec file has to hash to; empty is not compared.
     """
 
     group_id: str
@@ -97,12 +98,16 @@ class DownloadRequest:
     timeout: float
     bundle_type: BundleType = BundleType.GUESSED
     appspec_name: str | None = None
+    appspec_sha256: str = ""
     limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallRequest:
-    """One Install; `file_exists_behavior` is the deployment's word, which the AppSpec's overrules; timeout in seconds."""
+    """One Install; `file_exists_behavior` is the deployment's word, which the AppSpec's overrules; timeout in seconds.
+
+    `destinations` are the directories in which anything may be installed; None: anywhere.
+    """
 
     group_id: str
     deployment_id: str
@@ -110,6 +115,7 @@ class InstallRequest:
     timeout: float
     file_exists_behavior: str | None = None
     reserve_bytes: int = Limits().reserve_bytes
+    destinations: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +150,7 @@ def decode(line: bytes) -> tuple[Request, str]:
     if "prepare" in found:
         return PrepareRequest(download=_download(found["prepare"]["download"])), root_prefix
     if "install" in found:
-        return InstallRequest(**found["install"]), root_prefix
+        return _install(found["install"]), root_prefix
     return _download(found["download"]), root_prefix
 
 
@@ -158,6 +164,12 @@ def _download(values: dict[str, Any]) -> DownloadRequest:
     else:
         values["source"] = _elsewhere(source)
     return DownloadRequest(**values)
+
+
+def _install(values: dict[str, Any]) -> InstallRequest:
+    if values["destinations"] is not None:
+        values["destinations"] = tuple(values["destinations"])
+    return InstallRequest(**values)
 
 
 def _elsewhere(source: dict[str, str]) -> Source:

@@ -29,13 +29,17 @@ Passed = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """What to install: whose, which revision, what the deployment says of existing files, and the bytes to keep free."""
+    """What to install: whose, which revision, what the deployment says of existing files, and the bytes to keep free.
+
+    `destinations` are the directories in which anything may be installed; None: anywhere.
+    """
 
     group_id: str
     deployment_id: str
     revision: str
     file_exists_behavior: str | None
     reserve_bytes: int
+    destinations: tuple[str, ...] | None = None
 
 
 def install(installation: Installation, workspace: Workspace, passed: Passed = lambda point: None) -> None:
@@ -78,6 +82,7 @@ class _Installer:
             behavior=appspec.file_exists_behavior or installation.file_exists_behavior or _DEFAULT_BEHAVIOR,
             token=installation.deployment_id,
             had_acls=self._had_acls(),
+            destinations=installation.destinations,
         )
         return planner.plan(appspec, installation.reserve_bytes)
 

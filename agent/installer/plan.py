@@ -60,9 +60,18 @@ class Planner:
     """Finds the plan of one Install."""
 
     def __init__(
-        self, tree: Tree, *, archive: Path, before: Sequence[str], behavior: str, token: str, had_acls: Collection[str] = ()
+        self,
+        tree: Tree,
+        *,
+        archive: Path,
+        before: Sequence[str],
+        behavior: str,
+        token: str,
+        had_acls: Collection[str] = (),
+        destinations: Sequence[str] | None = None,
     ) -> None:
         self._had_acls = had_acls
+        self._roots = None if destinations is None else tuple(tree.resolve(root.lstrip("/")) for root in destinations)
         self._tree = tree
         self._archive = os.path.realpath(archive)
         self._before = before
@@ -106,6 +115,9 @@ class Planner:
             self._missing.append(mapping.source)
             return
         destination = self._tree.resolve(mapping.destination)
+        if self._roots is not None and not any(destination == root or root in ("", *ancestors(destination)) for root in self._roots):
+            why = f"{self._tree.full(destination)} is none of the destinations that the policy of this host allows"
+            raise PayloadError(PayloadErrorCode.NOT_PERMITTED, f"cannot install to {mapping.destination}: {why}")
         for above in [*list(ancestors(destination))[::-1], destination]:
             if above and not self._add_directory(above):
                 return

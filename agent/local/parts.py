@@ -15,7 +15,9 @@ from agent.errors import AgentError
 from agent.executor import EventExecutor
 from agent.hooks import Hooks
 from agent.local.settings import VARIABLES
+from agent.policy import DEFAULT_FILE, MEMORY_NAME, Guard, Memory, PolicyFile
 from agent.retention import Retention
+from agent.scripts import EventScripts
 from agent.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -27,13 +29,18 @@ if TYPE_CHECKING:
     from agent.executor import CoordinatorBundles
     from agent.executor import Hooks as HooksPort
     from agent.local.settings import Settings
+    from agent.policy import NoPolicy
 
 
 class Parts:
     """The processes of this host's hooks and bundles, and where they work."""
 
-    def __init__(self, *, directory: Path, root_prefix: Path, boot_id: str, clock: Clock, kept: Retention) -> None:
+    def __init__(
+        self, *, directory: Path, root_prefix: Path, boot_id: str, clock: Clock, kept: Retention, policy: PolicyFile | NoPolicy
+    ) -> None:
         self._workspace = Workspace(root_prefix=root_prefix)
+        memory = Memory(directory / MEMORY_NAME)
+        self._guard = Guard(policy=policy, memory=memory, workspace=self._workspace, clock=clock)
         self.hooks = Hooks(directory=directory / "hooks", deployments_log=self._workspace.deployments_log, boot_id=boot_id or None)
         self._unpacker = Unpacker(root_prefix=root_prefix, clock=clock, retention=kept)
         self._root_prefix = root_prefix
@@ -45,8 +52,10 @@ class Parts:
             tasks=tasks,
             hooks=hooks,
             unpacker=self._unpacker,
-            workspace=self._workspace,
-            environment=Environment(own=inherited(os.environ), root_prefix=self._root_prefix, host=host),
+            scripts=EventScripts(
+                workspace=self._workspace, environment=Environment(own=inherited(os.environ), root_prefix=self._root_prefix, host=host)
+            ),
+            guard=self._guard,
             source=source,
             clock=self._clock,
         )
@@ -58,9 +67,11 @@ class Parts:
 
 
 @asynccontextmanager
-async def parts(*, directory: Path, root_prefix: Path, boot_id: str, clock: Clock, kept: Retention) -> AsyncIterator[Parts]:
+async def parts(
+    *, directory: Path, root_prefix: Path, boot_id: str, clock: Clock, kept: Retention, policy: PolicyFile | NoPolicy
+) -> AsyncIterator[Parts]:
     """The parts, closed at the end."""
-    made = Parts(directory=directory, root_prefix=root_prefix, boot_id=boot_id, clock=clock, kept=kept)
+    made = Parts(directory=directory, root_prefix=root_prefix, boot_id=boot_id, clock=clock, kept=kept, policy=policy)
     try:
         yield made
     finally:
@@ -77,6 +88,13 @@ def source_settings(told: Settings) -> SourceSettings:
     return SourceSettings(
         s3_endpoint=told.s3_endpoint, s3_region=told.s3_region, github_api=told.github_api, github_token_file=told.github_token_file
     )
+
+
+def host_policy(told: Settings) -> PolicyFile:
+    """The policy of this host, which can be used now."""
+    file = PolicyFile(told.policy or DEFAULT_FILE, is_needed=told.policy is not None)
+    file.policy()
+    return file
 
 
 def retention(told: Settings) -> Retention:

@@ -16,7 +16,7 @@ from agent.errors import AgentError
 from agent.executor import CoordinatorBundles
 from agent.journal import FileJournal
 from agent.local import presence
-from agent.local.parts import begin_to_log, parts, retention, source_settings, usable_prefix
+from agent.local.parts import begin_to_log, host_policy, parts, retention, source_settings, usable_prefix
 from agent.local.presence import Presence
 from agent.local.settings import add_arguments as add_settings
 from agent.local.settings import settings
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from agent.clock import Clock
     from agent.local.settings import Settings
+    from agent.policy import PolicyFile
 
 log = logging.getLogger("hookline.agent")
 
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     loopback(told.the_coordinator)
     name = host_name(told.host)
     usable_prefix(told)
+    policy = host_policy(told)
     directory = DataDirectory(told.data_dir)
     try:
         identity = Identity(
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         journal = FileJournal(directory.journal)
         try:
             faulthandler.enable()  # the watchdog ends a loop that is stuck by SIGABRT: the log then says where it stuck
-            asyncio.run(_serve(told, identity, journal, manager))
+            asyncio.run(_serve(told, identity, journal, policy, manager))
         finally:
             journal.close()
     finally:
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _serve(told: Settings, identity: Identity, journal: FileJournal, manager: ServiceManager) -> None:
+async def _serve(told: Settings, identity: Identity, journal: FileJournal, policy: PolicyFile, manager: ServiceManager) -> None:
     clock = SystemClock()
     coordinator = told.the_coordinator
     bundles = CoordinatorBundles(coordinator=coordinator, host_id=identity.host_id, settings=source_settings(told))
@@ -83,7 +85,14 @@ async def _serve(told: Settings, identity: Identity, journal: FileJournal, manag
     log.info("agent starts host=%s host_id=%s pid=%d coordinator=%s", identity.name, identity.host_id, os.getpid(), coordinator)
     async with (
         insecure_channel(coordinator) as channel,
-        parts(directory=told.data_dir, root_prefix=told.root_prefix, boot_id=identity.boot_id, clock=clock, kept=retention(told)) as made,
+        parts(
+            directory=told.data_dir,
+            root_prefix=told.root_prefix,
+            boot_id=identity.boot_id,
+            clock=clock,
+            kept=retention(told),
+            policy=policy,
+        ) as made,
     ):
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, assert_never
 from agent.bundle.requests import GITHUB_API
 from agent.config import tags
 from agent.errors import AgentError
+from agent.policy import DEFAULT_FILE as POLICY_FILE
 from agent.retention import Retention
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ _ALL = (
     Setting(name="tags", metavar="KEY=VALUE", kind=Kind.TAGS, help="tags of this host, for deployment groups; at most 64"),
     Setting(name="insecure", kind=Kind.SWITCH, default="false", help="speak plaintext; for loopback addresses only"),
     Setting(
+        name="policy",
+        metavar="FILE",
+        default=f"{POLICY_FILE}, when it is there",
+        help="what this host allows its coordinator; a file that nobody but root (or the agent's user) may write",
+    ),
+    Setting(
         name="max_revisions",
         metavar="NUMBER",
         kind=Kind.NUMBER,
@@ -117,7 +124,7 @@ SETTINGS = {setting.name: setting for setting in _ALL}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What was set. coordinator is None when nobody has said it; file is None when there is none."""
+    """What was set. coordinator and policy are None when nobody has said them; file is None when there is none."""
 
     coordinator: str | None
     host: str
@@ -125,6 +132,7 @@ class Settings:
     root_prefix: Path
     tags: tuple[tuple[str, str], ...]
     insecure: bool
+    policy: Path | None
     max_revisions: int
     max_revision_bytes: int
     s3_endpoint: str
@@ -179,6 +187,7 @@ def settings(args: argparse.Namespace, environment: Mapping[str, str]) -> Settin
         root_prefix=Path(text("root_prefix")).absolute(),
         tags=tags(said.get("tags", ())),
         insecure=text("insecure") in _YES,
+        policy=Path(text("policy")).absolute() if "policy" in said else None,
         max_revisions=int(text("max_revisions")),
         max_revision_bytes=int(text("max_revision_bytes")),
         s3_endpoint=said.get("s3_endpoint", [""])[0],

@@ -7,13 +7,23 @@ from typing import Any
 import click
 
 from coordinator.cli.arguments import common_options, keep_common, show_examples
-from coordinator.cli.commands import catalog, completion, deployments, fleet, groups, logs, revisions, status
+from coordinator.cli.commands import catalog, completion, deployments, fleet, groups, logs, revisions, signing, status
 from coordinator.cli.refusals import Interrupted
 
 SECTIONS: dict[str, Sequence[click.Command]] = {
     "Roll out": (revisions.push, deployments.deploy, deployments.follow, deployments.stop, deployments.rollback),
     "Look": (status.status, status.deployments, status.targets, status.target, logs.logs, status.history, revisions.revisions, fleet.hosts),
-    "Set up": (catalog.app, groups.group, catalog.config, revisions.register, fleet.tag, fleet.host, completion.completion),
+    "Set up": (
+        catalog.app,
+        groups.group,
+        catalog.config,
+        revisions.register,
+        fleet.tag,
+        fleet.host,
+        signing.keygen,
+        signing.sign,
+        completion.completion,
+    ),
 }
 EXAMPLES = (
     "hookline app create shop",

@@ -31,6 +31,8 @@ from agent.model import (
     Place,
     RevisionId,
 )
+from agent.policy import Guard, Memory, NoPolicy
+from agent.scripts import EventScripts
 from agent.workspace import Workspace
 from tests.agent.instructions import instruction
 
@@ -185,7 +187,13 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     async with asyncio.TaskGroup() as tasks:
         clock = Patience()
         executor = EventExecutor(
-            tasks=tasks, hooks=hooks, unpacker=unpacker, workspace=workspace, environment=environment, source=bundles, clock=clock
+            tasks=tasks,
+            hooks=hooks,
+            unpacker=unpacker,
+            scripts=EventScripts(workspace=workspace, environment=environment),
+            guard=Guard(policy=NoPolicy(), memory=Memory(tmp_path / "releases.json"), workspace=workspace, clock=clock),
+            source=bundles,
+            clock=clock,
         )
         yield Stage(executor, hooks, unpacker, workspace, bundles, Ears(), clock)
 

@@ -231,6 +231,7 @@ class FakeCoordinator:
             revision_id=f"r-{header.sha256.hex()[:16]}",
             location=place,
             description=header.description,
+            signature=header.signature if header.HasField("signature") else None,
         )
         self.revisions[made.revision_id] = made
         return catalog.PushRevisionResponse(revision=made)

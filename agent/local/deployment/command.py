@@ -32,6 +32,7 @@ from agent.loop import Agent
 from agent.machine import Machine
 from agent.model import REPEATABLE_EVENTS
 from agent.past import Past
+from agent.policy import NoPolicy
 
 if TYPE_CHECKING:
     import argparse
@@ -91,7 +92,9 @@ def _refuse_a_group_of_the_coordinator(journal: Path, wanted: Instruction) -> No
 
 async def _deploy(told: Settings, directory: Path, journal: FileJournal, wanted: Instruction) -> int:
     clock, exit_code = SystemClock(), 1
-    async with parts(directory=directory, root_prefix=told.root_prefix, boot_id=boot_id(), clock=clock, kept=retention(told)) as made:
+    async with parts(
+        directory=directory, root_prefix=told.root_prefix, boot_id=boot_id(), clock=clock, kept=retention(told), policy=NoPolicy()
+    ) as made:
         output = made.hooks.output_path(wanted.instruction_id)
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -4,20 +4,21 @@ import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from coordinator.cli import protos
 from coordinator.cli.arguments import APPLICATION, LIMIT, command
 from coordinator.cli.clock import new_request_id
+from coordinator.cli.commands.signing import COUNTER, EXPIRES, GROUPS, SIGNATURE, SaidSignature, read_signature, signature_of
 from coordinator.cli.console import Console, rich_console
 from coordinator.cli.spelling import number, to_json
 from coordinator.cli.text import Columns, clean, columns, with_age
 
 if TYPE_CHECKING:
     from coordinator.cli.pack import Bundle
-    from hookline.v1.catalog_pb2 import PushRevisionRequest, Revision
+    from hookline.v1.catalog_pb2 import PushRevisionHeader, PushRevisionRequest, Revision
     from hookline.v1.resources_pb2 import RevisionLocation
 
 CHUNK = 1024 * 1024 - 4096
@@ -30,14 +31,22 @@ DESCRIPTION = click.option("--description", default="", metavar="TEXT", help="Wh
     examples=[
         "hookline push shop ./build",
         'hookline push shop ./build --description "release 4.2"',
+        "hookline push shop ./build --sign release.key --counter 42",
         "hookline deploy shop production --revision $(hookline push shop ./build) --follow",
     ],
-    related=["deploy", "revisions", "register"],
+    related=["deploy", "revisions", "register", "sign"],
 )
 @APPLICATION
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False))
 @DESCRIPTION
-def push(console: Console, application: str, directory: str, description: str) -> None:
+@click.option(
+    "--sign", "key", type=click.Path(dir_okay=False), metavar="KEY", help="Sign it with this secret key; needs --counter. See sign."
+)
+@COUNTER
+@GROUPS
+@EXPIRES
+@SIGNATURE
+def push(console: Console, /, application: str, directory: str, description: str, **said: Unpack[SaidSignature]) -> None:
     """Pack a directory, upload it, and print the revision's id.
 
     The directory must hold an appspec.yml. Everything in it is packed: the same directory is always the same revision.
@@ -48,19 +57,20 @@ def push(console: Console, application: str, directory: str, description: str) -
     with _progress() as (packed, uploaded):
         bundle = pack(directory, packed)
         with bundle.file:
-            revision = _upload(console, application, bundle, description, lambda sent: uploaded(sent, bundle.size))
+            header = protos.catalog.PushRevisionHeader(
+                application_name=application,
+                sha256=bundle.sha256,
+                size=bundle.size,
+                bundle_type=protos.resources.BUNDLE_TYPE_TGZ,
+                description=description,
+                signature=signature_of(console, application, bundle, directory, **said),
+            )
+            revision = _upload(console, header, bundle, lambda sent: uploaded(sent, bundle.size))
     _show_revision(console, revision)
 
 
-def _upload(console: Console, application: str, bundle: "Bundle", description: str, sent: Callable[[int], None]) -> "Revision":
+def _upload(console: Console, header: "PushRevisionHeader", bundle: "Bundle", sent: Callable[[int], None]) -> "Revision":
     connection = console.connection
-    header = protos.catalog.PushRevisionHeader(
-        application_name=application,
-        sha256=bundle.sha256,
-        size=bundle.size,
-        bundle_type=protos.resources.BUNDLE_TYPE_TGZ,
-        description=description,
-    )
 
     def requests() -> "Iterator[PushRevisionRequest]":
         yield protos.catalog.PushRevisionRequest(header=header)
@@ -125,14 +135,19 @@ def _show_revision(console: Console, revision: "Revision") -> None:
 @click.option("--github", metavar="ACCOUNT/REPOSITORY@COMMIT", help="A commit on GitHub; a private one needs a token on the agents.")
 @click.option("--sha256", default="", metavar="HEX", help="The bundle's digest, 64 hexadecimal digits: agents verify it.")
 @click.option("--bundle-type", type=click.Choice(["tar", "tgz", "zip", "directory"]), help="How it is packed. [guessed]")
+@SIGNATURE
 @DESCRIPTION
-def register(console: Console, /, application: str, description: str, **typed: str | None) -> None:
+def register(console: Console, /, application: str, description: str, signature: str | None, **typed: str | None) -> None:
     """Make a revision of a bundle that lies elsewhere. Nothing is fetched now."""
     location = _place(typed)
     if typed["bundle_type"]:
         location.bundle_type = protos.resources.BundleType.ValueType(number(protos.resources.BundleType, typed["bundle_type"]))
     request = protos.catalog.RegisterRevisionRequest(
-        application_name=application, location=location, description=description, request_id=new_request_id()
+        application_name=application,
+        location=location,
+        description=description,
+        request_id=new_request_id(),
+        signature=read_signature(signature),
     )
     _show_revision(console, console.connection.ask(console.connection.catalog.RegisterRevision, request).revision)
 
@@ -186,6 +201,12 @@ def revisions(console: Console, application: str, limit: int) -> None:
         ("REGISTERED", lambda revision: with_age(revision.register_time, now)),
         ("LAST USED", lambda revision: with_age(revision.last_used_time, now)),
         ("PLACE", lambda revision: show_place(revision.location)),
+        (
+            "SIGNED",
+            lambda revision: (
+                f"{revision.signature.counter} by {clean(revision.signature.key_id)}" if revision.HasField("signature") else ""
+            ),
+        ),
         ("DESCRIPTION", lambda revision: clean(revision.description)),
         whole="REVISION",
     )

@@ -67,6 +67,7 @@ class DeploymentGroup(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     LAST_SUCCESSFUL_DEPLOYMENT_FIELD_NUMBER: _builtins.int
     LAST_ATTEMPTED_DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    REQUIRE_SIGNATURE_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
@@ -75,6 +76,8 @@ class DeploymentGroup(_message.Message):
     """Random; names directories on the hosts. A group made again under an old name gets another one."""
     deployment_config_name: _builtins.str
     """The deployment config that deployments use unless they name one; CodeDeployDefault.OneAtATime if empty."""
+    require_signature: _builtins.bool
+    """Whether CreateDeployment refuses revisions without a signature. Whose signature counts is said on the hosts, in the agents' policy."""
     @_builtins.property
     def tag_filters(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.TagFilter]:
         """Hosts that match any of these belong to the group; 1 to 10."""
@@ -107,10 +110,11 @@ class DeploymentGroup(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         last_successful_deployment: Global___LastDeployment | None = ...,
         last_attempted_deployment: Global___LastDeployment | None = ...,
+        require_signature: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "tag_filters", b"tag_filters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "require_signature", b"require_signature", "tag_filters", b"tag_filters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -209,10 +213,11 @@ class Revision(_message.Message):
     REGISTER_TIME_FIELD_NUMBER: _builtins.int
     FIRST_USED_TIME_FIELD_NUMBER: _builtins.int
     LAST_USED_TIME_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     revision_id: _builtins.str
-    """"r-" and 16 hexadecimal digits, derived from the location and digest: the same bundle again is the same revision."""
+    """"r-" and 16 hexadecimal digits, derived from the location, digest and signature: the same bundle again is the same revision."""
     description: _builtins.str
     """What people call it; to 256 characters."""
     @_builtins.property
@@ -231,6 +236,10 @@ class Revision(_message.Message):
     def last_used_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last deployed; unset if never."""
 
+    @_builtins.property
+    def signature(self) -> _resources_pb2.Signature:
+        """Who answers for it; unset when it is not signed."""
+
     def __init__(
         self,
         *,
@@ -241,10 +250,11 @@ class Revision(_message.Message):
         register_time: _timestamp_pb2.Timestamp | None = ...,
         first_used_time: _timestamp_pb2.Timestamp | None = ...,
         last_used_time: _timestamp_pb2.Timestamp | None = ...,
+        signature: _resources_pb2.Signature | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["first_used_time", b"first_used_time", "last_used_time", b"last_used_time", "location", b"location", "register_time", b"register_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_used_time", b"first_used_time", "last_used_time", b"last_used_time", "location", b"location", "register_time", b"register_time", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "description", b"description", "first_used_time", b"first_used_time", "last_used_time", b"last_used_time", "location", b"location", "register_time", b"register_time", "revision_id", b"revision_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "description", b"description", "first_used_time", b"first_used_time", "last_used_time", b"last_used_time", "location", b"location", "register_time", b"register_time", "revision_id", b"revision_id", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -948,6 +958,7 @@ class PushRevisionHeader(_message.Message):
     SIZE_FIELD_NUMBER: _builtins.int
     BUNDLE_TYPE_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     sha256: _builtins.bytes
@@ -958,6 +969,10 @@ class PushRevisionHeader(_message.Message):
     """How the bundle is packed."""
     description: _builtins.str
     """What people call it; to 256 characters."""
+    @_builtins.property
+    def signature(self) -> _resources_pb2.Signature:
+        """Who answers for it; unset when it is not signed. The statement has to be about this application and bundle."""
+
     def __init__(
         self,
         *,
@@ -966,10 +981,11 @@ class PushRevisionHeader(_message.Message):
         size: _builtins.int = ...,
         bundle_type: _resources_pb2.BundleType.ValueType = ...,
         description: _builtins.str = ...,
+        signature: _resources_pb2.Signature | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "bundle_type", b"bundle_type", "description", b"description", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "bundle_type", b"bundle_type", "description", b"description", "sha256", b"sha256", "signature", b"signature", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1009,6 +1025,7 @@ class RegisterRevisionRequest(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     description: _builtins.str
@@ -1019,6 +1036,12 @@ class RegisterRevisionRequest(_message.Message):
     def location(self) -> _resources_pb2.RevisionLocation:
         """Where it lies; not the coordinator."""
 
+    @_builtins.property
+    def signature(self) -> _resources_pb2.Signature:
+        """Who answers for it; unset when it is not signed. The statement has to be about this application and, where the location says its
+        SHA-256, this bundle.
+        """
+
     def __init__(
         self,
         *,
@@ -1026,10 +1049,11 @@ class RegisterRevisionRequest(_message.Message):
         location: _resources_pb2.RevisionLocation | None = ...,
         description: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        signature: _resources_pb2.Signature | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "description", b"description", "location", b"location", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "description", b"description", "location", b"location", "request_id", b"request_id", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

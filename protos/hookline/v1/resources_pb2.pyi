@@ -793,6 +793,56 @@ class RevisionLocation(_message.Message):
 Global___RevisionLocation: _TypeAlias = RevisionLocation  # noqa: Y015
 
 @_typing.final
+class Signature(_message.Message):
+    """Who answers for a revision. The coordinator compares the statement with the revision, and has no key to verify it with: agents do, with the
+    keys that their own policy files name.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    COUNTER_FIELD_NUMBER: _builtins.int
+    statement: _builtins.bytes
+    """What is signed, as UTF-8 text of exactly these lines:
+
+        hookline-statement: 1
+        application: shop
+        counter: 42
+        bundle-sha256: (64 hexadecimal digits)
+        bundle-size: 12345
+        appspec-sha256: (64 hexadecimal digits)
+        groups: shop/production shop/staging
+        not-after: 2027-01-01T00:00:00Z
+
+    The counter grows from release to release. Groups stand in order with one space between, or "*" for any; not-after may be "never".
+    """
+    signature: _builtins.bytes
+    """The signature as minisign writes it into a file (Ed25519 over the statement's BLAKE2b). Its first line, the untrusted comment, is left
+    out: whoever registers a revision may send it, and it is dropped.
+    """
+    key_id: _builtins.str
+    """The signing key's id, as minisign shows it. Set by the coordinator, in a Revision only; nobody has verified it there."""
+    counter: _builtins.int
+    """The statement's counter. Set by the coordinator, in a Revision only."""
+    def __init__(
+        self,
+        *,
+        statement: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+        key_id: _builtins.str = ...,
+        counter: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter", b"counter", "key_id", b"key_id", "signature", b"signature", "statement", b"statement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Signature: _TypeAlias = Signature  # noqa: Y015
+
+@_typing.final
 class Diagnostics(_message.Message):
     """Why and how a lifecycle event failed, as CodeDeploy's API shows it."""
 

@@ -1,0 +1,96 @@
+"""What a host's own policy allows, as values; and the few questions that need nothing but it. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from agent.model import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.model import Location
+    from agent.policy.signatures import PublicKey
+
+PLACES = tuple(place.value for place in Place)
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the administrator of a host allows its coordinator. None: everything; `file` is how sentences name where it stands."""
+
+    file: str
+    signing_keys: Mapping[str, PublicKey] = field(default_factory=dict)
+    require_signature: bool = False
+    groups: frozenset[str] | None = None
+    origins: tuple[str, ...] | None = None
+    destinations: tuple[str, ...] | None = None
+    runas: frozenset[str] | None = None
+    root_hooks: bool = True
+    lowest_counter: Mapping[str, int] = field(default_factory=dict)
+    denied_bundles: frozenset[str] = frozenset()
+    max_bundle_bytes: int | None = None
+    max_unpacked_bytes: int | None = None
+    max_event_seconds: int | None = None
+    freeze: bool = False
+
+
+def origin(location: Location) -> str:
+    """Where a bundle comes from, as `origins` spells it."""
+    words = dict(location.words)
+    match location.place:
+        case Place.COORDINATOR:
+            return "coordinator"
+        case Place.S3:
+            return f"s3://{words['bucket']}/{words['key']}"
+        case Place.GITHUB:
+            return f"github:{words['repository']}"
+        case Place.FILE:
+            return f"file:{words['path']}"
+        case Place.HTTP:
+            return words["url"].partition("?")[0]
+
+
+def allows_origin(allowed: tuple[str, ...], location: Location) -> bool:
+    """Whether a bundle may come from there: a place's bare name allows all of it, anything longer what lies below."""
+    if location.place.value in allowed:
+        return True
+    where = origin(location)
+    if location.place is Place.HTTP:
+        plain = plain_url(where)
+        return plain is not None and any(
+            _is_below(plain, plain_url(each) or "") for each in allowed if each.startswith(("http:", "https:"))
+        )
+    if any(part in (".", "..") for part in where.partition(":")[2].split("/")):
+        return False
+    return any(_is_below(where, each) for each in allowed)
+
+
+def plain_url(url: str) -> str | None:
+    """A URL in its one plain spelling, port included; None where servers could disagree on what it names."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme.lower())
+    except ValueError:
+        return None
+    path = unquote(parts.path)
+    odd = any(each in parts.path.lower() for each in ("%2f", "%5c", "%25", "%00")) or "\\" in path or not path.isprintable()
+    if odd or parts.username is not None or not parts.hostname or port is None or any(each in (".", "..") for each in path.split("/")):
+        return None
+    return f"{parts.scheme.lower()}://{parts.hostname}:{port}{path or '/'}"
+
+
+def allows_destination(roots: tuple[str, ...], destination: str) -> bool:
+    """Whether a destination, as an AppSpec writes it, lies at or below one of these, before any symlink is followed."""
+    path = posixpath.normpath("/" + destination.lstrip("/"))
+    return any(_is_below(path, root) for root in roots)
+
+
+def _is_below(path: str, above: str) -> bool:
+    if not above:
+        return False
+    return path == above or path.startswith(above if above.endswith("/") else above + "/")

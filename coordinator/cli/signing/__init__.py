@@ -1,0 +1,1 @@
+"""Signing revisions: minisign's keys and signatures, and the statement that is signed. Needs no coordinator."""
