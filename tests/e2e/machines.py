@@ -90,7 +90,7 @@ mount -t proc proc {inside}/proc
 mkdir -p {inside}{cluster.directory} {inside}/opt
 mount --bind {cluster.directory} {inside}{cluster.directory}
 tar -xzf {archive} -C {inside}/opt
-exec env -u ITS_OWN PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot {inside} /opt/{top}/hookline-agent "$@"
+exec env -u ITS_OWN PATH=/usr/sbin:/usr/bin:/sbin:/bin LD_LIBRARY_PATH=/opt/operator chroot {inside} /opt/{top}/hookline-agent "$@"
 """)
     program.chmod(0o755)
     return program

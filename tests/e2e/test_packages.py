@@ -3,18 +3,20 @@
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.bundles import bundle
+from tests.e2e.bundles import Gate, bundle
 from tests.e2e.cluster import PROGRAMS, Cluster, until
 from tests.e2e.machines import Machine, built, changed_root, needed, system
 from tests.e2e.witness import check_hooks
 
 pytestmark = pytest.mark.timeout(300)  # the first one makes the system and the agent
 
-NEXT = "0.1.1"
+VERSION = version("hookline")
+NEXT = f"{VERSION}+next"
 HOME = "/usr/libexec/hookline-agent"
 
 
@@ -36,9 +38,9 @@ def machine(cluster: Cluster) -> Iterator[Machine]:
         yield machine
 
 
-def revision(cluster: Cluster, version: str, *lines: str) -> str:
+def revision(cluster: Cluster, name: str, *lines: str) -> str:
     """A bundle whose ApplicationStart does more; its revision."""
-    directory = bundle(cluster.directory / f"bundle-{version}", version)
+    directory = bundle(cluster.directory / f"bundle-{name}", name)
     (directory / "scripts" / "start.sh").write_text("\n".join((directory / "scripts" / "hook.sh").read_text().splitlines() + [*lines, ""]))
     appspec = (directory / "appspec.yml").read_text()
     before, start = appspec.split("  ApplicationStart:\n", 1)
@@ -51,12 +53,18 @@ def begin(cluster: Cluster, revision_id: str) -> str:
     return str(cluster.hookline("deploy", "shop", "production", "--revision", revision_id).json["deployment_id"])
 
 
-def deployed(cluster: Cluster, revision_id: str, *, first: bool = False) -> str:
-    """Deploy it, and see that every hook ran once."""
-    deployment_id = begin(cluster, revision_id)
+def succeeds(cluster: Cluster, deployment_id: str, *, first: bool) -> None:
+    """Every hook of the deployment runs once."""
     assert cluster.ended(deployment_id) == "Succeeded"
     check_hooks(cluster, deployment_id, ["web-1"], first=first)
-    return deployment_id
+
+
+def held(cluster: Cluster, revision_id: str) -> tuple[str, Gate]:
+    """Begin to deploy it; the deployment, whose ApplicationStart runs, and what that waits for."""
+    gate = cluster.gate("ApplicationStart", "web-1")
+    deployment_id = begin(cluster, revision_id)
+    cluster.reached(deployment_id, "ApplicationStart", "web-1")
+    return deployment_id, gate
 
 
 def connected(cluster: Cluster) -> bool:
@@ -86,11 +94,12 @@ def test_the_archive_deploys_where_there_is_no_python_and_hooks_see_nothing_of_i
         cluster.start_agents("web-1")
         cluster.hookline("app", "create", "shop")
         cluster.hookline("group", "create", "shop", "production", "--tag", "role=web")
-        deployed(cluster, revision(cluster, "v1", 'env > "$WITNESS/environment"'), first=True)
-        assert cluster.hookline("hosts").json[0]["agent_version"] == "0.1.0"
+        succeeds(cluster, begin(cluster, revision(cluster, "v1", 'env > "$WITNESS/environment"')), first=True)
+        assert cluster.hookline("hosts").json[0]["agent_version"] == VERSION
         seen = dict(line.split("=", 1) for line in (cluster.directory / "environment").read_text().splitlines())
         assert seen["WITNESS"] == str(cluster.directory)
-        assert [name for name in seen if name.startswith(("LD_", "_PYI", "_MEI", "HOOKLINE_AGENT_"))] == []
+        assert [name for name in seen if name.startswith(("LD_", "_PYI", "_MEI", "HOOKLINE_AGENT_"))] == ["LD_LIBRARY_PATH"]
+        assert seen["LD_LIBRARY_PATH"] == "/opt/operator", "the operator's, and not the agent's own"
 
 
 def test_the_service_is_ready_when_it_says_so_and_comes_back_after_a_kill_and_a_hang(cluster: Cluster, machine: Machine) -> None:
@@ -99,12 +108,15 @@ def test_the_service_is_ready_when_it_says_so_and_comes_back_after_a_kill_and_a_
     assert machine.shows("SubState") == "running"
     assert machine.run("systemctl", "is-enabled", "hookline-agent") == "enabled"
     until(lambda: connected(cluster), "the agent is connected")
-    deployed(cluster, revision(cluster, "v1", *APPLICATION), first=True)
+    deployment_id, gate = held(cluster, revision(cluster, "v1", *APPLICATION))
 
     first = machine.shows("MainPID")
     machine.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", "hookline-agent")
     second = machine.becomes("MainPID", lambda pid: pid not in ("0", first))
     machine.becomes("SubState", lambda it: it == "running")
+    gate.let()
+    succeeds(cluster, deployment_id, first=True)
+
     machine.run("systemctl", "kill", "--kill-who=main", "--signal=STOP", "hookline-agent")
     machine.becomes("MainPID", lambda pid: pid not in ("0", second))
     machine.becomes("SubState", lambda it: it == "running")
@@ -112,42 +124,37 @@ def test_the_service_is_ready_when_it_says_so_and_comes_back_after_a_kill_and_a_
 
     assert application_runs(cluster, machine)
     until(lambda: connected(cluster), "the agent is connected again")
-    deployed(cluster, revision(cluster, "v2"))
+    succeeds(cluster, begin(cluster, revision(cluster, "v2")), first=False)
 
 
 def test_an_upgrade_in_the_middle_of_a_hook_loses_nothing(cluster: Cluster, machine: Machine) -> None:
     machine.install(built("deb"))
     until(lambda: connected(cluster), "the agent is connected")
-    gate = cluster.gate("ApplicationStart", "web-1")
-    deployment_id = begin(cluster, revision(cluster, "v1", *APPLICATION))
-    cluster.reached(deployment_id, "ApplicationStart", "web-1")
+    deployment_id, gate = held(cluster, revision(cluster, "v1", *APPLICATION))
 
     machine.install(built("deb", NEXT))
     until(lambda: cluster.hookline("hosts").json[0]["agent_version"] == NEXT, "the new version is connected")
     assert len(machine.run("ls", f"{HOME}/versions").split()) == 2, "what the hook's supervisor runs from has to stay"
     gate.let()
-    assert cluster.ended(deployment_id) == "Succeeded"
-    check_hooks(cluster, deployment_id, ["web-1"], first=True)
+    succeeds(cluster, deployment_id, first=True)
 
     machine.install(built("deb"))  # back again, by hand
-    until(lambda: cluster.hookline("hosts").json[0]["agent_version"] == "0.1.0", "the old version is connected")
+    until(lambda: cluster.hookline("hosts").json[0]["agent_version"] == VERSION, "the old version is connected")
     assert application_runs(cluster, machine)
-    deployed(cluster, revision(cluster, "v2"))
+    succeeds(cluster, begin(cluster, revision(cluster, "v2")), first=False)
 
 
 def test_a_deployment_may_upgrade_the_agent_that_carries_it_out(cluster: Cluster, machine: Machine) -> None:
     machine.install(built("deb"))
     until(lambda: connected(cluster), "the agent is connected")
-    deployed(cluster, revision(cluster, "v1", f"dpkg --force-confold --install {built('deb', NEXT)}"), first=True)
+    succeeds(cluster, begin(cluster, revision(cluster, "v1", f"dpkg --force-confold --install {built('deb', NEXT)}")), first=True)
     assert cluster.hookline("hosts").json[0]["agent_version"] == NEXT
 
 
 def test_a_removal_leaves_what_was_deployed_and_what_the_agent_knows_until_it_is_purged(cluster: Cluster, machine: Machine) -> None:
     machine.install(built("deb"))
     until(lambda: connected(cluster), "the agent is connected")
-    gate = cluster.gate("ApplicationStart", "web-1")
-    deployment_id = begin(cluster, revision(cluster, "v1", *APPLICATION))
-    cluster.reached(deployment_id, "ApplicationStart", "web-1")
+    deployment_id, gate = held(cluster, revision(cluster, "v1", *APPLICATION))
 
     machine.run("dpkg", "--remove", "hookline-agent")
     assert not machine.has(HOME)
@@ -156,8 +163,7 @@ def test_a_removal_leaves_what_was_deployed_and_what_the_agent_knows_until_it_is
     gate.let()  # the hook ends while there is no agent
     until(lambda: application_runs(cluster, machine), "the hook has started the application")
     machine.install(built("deb"))
-    assert cluster.ended(deployment_id) == "Succeeded"
-    check_hooks(cluster, deployment_id, ["web-1"], first=True)
+    succeeds(cluster, deployment_id, first=True)
     assert len(cluster.hookline("hosts").json) == 1, "it is the host that it was"
 
     machine.run("dpkg", "--purge", "hookline-agent")
@@ -199,6 +205,6 @@ ls {inside}/etc/hookline
     done = subprocess.run(["unshare", "--mount", "bash", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     told = [line for line in done.stdout.splitlines() if not line.startswith("hookline-agent: say in")]
-    assert told[:2] == ["hookline-agent 0.1.0", f"hookline-agent {NEXT}"]
+    assert told[:2] == [f"hookline-agent {VERSION}", f"hookline-agent {NEXT}"]
     assert told[2].startswith(f"{NEXT}-")
     assert told[3:] == ["agent.toml.rpmsave"]
