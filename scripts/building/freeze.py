@@ -1,6 +1,7 @@
 """The agent as a directory that needs no Python, and the environment in which PyInstaller makes it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,9 +44,22 @@ def frozen(programs: Path) -> Path:
             *("--distpath", str(FROZEN.parent), "--workpath", str(CACHE / "work"), str(inputs.PACKAGING / "agent.spec")),
             more={"PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": inputs.epoch(), "PYINSTALLER_CONFIG_DIR": str(CACHE / "pyinstaller")},
         )
-        licences.collect(CACHE / "work" / "agent", ENVIRONMENT, FROZEN / "licences")
+        work = CACHE / "work" / "agent"
+        check_complete((work / "warn-agent.txt").read_text())
+        licences.collect(work, ENVIRONMENT, FROZEN / "licences")
         stamp.write()
     return FROZEN
+
+
+def check_complete(warnings: str) -> None:
+    """BuildError when PyInstaller has not found a package that a module of ours imports: it would only warn."""
+    for line in warnings.splitlines():
+        found = re.fullmatch(r"missing module named '?(\w+)'? - imported by (.*)", line)
+        importers = [] if found is None else re.findall(r"\b(?:agent|hookline)\.[\w.]+", found[2])
+        if found is not None and importers:
+            raise BuildError(
+                f"cannot freeze the agent: {importers[0]} imports {found[1]}, which {inputs.REQUIREMENTS.name} has not; scripts/lock"
+            )
 
 
 def carry_out(*command: str, more: Mapping[str, str] | None = None) -> None:

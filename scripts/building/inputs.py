@@ -14,7 +14,7 @@ CACHE = ROOT / ".cache" / "build-agent"
 PACKAGING = ROOT / "deploy" / "packaging"
 REQUIREMENTS = ROOT / "requirements-build.txt"
 UNIT = ROOT / "deploy" / "systemd" / "hookline-agent.service"
-SETTINGS = ROOT / "deploy" / "agent" / "agent.toml"
+SETTINGS = ROOT / "deploy" / "agent"
 LICENSE = ROOT / "LICENSE"
 
 
@@ -45,7 +45,12 @@ def makers() -> list[Path]:
 
 def around() -> list[Path]:
     """The files that come with the frozen agent."""
-    return [*PACKAGING.glob("*.sh"), PACKAGING / "nfpm.yaml", UNIT, SETTINGS, LICENSE]
+    return [*PACKAGING.glob("*.sh"), PACKAGING / "nfpm.yaml", LICENSE, *extras()]
+
+
+def extras() -> list[Path]:
+    """The files that an operator puts where they belong, or reads: the unit and examples of settings."""
+    return [UNIT, *sorted(SETTINGS.glob("*.toml"))]
 
 
 def digest(files: Iterable[Path], *words: str) -> str:

@@ -27,7 +27,7 @@ def path(product: str, version: str, directory: Path) -> Path:
 
 
 def archive(tree: Path, target: Path, version: str, _programs: Path) -> None:
-    """The tree in one directory that names the version, with the settings and the unit."""
+    """The tree in one directory that names the version, with the unit and the examples of settings."""
 
     date = int(inputs.epoch())
 
@@ -43,7 +43,7 @@ def archive(tree: Path, target: Path, version: str, _programs: Path) -> None:
         gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar,
     ):
-        for source, name in [(tree, top), *((extra, f"{top}/{extra.name}") for extra in (inputs.SETTINGS, inputs.UNIT))]:
+        for source, name in [(tree, top), *((extra, f"{top}/{extra.name}") for extra in inputs.extras())]:
             tar.add(source, name, filter=anonymous)
 
 
