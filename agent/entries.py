@@ -74,7 +74,9 @@ def _plain(entry: Entry) -> Plain:
         case Fenced():
             return ["fenced", entry.group_id, entry.fence.target_epoch, entry.fence.deployment_id]
         case Held():
-            return ["held", entry.group_id, _plain_installed(entry.holding.installed), entry.holding.deployed]
+            holding = entry.holding
+            before = [] if holding.before is None else [holding.before]
+            return ["held", entry.group_id, _plain_installed(holding.installed), holding.deployed, *before]
         case _:
             assert_never(entry)
 
@@ -98,8 +100,8 @@ def _entry(plain: Plain) -> Entry:
         case "fenced":
             return Fenced(GroupId(plain[1]), Fence(target_epoch=plain[2], deployment_id=DeploymentId(plain[3])))
         case "held":
-            deployed = None if plain[3] is None else RevisionId(plain[3])
-            return Held(GroupId(plain[1]), Holding(installed=_installed(plain[2]), deployed=deployed))
+            deployed, *before = (None if each is None else RevisionId(each) for each in plain[3:])
+            return Held(GroupId(plain[1]), Holding(installed=_installed(plain[2]), deployed=deployed, before=next(iter(before), None)))
         case unknown:
             raise ValueError(f"an entry of the kind {unknown!r}")
 

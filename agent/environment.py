@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from agent.model import Instruction, LifecycleEvent
+    from agent.facts import Begin
     from agent.workspace import DeploymentDirectory
 
 
@@ -22,18 +22,21 @@ class Environment:
         self._own["HOOKLINE_ROOT_PREFIX"] = str(root_prefix)
         self._own["HOOKLINE_HOST"] = host
 
-    def of(self, instruction: Instruction, event: LifecycleEvent, serving: DeploymentDirectory) -> dict[str, str]:
+    def of(self, order: Begin, serving: DeploymentDirectory) -> dict[str, str]:
         """The environment of one event. It describes the new deployment; the bundle directory is that of the scripts."""
+        instruction = order.instruction
         words = dict(instruction.location.words)
         environment = {
             **self._own,
-            "LIFECYCLE_EVENT": event.value,
+            "LIFECYCLE_EVENT": order.event.value,
             "DEPLOYMENT_ID": instruction.deployment_id,
             "APPLICATION_NAME": instruction.application_name,
             "DEPLOYMENT_GROUP_NAME": instruction.group_name,
             "DEPLOYMENT_GROUP_ID": instruction.group_id,
             "HOOKLINE_BUNDLE_DIR": str(serving.archive),
         }
+        if order.previous is not None:
+            environment["HOOKLINE_PREVIOUS_REVISION"] = order.previous
         if instruction.location.place is Place.S3:
             names = {"BUNDLE_BUCKET": "bucket", "BUNDLE_KEY": "key", "BUNDLE_VERSION": "version", "BUNDLE_ETAG": "e_tag"}
             environment |= {name: words[word] for name, word in names.items() if word in words}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         InstructionStatus,
         LifecycleEvent,
         Report,
+        RevisionId,
     )
 
 
@@ -199,7 +200,8 @@ Entry = Reported | Accepted | Started | Repeated | EndAsked | Acked | Numbered |
 class Begin:
     """Order: carry out one lifecycle event; ended by EventEnded or EventInterrupted.
 
-    A repeat of the same attempt never comes: a restart brings Recover or a fresh Begin.
+    A repeat of the same attempt never comes: a restart brings Recover or a fresh Begin. previous is the revision that was installed
+    before this deployment; None: no revision.
     """
 
     instruction: Instruction
@@ -207,6 +209,7 @@ class Begin:
     timeout_seconds: float
     serving: Installed | None
     attempt: int = 1
+    previous: RevisionId | None = None
 
 
 @dataclass(frozen=True, slots=True)

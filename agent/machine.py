@@ -205,14 +205,14 @@ class Machine:
             self._event_ended(EventEnded(fact.instruction_id, fact.event, fact.diagnostics, fact.at))
         else:
             self._note(Repeated(fact.instruction_id, fact.attempt + 1))
-            self._orders.append(_begin(course))
+            self._orders.append(self._begin(course))
 
     def _event_never_began(self, fact: EventNeverBegan) -> None:
         course = self._past.known.get(fact.instruction_id)
         if not isinstance(course, Course) or course.begun is not fact.event:
             return
         if course.asked is None:
-            self._orders.append(_begin(course))
+            self._orders.append(self._begin(course))
         else:
             self._report(fact.instruction_id, course.asked.status, diagnostics=Diagnostics(message=course.asked.reason))
             self._advance()
@@ -239,7 +239,7 @@ class Machine:
     def _resume(self) -> None:
         if self._past.queue and (event := self._past.queue[0].begun) is not None:
             course = self._past.queue[0]
-            begin = _begin(course)
+            begin = self._begin(course)
             if event in REPEATABLE_EVENTS:
                 self._orders.append(begin)
             else:
@@ -262,7 +262,16 @@ class Machine:
                 holding = self._past.holdings.get(course.instruction.group_id)
                 self._note(Started(instruction_id, None if holding is None else holding.installed))
             self._report(instruction_id, EventStatus.IN_PROGRESS, event=course.instruction.events[course.position].event)
-            self._orders.append(_begin(course))
+            self._orders.append(self._begin(course))
+
+    def _begin(self, course: Course) -> Begin:
+        instruction = course.instruction
+        plan, past = instruction.events[course.position], instruction.events[: course.position]
+        serving = course.serving
+        if any(each.event is LifecycleEvent.DOWNLOAD_BUNDLE for each in past):
+            # Whoever orders the events so wants the new bundle's own scripts.
+            serving = Installed(revision_id=instruction.revision_id, deployment_id=instruction.deployment_id)
+        return Begin(instruction, plan.event, plan.timeout_seconds, serving, course.attempt, self._past.previous(instruction))
 
     def _end_soon(self, course: Course, status: InstructionStatus, reason: str) -> None:
         if course.begun is None:
@@ -317,16 +326,6 @@ class Machine:
     def _note(self, entry: Entry) -> None:
         self._entries.append(entry)
         self._past.apply(entry)
-
-
-def _begin(course: Course) -> Begin:
-    instruction = course.instruction
-    plan, past = instruction.events[course.position], instruction.events[: course.position]
-    serving = course.serving
-    if any(each.event is LifecycleEvent.DOWNLOAD_BUNDLE for each in past):
-        # Whoever orders the events so wants the new bundle's own scripts.
-        serving = Installed(revision_id=instruction.revision_id, deployment_id=instruction.deployment_id)
-    return Begin(instruction, plan.event, plan.timeout_seconds, serving, course.attempt)
 
 
 def _group(item: tuple[GroupId, object]) -> GroupId:

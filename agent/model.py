@@ -176,10 +176,11 @@ class Installed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
-    """What a deployment group has on this host. None: nothing yet."""
+    """What a deployment group has on this host, and the revision `before` what is installed. None: nothing yet."""
 
     installed: Installed | None = None
     deployed: RevisionId | None = None
+    before: RevisionId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

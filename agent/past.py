@@ -6,6 +6,7 @@ Decides nothing: that is `agent/machine.py`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, Numbered, Repeated, Reported, Started
@@ -14,7 +15,7 @@ from agent.model import EventStatus, Fence, Holding, Installed, InstructionStatu
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from agent.model import GroupId, Instruction, InstructionId, Report
+    from agent.model import GroupId, Instruction, InstructionId, Report, RevisionId
 
 
 class Course:
@@ -99,6 +100,13 @@ class Past:
     def courses(self) -> Iterator[Course]:
         """The instructions that were accepted, whatever became of them."""
         return (known for known in self.known.values() if isinstance(known, Course))
+
+    def previous(self, instruction: Instruction) -> RevisionId | None:
+        """What was installed before an instruction's deployment, also after its own Install. None: nothing."""
+        holding = self.holdings.get(instruction.group_id, Holding())
+        if holding.installed is None or holding.installed.deployment_id == instruction.deployment_id:
+            return holding.before
+        return holding.installed.revision_id
 
     def reports_from(self, seq: int) -> tuple[int, tuple[Report, ...]]:
         """The reports from this number on, or from the oldest that is still there, and the number of the first."""
@@ -187,10 +195,11 @@ class Past:
         holding = self.holdings.get(instruction.group_id, Holding())
         if event is LifecycleEvent.INSTALL:
             installed = Installed(revision_id=instruction.revision_id, deployment_id=instruction.deployment_id)
-            self.holdings[instruction.group_id] = holding = Holding(installed=installed, deployed=holding.deployed)
+            before = self.previous(instruction)
+            self.holdings[instruction.group_id] = holding = Holding(installed=installed, deployed=holding.deployed, before=before)
         if course.position == len(instruction.events):
             if holding.installed is not None and holding.installed.deployment_id == instruction.deployment_id:
-                self.holdings[instruction.group_id] = Holding(installed=holding.installed, deployed=instruction.revision_id)
+                self.holdings[instruction.group_id] = replace(holding, deployed=instruction.revision_id)
             self._end(course)
 
     def _end(self, course: Course) -> None:

@@ -70,7 +70,7 @@ class EventScripts:
                 )
                 for script in scripts
             ),
-            environment={**self._environment.of(instruction, order.event, serving), **dict(appspec.env)},
+            environment={**self._environment.of(order, serving), **dict(appspec.env)},
             cwd="/",
             scripts_log=str(self._new(instruction).scripts_log),
             timeout=max(1, math.ceil(order.timeout_seconds)),

@@ -156,7 +156,7 @@ class Stage:
         self, event: LifecycleEvent, carried: Instruction, *, serving: Installed | None = None, timeout: float = 60
     ) -> EventEnded:
         """Begins an event; how it ended."""
-        self.executor.begin(Begin(carried, event, timeout, serving), self.ears)
+        self.executor.begin(Begin(carried, event, timeout, serving, previous=None if serving is None else serving.revision_id), self.ears)
         fact = await asyncio.wait_for(self.ears.heard.get(), 10)
         assert isinstance(fact, EventEnded)
         assert (fact.instruction_id, fact.event) == (carried.instruction_id, event)
@@ -243,6 +243,7 @@ async def test_application_stop_runs_the_old_scripts_for_the_new_deployment(stag
     (run,) = stage.hooks.asked
     assert run.scripts[0].path == str(old / "scripts/ApplicationStop.sh")
     assert (run.environment["DEPLOYMENT_ID"], run.environment["HOOKLINE_BUNDLE_DIR"]) == ("d-2", str(old))
+    assert run.environment["HOOKLINE_PREVIOUS_REVISION"] == "r1"
     assert "/d-2/logs/" in run.scripts_log
 
 

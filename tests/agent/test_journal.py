@@ -46,6 +46,7 @@ EVERY_KIND: list[Entry] = [
     Fenced(GroupId("g"), Fence(target_epoch=3, deployment_id=DeploymentId("d-1"))),
     Held(GroupId("g"), Holding()),
     Held(GroupId("g"), Holding(installed=_INSTALLED, deployed=RevisionId("r1"))),
+    Held(GroupId("g"), Holding(installed=_INSTALLED, before=RevisionId("r0"))),
     Acked(8),
 ]
 

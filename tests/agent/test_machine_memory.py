@@ -34,6 +34,17 @@ class TestHoldings:
         assert told.machine.standing.holdings == ((GroupId("g-1"), Holding(installed=installed)),)
         assert must_begin(told.tell(InstructionReceived(instruction("d-2", epoch=2, revision="r2")))).serving == installed
 
+    def test_every_event_is_told_what_was_installed_before_its_deployment_also_after_a_crash(self) -> None:
+        told = Told()
+        first = must_begin(told.tell(InstructionReceived(instruction())))
+        assert first.previous is None
+        told.walk(first)
+        stop = must_begin(told.tell(InstructionReceived(instruction("d-2", epoch=2, revision="r2"))))
+        last = told.walk(stop, until=LifecycleEvent.VALIDATE_SERVICE)
+        assert last is not None
+        assert (stop.previous, last.previous) == ("r1", "r1")
+        assert told.restarted().machine.standing.holdings[0][1].before == "r1"
+
     def test_which_revision_serves_survives_a_crash(self) -> None:
         told = Told()
         told.walk(must_begin(told.tell(InstructionReceived(instruction()))))
