@@ -64,7 +64,7 @@ def open_for_append(path: str) -> int | None:
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o640)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o640)
     except OSError:
         return None

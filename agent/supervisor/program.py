@@ -199,7 +199,6 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)  # a stop of the agent, or of the terminal, does not end a hook
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.umask(0o022)
     Supervisor(Control(_CONTROL), sys.argv[-1]).serve()
 
 

@@ -155,13 +155,20 @@ async def test_a_script_gets_its_own_arguments_and_variables_without_a_shell_bet
     assert printed == ["[stdout]<--port><80 80><$HOME><><re", "[stdout]d=><d-ABCDEFGHI>", "[stdout]<><d-ABCDEFGHI>"]
 
 
-async def test_a_script_inherits_no_signals_no_files_no_input_and_a_plain_umask(stage: Stage, hooks: Hooks) -> None:
+@pytest.fixture
+def unusual_umask() -> Iterator[str]:
+    before = os.umask(0o027)
+    yield "0027"
+    os.umask(before)
+
+
+async def test_a_script_inherits_the_umask_and_no_signals_no_files_no_input(stage: Stage, unusual_umask: str, hooks: Hooks) -> None:
     script = stage.script(
         "look.sh", '#!/bin/sh\nls /proc/self/fd | tr "\\n" " "; pwd; umask; wc -c\ngrep -E "Sig(Ign|Blk)" /proc/self/status\n'
     )
     await stage.run(hooks, stage.event(script))
     *lines, blocked, ignored = stage.printed()[2:]
-    assert lines == [f"[stdout]0 1 2 3 {stage.folder}", "[stdout]0022", "[stdout]0"]  # 3 is the folder that ls reads
+    assert lines == [f"[stdout]0 1 2 3 {stage.folder}", f"[stdout]{unusual_umask}", "[stdout]0"]  # 3 is the folder that ls reads
     assert blocked == "[stdout]SigBlk:\t0000000000000000"
     reserved = 3 << 31  # 32 and 33 are the C library's own, which nobody can set
     assert int(ignored.partition("\t")[2], 16) & ~reserved == 0
