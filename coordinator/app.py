@@ -12,26 +12,34 @@ from typing import Final
 
 import grpc.aio
 import uvloop
+from grpc_health.v1._async import HealthServicer
 
 from coordinator import config
+from coordinator.adapters.authority import Authority, Unusable
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.ids import RandomIds
 from coordinator.api import interceptors
 from coordinator.api import server as api
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
-from coordinator.api.fleet import FleetServicer
+from coordinator.api.fleet import EnrolmentServicer, FleetServicer
+from coordinator.api.principal import AGENT, LOCAL, MACHINE, Principal
 from coordinator.config import Address, Settings
 from coordinator.core.errors import DeployError, StorageUnusable
+from coordinator.core.model import HostId
 from coordinator.engine.loop import Engine
 from coordinator.engine.ports import StoreBroken
 from coordinator.gateway.bundles import BundleProcess
+from coordinator.gateway.identity import Believed, Certified
 from coordinator.gateway.logs import LogServicer
+from coordinator.gateway.renewal import RenewalServicer
 from coordinator.gateway.servicer import AgentServicer
 from coordinator.gateway.streams import Streams
+from coordinator.gateway.tls import PairFile, agents_credentials, open_credentials
 from coordinator.metrics import LoopLag, Metrics
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
+from coordinator.service.enrolment import EnrolmentService
 from coordinator.service.fleet import FleetService
 from coordinator.service.logs import LogService, has_ended
 from coordinator.service.revisions import RevisionService
@@ -41,6 +49,7 @@ from coordinator.store.logs.keep import Logs, Retention
 from coordinator.store.sqlite import FILE_NAME, SqliteStore
 from coordinator.web.app import Health, app
 from coordinator.web.server import HttpServer
+from hookline.v1.fleet_pb2_grpc import add_EnrolmentServiceServicer_to_server
 
 log = logging.getLogger("hookline.coordinator")
 
@@ -58,6 +67,15 @@ SERVER_OPTIONS: Final = (
     ("grpc.so_reuseport", 0),
 )
 
+AGENT_OPTIONS: Final = (
+    # Who was shut out, or whose certificate has ended, is found out at the latest when the connection has this age.
+    ("grpc.max_connection_age_ms", 3_600_000),
+    ("grpc.max_connection_age_grace_ms", 60_000),
+)
+
+LOOK_AFTER_CERTIFICATES_EVERY: Final = 600_000
+"""Milliseconds."""
+
 GRACE: Final = 2.0
 """Seconds that open calls have when the coordinator stops."""
 
@@ -73,10 +91,26 @@ class Coordinator:
         self.metrics = Metrics()
         clock, ids = SystemClock(), RandomIds()
         bundles = Bundles(settings.data_dir / "bundles")
-        self.bundle_process = BundleProcess(directory=bundles.directory, listen=settings.bundle_listen, clock=clock)
+        pki = settings.data_dir / "pki"
+        tls = settings.tls
+        self._authority = None if tls is None else Authority.open(pki, clock, names=tls.names, cluster=tls.cluster)
+        self.bundle_process = BundleProcess(
+            directory=bundles.directory,
+            listen=settings.bundle_listen,
+            clock=clock,
+            tls=None if self._authority is None else (pki, self._authority.cluster),
+        )
         self.streams = gateway(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally)
         self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics)
-        self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock)
+        self._enrolment = self._identity = None
+        if self._authority is not None:
+            doors = Doors(self.streams, self.bundle_process)
+            self._enrolment = EnrolmentService(
+                store.enrolments, store.catalog, authority=self._authority, secrets=ids, clock=clock, doors=doors
+            )
+            self._identity = Certified(self._authority.cluster, self._enrolment)
+        identity = self._identity or Believed()
+        self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock, identity=identity)
         rooms = Rooms(grounds=store, presence=self.engine, history=store.history, requests=store)
         revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=settings.max_bundle_bytes)
         self._catalog = CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids), revisions)
@@ -85,13 +119,15 @@ class Coordinator:
         retention = Retention(days=settings.log_retention_days, max_bytes=settings.log_max_bytes)
         ended = partial(has_ended, store.history)
         self._logs = Logs(settings.data_dir / "logs", retention=retention, clock=clock, ended=ended)
-        self._publishing = LogServicer(logs=self._logs, history=store.history, clock=clock)
+        self._publishing = LogServicer(logs=self._logs, history=store.history, clock=clock, identity=identity)
         self._deployments = DeploymentServicer(
             DeploymentService(rooms, inbox=self.engine, clock=clock, ids=ids),
             WatchService(store.history, self.engine, clock=clock),
             LogService(self._logs, store.history, clock=clock),
         )
-        self._fleet = FleetServicer(FleetService(store.fleet, store, inbox=self.engine, clock=clock))
+        self._fleet = FleetServicer(
+            FleetService(store.fleet, store, inbox=self.engine, clock=clock), self._enrolment, enrol_address=lambda: str(self.enrol_listen)
+        )
         self._http = HttpServer(
             app(self.metrics, self._health),
             host=settings.http_listen.host,
@@ -103,6 +139,8 @@ class Coordinator:
         self._stop = asyncio.Event()
         self.listen = settings.listen
         """Where it listens; the port is known once `run` has said that it is ready."""
+        self.enrol_listen = tls.enrol_listen if tls is not None else None
+        self._clock = clock
         self.ready = asyncio.Event()
 
     def stop(self) -> None:
@@ -110,7 +148,9 @@ class Coordinator:
         self._stop.set()
 
     async def run(self) -> None:
-        """Serve until `stop`. Raises OSError when an address is in use."""
+        """Serve until `stop`. Raises OSError when an address is in use, Unusable for an authority that cannot be."""
+        if self._authority is not None:
+            _tell(self._authority.renew())
         async with asyncio.TaskGroup() as parts:
             http = parts.create_task(self._http.serve(), name="http")
             engine = parts.create_task(self.engine.run(), name="engine")
@@ -122,11 +162,8 @@ class Coordinator:
             await self._tidy_bundles()
             await serving.wait()
             self.streams.bundle_address = f":{self.bundle_process.address.port}"
-            server = grpc.aio.server(interceptors=interceptors.chain(self.metrics), options=SERVER_OPTIONS)
-            health = api.register(server, catalog=self._catalog, deployments=self._deployments, fleet=self._fleet, agents=self.agents)
-            self._publishing.register(server)
-            self.listen = Address(self.listen.host, server.add_insecure_port(str(self.listen)))
-            await server.start()
+            servers, health = await self._open()
+            looking_after = parts.create_task(self._look_after_certificates(), name="certificates")
             await api.tell_serving(health)
             lag = LoopLag(self.metrics)
             lag.start()
@@ -137,12 +174,50 @@ class Coordinator:
                 async with asyncio.timeout(GRACE):
                     await health.enter_graceful_shutdown()
             self.streams.drain_all(COME_BACK_AFTER, "the coordinator stops")
-            await server.stop(GRACE)
+            await asyncio.gather(*(server.stop(GRACE) for server in servers))
             lag.stop()
             self._http.stop()
             await http
-            for part in (bundles, logs, streams, engine):
+            for part in (looking_after, bundles, logs, streams, engine):
                 part.cancel()
+
+    async def _open(self) -> tuple[list[grpc.aio.Server], HealthServicer]:
+        """Serve: over plaintext everybody on one listener, with TLS each kind of caller on its own."""
+        tls, authority, enrolment, identity = self._settings.tls, self._authority, self._enrolment, self._identity
+        if tls is None or authority is None or enrolment is None or identity is None:
+            server = self._server(LOCAL)
+            health = self._serve_operators(server, self.agents)
+            self._publishing.register(server)
+            self.listen = Address(self.listen.host, server.add_insecure_port(str(self.listen)))
+            await server.start()
+            return [server], health
+        await enrolment.start()
+        pairs = PairFile(self._settings.data_dir / "pki")
+        agents, machines, operators = self._server(AGENT, *AGENT_OPTIONS), self._server(MACHINE), self._server(LOCAL)
+        for servicer in (self.agents, self._publishing, RenewalServicer(enrolment, identity)):
+            servicer.register(agents)
+        self.listen = Address(self.listen.host, agents.add_secure_port(str(self.listen), agents_credentials(pairs)))
+        enrolling = EnrolmentServicer(enrolment, agent_address=lambda: f":{self.listen.port}")
+        add_EnrolmentServiceServicer_to_server(enrolling, machines)
+        self.enrol_listen = Address(tls.enrol_listen.host, machines.add_secure_port(str(tls.enrol_listen), open_credentials(pairs)))
+        health = self._serve_operators(operators)
+        operators.add_insecure_port(f"unix:{tls.admin_socket}")
+        tls.admin_socket.chmod(0o600)
+        for server in (agents, machines, operators):
+            await server.start()
+        return [agents, machines, operators], health
+
+    def _server(self, principal: Principal, *options: tuple[str, int]) -> grpc.aio.Server:
+        return grpc.aio.server(interceptors=interceptors.chain(self.metrics, principal=principal), options=(*SERVER_OPTIONS, *options))
+
+    def _serve_operators(self, server: grpc.aio.Server, agents: AgentServicer | None = None) -> HealthServicer:
+        return api.register(server, catalog=self._catalog, deployments=self._deployments, fleet=self._fleet, agents=agents)
+
+    async def _look_after_certificates(self) -> None:
+        """Renew the coordinator's own in time, until cancelled."""
+        while self._authority is not None:
+            await self._clock.sleep(LOOK_AFTER_CERTIFICATES_EVERY)
+            _tell(await asyncio.to_thread(self._authority.renew))
 
     def _health(self) -> Health:
         trouble = self.engine.trouble or self._shortage()
@@ -152,7 +227,32 @@ class Coordinator:
     def addresses(self) -> str:
         """Where everything is served, for whoever started the program; right once `ready` is set."""
         http = Address(self._settings.http_listen.host, self._http.port)
-        return f"listen={self.listen} http={http} bundles={self.bundle_process.address}"
+        said = f"listen={self.listen} http={http} bundles={self.bundle_process.address}"
+        tls = self._settings.tls
+        return said if tls is None else f"{said} enrol={self.enrol_listen} admin={tls.admin_socket}"
+
+
+class Doors:
+    """Where a host comes in: its stream, and the bundles."""
+
+    def __init__(self, streams: Streams, bundles: BundleProcess) -> None:
+        """Both know hosts by their ids."""
+        self._streams = streams
+        self._bundles = bundles
+
+    def let_in(self, host_id: HostId) -> None:
+        """It may come in from now on."""
+        self._bundles.let_in(host_id)
+
+    def shut_out(self, host_id: HostId) -> None:
+        """It may come in no more, and is out at once."""
+        self._streams.shut_out(host_id)
+        self._bundles.shut_out(host_id)
+
+
+def _tell(trouble: str) -> None:
+    if trouble:
+        log.warning("certificates need an operator why=%r", trouble)
 
 
 async def serve(settings: Settings) -> None:
@@ -163,7 +263,8 @@ async def serve(settings: Settings) -> None:
         raise StorageUnusable(f"cannot make the data directory {settings.data_dir}: {error.strerror}; name another --data-dir") from error
     store = await SqliteStore.open(settings.data_dir / FILE_NAME, SystemClock())
     try:
-        for address in (settings.listen, settings.http_listen):
+        enrolling = () if settings.tls is None else (settings.tls.enrol_listen,)
+        for address in (settings.listen, settings.http_listen, *enrolling):
             address.check_free()
         coordinator = Coordinator(settings, store)
         tune()
@@ -208,7 +309,7 @@ def main() -> None:
         for error in _leaves(errors):
             log.critical("cannot go on: this is a bug; nothing unstored was told to anybody, so it can be started again", exc_info=error)
         sys.exit(1)
-    except* (DeployError, OSError) as errors:
+    except* (DeployError, Unusable, OSError) as errors:
         for error in _leaves(errors):
             sys.stderr.write(f"hookline-coordinator: cannot start: {error}\n")
         sys.exit(1)

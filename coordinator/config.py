@@ -51,6 +51,17 @@ class Address(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """What there is beside the agents' listener when it speaks TLS."""
+
+    enrol_listen: Address
+    admin_socket: Path
+    names: tuple[str, ...]
+    """What agents may call the coordinator: DNS names and addresses."""
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How this coordinator was started."""
 
@@ -58,6 +69,8 @@ class Settings:
     listen: Address
     http_listen: Address
     bundle_listen: Address
+    tls: "Tls | None" = None
+    """None: plaintext, with everybody on `listen`."""
     max_bundle_bytes: int
     log_level: str
     log_retention_days: int = LOG_RETENTION_DAYS
@@ -72,20 +85,32 @@ def parse(arguments: Sequence[str]) -> Settings:
     bundle_listen: Address = given.bundle_listen or Address(listen.host, listen.port + 1 if listen.port else 0)
     if bundle_listen.port > 65_535:
         parser.error(f"cannot listen for bundles on the port after {listen.port}: there is none; use --bundle-listen")
-    if not given.insecure:
-        parser.error("cannot start without --insecure: TLS is not there yet; with --insecure it listens in plaintext, on loopback only")
-    for option, address in (("--listen", listen), ("--http-listen", given.http_listen), ("--bundle-listen", bundle_listen)):
-        if not address.loopback:
+    if not given.http_listen.loopback:
+        parser.error(f"cannot listen on {given.http_listen} (--http-listen): it is plaintext, so only loopback addresses are allowed")
+    for option, address in (("--listen", listen), ("--bundle-listen", bundle_listen)):
+        if given.insecure and not address.loopback:
             parser.error(f"cannot listen on {address} ({option}) with --insecure: only loopback addresses such as 127.0.0.1 are allowed")
     return Settings(
         data_dir=given.data_dir,
         listen=listen,
         http_listen=given.http_listen,
         bundle_listen=bundle_listen,
+        tls=None if given.insecure else _tls(given),
         max_bundle_bytes=given.max_bundle_bytes,
         log_level=given.log_level,
         log_retention_days=given.log_retention_days,
         log_max_bytes=given.log_max_bytes,
+    )
+
+
+def _tls(given: argparse.Namespace) -> Tls:
+    own = ("localhost", "127.0.0.1", "::1", socket.gethostname(), socket.getfqdn())
+    hosts = (address.host for address in (given.listen, given.enrol_listen) if address.host not in ("0.0.0.0", "::"))
+    return Tls(
+        enrol_listen=given.enrol_listen,
+        admin_socket=given.admin_socket or given.data_dir.absolute() / "admin.sock",
+        names=tuple(dict.fromkeys((*given.tls_name, *hosts, *own))),
+        cluster=given.cluster,
     )
 
 
@@ -105,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_address,
         default=Address("127.0.0.1", 8443),
         metavar="HOST:PORT",
-        help="where agents and operators connect, by gRPC (default: %(default)s)",
+        help="where agents connect, with certificates (default: %(default)s); with --insecure everybody",
     )
     parser.add_argument(
         "--http-listen",
@@ -120,7 +145,35 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="where agents fetch bundles (default: the host of --listen and the port after it)",
     )
-    parser.add_argument("--insecure", action="store_true", help="plaintext, on loopback addresses only")
+    parser.add_argument(
+        "--enrol-listen",
+        type=_address,
+        default=Address("127.0.0.1", 8446),
+        metavar="HOST:PORT",
+        help="where machines ask to become hosts, with a join token (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--admin-socket",
+        type=Path,
+        metavar="PATH",
+        help="where operators on this machine connect, as the coordinator's user or root (default: admin.sock in the data directory)",
+    )
+    parser.add_argument(
+        "--tls-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what agents call this machine, a DNS name or an address, if not by its host name; may be said several times",
+    )
+    parser.add_argument(
+        "--cluster",
+        default="hookline",
+        metavar="NAME",
+        help="the name in every certificate, chosen at the first start (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--insecure", action="store_true", help="plaintext without certificates, everybody on --listen, loopback addresses only"
+    )
     parser.add_argument(
         "--max-bundle-bytes",
         type=_positive,

@@ -1,13 +1,18 @@
-"""What several suites share: which seeds the simulation runs, whether stories are recorded anew, and the mark of real processes."""
+"""What several suites share: seeds of the simulation, recording of stories, the mark of real processes, and gRPC's thread."""
 
 import os
 from pathlib import Path
 
 import pytest
+from grpc.aio import init_grpc_aio
 from hypothesis import settings
 
 settings.register_profile("hookline", deadline=None, print_blob=True)  # a busy machine is no failure; a failure replays
 settings.load_profile("hookline")
+
+# gRPC ends its thread with the last channel or server, from whichever thread the garbage collector runs in, and waits for it there: in a
+# thread of the store's readers that is for ever. As long as this is held, none is the last.
+init_grpc_aio()
 
 DEFAULT_SEEDS = 200
 E2E = Path(__file__).parent / "e2e"

@@ -1,19 +1,26 @@
-"""FleetService for gRPC: reads requests, asks the service, writes answers."""
+"""FleetService and EnrolmentService for gRPC: read requests, ask the services, write answers."""
+
+from collections.abc import Callable
 
 from coordinator.api import messages
 from coordinator.api.requests import Context, cursor, page_size, request_key, token
+from coordinator.core.enrolment import EnrolmentStatus
+from coordinator.core.errors import Conflict, Invalid
+from coordinator.service.enrolment import ASK_AGAIN_AFTER, Applicant, EnrolmentService, WantedToken
 from coordinator.service.fleet import FleetService
 from coordinator.wire import operators as wire
 from hookline.v1 import fleet_pb2 as pb
-from hookline.v1.fleet_pb2_grpc import FleetServiceServicer
+from hookline.v1.fleet_pb2_grpc import EnrolmentServiceServicer, FleetServiceServicer
 
 
 class FleetServicer(FleetServiceServicer):
-    """Hosts and their tags."""
+    """Hosts, their tags, and how they come in."""
 
-    def __init__(self, fleet: FleetService) -> None:
-        """`fleet` does the work."""
+    def __init__(self, fleet: FleetService, enrolment: EnrolmentService | None, *, enrol_address: Callable[[], str]) -> None:
+        """Who does the work. Over plaintext there is no enrolment."""
         self._fleet = fleet
+        self._enrolling = enrolment
+        self._enrol_address = enrol_address
 
     async def ListHosts(self, request: pb.ListHostsRequest, context: Context) -> pb.ListHostsResponse:
         """List hosts."""
@@ -42,3 +49,100 @@ class FleetServicer(FleetServiceServicer):
         """Forget a host."""
         await self._fleet.remove(request.host, request_key("RemoveHost", request))
         return pb.RemoveHostResponse()
+
+    async def CreateJoinToken(self, request: pb.CreateJoinTokenRequest, context: Context) -> pb.CreateJoinTokenResponse:
+        """Make a join token."""
+        wanted = WantedToken(
+            ttl=request.ttl.ToMilliseconds(),
+            uses=request.uses,
+            tags=dict(request.tags),
+            auto_approve=request.auto_approve,
+            trust_tags=request.trust_tags,
+            name_pattern=request.name_pattern,
+            application_name=request.application_name,
+            group_name=request.deployment_group_name,
+        )
+        token, text = await self._enrolment.create_token(wanted, request_key("CreateJoinToken", request))
+        return pb.CreateJoinTokenResponse(
+            join_token=messages.join_token(token),
+            text=text,
+            authority_fingerprint=self._enrolment.fingerprint,
+            enrol_address=self._enrol_address(),
+        )
+
+    async def ListJoinTokens(self, request: pb.ListJoinTokensRequest, context: Context) -> pb.ListJoinTokensResponse:
+        """List tokens that can still be used."""
+        page = await self._enrolment.tokens(size=page_size(request), after=cursor(request, request.page_token))
+        tokens = [messages.join_token(one) for one in page.items]
+        return pb.ListJoinTokensResponse(join_tokens=tokens, next_page_token=token(request, page.next))
+
+    async def RevokeJoinToken(self, request: pb.RevokeJoinTokenRequest, context: Context) -> pb.RevokeJoinTokenResponse:
+        """Make a token useless."""
+        await self._enrolment.revoke_token(request.join_token_id, request_key("RevokeJoinToken", request))
+        return pb.RevokeJoinTokenResponse()
+
+    async def ListEnrolments(self, request: pb.ListEnrolmentsRequest, context: Context) -> pb.ListEnrolmentsResponse:
+        """List who has asked to become a host."""
+        page = await self._enrolment.enrolments(
+            [_status(one) for one in request.statuses], size=page_size(request), after=cursor(request, request.page_token)
+        )
+        found = [messages.enrolment(one) for one in page.items]
+        return pb.ListEnrolmentsResponse(enrolments=found, next_page_token=token(request, page.next))
+
+    async def ApproveHost(self, request: pb.ApproveHostRequest, context: Context) -> pb.ApproveHostResponse:
+        """Let a host in."""
+        enrolment = await self._enrolment.approve(request.host, request_key("ApproveHost", request))
+        return pb.ApproveHostResponse(enrolment=messages.enrolment(enrolment))
+
+    async def RevokeHost(self, request: pb.RevokeHostRequest, context: Context) -> pb.RevokeHostResponse:
+        """Shut a host out for ever."""
+        enrolment = await self._enrolment.revoke(request.host, request.reason, request_key("RevokeHost", request))
+        return pb.RevokeHostResponse(enrolment=messages.enrolment(enrolment))
+
+    async def RenameHost(self, request: pb.RenameHostRequest, context: Context) -> pb.RenameHostResponse:
+        """Give a host another name."""
+        enrolment = await self._enrolment.rename(request.host, request.name, request_key("RenameHost", request))
+        return pb.RenameHostResponse(enrolment=messages.enrolment(enrolment))
+
+    @property
+    def _enrolment(self) -> EnrolmentService:
+        if self._enrolling is None:
+            raise Conflict("cannot enrol hosts: this coordinator runs with --insecure, where every agent on this machine is let in")
+        return self._enrolling
+
+
+class EnrolmentServicer(EnrolmentServiceServicer):
+    """Where machines ask to become hosts."""
+
+    def __init__(self, enrolment: EnrolmentService, *, agent_address: Callable[[], str]) -> None:
+        """`agent_address`: where hosts connect."""
+        self._enrolment = enrolment
+        self._agent_address = agent_address
+
+    async def Enrol(self, request: pb.EnrolRequest, context: Context) -> pb.EnrolResponse:
+        """Take a machine's request."""
+        applicant = Applicant(
+            name=request.name, token=request.join_token, request=request.certificate_request, address=peer_address(context)
+        )
+        enrolment, certificate = await self._enrolment.enrol(applicant)
+        response = pb.EnrolResponse(
+            enrolment=messages.enrolment(enrolment), trust=self._enrolment.trust, agent_address=self._agent_address()
+        )
+        if certificate is None:
+            response.retry_after.FromMilliseconds(ASK_AGAIN_AFTER)
+        else:
+            response.certificate_chain = certificate.chain
+        return response
+
+
+def peer_address(context: Context) -> str:
+    """Where a call comes from, without its port."""
+    kind, _, rest = str(context.peer()).partition(":")
+    return rest.rpartition(":")[0].replace("%5B", "").replace("%5D", "").strip("[]") if kind in ("ipv4", "ipv6") else kind
+
+
+def _status(number: int) -> EnrolmentStatus:
+    try:
+        return EnrolmentStatus(number)
+    except ValueError:
+        raise Invalid(f"cannot list enrolments of status {number}: there is no such status", field="statuses") from None

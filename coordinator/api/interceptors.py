@@ -36,18 +36,23 @@ Find: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]
 
 
 def chain(
-    metrics: Metrics, *, policy: Mapping[str, frozenset[Principal]] = POLICY, unary_seconds: float = UNARY_SECONDS
+    metrics: Metrics,
+    *,
+    principal: Principal = LOCAL,
+    policy: Mapping[str, frozenset[Principal]] = POLICY,
+    unary_seconds: float = UNARY_SECONDS,
 ) -> Sequence[aio.ServerInterceptor]:
-    """The interceptors of the coordinator's server, in order."""
-    return (Guard(metrics, policy=policy, unary_seconds=unary_seconds),)
+    """The interceptors of one of the coordinator's servers, in order; `principal` is whoever gets through to it."""
+    return (Guard(metrics, principal=principal, policy=policy, unary_seconds=unary_seconds),)
 
 
 class Guard(aio.ServerInterceptor):
     """Lets a call through to its handler, or not, and tells how it went."""
 
-    def __init__(self, metrics: Metrics, *, policy: Mapping[str, frozenset[Principal]], unary_seconds: float) -> None:
+    def __init__(self, metrics: Metrics, *, principal: Principal, policy: Mapping[str, frozenset[Principal]], unary_seconds: float) -> None:
         """`policy` says who may call what; `unary_seconds` is the deadline of unary calls that have none."""
         self._metrics = metrics
+        self._principal = principal
         self._policy = policy
         self.unary_seconds = unary_seconds
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
@@ -57,7 +62,7 @@ class Guard(aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        caller.set(LOCAL)
+        caller.set(self._principal)
         method = handler_call_details.method
         known = self._wrapped.get(method)
         if known is None or known[0] is not handler:

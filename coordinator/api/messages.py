@@ -1,5 +1,6 @@
 """The services' records as operators see them."""
 
+from coordinator.core.enrolment import Enrolment, JoinToken
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import ErrorInformation
 from coordinator.service.logs import Printed
@@ -205,4 +206,35 @@ def printed(piece: Printed, resume_token: str) -> deployments_pb2.ReadLogsRespon
         dropped_bytes=piece.dropped,
         complete=piece.complete,
         resume_token=resume_token,
+    )
+
+
+def join_token(record: JoinToken) -> fleet_pb2.JoinToken:
+    """A join token."""
+    return fleet_pb2.JoinToken(
+        join_token_id=record.token_id,
+        expire_time=wire.time(record.expires_at),
+        uses_left=record.uses_left,
+        tags=record.tags,
+        auto_approve=record.auto_approve,
+        trust_tags=record.trust_tags,
+        name_pattern=record.name_pattern,
+        create_time=wire.time(record.created_at),
+        created_by=record.created_by,
+    )
+
+
+def enrolment(record: Enrolment) -> fleet_pb2.Enrolment:
+    """A machine that asked to become a host."""
+    return fleet_pb2.Enrolment(
+        host_id=record.host_id,
+        name=record.name,
+        status=fleet_pb2.EnrolmentStatus.ValueType(record.status),
+        generation=record.generation,
+        key_fingerprint=record.key,
+        expire_time=wire.time(record.expires_at),
+        request_time=wire.time(record.requested_at),
+        address=record.address,
+        join_token_id=record.token_id,
+        tags=record.tags,
     )

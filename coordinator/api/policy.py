@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from coordinator.api.principal import LOCAL, Principal
+from coordinator.api.principal import AGENT, LOCAL, MACHINE, Principal
 
 _LOCAL: Final = frozenset({LOCAL})
+_OTHERS: Final = {"hookline.v1.AgentService": frozenset({LOCAL, AGENT}), "hookline.v1.EnrolmentService": frozenset({MACHINE})}
 
 _METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "hookline.v1.CatalogService": (
@@ -38,15 +39,29 @@ _METHODS: Final[Mapping[str, tuple[str, ...]]] = {
         "ListHistory",
         "ReadLogs",
     ),
-    "hookline.v1.FleetService": ("ListHosts", "GetHost", "AddTags", "RemoveTags", "RemoveHost"),
-    "hookline.v1.AgentService": ("Connect", "PublishLogs", "FetchBundle"),
+    "hookline.v1.FleetService": (
+        "ListHosts",
+        "GetHost",
+        "AddTags",
+        "RemoveTags",
+        "RemoveHost",
+        "CreateJoinToken",
+        "ListJoinTokens",
+        "RevokeJoinToken",
+        "ListEnrolments",
+        "ApproveHost",
+        "RevokeHost",
+        "RenameHost",
+    ),
+    "hookline.v1.EnrolmentService": ("Enrol",),
+    "hookline.v1.AgentService": ("Connect", "PublishLogs", "FetchBundle", "RenewCertificate"),
     "grpc.health.v1.Health": ("Check", "List", "Watch"),
     "grpc.reflection.v1.ServerReflection": ("ServerReflectionInfo",),
     "grpc.reflection.v1alpha.ServerReflection": ("ServerReflectionInfo",),
 }
 
 POLICY: Final[Mapping[str, frozenset[Principal]]] = {
-    f"/{service}/{method}": _LOCAL for service, methods in _METHODS.items() for method in methods
+    f"/{service}/{method}": _OTHERS.get(service, _LOCAL) for service, methods in _METHODS.items() for method in methods
 }
 """The principals that may call a method, by its full name. (Over plaintext on loopback everybody is `local`, agents too.)"""
 

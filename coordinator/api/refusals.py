@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from coordinator.core.errors import AlreadyExists, Conflict, Denied, DeployError, Invalid, Limit, NotFound, Unavailable
+from coordinator.core.errors import AlreadyExists, Conflict, Denied, DeployError, Invalid, Limit, NotFound, Unauthenticated, Unavailable
 
 DOMAIN: Final = "hookline.dev"
 RETRY_SECONDS: Final = 1
@@ -24,6 +24,7 @@ STATUS: Final[Mapping[type[DeployError], grpc.StatusCode]] = {
     Conflict: grpc.StatusCode.FAILED_PRECONDITION,
     Limit: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     Denied: grpc.StatusCode.PERMISSION_DENIED,
 }
 # What a request may name that helps a client to say what to do next.

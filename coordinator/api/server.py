@@ -15,6 +15,8 @@ from hookline.v1.catalog_pb2_grpc import CatalogServiceServicer, add_CatalogServ
 from hookline.v1.deployments_pb2_grpc import DeploymentServiceServicer, add_DeploymentServiceServicer_to_server
 from hookline.v1.fleet_pb2_grpc import FleetServiceServicer, add_FleetServiceServicer_to_server
 
+ENROLMENT: Final = "hookline.v1.EnrolmentService"
+AGENTS: Final = "hookline.v1.AgentService"
 FILES: Final = (catalog_pb2, deployments_pb2, fleet_pb2, agent_pb2, health_pb2)
 
 
@@ -32,9 +34,10 @@ def register(
     catalog: CatalogServiceServicer,
     deployments: DeploymentServiceServicer,
     fleet: FleetServiceServicer,
-    agents: Agents,
+    agents: Agents | None = None,
 ) -> HealthServicer:
-    """Put all services on a server, with health and reflection. Raises RuntimeError when the policy forgets a method.
+    """Put the operators' services on a server, with health and reflection; the agents' as well where they have no listener of their own.
+    Raises RuntimeError when the policy forgets a method.
 
     Returns the health service, so that it can say NOT_SERVING before the server stops.
     """
@@ -42,10 +45,12 @@ def register(
     add_CatalogServiceServicer_to_server(catalog, server)
     add_DeploymentServiceServicer_to_server(deployments, server)
     add_FleetServiceServicer_to_server(fleet, server)
-    agents.register(server)
+    if agents is not None:
+        agents.register(server)
     health = HealthServicer()
     add_HealthServicer_to_server(health, server)
-    add_reflection(server, [service.full_name for service in _services()])
+    absent = {ENROLMENT} if agents is not None else {ENROLMENT, AGENTS}
+    add_reflection(server, [name for name in (service.full_name for service in _services()) if name not in absent])
     return health
 
 

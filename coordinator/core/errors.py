@@ -7,6 +7,7 @@
     ├── Conflict             right, but not now                     FAILED_PRECONDITION
     ├── Limit                too large, too many, no room           RESOURCE_EXHAUSTED
     ├── Unavailable          try again                              UNAVAILABLE
+    ├── Unauthenticated      nobody knows who calls                 UNAUTHENTICATED
     └── Denied               not allowed                            PERMISSION_DENIED
 
 `code` is the name of the exception in CodeDeploy's API (or one in its style); a message reads "cannot X: why", and what to do.
@@ -61,6 +62,12 @@ class Unavailable(DeployError):
     """Safe to try again."""
 
     code = "ThrottlingException"
+
+
+class Unauthenticated(DeployError):
+    """Nobody knows who calls."""
+
+    code = "UnauthenticatedException"
 
 
 class Denied(DeployError):
@@ -169,6 +176,12 @@ class InstanceDoesNotExist(NotFound):
     """No such host."""
 
     code = "InstanceDoesNotExistException"
+
+
+class JoinTokenDoesNotExist(NotFound):
+    """No such join token."""
+
+    code = "JoinTokenDoesNotExistException"
 
 
 class InstanceInUse(Conflict):

@@ -115,6 +115,13 @@ class Entry(StrEnum):
     DeploymentConfigCreated = "DeploymentConfigCreated"
     DeploymentConfigDeleted = "DeploymentConfigDeleted"
     RevisionRegistered = "RevisionRegistered"
+    JoinTokenCreated = "JoinTokenCreated"
+    JoinTokenRevoked = "JoinTokenRevoked"
+    HostEnrolled = "HostEnrolled"
+    HostApproved = "HostApproved"
+    HostRevoked = "HostRevoked"
+    HostLocked = "HostLocked"
+    HostRenamed = "HostRenamed"
 
 
 class HistoryEntry(NamedTuple):

@@ -1,16 +1,17 @@
 """Serves the coordinator's bundles to agents, as a process of its own, so that a fleet that downloads never slows the control path.
 
-`python -m coordinator.gateway.bundles --directory DIR --listen HOST:PORT` serves until its standard input ends. The coordinator's side
-is `BundleProcess`, which starts it, and again when it dies.
+`python -m coordinator.gateway.bundles --directory DIR --listen HOST:PORT [--pki DIR --cluster NAME]` serves until its standard input ends;
+with TLS the lines that come there say who may fetch, `+HOST_ID` or `-HOST_ID`. The coordinator's side is `BundleProcess`, which starts it,
+and again when it dies.
 """
 
 import argparse
 import asyncio
+import contextlib
 import errno
 import functools
 import logging
 import os
-import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -21,7 +22,12 @@ import grpc
 import grpc.aio
 
 from coordinator.config import Address
+from coordinator.core.errors import Denied, Unauthenticated
+from coordinator.core.facts import Hello
+from coordinator.core.model import HostId
 from coordinator.engine.ports import Clock
+from coordinator.gateway.identity import Believed, Context, Identity, host_of
+from coordinator.gateway.tls import PairFile, agents_credentials
 from hookline.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -44,15 +50,14 @@ PREDECESSOR_LEAVES_WITHIN: Final = 3_000
 PREDECESSOR_LOOKED_FOR_EVERY: Final = 50
 """Milliseconds that an address may still be taken when a coordinator starts, and between looks at it."""
 
-_HOST_ID: Final = re.compile(r"[0-9a-f]{32}")
-
 
 class BundleServicer:
     """FetchBundle, and nothing else of AgentService."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, identity: Identity) -> None:
         """`directory` holds files named by their SHA-256."""
         self._directory = directory
+        self._identity = identity
         self._reading = 0
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -68,7 +73,12 @@ class BundleServicer:
         context: grpc.aio.ServicerContext[pb.FetchBundleRequest, bytes],
     ) -> AsyncIterator[bytes]:
         """Send a bundle from an offset, or ask the host to wait for its turn. What is sent is serialised here."""
-        await _check_identity(context)
+        try:
+            self._identity.host(context)
+        except Unauthenticated as error:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.message)
+        except Denied as error:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, error.message)
         if len(request.sha256) != 32:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "cannot fetch the bundle: sha256 has to be 32 bytes")
         if self._reading >= AT_ONCE:
@@ -126,18 +136,39 @@ def _before_chunk(count: int) -> bytes:
     return pb.FetchBundleResponse(chunk=bytes(count)).SerializeToString()[:-count]
 
 
-async def _check_identity(context: grpc.aio.ServicerContext[pb.FetchBundleRequest, bytes]) -> None:
-    """In plaintext mode a host says who it is; there is nothing to check it against yet but its form."""
-    said = dict(context.invocation_metadata() or ()).get("hookline-host-id", "")
-    if not _HOST_ID.fullmatch(str(said)):
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "cannot serve the bundle: the metadata key hookline-host-id is missing")
+class Admitted:
+    """TLS: certificates say who calls, and the coordinator who may."""
+
+    def __init__(self, cluster: str) -> None:
+        """Nobody may, before the coordinator says so."""
+        self._cluster = cluster
+        self._hosts: set[str] = set()
+
+    def hear(self, line: str) -> None:
+        """What the coordinator says: `+HOST_ID` or `-HOST_ID`."""
+        change = self._hosts.add if line.startswith("+") else self._hosts.discard
+        change(line[1:])
+
+    def host(self, context: Context) -> HostId:
+        """See `Identity`."""
+        host_id = host_of(context.auth_context(), self._cluster)
+        if host_id not in self._hosts:
+            raise Denied("cannot serve bundles to this host: it may not come in any more")
+        return host_id
+
+    def admitted(self, context: Context, hello: Hello) -> Hello:
+        """Nobody connects here."""
+        raise Denied("cannot connect here: this process serves bundles")
 
 
 class BundleProcess:
     """The coordinator's side: keeps the serving process alive on one address."""
 
-    def __init__(self, *, directory: Path, listen: Address, clock: Clock) -> None:
-        """Port 0 lets the system choose one, once."""
+    def __init__(self, *, directory: Path, listen: Address, clock: Clock, tls: tuple[Path, str] | None = None) -> None:
+        """Port 0 lets the system choose one, once. `tls`: the authority's directory and the cluster's name."""
+        self._tls = tls
+        self._may: dict[HostId, None] = {}
+        self._process: subprocess.Popen[bytes] | None = None
         self._clock = clock
         self._directory = directory
         self._listen = listen
@@ -155,8 +186,9 @@ class BundleProcess:
         """
         await self._wait_for_predecessor()
         while True:
-            process = await asyncio.to_thread(self._start)
+            process = self._process = await asyncio.to_thread(self._start)
             self.pid = process.pid
+            self._tell(process, "".join(f"+{host_id}\n" for host_id in self._may))
             try:
                 said = await asyncio.to_thread(_said, process)
                 if said:
@@ -167,6 +199,25 @@ class BundleProcess:
                 _end(process)
             log.error("bundle process ended, starting it again code=%s", process.returncode)
             await self._clock.sleep(RESTART_AFTER)
+
+    def let_in(self, host_id: HostId) -> None:
+        """The host may fetch from now on."""
+        if host_id not in self._may:
+            self._may[host_id] = None
+            self._tell(self._process, f"+{host_id}\n")
+
+    def shut_out(self, host_id: HostId) -> None:
+        """The host may fetch no more."""
+        if host_id in self._may:
+            del self._may[host_id]
+            self._tell(self._process, f"-{host_id}\n")
+
+    def _tell(self, process: subprocess.Popen[bytes] | None, lines: str) -> None:
+        """A process that is ending is told nothing: the next one is told all."""
+        if process is not None and process.stdin is not None and lines:
+            with contextlib.suppress(BrokenPipeError, ValueError):
+                process.stdin.write(lines.encode())
+                process.stdin.flush()
 
     async def _wait_for_predecessor(self) -> None:
         """The process of a coordinator that was killed holds the address until it has noticed."""
@@ -180,8 +231,9 @@ class BundleProcess:
             await self._clock.sleep(PREDECESSOR_LOOKED_FOR_EVERY)
 
     def _start(self) -> subprocess.Popen[bytes]:
+        tls = () if self._tls is None else ("--pki", str(self._tls[0]), "--cluster", self._tls[1])
         return subprocess.Popen(
-            (sys.executable, "-m", __name__, "--directory", str(self._directory), "--listen", str(self._listen)),
+            (sys.executable, "-m", __name__, "--directory", str(self._directory), "--listen", str(self._listen), *tls),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -224,12 +276,13 @@ def _environment() -> Mapping[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
 
 
-async def serve(directory: Path, listen: str) -> None:
+async def serve(directory: Path, listen: str, pki: Path | None, cluster: str) -> None:
     """Serve until standard input ends."""
     server = grpc.aio.server(options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 << 10)))
-    BundleServicer(directory).register(server)
+    admitted = Admitted(cluster)
+    BundleServicer(directory, Believed() if pki is None else admitted).register(server)
     try:
-        port = server.add_insecure_port(listen)
+        port = server.add_insecure_port(listen) if pki is None else server.add_secure_port(listen, agents_credentials(PairFile(pki)))
     except RuntimeError:
         sys.exit(f"cannot serve bundles on {listen}: nobody can listen there just now")
     await server.start()
@@ -237,7 +290,8 @@ async def serve(directory: Path, listen: str) -> None:
     sys.stdout.flush()
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await reader.read()
+    while line := await reader.readline():
+        admitted.hear(line.decode().strip())
     await server.stop(1)
 
 
@@ -246,9 +300,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--listen", required=True)
+    parser.add_argument("--pki", type=Path)
+    parser.add_argument("--cluster", default="")
     settings = parser.parse_args()
     os.nice(NICENESS)
-    asyncio.run(serve(settings.directory, settings.listen))
+    asyncio.run(serve(settings.directory, settings.listen, settings.pki, settings.cluster))
 
 
 if __name__ == "__main__":

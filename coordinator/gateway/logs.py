@@ -17,6 +17,7 @@ import grpc.aio
 from coordinator.core.errors import DeployError, DeploymentDoesNotExist, DeploymentTargetDoesNotExist, Unavailable
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.engine.ports import Clock
+from coordinator.gateway.identity import Identity
 from coordinator.gateway.streams import BROKEN
 from coordinator.service.logs import Log, LogKeep, Sent, Taken
 from coordinator.service.ports import History
@@ -40,7 +41,6 @@ NAP: Final = 10
 CONTENT_AT_MOST: Final = 64 << 10
 DROPPED_AT_MOST: Final = 1 << 30
 
-_HOST_ID: Final = re.compile(r"[0-9a-f]{32}")
 _INSTRUCTION: Final = re.compile(r"(?P<deployment>d-[0-9A-Z]{9})/(?P<host>[0-9a-f]{32})/(?P<stream>\d{1,4}/\d{1,4})")
 
 Context = grpc.aio.ServicerContext[pb.PublishLogsRequest, pb.PublishLogsResponse]
@@ -103,8 +103,9 @@ class Crowd:
 class LogServicer:
     """Takes output from agents, one call a host."""
 
-    def __init__(self, *, logs: LogKeep, history: History, clock: Clock) -> None:
+    def __init__(self, *, logs: LogKeep, history: History, clock: Clock, identity: Identity) -> None:
         """`history` tells which host has a part in which deployment."""
+        self._identity = identity
         self._logs = logs
         self._history = history
         self._clock = clock
@@ -125,7 +126,7 @@ class LogServicer:
 
     async def publish_logs(self, _requests: object, context: Context) -> None:
         """One host's output, until it has no more."""
-        host_id = await _identity(context)
+        host_id = self._identity.host(context)
         task = asyncio.current_task()
         assert task is not None
         if older := self._calls.get(host_id):
@@ -254,14 +255,6 @@ class Publishing:
         if log is None:
             log = self._logs[deployment_id] = await self._opened.enter_async_context(self._keep.open(deployment_id))
         return log, found["stream"]
-
-
-async def _identity(context: Context) -> HostId:
-    """In plaintext mode a host says who it is."""
-    said = str(dict(context.invocation_metadata() or ()).get("hookline-host-id", ""))
-    if not _HOST_ID.fullmatch(said):
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "cannot take output: the metadata key hookline-host-id is missing")
-    return HostId(said)
 
 
 def _first(errors: BaseExceptionGroup[DeployError]) -> DeployError:

@@ -8,11 +8,12 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from coordinator.core.errors import AlreadyExists, DeployError, Invalid, Unavailable
+from coordinator.core.errors import AlreadyExists, Denied, DeployError, Invalid, Unauthenticated, Unavailable
 from coordinator.core.facts import ReportsReceived, StreamEnded
 from coordinator.engine.inbox import Inbox
 from coordinator.engine.ports import Clock
-from coordinator.gateway.streams import Stream, Streams
+from coordinator.gateway.identity import Identity
+from coordinator.gateway.streams import BROKEN, Stream, Streams
 from coordinator.wire import agents as wire
 from hookline.v1 import agent_pb2 as pb
 
@@ -29,9 +30,10 @@ Read = Callable[[], Awaitable[object]]
 class AgentServicer:
     """Reads agents' streams. What it writes are frames, bytes already, so its handlers are registered without a serialiser."""
 
-    def __init__(self, *, inbox: Inbox, streams: Streams, clock: Clock) -> None:
+    def __init__(self, *, inbox: Inbox, streams: Streams, clock: Clock, identity: Identity) -> None:
         """Everything that arrives goes to `inbox`."""
         self._inbox = inbox
+        self._identity = identity
         self._streams = streams
         self._clock = clock
 
@@ -54,9 +56,9 @@ class AgentServicer:
             if stream.refusal is None:
                 raise
             task.uncancel()
-            await _abort(context, stream.refusal)
-        except (Invalid, Unavailable) as error:
-            await _abort(context, error)
+            await self._refuse(stream, context, stream.refusal)
+        except (Denied, Invalid, Unauthenticated, Unavailable) as error:
+            await self._refuse(stream, context, error)
         finally:
             self._streams.close(stream)
             if stream.host_id:
@@ -71,6 +73,16 @@ class AgentServicer:
                     )
                 )
 
+    async def _refuse(self, stream: Stream, context: Context, error: DeployError) -> None:
+        """End the stream with a sentence, unless its agent is gone already."""
+        await self._streams.finish(stream)
+        try:
+            await _abort(context, error)
+        except grpc.aio.AbortError:
+            raise
+        except BROKEN:
+            log.debug("stream refused after its end host=%s why=%r", stream.name, error.message)
+
     async def _converse(self, stream: Stream, context: Context) -> None:
         read: Read = context.read
         try:
@@ -82,7 +94,8 @@ class AgentServicer:
             return
         if not first.HasField("hello"):
             raise Invalid("cannot accept the stream: its first message is not Hello")
-        hello = wire.hello(first.hello, stream=stream.number, at=self._clock.now(), elapsed=self._clock.elapsed())
+        said = wire.hello(first.hello, stream=stream.number, at=self._clock.now(), elapsed=self._clock.elapsed())
+        hello = self._identity.admitted(context, said)
         self._streams.hear(stream, "hello")
         if self._inbox.full:  # while the store cannot write, agents come again and again: their Hellos must not pile up
             raise Unavailable("cannot accept the stream: the coordinator has too much to do just now; come back")
@@ -119,6 +132,10 @@ async def _abort(context: Context, error: DeployError) -> None:
             code = grpc.StatusCode.UNAVAILABLE
         case AlreadyExists():
             code = grpc.StatusCode.ALREADY_EXISTS
+        case Denied():
+            code = grpc.StatusCode.PERMISSION_DENIED
+        case Unauthenticated():
+            code = grpc.StatusCode.UNAUTHENTICATED
         case _:
             code = grpc.StatusCode.INVALID_ARGUMENT
     await context.abort(code, error.message)

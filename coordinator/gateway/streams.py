@@ -7,12 +7,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import grpc
 import grpc.aio
 
-from coordinator.core.errors import DeployError, Unavailable
+from coordinator.core.errors import Denied, DeployError, Unavailable
 from coordinator.core.model import DeploymentId, HostId, Session
 from coordinator.core.orders import Cancel, Instruction
 from coordinator.engine.ports import Clock
@@ -32,6 +33,9 @@ SWEEP_EVERY: Final = 2_500
 
 STUCK: Final = 10_000
 """Milliseconds that a write may take. Looked at by the sweep: a timer for each write would cost more than the write."""
+
+FINISH_WITHIN: Final = 1.0
+"""Seconds that the last write on a stream has before its status is sent."""
 
 PENDING_AT_MOST: Final = 256
 """Frames that may wait for one stream."""
@@ -58,6 +62,7 @@ class Stream:
         "name",
         "number",
         "pending",
+        "quiet",
         "refusal",
         "task",
         "welcomed",
@@ -80,6 +85,7 @@ class Stream:
         self.last_heard = now
         self.interval = BUSY_INTERVAL
         self.refusal: DeployError | None = None
+        self.quiet: asyncio.Future[None] | None = None
 
     def trouble(self, now: int) -> str:
         """Why the stream cannot be kept, in a sentence; empty when it can."""
@@ -138,6 +144,16 @@ class Streams:
         self._next_number += 1
         self._streams[stream.number] = stream
         return stream
+
+    async def finish(self, stream: Stream) -> None:
+        """Wait until nothing is being written on a stream on which nothing more is to be said: gRPC sends no status beside a message,
+        and without a status its agent would wait for ever."""
+        stream.pending.clear()
+        if stream.writing:
+            stream.quiet = asyncio.get_running_loop().create_future()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FINISH_WITHIN):
+                    await stream.quiet
 
     def close(self, stream: Stream) -> None:
         """A stream is gone."""
@@ -209,6 +225,12 @@ class Streams:
         stream.last_heard = self._clock.elapsed()
         self._put(stream, wire.instruction_frame(instruction, common), "instruction")
 
+    def shut_out(self, host_id: HostId) -> None:
+        """End the stream of a host that may not come in any more; when it comes back it is told why."""
+        stream = self._hosts.get(host_id)
+        if stream is not None:
+            stream.end(Denied(f"cannot keep this stream: host {stream.name} may not come in any more"))
+
     def cancel(self, cancel: Cancel) -> None:
         """See `ports.Agents`."""
         stream = self._hosts.get(cancel.host_id)
@@ -266,3 +288,5 @@ class Streams:
         finally:
             stream.writing = False
             stream.writing_since = None
+            if stream.quiet is not None and not stream.quiet.done():
+                stream.quiet.set_result(None)

@@ -234,6 +234,45 @@ FIRST_INDEXES = (
 )
 """None is on a table that is written per host of a deployment."""
 
+ENROLMENT_TABLES = (
+    Table(
+        "join_token",
+        """token_no BIGINT PRIMARY KEY,
+           token_id TEXT NOT NULL UNIQUE,
+           sha256 BYTEA NOT NULL UNIQUE,
+           expires_at BIGINT NOT NULL,
+           uses_left BIGINT NOT NULL,
+           tags TEXT NOT NULL,
+           auto_approve SMALLINT NOT NULL,
+           trust_tags SMALLINT NOT NULL,
+           name_pattern TEXT NOT NULL,
+           created_at BIGINT NOT NULL,
+           created_by_no BIGINT NOT NULL REFERENCES name (name_no),
+           revoked_at BIGINT""",
+    ),
+    Table(
+        "enrolment",
+        """enrolment_no BIGINT PRIMARY KEY,
+           host_id TEXT NOT NULL UNIQUE,
+           name TEXT NOT NULL,
+           status SMALLINT NOT NULL,
+           key TEXT NOT NULL,
+           generation BIGINT NOT NULL,
+           expires_at BIGINT,
+           requested_at BIGINT NOT NULL,
+           address TEXT NOT NULL,
+           token_no BIGINT NOT NULL REFERENCES join_token (token_no),
+           tags TEXT NOT NULL,
+           trust_tags SMALLINT NOT NULL""",
+    ),
+)
+
+ENROLMENT_INDEXES = (
+    "CREATE UNIQUE INDEX enrolment_by_key ON enrolment (key)",
+    "CREATE UNIQUE INDEX enrolment_by_name ON enrolment (name) WHERE status <> 3",
+)
+"""A revoked host's name is free again."""
+
 PREDEFINED_CONFIGS = {
     "CodeDeployDefault.AllAtOnce": MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=0),
     "CodeDeployDefault.HalfAtATime": MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=50),
@@ -287,6 +326,12 @@ def first_schema(db: Database) -> None:
            VALUES (?, ?, ?, ?, 1, 0)""",
         ((number, name, MINIMUM_NUMBERS[rule.type], rule.value) for number, (name, rule) in enumerate(PREDEFINED_CONFIGS.items(), start=1)),
     )
+
+
+@MIGRATIONS(name="2")
+def enrolment(db: Database) -> None:
+    """Who may become a host, and who has asked."""
+    create(db, ENROLMENT_TABLES, ENROLMENT_INDEXES)
 
 
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:

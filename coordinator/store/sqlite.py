@@ -20,6 +20,7 @@ from coordinator.store.connections.files import claim, prepare
 from coordinator.store.connections.numbers import Numbers
 from coordinator.store.connections.reader import Reader
 from coordinator.store.connections.writer import Writer, room
+from coordinator.store.enrolment import SqliteEnrolments
 from coordinator.store.fleet import SqliteFleet
 from coordinator.store.history.history import SqliteHistory
 
@@ -50,6 +51,7 @@ class SqliteStore:
         self.reader = Reader(path)
         self.catalog = SqliteCatalog(self.writer, self.reader)
         self.fleet = SqliteFleet(self.writer, self.reader)
+        self.enrolments = SqliteEnrolments(self.writer, self.reader)
         self.history = SqliteHistory(self.reader)
         self._lock = lock
         self._clock = clock

@@ -11,6 +11,7 @@ import pytest
 from coordinator.adapters.clock import SystemClock
 from coordinator.core.model import HostId, Session
 from coordinator.engine.loop import Engine
+from coordinator.gateway.identity import Believed
 from coordinator.gateway.servicer import AgentServicer
 from coordinator.gateway.streams import Streams
 from coordinator.metrics import Metrics
@@ -37,7 +38,7 @@ class Coordinator:
         self.store = MemoryStore()
         self.streams = Streams(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=metrics.tally)
         self.engine = Engine(store=self.store, agents=self.streams, clock=clock, metrics=metrics)
-        self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock)
+        self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock, identity=Believed())
         self.address = ""
 
 
@@ -203,3 +204,36 @@ async def test_a_stream_is_ended_even_when_the_newer_one_of_its_host_is_gone_alr
         code, details = await refusal(older)
         assert code is grpc.StatusCode.UNAVAILABLE
         assert "newer" in details
+
+
+class SlowContext:
+    """A stream whose agent takes its time to read what is written, and says something that ends the stream meanwhile."""
+
+    def __init__(self) -> None:
+        self.messages: list[object] = [hello(1), pb.AgentMessage(reports=pb.Reports(first_seq=0))]
+        self.writing = asyncio.Event()
+        self.read_on = asyncio.Event()
+        self.written = 0
+
+    async def read(self) -> object:
+        if len(self.messages) == 1:
+            await self.writing.wait()
+        return self.messages.pop(0)
+
+    async def write(self, _frame: bytes) -> None:
+        self.writing.set()
+        await self.read_on.wait()
+        self.written += 1
+
+    async def abort(self, code: grpc.StatusCode, details: str) -> None:
+        raise grpc.aio.AbortError(f"{self.written} written, {code.name}: {details}")
+
+
+async def test_a_stream_is_refused_only_when_nothing_is_being_written_on_it() -> None:
+    async with coordinator() as made:
+        context = SlowContext()
+        ended = asyncio.create_task(made.agents.connect(None, context))  # type: ignore[arg-type]
+        await context.writing.wait()
+        asyncio.get_running_loop().call_later(0.05, context.read_on.set)
+        with pytest.raises(grpc.aio.AbortError, match="1 written, INVALID_ARGUMENT: cannot read reports from number 0 on"):
+            await ended

@@ -33,6 +33,13 @@ def test_everything_can_be_said() -> None:
     )
 
 
+def test_without_insecure_agents_machines_and_operators_have_listeners_of_their_own() -> None:
+    tls = parse(["--data-dir", "/d", "--listen", "0.0.0.0:1", "--enrol-listen", "192.0.2.7:2", "--tls-name", "hookline.example"]).tls
+    assert tls is not None
+    assert (tls.enrol_listen, tls.admin_socket, tls.cluster) == (Address("192.0.2.7", 2), Path("/d/admin.sock"), "hookline")
+    assert tls.names[:5] == ("hookline.example", "192.0.2.7", "localhost", "127.0.0.1", "::1")
+
+
 def test_bundles_get_a_free_port_when_the_system_chooses_the_first() -> None:
     assert parse(["--insecure", "--listen", "127.0.0.1:0"]).bundle_listen == Address("127.0.0.1", 0)
 
@@ -44,8 +51,8 @@ def test_an_address_is_written_as_it_is_read() -> None:
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        ("", "TLS is not there yet"),
-        ("--listen 127.0.0.1:1", "TLS is not there yet"),
+        ("--http-listen 192.0.2.1:80", "(--http-listen): it is plaintext"),
+        ("--enrol-listen 8446", "'8446' is not HOST:PORT"),
         ("--insecure --listen 0.0.0.0:8443", "cannot listen on 0.0.0.0:8443 (--listen) with --insecure"),
         ("--insecure --listen example.org:8443", "only loopback addresses"),
         ("--insecure --http-listen 192.0.2.1:80", "(--http-listen)"),

@@ -12,6 +12,7 @@ from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.engine.inbox import Item
 from coordinator.engine.loop import Engine, _Turn
+from coordinator.gateway.identity import Believed
 from coordinator.gateway.servicer import AgentServicer, Context
 from coordinator.gateway.streams import Streams
 from coordinator.metrics import Metrics, Tally
@@ -126,7 +127,7 @@ class Life:
         streams = coordinator.parts.streams(clock=self.clock, spread=lambda: self.engine.reconnect_spread, tally=tally)
         self.engine = coordinator.parts.engine(store=coordinator.store, agents=streams, clock=self.clock, metrics=_metrics())
         self.engine.went_back = coordinator.restores > 0
-        self._servicer = AgentServicer(inbox=self.engine.inbox, streams=streams, clock=self.clock)
+        self._servicer = AgentServicer(inbox=self.engine.inbox, streams=streams, clock=self.clock, identity=Believed())
         self.streams = streams
         self.ended = asyncio.Event()
         self._loop = loop

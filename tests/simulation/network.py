@@ -277,6 +277,10 @@ class Channel:
         """Connect; PublishLogs is not modelled."""
         return self._connect if method.endswith("/Connect") else _unavailable
 
+    def unary_unary(self, _method: str, **_options: object) -> Callable[[], AgentEnd]:
+        """RenewCertificate is not modelled."""
+        return _unavailable
+
     def unary_stream(self, _method: str, **_options: object) -> Callable[[], AgentEnd]:
         """FetchBundle is not modelled."""
         return _unavailable

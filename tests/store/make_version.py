@@ -23,7 +23,7 @@ from coordinator.service.ports import DeploymentConfig
 from coordinator.store.schema import MIGRATIONS
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened
-from tests.store.things import NOW, R1, R2, WEB, created, deployment, key, known, plan, success
+from tests.store.things import NOW, R1, R2, WEB, applicant, created, deployment, join_token, key, known, plan, success
 
 VERSIONS = Path(__file__).parent / "versions"
 
@@ -46,6 +46,8 @@ async def fill(store: SqliteStore) -> None:
     changes.requests.append((key("3"), "d-2"))
     await store.commit(changes)
     await store.commit(created(deployment(plan("d-3", created_at=NOW + 80_000), "h2", "h1")))
+    await store.enrolments.add_token(join_token(), b"t" * 32, at=NOW, key=key("4", method="CreateJoinToken"))
+    await store.enrolments.enrol(applicant("web-9"), b"t" * 32, at=NOW)
 
 
 def _ended(changes: Changes, status: TargetStatus, event: EventStatus) -> Changes:

@@ -18,19 +18,23 @@ from coordinator.core.orders import Changes
 from coordinator.engine.ports import StoreBroken
 from coordinator.store.connections.files import prepare
 from coordinator.store.connections.numbers import Numbers
-from coordinator.store.schema import MIGRATIONS, VersionedMigrations, first_schema
+from coordinator.store.schema import MIGRATIONS, VersionedMigrations
 from tests.store.make_version import VERSIONS
 from tests.store.seeds import opened
 from tests.store.things import WEB, created, deployment, known, plan, success
+
+NEWEST = MIGRATIONS.newest
+NEWER = NEWEST + 1
 
 
 def later(statement: str) -> VersionedMigrations:
     """The migrations of a program that is one version newer than this one."""
     migrations = VersionedMigrations("hookline")
-    migrations(name="1")(first_schema)
+    for known_one in MIGRATIONS.pending(Database(memory=True)):
+        migrations(name=known_one.name)(known_one.fn)
 
-    @migrations(name="2")
-    def second(db: Database) -> None:
+    @migrations(name=str(NEWER))
+    def newer(db: Database) -> None:
         db.execute("ALTER TABLE host ADD COLUMN zone TEXT")
         db.execute(statement)
 
@@ -76,25 +80,26 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 async def test_a_newer_schema_is_refused_naming_both_versions(tmp_path: Path) -> None:
     path = tmp_path / "hookline.db"
     prepare(path, later("SELECT 1")).close()
-    with pytest.raises(StorageUnusable, match=r"its schema has version 2, this program knows versions up to 1"):
+    with pytest.raises(StorageUnusable, match=rf"its schema has version {NEWER}, this program knows versions up to {NEWEST}"):
         await opened(path)
     assert not list(tmp_path.glob("*.version-*"))
 
 
 async def test_an_older_schema_is_copied_and_migrated(tmp_path: Path) -> None:
     path = tmp_path / "hookline.db"
-    shutil.copy(VERSIONS / "1.db", path)
+    shutil.copy(VERSIONS / f"{NEWEST}.db", path)
     prepare(path, later("SELECT 1")).close()
     with closing(sqlite3.connect(path)) as db:
-        assert [row[0] for row in db.execute("SELECT name FROM schema_version ORDER BY id")] == ["1", "2"]
+        versions = [row[0] for row in db.execute("SELECT name FROM schema_version ORDER BY id")]
+        assert versions == [str(number) for number in range(1, NEWER + 1)]
         assert db.execute("SELECT count(zone), count(*) FROM host").fetchone() == (0, 3)
         assert db.execute("SELECT count(*) FROM v_targets").fetchone() == (6,)
-    assert schema(tmp_path / "hookline.db.version-1") == schema(VERSIONS / "1.db")
+    assert schema(tmp_path / f"hookline.db.version-{NEWEST}") == schema(VERSIONS / f"{NEWEST}.db")
 
 
 async def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "hookline.db"
-    shutil.copy(VERSIONS / "1.db", path)
+    shutil.copy(VERSIONS / f"{NEWEST}.db", path)
     before = schema(path)
     with pytest.raises(StorageFailed, match="no such table: nowhere"):
         prepare(path, later("DELETE FROM nowhere"))
@@ -102,7 +107,7 @@ async def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     (await opened(path)).close()
 
 
-@pytest.mark.parametrize("version", range(1, MIGRATIONS.newest + 1))
+@pytest.mark.parametrize("version", range(1, NEWER))
 async def test_a_database_of_every_version_can_be_used(tmp_path: Path, version: int) -> None:
     path = tmp_path / "hookline.db"
     shutil.copy(VERSIONS / f"{version}.db", path)
@@ -121,7 +126,7 @@ async def test_a_database_of_every_version_can_be_used(tmp_path: Path, version: 
 
 def test_a_migration_that_was_released_is_not_changed(tmp_path: Path) -> None:
     prepare(tmp_path / "hookline.db").close()
-    assert schema(tmp_path / "hookline.db") == schema(VERSIONS / f"{MIGRATIONS.newest}.db")
+    assert schema(tmp_path / "hookline.db") == schema(VERSIONS / f"{NEWEST}.db")
 
 
 def much() -> Changes:

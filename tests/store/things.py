@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from coordinator.core.enrolment import Enrolment, EnrolmentStatus, JoinToken
 from coordinator.core.facts import RequestKey
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
 from coordinator.core.model import (
@@ -181,3 +182,34 @@ def created(made: Deployment) -> Changes:
 def key(request_id: str, *, digest: bytes = b"d", method: str = "CreateDeployment", principal: str = "ada") -> RequestKey:
     """An operator's call."""
     return RequestKey(principal=principal, method=method, request_id=request_id, digest=digest)
+
+
+def join_token(**other: object) -> JoinToken:
+    """A token for one host, which lets it in at once."""
+    token = JoinToken(
+        token_id="jt-1",
+        expires_at=NOW + 900_000,
+        uses_left=1,
+        tags={"role": "web"},
+        auto_approve=True,
+        trust_tags=False,
+        name_pattern="",
+        created_at=NOW,
+        created_by="ada",
+    )
+    return replace(token, **other)  # type: ignore[arg-type]
+
+
+def applicant(name: str, *, key: str = "") -> Enrolment:
+    """A machine that asks, with a key of its own."""
+    return Enrolment(
+        host_id=HostId(f"id-{name}"),
+        name=name,
+        status=EnrolmentStatus.Pending,
+        key=key or f"key of {name}",
+        requested_at=NOW,
+        address="192.0.2.7",
+        token_id="",
+        tags={},
+        trust_tags=False,
+    )

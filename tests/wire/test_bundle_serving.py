@@ -11,6 +11,7 @@ import grpc.aio
 import pytest
 
 from coordinator.gateway.bundles import AT_ONCE, CHUNK, BundleServicer
+from coordinator.gateway.identity import Believed
 from hookline.v1 import agent_pb2 as pb
 from hookline.v1 import agent_pb2_grpc
 
@@ -33,7 +34,7 @@ async def stub(tmp_path: Path) -> AsyncIterator[Stub]:
     with (tmp_path / LONG.hex()).open("wb") as file:
         file.truncate(LONG_SIZE)
     server = grpc.aio.server()
-    BundleServicer(tmp_path).register(server)
+    BundleServicer(tmp_path, Believed()).register(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -19,6 +19,7 @@ from coordinator.adapters.clock import SystemClock
 from coordinator.core.errors import Unavailable
 from coordinator.core.lifecycle import IN_PLACE, EventStatus
 from coordinator.core.model import HostId
+from coordinator.gateway.identity import Believed
 from coordinator.gateway.logs import BURST, BYTES_PER_SECOND, DROPPED_AT_MOST, Crowd, LogServicer, Pace
 from coordinator.service.logs import LogService, has_ended
 from coordinator.service.ports import Host
@@ -61,7 +62,7 @@ class PublishingAgents(EchoingAgents):
         self._world = world
 
     def register(self, server: aio.Server) -> None:
-        LogServicer(logs=self._world.logs, history=self._world.engine, clock=SystemClock()).register(server)
+        LogServicer(logs=self._world.logs, history=self._world.engine, clock=SystemClock(), identity=Believed()).register(server)
 
 
 class LogWorld(World):
@@ -264,7 +265,7 @@ async def test_a_host_that_is_gone_before_its_answer_is_no_failure(world: LogWor
     call = GoneHost(piece(world.instruction("web-1"), b"last words"))
     with pytest.raises(Unavailable):
         async with asyncio.timeout(10):
-            await LogServicer(logs=world.logs, history=world.engine, clock=SystemClock()).publish_logs(None, call)  # type: ignore[arg-type]
+            await LogServicer(logs=world.logs, history=world.engine, clock=SystemClock(), identity=Believed()).publish_logs(None, call)  # type: ignore[arg-type]
     assert joined(await world.read()) == b"last words"
 
 

@@ -148,7 +148,7 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
         deployments=DeploymentServicer(
             DeploymentService(rooms, inbox=engine, clock=clock, ids=ids), world.watches, LogService(logs, store.history, clock=clock)
         ),
-        fleet=FleetServicer(FleetService(store.fleet, store, inbox=engine, clock=clock)),
+        fleet=FleetServicer(FleetService(store.fleet, store, inbox=engine, clock=clock), None, enrol_address=lambda: ""),
         agents=EchoingAgents(),
     )
     world.address = f"127.0.0.1:{running.add_insecure_port('127.0.0.1:0')}"

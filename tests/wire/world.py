@@ -69,6 +69,12 @@ class EchoingAgents(AgentServiceServicer):
                 raise self.failure
             yield agent.PublishLogsResponse()
 
+    async def RenewCertificate(self, request: Any, context: Any) -> agent.RenewCertificateResponse:
+        """Answer."""
+        if self.failure is not None:
+            raise self.failure
+        return agent.RenewCertificateResponse()
+
     async def FetchBundle(self, request: Any, context: Any) -> AsyncIterator[agent.FetchBundleResponse]:
         """Answer once."""
         yield agent.FetchBundleResponse()
@@ -107,7 +113,9 @@ class World:
                 WatchService(self.engine, self.engine, clock=self.clock),
                 LogService(self.logs, self.engine, clock=self.clock),
             ),
-            "fleet": FleetServicer(FleetService(self.hosts, self.requests, inbox=self.engine, clock=self.clock)),
+            "fleet": FleetServicer(
+                FleetService(self.hosts, self.requests, inbox=self.engine, clock=self.clock), None, enrol_address=lambda: ""
+            ),
             "agents": self.agents,
         }
 

@@ -51,6 +51,11 @@ class AgentServiceStub:
                 request_serializer=hookline_dot_v1_dot_agent__pb2.FetchBundleRequest.SerializeToString,
                 response_deserializer=hookline_dot_v1_dot_agent__pb2.FetchBundleResponse.FromString,
                 _registered_method=True)
+        self.RenewCertificate = channel.unary_unary(
+                '/hookline.v1.AgentService/RenewCertificate',
+                request_serializer=hookline_dot_v1_dot_agent__pb2.RenewCertificateRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_agent__pb2.RenewCertificateResponse.FromString,
+                _registered_method=True)
 
 
 class AgentServiceServicer:
@@ -82,6 +87,14 @@ class AgentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewCertificate(self, request, context):
+        """Renews the certificate with which this call is made. PERMISSION_DENIED once the identity is locked: each renewal counts, so that a copy of
+        a machine shows as soon as both have renewed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -99,6 +112,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.FetchBundle,
                     request_deserializer=hookline_dot_v1_dot_agent__pb2.FetchBundleRequest.FromString,
                     response_serializer=hookline_dot_v1_dot_agent__pb2.FetchBundleResponse.SerializeToString,
+            ),
+            'RenewCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewCertificate,
+                    request_deserializer=hookline_dot_v1_dot_agent__pb2.RenewCertificateRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_agent__pb2.RenewCertificateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -184,6 +202,33 @@ class AgentService:
             '/hookline.v1.AgentService/FetchBundle',
             hookline_dot_v1_dot_agent__pb2.FetchBundleRequest.SerializeToString,
             hookline_dot_v1_dot_agent__pb2.FetchBundleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.AgentService/RenewCertificate',
+            hookline_dot_v1_dot_agent__pb2.RenewCertificateRequest.SerializeToString,
+            hookline_dot_v1_dot_agent__pb2.RenewCertificateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -59,6 +59,10 @@ class AgentServiceStub:
     """Reads a bundle that the coordinator keeps, from an offset. Served by a process of its own, at the address that
     Welcome names.
     """
+    RenewCertificate: _grpc.UnaryUnaryMultiCallable[_agent_pb2.RenewCertificateRequest, _agent_pb2.RenewCertificateResponse]
+    """Renews the certificate with which this call is made. PERMISSION_DENIED once the identity is locked: each renewal counts, so that a copy of
+    a machine shows as soon as both have renewed.
+    """
 
 @_typing.type_check_only
 class AgentServiceAsyncStub(AgentServiceStub):
@@ -78,6 +82,10 @@ class AgentServiceAsyncStub(AgentServiceStub):
     FetchBundle: _aio.UnaryStreamMultiCallable[_agent_pb2.FetchBundleRequest, _agent_pb2.FetchBundleResponse]  # type: ignore[assignment]
     """Reads a bundle that the coordinator keeps, from an offset. Served by a process of its own, at the address that
     Welcome names.
+    """
+    RenewCertificate: _aio.UnaryUnaryMultiCallable[_agent_pb2.RenewCertificateRequest, _agent_pb2.RenewCertificateResponse]  # type: ignore[assignment]
+    """Renews the certificate with which this call is made. PERMISSION_DENIED once the identity is locked: each renewal counts, so that a copy of
+    a machine shows as soon as both have renewed.
     """
 
 class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -113,6 +121,16 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_agent_pb2.FetchBundleResponse], _abc.AsyncIterator[_agent_pb2.FetchBundleResponse]]:
         """Reads a bundle that the coordinator keeps, from an offset. Served by a process of its own, at the address that
         Welcome names.
+        """
+
+    @_abc_1.abstractmethod
+    def RenewCertificate(
+        self,
+        request: _agent_pb2.RenewCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.RenewCertificateResponse, _abc.Awaitable[_agent_pb2.RenewCertificateResponse]]:
+        """Renews the certificate with which this call is made. PERMISSION_DENIED once the identity is locked: each renewal counts, so that a copy of
+        a machine shows as soon as both have renewed.
         """
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

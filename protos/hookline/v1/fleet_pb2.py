@@ -22,17 +22,24 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from hookline.v1 import resources_pb2 as hookline_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17hookline/v1/fleet.proto\x12\x0bhookline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bhookline/v1/resources.proto\"\x9a\x04\n\x04Host\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\'\n\x06status\x18\x03 \x01(\x0e\x32\x17.hookline.v1.HostStatus\x12)\n\x04tags\x18\x04 \x03(\x0b\x32\x1b.hookline.v1.Host.TagsEntry\x12:\n\roperator_tags\x18\x05 \x03(\x0b\x32#.hookline.v1.Host.OperatorTagsEntry\x12+\n\x05\x66\x61\x63ts\x18\x06 \x03(\x0b\x32\x1c.hookline.v1.Host.FactsEntry\x12\x15\n\ragent_version\x18\x07 \x01(\t\x12\x30\n\x0c\x63onnect_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rregister_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x08holdings\x18\n \x03(\x0b\x32\x18.hookline.v1.HostHolding\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x33\n\x11OperatorTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb9\x01\n\x0bHostHolding\x12\x18\n\x10\x61pplication_name\x18\x01 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x02 \x01(\t\x12\x1d\n\x15installed_revision_id\x18\x03 \x01(\t\x12\x1c\n\x14\x64\x65ployed_revision_id\x18\x04 \x01(\t\x12\x34\n\x0finstance_health\x18\x05 \x01(\x0e\x32\x1b.hookline.v1.InstanceHealth\"f\n\x10ListHostsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12+\n\x0btag_filters\x18\x03 \x03(\x0b\x32\x16.hookline.v1.TagFilter\"N\n\x11ListHostsResponse\x12 \n\x05hosts\x18\x01 \x03(\x0b\x32\x11.hookline.v1.Host\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eGetHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\"2\n\x0fGetHostResponse\x12\x1f\n\x04host\x18\x01 \x01(\x0b\x32\x11.hookline.v1.Host\"\x95\x01\n\x0e\x41\x64\x64TagsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\x12\x33\n\x04tags\x18\x02 \x03(\x0b\x32%.hookline.v1.AddTagsRequest.TagsEntry\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"3\n\x0f\x41\x64\x64TagsResponse\x12 \n\x05hosts\x18\x01 \x03(\x0b\x32\x11.hookline.v1.Host\"D\n\x11RemoveTagsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"6\n\x12RemoveTagsResponse\x12 \n\x05hosts\x18\x01 \x03(\x0b\x32\x11.hookline.v1.Host\"5\n\x11RemoveHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x14\n\x12RemoveHostResponse2\x84\x03\n\x0c\x46leetService\x12J\n\tListHosts\x12\x1d.hookline.v1.ListHostsRequest\x1a\x1e.hookline.v1.ListHostsResponse\x12\x44\n\x07GetHost\x12\x1b.hookline.v1.GetHostRequest\x1a\x1c.hookline.v1.GetHostResponse\x12\x44\n\x07\x41\x64\x64Tags\x12\x1b.hookline.v1.AddTagsRequest\x1a\x1c.hookline.v1.AddTagsResponse\x12M\n\nRemoveTags\x12\x1e.hookline.v1.RemoveTagsRequest\x1a\x1f.hookline.v1.RemoveTagsResponse\x12M\n\nRemoveHost\x12\x1e.hookline.v1.RemoveHostRequest\x1a\x1f.hookline.v1.RemoveHostResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17hookline/v1/fleet.proto\x12\x0bhookline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bhookline/v1/resources.proto\"\xed\x02\n\tEnrolment\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\x06status\x18\x03 \x01(\x0e\x32\x1c.hookline.v1.EnrolmentStatus\x12\x12\n\ngeneration\x18\x04 \x01(\x04\x12\x17\n\x0fkey_fingerprint\x18\x05 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0crequest_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61\x64\x64ress\x18\x08 \x01(\t\x12\x15\n\rjoin_token_id\x18\t \x01(\t\x12.\n\x04tags\x18\n \x03(\x0b\x32 .hookline.v1.Enrolment.TagsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc8\x02\n\tJoinToken\x12\x15\n\rjoin_token_id\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tuses_left\x18\x03 \x01(\x05\x12.\n\x04tags\x18\x04 \x03(\x0b\x32 .hookline.v1.JoinToken.TagsEntry\x12\x14\n\x0c\x61uto_approve\x18\x05 \x01(\x08\x12\x12\n\ntrust_tags\x18\x06 \x01(\x08\x12\x14\n\x0cname_pattern\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\t \x01(\t\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc5\x02\n\x16\x43reateJoinTokenRequest\x12&\n\x03ttl\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04uses\x18\x02 \x01(\x05\x12;\n\x04tags\x18\x03 \x03(\x0b\x32-.hookline.v1.CreateJoinTokenRequest.TagsEntry\x12\x14\n\x0c\x61uto_approve\x18\x04 \x01(\x08\x12\x12\n\ntrust_tags\x18\x05 \x01(\x08\x12\x14\n\x0cname_pattern\x18\x06 \x01(\t\x12\x18\n\x10\x61pplication_name\x18\x07 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x08 \x01(\t\x12\x12\n\nrequest_id\x18\t \x01(\t\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x89\x01\n\x17\x43reateJoinTokenResponse\x12*\n\njoin_token\x18\x01 \x01(\x0b\x32\x16.hookline.v1.JoinToken\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x1d\n\x15\x61uthority_fingerprint\x18\x03 \x01(\t\x12\x15\n\renrol_address\x18\x04 \x01(\t\">\n\x15ListJoinTokensRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x16ListJoinTokensResponse\x12+\n\x0bjoin_tokens\x18\x01 \x03(\x0b\x32\x16.hookline.v1.JoinToken\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x16RevokeJoinTokenRequest\x12\x15\n\rjoin_token_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x19\n\x17RevokeJoinTokenResponse\"n\n\x15ListEnrolmentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12.\n\x08statuses\x18\x03 \x03(\x0e\x32\x1c.hookline.v1.EnrolmentStatus\"]\n\x16ListEnrolmentsResponse\x12*\n\nenrolments\x18\x01 \x03(\x0b\x32\x16.hookline.v1.Enrolment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x12\x41pproveHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"@\n\x13\x41pproveHostResponse\x12)\n\tenrolment\x18\x01 \x01(\x0b\x32\x16.hookline.v1.Enrolment\"E\n\x11RevokeHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"?\n\x12RevokeHostResponse\x12)\n\tenrolment\x18\x01 \x01(\x0b\x32\x16.hookline.v1.Enrolment\"C\n\x11RenameHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"?\n\x12RenameHostResponse\x12)\n\tenrolment\x18\x01 \x01(\x0b\x32\x16.hookline.v1.Enrolment\"d\n\x0c\x45nrolRequest\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12\x1b\n\x13\x63\x65rtificate_request\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x15\n\ragent_version\x18\x04 \x01(\t\"\xab\x01\n\rEnrolResponse\x12)\n\tenrolment\x18\x01 \x01(\x0b\x32\x16.hookline.v1.Enrolment\x12\x19\n\x11\x63\x65rtificate_chain\x18\x02 \x01(\x0c\x12\r\n\x05trust\x18\x03 \x01(\x0c\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\ragent_address\x18\x05 \x01(\t\"\x9a\x04\n\x04Host\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\'\n\x06status\x18\x03 \x01(\x0e\x32\x17.hookline.v1.HostStatus\x12)\n\x04tags\x18\x04 \x03(\x0b\x32\x1b.hookline.v1.Host.TagsEntry\x12:\n\roperator_tags\x18\x05 \x03(\x0b\x32#.hookline.v1.Host.OperatorTagsEntry\x12+\n\x05\x66\x61\x63ts\x18\x06 \x03(\x0b\x32\x1c.hookline.v1.Host.FactsEntry\x12\x15\n\ragent_version\x18\x07 \x01(\t\x12\x30\n\x0c\x63onnect_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rregister_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x08holdings\x18\n \x03(\x0b\x32\x18.hookline.v1.HostHolding\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x33\n\x11OperatorTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb9\x01\n\x0bHostHolding\x12\x18\n\x10\x61pplication_name\x18\x01 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x02 \x01(\t\x12\x1d\n\x15installed_revision_id\x18\x03 \x01(\t\x12\x1c\n\x14\x64\x65ployed_revision_id\x18\x04 \x01(\t\x12\x34\n\x0finstance_health\x18\x05 \x01(\x0e\x32\x1b.hookline.v1.InstanceHealth\"f\n\x10ListHostsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12+\n\x0btag_filters\x18\x03 \x03(\x0b\x32\x16.hookline.v1.TagFilter\"N\n\x11ListHostsResponse\x12 \n\x05hosts\x18\x01 \x03(\x0b\x32\x11.hookline.v1.Host\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eGetHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\"2\n\x0fGetHostResponse\x12\x1f\n\x04host\x18\x01 \x01(\x0b\x32\x11.hookline.v1.Host\"\x95\x01\n\x0e\x41\x64\x64TagsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\x12\x33\n\x04tags\x18\x02 \x03(\x0b\x32%.hookline.v1.AddTagsRequest.TagsEntry\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"3\n\x0f\x41\x64\x64TagsResponse\x12 \n\x05hosts\x18\x01 \x03(\x0b\x32\x11.hookline.v1.Host\"D\n\x11RemoveTagsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"6\n\x12RemoveTagsResponse\x12 \n\x05hosts\x18\x01 \x03(\x0b\x32\x11.hookline.v1.Host\"5\n\x11RemoveHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x14\n\x12RemoveHostResponse*\xab\x01\n\x0f\x45nrolmentStatus\x12 \n\x1c\x45NROLMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45NROLMENT_STATUS_PENDING\x10\x01\x12\x1d\n\x19\x45NROLMENT_STATUS_APPROVED\x10\x02\x12\x1c\n\x18\x45NROLMENT_STATUS_REVOKED\x10\x03\x12\x1b\n\x17\x45NROLMENT_STATUS_LOCKED\x10\x04\x32\xe6\x07\n\x0c\x46leetService\x12J\n\tListHosts\x12\x1d.hookline.v1.ListHostsRequest\x1a\x1e.hookline.v1.ListHostsResponse\x12\x44\n\x07GetHost\x12\x1b.hookline.v1.GetHostRequest\x1a\x1c.hookline.v1.GetHostResponse\x12\x44\n\x07\x41\x64\x64Tags\x12\x1b.hookline.v1.AddTagsRequest\x1a\x1c.hookline.v1.AddTagsResponse\x12M\n\nRemoveTags\x12\x1e.hookline.v1.RemoveTagsRequest\x1a\x1f.hookline.v1.RemoveTagsResponse\x12M\n\nRemoveHost\x12\x1e.hookline.v1.RemoveHostRequest\x1a\x1f.hookline.v1.RemoveHostResponse\x12\\\n\x0f\x43reateJoinToken\x12#.hookline.v1.CreateJoinTokenRequest\x1a$.hookline.v1.CreateJoinTokenResponse\x12Y\n\x0eListJoinTokens\x12\".hookline.v1.ListJoinTokensRequest\x1a#.hookline.v1.ListJoinTokensResponse\x12\\\n\x0fRevokeJoinToken\x12#.hookline.v1.RevokeJoinTokenRequest\x1a$.hookline.v1.RevokeJoinTokenResponse\x12Y\n\x0eListEnrolments\x12\".hookline.v1.ListEnrolmentsRequest\x1a#.hookline.v1.ListEnrolmentsResponse\x12P\n\x0b\x41pproveHost\x12\x1f.hookline.v1.ApproveHostRequest\x1a .hookline.v1.ApproveHostResponse\x12M\n\nRevokeHost\x12\x1e.hookline.v1.RevokeHostRequest\x1a\x1f.hookline.v1.RevokeHostResponse\x12M\n\nRenameHost\x12\x1e.hookline.v1.RenameHostRequest\x1a\x1f.hookline.v1.RenameHostResponse2R\n\x10\x45nrolmentService\x12>\n\x05\x45nrol\x12\x19.hookline.v1.EnrolRequest\x1a\x1a.hookline.v1.EnrolResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hookline.v1.fleet_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ENROLMENT_TAGSENTRY']._loaded_options = None
+  _globals['_ENROLMENT_TAGSENTRY']._serialized_options = b'8\001'
+  _globals['_JOINTOKEN_TAGSENTRY']._loaded_options = None
+  _globals['_JOINTOKEN_TAGSENTRY']._serialized_options = b'8\001'
+  _globals['_CREATEJOINTOKENREQUEST_TAGSENTRY']._loaded_options = None
+  _globals['_CREATEJOINTOKENREQUEST_TAGSENTRY']._serialized_options = b'8\001'
   _globals['_HOST_TAGSENTRY']._loaded_options = None
   _globals['_HOST_TAGSENTRY']._serialized_options = b'8\001'
   _globals['_HOST_OPERATORTAGSENTRY']._loaded_options = None
@@ -41,38 +48,84 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HOST_FACTSENTRY']._serialized_options = b'8\001'
   _globals['_ADDTAGSREQUEST_TAGSENTRY']._loaded_options = None
   _globals['_ADDTAGSREQUEST_TAGSENTRY']._serialized_options = b'8\001'
-  _globals['_HOST']._serialized_start=103
-  _globals['_HOST']._serialized_end=641
-  _globals['_HOST_TAGSENTRY']._serialized_start=499
-  _globals['_HOST_TAGSENTRY']._serialized_end=542
-  _globals['_HOST_OPERATORTAGSENTRY']._serialized_start=544
-  _globals['_HOST_OPERATORTAGSENTRY']._serialized_end=595
-  _globals['_HOST_FACTSENTRY']._serialized_start=597
-  _globals['_HOST_FACTSENTRY']._serialized_end=641
-  _globals['_HOSTHOLDING']._serialized_start=644
-  _globals['_HOSTHOLDING']._serialized_end=829
-  _globals['_LISTHOSTSREQUEST']._serialized_start=831
-  _globals['_LISTHOSTSREQUEST']._serialized_end=933
-  _globals['_LISTHOSTSRESPONSE']._serialized_start=935
-  _globals['_LISTHOSTSRESPONSE']._serialized_end=1013
-  _globals['_GETHOSTREQUEST']._serialized_start=1015
-  _globals['_GETHOSTREQUEST']._serialized_end=1045
-  _globals['_GETHOSTRESPONSE']._serialized_start=1047
-  _globals['_GETHOSTRESPONSE']._serialized_end=1097
-  _globals['_ADDTAGSREQUEST']._serialized_start=1100
-  _globals['_ADDTAGSREQUEST']._serialized_end=1249
-  _globals['_ADDTAGSREQUEST_TAGSENTRY']._serialized_start=499
-  _globals['_ADDTAGSREQUEST_TAGSENTRY']._serialized_end=542
-  _globals['_ADDTAGSRESPONSE']._serialized_start=1251
-  _globals['_ADDTAGSRESPONSE']._serialized_end=1302
-  _globals['_REMOVETAGSREQUEST']._serialized_start=1304
-  _globals['_REMOVETAGSREQUEST']._serialized_end=1372
-  _globals['_REMOVETAGSRESPONSE']._serialized_start=1374
-  _globals['_REMOVETAGSRESPONSE']._serialized_end=1428
-  _globals['_REMOVEHOSTREQUEST']._serialized_start=1430
-  _globals['_REMOVEHOSTREQUEST']._serialized_end=1483
-  _globals['_REMOVEHOSTRESPONSE']._serialized_start=1485
-  _globals['_REMOVEHOSTRESPONSE']._serialized_end=1505
-  _globals['_FLEETSERVICE']._serialized_start=1508
-  _globals['_FLEETSERVICE']._serialized_end=1896
+  _globals['_ENROLMENTSTATUS']._serialized_start=3838
+  _globals['_ENROLMENTSTATUS']._serialized_end=4009
+  _globals['_ENROLMENT']._serialized_start=135
+  _globals['_ENROLMENT']._serialized_end=500
+  _globals['_ENROLMENT_TAGSENTRY']._serialized_start=457
+  _globals['_ENROLMENT_TAGSENTRY']._serialized_end=500
+  _globals['_JOINTOKEN']._serialized_start=503
+  _globals['_JOINTOKEN']._serialized_end=831
+  _globals['_JOINTOKEN_TAGSENTRY']._serialized_start=457
+  _globals['_JOINTOKEN_TAGSENTRY']._serialized_end=500
+  _globals['_CREATEJOINTOKENREQUEST']._serialized_start=834
+  _globals['_CREATEJOINTOKENREQUEST']._serialized_end=1159
+  _globals['_CREATEJOINTOKENREQUEST_TAGSENTRY']._serialized_start=457
+  _globals['_CREATEJOINTOKENREQUEST_TAGSENTRY']._serialized_end=500
+  _globals['_CREATEJOINTOKENRESPONSE']._serialized_start=1162
+  _globals['_CREATEJOINTOKENRESPONSE']._serialized_end=1299
+  _globals['_LISTJOINTOKENSREQUEST']._serialized_start=1301
+  _globals['_LISTJOINTOKENSREQUEST']._serialized_end=1363
+  _globals['_LISTJOINTOKENSRESPONSE']._serialized_start=1365
+  _globals['_LISTJOINTOKENSRESPONSE']._serialized_end=1459
+  _globals['_REVOKEJOINTOKENREQUEST']._serialized_start=1461
+  _globals['_REVOKEJOINTOKENREQUEST']._serialized_end=1528
+  _globals['_REVOKEJOINTOKENRESPONSE']._serialized_start=1530
+  _globals['_REVOKEJOINTOKENRESPONSE']._serialized_end=1555
+  _globals['_LISTENROLMENTSREQUEST']._serialized_start=1557
+  _globals['_LISTENROLMENTSREQUEST']._serialized_end=1667
+  _globals['_LISTENROLMENTSRESPONSE']._serialized_start=1669
+  _globals['_LISTENROLMENTSRESPONSE']._serialized_end=1762
+  _globals['_APPROVEHOSTREQUEST']._serialized_start=1764
+  _globals['_APPROVEHOSTREQUEST']._serialized_end=1818
+  _globals['_APPROVEHOSTRESPONSE']._serialized_start=1820
+  _globals['_APPROVEHOSTRESPONSE']._serialized_end=1884
+  _globals['_REVOKEHOSTREQUEST']._serialized_start=1886
+  _globals['_REVOKEHOSTREQUEST']._serialized_end=1955
+  _globals['_REVOKEHOSTRESPONSE']._serialized_start=1957
+  _globals['_REVOKEHOSTRESPONSE']._serialized_end=2020
+  _globals['_RENAMEHOSTREQUEST']._serialized_start=2022
+  _globals['_RENAMEHOSTREQUEST']._serialized_end=2089
+  _globals['_RENAMEHOSTRESPONSE']._serialized_start=2091
+  _globals['_RENAMEHOSTRESPONSE']._serialized_end=2154
+  _globals['_ENROLREQUEST']._serialized_start=2156
+  _globals['_ENROLREQUEST']._serialized_end=2256
+  _globals['_ENROLRESPONSE']._serialized_start=2259
+  _globals['_ENROLRESPONSE']._serialized_end=2430
+  _globals['_HOST']._serialized_start=2433
+  _globals['_HOST']._serialized_end=2971
+  _globals['_HOST_TAGSENTRY']._serialized_start=457
+  _globals['_HOST_TAGSENTRY']._serialized_end=500
+  _globals['_HOST_OPERATORTAGSENTRY']._serialized_start=2874
+  _globals['_HOST_OPERATORTAGSENTRY']._serialized_end=2925
+  _globals['_HOST_FACTSENTRY']._serialized_start=2927
+  _globals['_HOST_FACTSENTRY']._serialized_end=2971
+  _globals['_HOSTHOLDING']._serialized_start=2974
+  _globals['_HOSTHOLDING']._serialized_end=3159
+  _globals['_LISTHOSTSREQUEST']._serialized_start=3161
+  _globals['_LISTHOSTSREQUEST']._serialized_end=3263
+  _globals['_LISTHOSTSRESPONSE']._serialized_start=3265
+  _globals['_LISTHOSTSRESPONSE']._serialized_end=3343
+  _globals['_GETHOSTREQUEST']._serialized_start=3345
+  _globals['_GETHOSTREQUEST']._serialized_end=3375
+  _globals['_GETHOSTRESPONSE']._serialized_start=3377
+  _globals['_GETHOSTRESPONSE']._serialized_end=3427
+  _globals['_ADDTAGSREQUEST']._serialized_start=3430
+  _globals['_ADDTAGSREQUEST']._serialized_end=3579
+  _globals['_ADDTAGSREQUEST_TAGSENTRY']._serialized_start=457
+  _globals['_ADDTAGSREQUEST_TAGSENTRY']._serialized_end=500
+  _globals['_ADDTAGSRESPONSE']._serialized_start=3581
+  _globals['_ADDTAGSRESPONSE']._serialized_end=3632
+  _globals['_REMOVETAGSREQUEST']._serialized_start=3634
+  _globals['_REMOVETAGSREQUEST']._serialized_end=3702
+  _globals['_REMOVETAGSRESPONSE']._serialized_start=3704
+  _globals['_REMOVETAGSRESPONSE']._serialized_end=3758
+  _globals['_REMOVEHOSTREQUEST']._serialized_start=3760
+  _globals['_REMOVEHOSTREQUEST']._serialized_end=3813
+  _globals['_REMOVEHOSTRESPONSE']._serialized_start=3815
+  _globals['_REMOVEHOSTRESPONSE']._serialized_end=3835
+  _globals['_FLEETSERVICE']._serialized_start=4012
+  _globals['_FLEETSERVICE']._serialized_end=5010
+  _globals['_ENROLMENTSERVICE']._serialized_start=5012
+  _globals['_ENROLMENTSERVICE']._serialized_end=5094
 # @@protoc_insertion_point(module_scope)

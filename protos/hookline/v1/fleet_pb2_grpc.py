@@ -60,6 +60,41 @@ class FleetServiceStub:
                 request_serializer=hookline_dot_v1_dot_fleet__pb2.RemoveHostRequest.SerializeToString,
                 response_deserializer=hookline_dot_v1_dot_fleet__pb2.RemoveHostResponse.FromString,
                 _registered_method=True)
+        self.CreateJoinToken = channel.unary_unary(
+                '/hookline.v1.FleetService/CreateJoinToken',
+                request_serializer=hookline_dot_v1_dot_fleet__pb2.CreateJoinTokenRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_fleet__pb2.CreateJoinTokenResponse.FromString,
+                _registered_method=True)
+        self.ListJoinTokens = channel.unary_unary(
+                '/hookline.v1.FleetService/ListJoinTokens',
+                request_serializer=hookline_dot_v1_dot_fleet__pb2.ListJoinTokensRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_fleet__pb2.ListJoinTokensResponse.FromString,
+                _registered_method=True)
+        self.RevokeJoinToken = channel.unary_unary(
+                '/hookline.v1.FleetService/RevokeJoinToken',
+                request_serializer=hookline_dot_v1_dot_fleet__pb2.RevokeJoinTokenRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_fleet__pb2.RevokeJoinTokenResponse.FromString,
+                _registered_method=True)
+        self.ListEnrolments = channel.unary_unary(
+                '/hookline.v1.FleetService/ListEnrolments',
+                request_serializer=hookline_dot_v1_dot_fleet__pb2.ListEnrolmentsRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_fleet__pb2.ListEnrolmentsResponse.FromString,
+                _registered_method=True)
+        self.ApproveHost = channel.unary_unary(
+                '/hookline.v1.FleetService/ApproveHost',
+                request_serializer=hookline_dot_v1_dot_fleet__pb2.ApproveHostRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_fleet__pb2.ApproveHostResponse.FromString,
+                _registered_method=True)
+        self.RevokeHost = channel.unary_unary(
+                '/hookline.v1.FleetService/RevokeHost',
+                request_serializer=hookline_dot_v1_dot_fleet__pb2.RevokeHostRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_fleet__pb2.RevokeHostResponse.FromString,
+                _registered_method=True)
+        self.RenameHost = channel.unary_unary(
+                '/hookline.v1.FleetService/RenameHost',
+                request_serializer=hookline_dot_v1_dot_fleet__pb2.RenameHostRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_fleet__pb2.RenameHostResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer:
@@ -102,6 +137,55 @@ class FleetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateJoinToken(self, request, context):
+        """Makes a join token: with it a machine may ask to become a host. Its text is answered once and kept nowhere.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJoinTokens(self, request, context):
+        """Lists join tokens that can still be used, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeJoinToken(self, request, context):
+        """Makes a join token useless. Hosts that came with it stay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEnrolments(self, request, context):
+        """Lists who has asked to become a host and what became of it, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveHost(self, request, context):
+        """Lets a host in that waits for it, or one that was locked. FAILED_PRECONDITION if it was revoked: that is for ever.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeHost(self, request, context):
+        """Shuts a host out for ever: its stream ends at once, and its certificate opens nothing any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenameHost(self, request, context):
+        """Gives a host another name, which counts from its next stream on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +213,41 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.RemoveHost,
                     request_deserializer=hookline_dot_v1_dot_fleet__pb2.RemoveHostRequest.FromString,
                     response_serializer=hookline_dot_v1_dot_fleet__pb2.RemoveHostResponse.SerializeToString,
+            ),
+            'CreateJoinToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateJoinToken,
+                    request_deserializer=hookline_dot_v1_dot_fleet__pb2.CreateJoinTokenRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_fleet__pb2.CreateJoinTokenResponse.SerializeToString,
+            ),
+            'ListJoinTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJoinTokens,
+                    request_deserializer=hookline_dot_v1_dot_fleet__pb2.ListJoinTokensRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_fleet__pb2.ListJoinTokensResponse.SerializeToString,
+            ),
+            'RevokeJoinToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeJoinToken,
+                    request_deserializer=hookline_dot_v1_dot_fleet__pb2.RevokeJoinTokenRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_fleet__pb2.RevokeJoinTokenResponse.SerializeToString,
+            ),
+            'ListEnrolments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEnrolments,
+                    request_deserializer=hookline_dot_v1_dot_fleet__pb2.ListEnrolmentsRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_fleet__pb2.ListEnrolmentsResponse.SerializeToString,
+            ),
+            'ApproveHost': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveHost,
+                    request_deserializer=hookline_dot_v1_dot_fleet__pb2.ApproveHostRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_fleet__pb2.ApproveHostResponse.SerializeToString,
+            ),
+            'RevokeHost': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeHost,
+                    request_deserializer=hookline_dot_v1_dot_fleet__pb2.RevokeHostRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_fleet__pb2.RevokeHostResponse.SerializeToString,
+            ),
+            'RenameHost': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenameHost,
+                    request_deserializer=hookline_dot_v1_dot_fleet__pb2.RenameHostRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_fleet__pb2.RenameHostResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +386,272 @@ class FleetService:
             '/hookline.v1.FleetService/RemoveHost',
             hookline_dot_v1_dot_fleet__pb2.RemoveHostRequest.SerializeToString,
             hookline_dot_v1_dot_fleet__pb2.RemoveHostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateJoinToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.FleetService/CreateJoinToken',
+            hookline_dot_v1_dot_fleet__pb2.CreateJoinTokenRequest.SerializeToString,
+            hookline_dot_v1_dot_fleet__pb2.CreateJoinTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJoinTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.FleetService/ListJoinTokens',
+            hookline_dot_v1_dot_fleet__pb2.ListJoinTokensRequest.SerializeToString,
+            hookline_dot_v1_dot_fleet__pb2.ListJoinTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeJoinToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.FleetService/RevokeJoinToken',
+            hookline_dot_v1_dot_fleet__pb2.RevokeJoinTokenRequest.SerializeToString,
+            hookline_dot_v1_dot_fleet__pb2.RevokeJoinTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEnrolments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.FleetService/ListEnrolments',
+            hookline_dot_v1_dot_fleet__pb2.ListEnrolmentsRequest.SerializeToString,
+            hookline_dot_v1_dot_fleet__pb2.ListEnrolmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveHost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.FleetService/ApproveHost',
+            hookline_dot_v1_dot_fleet__pb2.ApproveHostRequest.SerializeToString,
+            hookline_dot_v1_dot_fleet__pb2.ApproveHostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeHost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.FleetService/RevokeHost',
+            hookline_dot_v1_dot_fleet__pb2.RevokeHostRequest.SerializeToString,
+            hookline_dot_v1_dot_fleet__pb2.RevokeHostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenameHost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.FleetService/RenameHost',
+            hookline_dot_v1_dot_fleet__pb2.RenameHostRequest.SerializeToString,
+            hookline_dot_v1_dot_fleet__pb2.RenameHostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class EnrolmentServiceStub:
+    """Where a machine asks to become a host. Served on a listener of its own, with TLS but without client certificates.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Enrol = channel.unary_unary(
+                '/hookline.v1.EnrolmentService/Enrol',
+                request_serializer=hookline_dot_v1_dot_fleet__pb2.EnrolRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_fleet__pb2.EnrolResponse.FromString,
+                _registered_method=True)
+
+
+class EnrolmentServiceServicer:
+    """Where a machine asks to become a host. Served on a listener of its own, with TLS but without client certificates.
+    """
+
+    def Enrol(self, request, context):
+        """Asks for a certificate, with a join token. Asked again with the same key, it says what has become of it: a host that waits to be
+        approved asks until it is. PERMISSION_DENIED for a token that cannot be used and for hosts that were shut out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_EnrolmentServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Enrol': grpc.unary_unary_rpc_method_handler(
+                    servicer.Enrol,
+                    request_deserializer=hookline_dot_v1_dot_fleet__pb2.EnrolRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_fleet__pb2.EnrolResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'hookline.v1.EnrolmentService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('hookline.v1.EnrolmentService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class EnrolmentService:
+    """Where a machine asks to become a host. Served on a listener of its own, with TLS but without client certificates.
+    """
+
+    @staticmethod
+    def Enrol(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.EnrolmentService/Enrol',
+            hookline_dot_v1_dot_fleet__pb2.EnrolRequest.SerializeToString,
+            hookline_dot_v1_dot_fleet__pb2.EnrolResponse.FromString,
             options,
             channel_credentials,
             insecure,

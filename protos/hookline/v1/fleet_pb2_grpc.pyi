@@ -3,7 +3,7 @@
 isort:skip_file
 SPDX-License-Identifier: Apache-2.0
 
-The hosts that agents speak for.
+The hosts that agents speak for, and how a machine becomes one.
 """
 
 from collections import abc as _abc
@@ -48,6 +48,20 @@ class FleetServiceStub:
     """Removes tags that were set with AddTags, all or none; tags that an agent declares show again."""
     RemoveHost: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RemoveHostRequest, _fleet_pb2.RemoveHostResponse]
     """Forgets a host that is gone; its history stays. FAILED_PRECONDITION while it is connected or a deployment waits for it."""
+    CreateJoinToken: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.CreateJoinTokenRequest, _fleet_pb2.CreateJoinTokenResponse]
+    """Makes a join token: with it a machine may ask to become a host. Its text is answered once and kept nowhere."""
+    ListJoinTokens: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.ListJoinTokensRequest, _fleet_pb2.ListJoinTokensResponse]
+    """Lists join tokens that can still be used, the newest first."""
+    RevokeJoinToken: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RevokeJoinTokenRequest, _fleet_pb2.RevokeJoinTokenResponse]
+    """Makes a join token useless. Hosts that came with it stay."""
+    ListEnrolments: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.ListEnrolmentsRequest, _fleet_pb2.ListEnrolmentsResponse]
+    """Lists who has asked to become a host and what became of it, the newest first."""
+    ApproveHost: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.ApproveHostRequest, _fleet_pb2.ApproveHostResponse]
+    """Lets a host in that waits for it, or one that was locked. FAILED_PRECONDITION if it was revoked: that is for ever."""
+    RevokeHost: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RevokeHostRequest, _fleet_pb2.RevokeHostResponse]
+    """Shuts a host out for ever: its stream ends at once, and its certificate opens nothing any more."""
+    RenameHost: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RenameHostRequest, _fleet_pb2.RenameHostResponse]
+    """Gives a host another name, which counts from its next stream on."""
 
 @_typing.type_check_only
 class FleetServiceAsyncStub(FleetServiceStub):
@@ -66,6 +80,20 @@ class FleetServiceAsyncStub(FleetServiceStub):
     """Removes tags that were set with AddTags, all or none; tags that an agent declares show again."""
     RemoveHost: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RemoveHostRequest, _fleet_pb2.RemoveHostResponse]  # type: ignore[assignment]
     """Forgets a host that is gone; its history stays. FAILED_PRECONDITION while it is connected or a deployment waits for it."""
+    CreateJoinToken: _aio.UnaryUnaryMultiCallable[_fleet_pb2.CreateJoinTokenRequest, _fleet_pb2.CreateJoinTokenResponse]  # type: ignore[assignment]
+    """Makes a join token: with it a machine may ask to become a host. Its text is answered once and kept nowhere."""
+    ListJoinTokens: _aio.UnaryUnaryMultiCallable[_fleet_pb2.ListJoinTokensRequest, _fleet_pb2.ListJoinTokensResponse]  # type: ignore[assignment]
+    """Lists join tokens that can still be used, the newest first."""
+    RevokeJoinToken: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RevokeJoinTokenRequest, _fleet_pb2.RevokeJoinTokenResponse]  # type: ignore[assignment]
+    """Makes a join token useless. Hosts that came with it stay."""
+    ListEnrolments: _aio.UnaryUnaryMultiCallable[_fleet_pb2.ListEnrolmentsRequest, _fleet_pb2.ListEnrolmentsResponse]  # type: ignore[assignment]
+    """Lists who has asked to become a host and what became of it, the newest first."""
+    ApproveHost: _aio.UnaryUnaryMultiCallable[_fleet_pb2.ApproveHostRequest, _fleet_pb2.ApproveHostResponse]  # type: ignore[assignment]
+    """Lets a host in that waits for it, or one that was locked. FAILED_PRECONDITION if it was revoked: that is for ever."""
+    RevokeHost: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RevokeHostRequest, _fleet_pb2.RevokeHostResponse]  # type: ignore[assignment]
+    """Shuts a host out for ever: its stream ends at once, and its certificate opens nothing any more."""
+    RenameHost: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RenameHostRequest, _fleet_pb2.RenameHostResponse]  # type: ignore[assignment]
+    """Gives a host another name, which counts from its next stream on."""
 
 class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Who is there, what they hold, and which tags they carry."""
@@ -112,4 +140,97 @@ class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_fleet_pb2.RemoveHostResponse, _abc.Awaitable[_fleet_pb2.RemoveHostResponse]]:
         """Forgets a host that is gone; its history stays. FAILED_PRECONDITION while it is connected or a deployment waits for it."""
 
+    @_abc_1.abstractmethod
+    def CreateJoinToken(
+        self,
+        request: _fleet_pb2.CreateJoinTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.CreateJoinTokenResponse, _abc.Awaitable[_fleet_pb2.CreateJoinTokenResponse]]:
+        """Makes a join token: with it a machine may ask to become a host. Its text is answered once and kept nowhere."""
+
+    @_abc_1.abstractmethod
+    def ListJoinTokens(
+        self,
+        request: _fleet_pb2.ListJoinTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.ListJoinTokensResponse, _abc.Awaitable[_fleet_pb2.ListJoinTokensResponse]]:
+        """Lists join tokens that can still be used, the newest first."""
+
+    @_abc_1.abstractmethod
+    def RevokeJoinToken(
+        self,
+        request: _fleet_pb2.RevokeJoinTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.RevokeJoinTokenResponse, _abc.Awaitable[_fleet_pb2.RevokeJoinTokenResponse]]:
+        """Makes a join token useless. Hosts that came with it stay."""
+
+    @_abc_1.abstractmethod
+    def ListEnrolments(
+        self,
+        request: _fleet_pb2.ListEnrolmentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.ListEnrolmentsResponse, _abc.Awaitable[_fleet_pb2.ListEnrolmentsResponse]]:
+        """Lists who has asked to become a host and what became of it, the newest first."""
+
+    @_abc_1.abstractmethod
+    def ApproveHost(
+        self,
+        request: _fleet_pb2.ApproveHostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.ApproveHostResponse, _abc.Awaitable[_fleet_pb2.ApproveHostResponse]]:
+        """Lets a host in that waits for it, or one that was locked. FAILED_PRECONDITION if it was revoked: that is for ever."""
+
+    @_abc_1.abstractmethod
+    def RevokeHost(
+        self,
+        request: _fleet_pb2.RevokeHostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.RevokeHostResponse, _abc.Awaitable[_fleet_pb2.RevokeHostResponse]]:
+        """Shuts a host out for ever: its stream ends at once, and its certificate opens nothing any more."""
+
+    @_abc_1.abstractmethod
+    def RenameHost(
+        self,
+        request: _fleet_pb2.RenameHostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.RenameHostResponse, _abc.Awaitable[_fleet_pb2.RenameHostResponse]]:
+        """Gives a host another name, which counts from its next stream on."""
+
 def add_FleetServiceServicer_to_server(servicer: FleetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class EnrolmentServiceStub:
+    """Where a machine asks to become a host. Served on a listener of its own, with TLS but without client certificates."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> EnrolmentServiceAsyncStub: ...
+    Enrol: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.EnrolRequest, _fleet_pb2.EnrolResponse]
+    """Asks for a certificate, with a join token. Asked again with the same key, it says what has become of it: a host that waits to be
+    approved asks until it is. PERMISSION_DENIED for a token that cannot be used and for hosts that were shut out.
+    """
+
+@_typing.type_check_only
+class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
+    """Where a machine asks to become a host. Served on a listener of its own, with TLS but without client certificates."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Enrol: _aio.UnaryUnaryMultiCallable[_fleet_pb2.EnrolRequest, _fleet_pb2.EnrolResponse]  # type: ignore[assignment]
+    """Asks for a certificate, with a join token. Asked again with the same key, it says what has become of it: a host that waits to be
+    approved asks until it is. PERMISSION_DENIED for a token that cannot be used and for hosts that were shut out.
+    """
+
+class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Where a machine asks to become a host. Served on a listener of its own, with TLS but without client certificates."""
+
+    @_abc_1.abstractmethod
+    def Enrol(
+        self,
+        request: _fleet_pb2.EnrolRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.EnrolResponse, _abc.Awaitable[_fleet_pb2.EnrolResponse]]:
+        """Asks for a certificate, with a join token. Asked again with the same key, it says what has become of it: a host that waits to be
+        approved asks until it is. PERMISSION_DENIED for a token that cannot be used and for hosts that were shut out.
+        """
+
+def add_EnrolmentServiceServicer_to_server(servicer: EnrolmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

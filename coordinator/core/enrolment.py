@@ -1,0 +1,107 @@
+"""The rules by which a machine becomes a host: who may use a join token, and when a renewal shows that there are two of it.
+
+Pure; the store asks them within its transactions, so that a hundred uses of one token at once still are one use.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from fnmatch import fnmatchcase
+
+from coordinator.core.errors import Denied
+from coordinator.core.model import HostId
+
+
+class EnrolmentStatus(IntEnum):
+    """What became of a machine that asked to become a host. The numbers are the protos'."""
+
+    Pending = 1
+    Approved = 2
+    Revoked = 3
+    """For ever."""
+    Locked = 4
+    """Two machines have used the identity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinToken:
+    """What lets machines ask; its text is known to nobody but who made it."""
+
+    token_id: str
+    expires_at: int
+    uses_left: int
+    tags: Mapping[str, str]
+    auto_approve: bool
+    trust_tags: bool
+    name_pattern: str
+    created_at: int
+    created_by: str
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """A machine that has asked. Keys are SHA-256 digests, hexadecimal."""
+
+    host_id: HostId
+    name: str
+    status: EnrolmentStatus
+    key: str
+    """Of its newest certificate, or of the request for its first."""
+    generation: int = 0
+    """How often its certificate was renewed."""
+    expires_at: int | None = None
+    """When its newest certificate ends; None while it has none."""
+    requested_at: int
+    address: str
+    token_id: str
+    tags: Mapping[str, str]
+    trust_tags: bool
+
+
+def check_token(token: JoinToken | None, name: str, *, at: int) -> JoinToken:
+    """The token, if a machine of that name may use it now. Raises Denied."""
+    if token is None:
+        why = "it is unknown"
+    elif token.revoked:
+        why = "it was revoked"
+    elif token.expires_at <= at:
+        why = "it has ended"
+    elif token.uses_left < 1:
+        why = "it was used already"
+    elif token.name_pattern and not fnmatchcase(name, token.name_pattern):
+        raise Denied(f"cannot enrol {name}: this join token is for hosts named {token.name_pattern}; start the agent with such a --host")
+    else:
+        return token
+    raise Denied(f"cannot enrol {name} with this join token: {why}; make another with `hookline token create`")
+
+
+def check_welcome(enrolment: Enrolment) -> None:
+    """Raise Denied, with a sentence for its agent, unless the host may come in."""
+    name = enrolment.name
+    match enrolment.status:
+        case EnrolmentStatus.Approved:
+            return
+        case EnrolmentStatus.Pending:
+            raise Denied(f"cannot let {name} in yet: it waits for `hookline hosts approve {name}`")
+        case EnrolmentStatus.Revoked:
+            raise Denied(f"cannot let {name} in: it was revoked, which is for ever; enrol the machine anew with a join token")
+        case EnrolmentStatus.Locked:
+            raise Denied(
+                f"cannot let {name} in: two machines have used its identity, so one is a copy of the other; stop the copy, then "
+                f"`hookline hosts approve {name}`"
+            )
+
+
+def renewed(enrolment: Enrolment, *, generation: int, key: str, expires_at: int) -> Enrolment:
+    """The enrolment after a renewal: one generation on, the same again for a repeat whose answer was lost, or Locked.
+
+    Each renewal counts. Of two machines with one identity the second to renew names a generation that is past, with a key that nobody
+    has seen. Raises Denied for a host that may not come in.
+    """
+    check_welcome(enrolment)
+    if generation == enrolment.generation:
+        return replace(enrolment, generation=generation + 1, key=key, expires_at=expires_at)
+    if generation == enrolment.generation - 1 and key == enrolment.key:
+        return replace(enrolment, expires_at=expires_at)
+    return replace(enrolment, status=EnrolmentStatus.Locked)

@@ -1,0 +1,35 @@
+"""RenewCertificate, on the agents' own listener: whoever has a certificate that still opens it may have the next one."""
+
+import grpc
+import grpc.aio
+
+from coordinator.gateway.identity import Context, Identity
+from coordinator.service.enrolment import EnrolmentService
+from hookline.v1 import agent_pb2 as pb
+
+
+class RenewalServicer:
+    """Renews agents' certificates."""
+
+    def __init__(self, enrolment: EnrolmentService, identity: Identity) -> None:
+        """`identity` says whose call it is."""
+        self._enrolment = enrolment
+        self._identity = identity
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Serve RenewCertificate on `server`."""
+        renew: grpc.RpcMethodHandler[pb.RenewCertificateRequest, pb.RenewCertificateResponse] = grpc.unary_unary_rpc_method_handler(
+            self.renew_certificate,
+            request_deserializer=pb.RenewCertificateRequest.FromString,
+            response_serializer=pb.RenewCertificateResponse.SerializeToString,
+        )
+        handler = grpc.method_handlers_generic_handler("hookline.v1.AgentService", {"RenewCertificate": renew})
+        server.add_generic_rpc_handlers((handler,))
+
+    async def renew_certificate(self, request: pb.RenewCertificateRequest, context: Context) -> pb.RenewCertificateResponse:
+        """The next certificate of the caller."""
+        host_id = self._identity.host(context)
+        enrolment, certificate = await self._enrolment.renew(host_id, request.certificate_request, generation=request.generation)
+        return pb.RenewCertificateResponse(
+            certificate_chain=certificate.chain, trust=self._enrolment.trust, generation=enrolment.generation
+        )

@@ -1,0 +1,52 @@
+"""TLS on the agents' listeners: client certificates are required, and what the coordinator shows changes without a restart."""
+
+import os
+from pathlib import Path
+from typing import Final, Protocol
+
+import grpc
+
+SERVER_FILE: Final = "server.pem"
+TRUST_FILE: Final = "trust.crt"
+_END_OF_KEY: Final = b"-----END PRIVATE KEY-----\n"
+
+
+class Pairs(Protocol):
+    """What a listener shows and whom it trusts, as it is now. Asked at every handshake, so it has to cost next to nothing."""
+
+    def now(self) -> grpc.ServerCertificateConfiguration:
+        """The same object for as long as nothing changes."""
+        ...
+
+
+class PairFile:
+    """Reads the authority's files when they have changed; they are replaced whole."""
+
+    def __init__(self, directory: Path) -> None:
+        """`directory` is the authority's."""
+        self._server, self._trust = directory / SERVER_FILE, directory / TRUST_FILE
+        self._seen: tuple[int, int] | None = None
+        self._configuration: grpc.ServerCertificateConfiguration | None = None
+
+    def now(self) -> grpc.ServerCertificateConfiguration:
+        """See `Pairs`."""
+        seen = (os.stat(self._server).st_mtime_ns, os.stat(self._trust).st_mtime_ns)
+        if self._configuration is None or seen != self._seen:
+            key, end, chain = self._server.read_bytes().partition(_END_OF_KEY)
+            self._configuration = grpc.ssl_server_certificate_configuration([(key + end, chain)], self._trust.read_bytes())
+            self._seen = seen
+        return self._configuration
+
+
+def agents_credentials(pairs: Pairs) -> grpc.ServerCredentials:
+    """For the listeners of agents: who has no certificate of the cluster does not get in."""
+    return _credentials(pairs, require=True)
+
+
+def open_credentials(pairs: Pairs) -> grpc.ServerCredentials:
+    """For listeners where a certificate is not asked for."""
+    return _credentials(pairs, require=False)
+
+
+def _credentials(pairs: Pairs, *, require: bool) -> grpc.ServerCredentials:
+    return grpc.dynamic_ssl_server_credentials(pairs.now(), pairs.now, require_client_authentication=require)

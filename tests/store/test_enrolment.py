@@ -1,0 +1,136 @@
+"""Enrolment on SQLite: a token is used as often as it says and no oftener, names are had once, and a renewal is counted."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from coordinator.core.enrolment import EnrolmentStatus
+from coordinator.core.errors import Conflict, Denied, InstanceDoesNotExist, InstanceNameAlreadyRegistered, JoinTokenDoesNotExist
+from coordinator.core.model import HostId
+from coordinator.service.ports import Replayed
+from coordinator.store.sqlite import SqliteStore
+from tests.store.seeds import opened
+from tests.store.things import NOW, applicant, join_token, key
+
+TEXT = b"t" * 32
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """An empty one."""
+    made = await opened(tmp_path / "hookline.db")
+    yield made
+    made.close()
+
+
+async def token(store: SqliteStore, sha256: bytes = TEXT, **other: object) -> None:
+    await store.enrolments.add_token(join_token(**other), sha256, at=NOW, key=key(""))
+
+
+async def test_a_hundred_uses_of_one_token_at_once_are_one(store: SqliteStore) -> None:
+    await token(store)
+    asked = (store.enrolments.enrol(applicant(f"web-{number}"), TEXT, at=NOW) for number in range(100))
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    let_in = [one for one in answers if not isinstance(one, Denied)]
+    assert len(let_in) == 1
+    assert len((await store.enrolments.enrolments((), size=200, after="")).items) == 1
+    assert all("it was used already" in str(one) for one in answers if isinstance(one, Denied))
+
+
+async def test_a_machine_that_asks_again_is_the_same_and_uses_nothing_up(store: SqliteStore) -> None:
+    await token(store, uses_left=2)
+    first = await store.enrolments.enrol(applicant("web-1"), TEXT, at=NOW)
+    again = await store.enrolments.enrol(applicant("another name", key=first.key), b"no token", at=NOW + 1)
+    assert again == first
+    assert [one.uses_left for one in (await store.enrolments.tokens(at=NOW, size=5, after="")).items] == [1]
+
+
+@pytest.mark.parametrize(
+    "other, why",
+    [
+        ({"expires_at": NOW}, "it has ended"),
+        ({"uses_left": 0}, "it was used already"),
+        ({"name_pattern": "db-*"}, "for hosts named db-"),
+    ],
+)
+async def test_a_token_that_cannot_be_used_lets_nobody_in(store: SqliteStore, other: dict[str, object], why: str) -> None:
+    await store.enrolments.add_token(join_token(**other), TEXT, at=NOW, key=key(""))
+    with pytest.raises(Denied, match=why):
+        await store.enrolments.enrol(applicant("web-1"), TEXT, at=NOW)
+    with pytest.raises(Denied, match="it is unknown"):
+        await store.enrolments.enrol(applicant("web-1"), b"guessed", at=NOW)
+    assert await store.enrolments.everybody() == []
+
+
+async def test_a_revoked_token_lets_nobody_in(store: SqliteStore) -> None:
+    await token(store)
+    await store.enrolments.revoke_token("jt-1", at=NOW, key=key(""))
+    with pytest.raises(Denied, match="it was revoked"):
+        await store.enrolments.enrol(applicant("web-1"), TEXT, at=NOW)
+    with pytest.raises(JoinTokenDoesNotExist):
+        await store.enrolments.revoke_token("jt-9", at=NOW, key=key(""))
+
+
+async def test_a_token_says_what_its_hosts_are(store: SqliteStore) -> None:
+    await token(store, auto_approve=False, trust_tags=True, tags={"zone": "a"})
+    host = await store.enrolments.enrol(applicant("web-1"), TEXT, at=NOW)
+    assert (host.status, host.tags, host.trust_tags, host.token_id) == (EnrolmentStatus.Pending, {"zone": "a"}, True, "jt-1")
+
+
+async def test_a_name_is_had_once_until_its_host_is_revoked(store: SqliteStore) -> None:
+    await token(store, uses_left=3)
+    await store.enrolments.enrol(applicant("web-1"), TEXT, at=NOW)
+    with pytest.raises(InstanceNameAlreadyRegistered, match="hookline hosts revoke web-1"):
+        await store.enrolments.enrol(applicant("web-1", key="another"), TEXT, at=NOW)
+    assert [one.uses_left for one in (await store.enrolments.tokens(at=NOW, size=5, after="")).items] == [2]
+    await store.enrolments.decide("web-1", EnrolmentStatus.Revoked, "gone", at=NOW, key=key(""))
+    second = await store.enrolments.enrol(replace(applicant("web-1", key="another"), host_id=HostId("id-new")), TEXT, at=NOW)
+    assert (await store.enrolments.enrolment("web-1")).host_id == second.host_id
+    with pytest.raises(Conflict, match="for ever"):
+        await store.enrolments.decide("id-web-1", EnrolmentStatus.Approved, "", at=NOW, key=key(""))
+
+
+async def test_renewals_are_counted_and_a_copy_locks_both(store: SqliteStore) -> None:
+    await token(store)
+    host = await store.enrolments.enrol(applicant("web-1"), TEXT, at=NOW)
+
+    async def renew(generation: int, of: str) -> tuple[EnrolmentStatus, int]:
+        now = await store.enrolments.renew(host.host_id, generation=generation, key=of, expires_at=NOW + 1, at=NOW)
+        return now.status, now.generation
+
+    assert await renew(0, "second") == (EnrolmentStatus.Approved, 1)
+    assert await renew(0, "second") == (EnrolmentStatus.Approved, 1)  # its answer was lost
+    assert await renew(1, "third") == (EnrolmentStatus.Approved, 2)
+    assert await renew(1, "of the copy") == (EnrolmentStatus.Locked, 2)
+    with pytest.raises(Denied, match="one is a copy of the other"):
+        await renew(2, "fourth")
+    said = (await store.history.entries(application_name="", group_name="", deployment_id="", host="", size=9, after="")).items
+    assert said[0].entry == "HostLocked"
+    await store.enrolments.decide("web-1", EnrolmentStatus.Approved, "", at=NOW, key=key(""))
+    assert await renew(2, "fourth") == (EnrolmentStatus.Approved, 3)
+
+
+async def test_hosts_are_renamed_found_and_listed(store: SqliteStore) -> None:
+    await token(store, uses_left=9)
+    for name in ("web-1", "web-2", "web-3"):
+        await store.enrolments.enrol(applicant(name), TEXT, at=NOW)
+    renamed = await store.enrolments.rename("web-1", "front-1", at=NOW, key=key(""))
+    assert (renamed.host_id, renamed.name) == (HostId("id-web-1"), "front-1")
+    with pytest.raises(InstanceNameAlreadyRegistered):
+        await store.enrolments.rename("web-2", "front-1", at=NOW, key=key(""))
+    with pytest.raises(InstanceDoesNotExist):
+        await store.enrolments.enrolment("web-1")
+    first = await store.enrolments.enrolments((), size=2, after="")
+    rest = await store.enrolments.enrolments((), size=2, after=first.next)
+    assert [one.name for page in (first, rest) for one in page.items] == ["web-3", "web-2", "front-1"]
+    assert (await store.enrolments.enrolments([EnrolmentStatus.Pending], size=2, after="")).items == []
+
+
+async def test_a_repeated_call_changes_nothing(store: SqliteStore) -> None:
+    once = key("1", method="CreateJoinToken")
+    await store.enrolments.add_token(join_token(), TEXT, at=NOW, key=once)
+    with pytest.raises(Replayed, match="jt-1"):
+        await store.enrolments.add_token(join_token(token_id="jt-2"), b"u" * 32, at=NOW, key=once)
