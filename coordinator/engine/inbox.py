@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from coordinator.core.errors import DeployError
 from coordinator.core.facts import Hello, ReportsReceived, Request, StreamEnded
 
 
@@ -81,3 +82,13 @@ class Inbox:
             self._room.set()
         else:
             self._room.clear()
+
+
+def settle(answer: asyncio.Future[None], error: DeployError | None) -> None:
+    """Answer a call, unless whoever made it has gone."""
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(None)
+    else:
+        answer.set_exception(error)

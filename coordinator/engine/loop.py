@@ -6,7 +6,6 @@ commit fails, everything that was decided is forgotten, the groups are read agai
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
 from typing import Final
 
 from coordinator.core import session as sessions
@@ -14,7 +13,6 @@ from coordinator.core.errors import DeployError, DeploymentAlreadyCompleted, Sto
 from coordinator.core.facts import (
     DeploymentRequested,
     EpochSeen,
-    GroupFact,
     Hello,
     HostLost,
     HostRemovalRequested,
@@ -28,14 +26,16 @@ from coordinator.core.facts import (
     StreamEnded,
     Woken,
 )
-from coordinator.core.machine import outstanding, step
-from coordinator.core.model import DeploymentId, GroupId, HostId, HostStatus, Session
-from coordinator.core.orders import Answer, Changes, Instruct, Order, SendCancel, Settled, WakeAt
+from coordinator.core.machine import step
+from coordinator.core.model import DeploymentId, HostId, HostStatus
+from coordinator.core.orders import Answer, Changes
+from coordinator.engine.acting import Acting
 from coordinator.engine.blame import to_blame
 from coordinator.engine.groups import Groups
-from coordinator.engine.inbox import Asked, Inbox, Item
+from coordinator.engine.inbox import Asked, Inbox, Item, settle
 from coordinator.engine.ports import Agents, Clock, DeploymentsRefused, Store, StoreBroken
 from coordinator.engine.telling import tell
+from coordinator.engine.turn import Turn
 from coordinator.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -56,23 +56,6 @@ BACKOFF: Final = (50, 100, 200, 500, 1_000)
 """Milliseconds before the commit is tried again."""
 
 
-@dataclass(slots=True)
-class _Turn:
-    """What one turn has decided: everything here is forgotten when it cannot be committed."""
-
-    at: int
-    elapsed: int
-    changes: Changes = field(default_factory=Changes)
-    facts: dict[GroupId, list[GroupFact]] = field(default_factory=dict)
-    orders: list[Order] = field(default_factory=list)
-    welcomes: dict[HostId, Session] = field(default_factory=dict)
-    refusals: list[tuple[int, DeployError]] = field(default_factory=list)
-    acknowledged: dict[HostId, int] = field(default_factory=dict)
-    asked: dict[int, Asked] = field(default_factory=dict)
-    """By the identity of the fact."""
-    swept: bool = False
-
-
 class Engine:
     """Runs every deployment group. Others put facts into `inbox`, or `ask` and wait for the answer."""
 
@@ -83,13 +66,11 @@ class Engine:
         self.trouble = ""
         """Why the store cannot be used just now; empty when it can."""
         self._store = store
-        self._agents = agents
         self._clock = clock
         self._metrics = metrics
         self._roster = sessions.Roster()
         self._groups = Groups(store, clock, lambda: self._roster.lost())
-        self._wakes: dict[GroupId, int] = {}
-        self._busy: dict[HostId, int] = {}
+        self._acting = Acting(agents, self._groups)
         self._sweep_at = 0
         self._turned_at = 0
         self._commit_made = asyncio.Event()
@@ -137,14 +118,14 @@ class Engine:
         for group_id in await self._store.live_groups():
             group = await self._groups.load(group_id)
             if group.deployment is not None:
-                self._wakes[group_id] = self._clock.elapsed()
+                self._acting.wakes[group_id] = self._clock.elapsed()
                 plan = group.deployment.plan
                 self._metrics.deployment_resumed(plan.application_name, plan.group_name)
                 log.info("deployment goes on deployment=%s group=%s", plan.deployment_id, group_id)
-        self._count_busy()
+        self._acting.count_busy()
 
     async def _wait(self) -> None:
-        due = min(self._wakes.values(), default=None)
+        due = min(self._acting.wakes.values(), default=None)
         if self._roster.silent:
             due = self._sweep_at if due is None else min(due, self._sweep_at)
         seconds = None if due is None else max(0, due - self._clock.elapsed()) / 1000
@@ -190,7 +171,9 @@ class Engine:
             self.trouble = ""
             self.inbox.hold(0)
             self._roster.keep()
-            self._act(turn)
+            self._acting.act(turn)
+            if turn.swept:
+                self._sweep_at = turn.elapsed + SWEEP_EVERY
             if turn.changes:
                 tell(turn.changes, self._metrics)
                 made, self._commit_made = self._commit_made, asyncio.Event()
@@ -203,7 +186,7 @@ class Engine:
         self.committed = await self._store.commit(changes)
         self._metrics.committed(loop.time() - began, changes.rows)
 
-    async def _isolate(self, turn: _Turn | None, broken: StoreBroken) -> None:
+    async def _isolate(self, turn: Turn | None, broken: StoreBroken) -> None:
         """Park the groups whose facts can never be stored. When none of them is to blame, there is nothing to go on with."""
         self._forget(turn)
         blamed = [] if turn is None else await to_blame(self._store, self._groups, turn.facts)
@@ -212,10 +195,10 @@ class Engine:
         for group_id in blamed:
             log.critical("group parked: what it decides cannot be stored; restart the coordinator to try again group=%s", group_id)
             self._groups.parked.add(group_id)
-            self._wakes.pop(group_id, None)
+            self._acting.wakes.pop(group_id, None)
         log.critical("this is a bug", exc_info=broken)
 
-    def _forget(self, turn: _Turn | None) -> None:
+    def _forget(self, turn: Turn | None) -> None:
         """Nothing was committed: what was decided in memory is dropped and read again."""
         self._roster.undo()
         for group_id in turn.facts if turn is not None else ():
@@ -226,14 +209,14 @@ class Engine:
         wanted: list[Item] = []
         for item in items:
             if isinstance(item, Asked) and item.give_up_at <= elapsed:
-                _settle(item.answer, error)
+                settle(item.answer, error)
             else:
                 wanted.append(item)
         return wanted
 
-    def _decide(self, items: list[Item]) -> _Turn | None:
+    def _decide(self, items: list[Item]) -> Turn | None:
         """Step everything; None when a group had to be parked and the turn must be decided anew without it."""
-        turn = _Turn(at=self._clock.now(), elapsed=self._clock.elapsed())
+        turn = Turn(at=self._clock.now(), elapsed=self._clock.elapsed())
         for item in items:
             if type(item) is ReportsReceived:
                 self._take_reports(turn, item)
@@ -251,13 +234,13 @@ class Engine:
             except Exception:
                 log.exception("group parked: its facts cannot be decided; restart the coordinator to try again group=%s", group_id)
                 self._groups.parked.add(group_id)
-                self._wakes.pop(group_id, None)
+                self._acting.wakes.pop(group_id, None)
                 self._forget(turn)
                 return None
             turn.changes.merge(changes)
         return turn
 
-    def _take_reports(self, turn: _Turn, received: ReportsReceived) -> None:
+    def _take_reports(self, turn: Turn, received: ReportsReceived) -> None:
         groups = self._groups
         if groups.parked and any(groups.of(report.instruction_id) in groups.parked for report in received.reports):
             sessions.hold_back(self._roster, received)
@@ -277,7 +260,7 @@ class Engine:
         else:
             self._take_run(turn, received, reports)
 
-    def _take_run(self, turn: _Turn, received: ReportsReceived, reports: tuple[Report, ...]) -> None:
+    def _take_run(self, turn: Turn, received: ReportsReceived, reports: tuple[Report, ...]) -> None:
         """Reports of one instruction."""
         group_id = self._groups.of(reports[0].instruction_id)
         if group_id is None:
@@ -286,7 +269,7 @@ class Engine:
         fact = Reported(at=received.at, elapsed=received.elapsed, host_id=received.host_id, reports=reports)
         turn.facts.setdefault(group_id, []).append(fact)
 
-    def _greet(self, turn: _Turn, hello: Hello) -> None:
+    def _greet(self, turn: Turn, hello: Hello) -> None:
         admitted = sessions.greet(self._roster, hello, turn.changes)
         if isinstance(admitted, DeployError):
             turn.refusals.append((hello.stream, admitted))
@@ -305,11 +288,11 @@ class Engine:
                 seen = EpochSeen(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id, target_epoch=epoch, deployment_id=deployment_id)
                 turn.facts.setdefault(group_id, []).append(seen)
 
-    def _tell_groups(self, turn: _Turn, fact: HostReturned | JournalLost | HostLost) -> None:
+    def _tell_groups(self, turn: Turn, fact: HostReturned | JournalLost | HostLost) -> None:
         for group_id in self._groups.of_host(fact.host_id):
             turn.facts.setdefault(group_id, []).append(fact)
 
-    def _take_request(self, turn: _Turn, asked: Asked) -> None:
+    def _take_request(self, turn: Turn, asked: Asked) -> None:
         fact = asked.fact
         match fact:
             case HostRemovalRequested():
@@ -325,9 +308,9 @@ class Engine:
                     turn.facts.setdefault(group_id, []).append(fact)
         turn.asked[id(fact)] = asked
 
-    def _pass_time(self, turn: _Turn) -> None:
+    def _pass_time(self, turn: Turn) -> None:
         """Wake the groups whose time has come, and find hosts that have been silent for too long."""
-        for group_id, due in self._wakes.items():
+        for group_id, due in self._acting.wakes.items():
             if due <= turn.elapsed:
                 turn.facts.setdefault(group_id, []).append(Woken(at=turn.at, elapsed=turn.elapsed))
         if self._roster.silent and self._sweep_at <= turn.elapsed:
@@ -335,69 +318,12 @@ class Engine:
             for host_id in sessions.lose(self._roster, at=turn.at, elapsed=turn.elapsed, changes=turn.changes):
                 self._tell_groups(turn, HostLost(at=turn.at, elapsed=turn.elapsed, host_id=host_id))
 
-    def _act(self, turn: _Turn) -> None:
-        """Carry out what was decided, now that it is stored."""
-        if turn.swept:
-            self._sweep_at = turn.elapsed + SWEEP_EVERY
-        for group_id in turn.facts:
-            self._wakes.pop(group_id, None)
-        for order in turn.orders:
-            self._carry_out(turn, order)
-        self._groups.settle(turn.facts, turn.changes)
-        for stream, error in turn.refusals:
-            self._agents.refuse(stream, error)
-        for session in turn.welcomes.values():
-            self._welcome(session)
-        for host_id, acked_seq in turn.acknowledged.items():
-            if host_id not in turn.welcomes:
-                self._agents.acknowledge(host_id, acked_seq)
-
-    def _carry_out(self, turn: _Turn, order: Order) -> None:
-        match order:
-            case Instruct(instruction):
-                self._busy[instruction.host_id] = self._busy.get(instruction.host_id, 0) + 1
-                self._agents.instruct(instruction)
-            case SendCancel(cancel):
-                self._agents.cancel(cancel)
-            case Settled(host_id, _):
-                left = self._busy.pop(host_id, 0) - 1
-                if left > 0:
-                    self._busy[host_id] = left
-                else:
-                    self._agents.settle(host_id)
-            case WakeAt(group_id, elapsed):
-                self._wakes[group_id] = elapsed
-            case Answer(fact, error):
-                _settle(turn.asked[id(fact)].answer, error)
-
-    def _welcome(self, session: Session) -> None:
-        """Accept a stream and repeat what is outstanding for its host."""
-        self._agents.welcome(session, busy=session.host_id in self._busy)
-        if session.stream is None:
-            return
-        for group_id in self._groups.live.values():
-            if group_id in self._groups.parked:
-                continue
-            instruction, cancel = outstanding(self._groups[group_id], session.host_id)
-            if instruction is not None:
-                self._agents.instruct(instruction)
-            if cancel is not None:
-                self._agents.cancel(cancel)
-
-    def _count_busy(self) -> None:
-        for group in self._groups.values():
-            if group.deployment is None:
-                continue
-            for host_id in group.deployment.targets:
-                if outstanding(group, host_id)[0] is not None:
-                    self._busy[host_id] = self._busy.get(host_id, 0) + 1
-
 
 def _refused(item: Item, refused: DeploymentsRefused) -> bool:
     """Answer the call behind a deployment that cannot be created any more; whether this item was one."""
     match item:
         case Asked(fact=DeploymentRequested(plan=plan)) if plan.deployment_id in refused.why:
-            _settle(item.answer, refused.why[plan.deployment_id])
+            settle(item.answer, refused.why[plan.deployment_id])
             return True
         case _:
             return False
@@ -405,12 +331,3 @@ def _refused(item: Item, refused: DeploymentsRefused) -> bool:
 
 def _completed(fact: StopRequested) -> DeployError:
     return DeploymentAlreadyCompleted(f"cannot stop deployment {fact.deployment_id}: it has ended")
-
-
-def _settle(answer: asyncio.Future[None], error: DeployError | None) -> None:
-    if answer.done():
-        return
-    if error is None:
-        answer.set_result(None)
-    else:
-        answer.set_exception(error)

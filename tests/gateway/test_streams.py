@@ -127,15 +127,16 @@ async def test_the_name_of_a_live_host_is_refused_to_another_one() -> None:
 
 
 async def test_a_newer_stream_of_a_host_ends_the_older_one() -> None:
-    async with coordinator() as made, stream(made) as older, stream(made) as newer:
+    async with coordinator() as made, stream(made) as older:
         await older.write(hello(1))
         await said(older)
-        await newer.write(hello(1))
-        assert (await said(newer)).welcome.session_epoch == 2
-        code, details = await refusal(older)
-        assert code is grpc.StatusCode.UNAVAILABLE
-        assert "newer" in details
-        assert len(made.streams) == 1
+        async with stream(made) as newer:
+            await newer.write(hello(1))
+            assert (await said(newer)).welcome.session_epoch == 2
+            code, details = await refusal(older)
+            assert code is grpc.StatusCode.UNAVAILABLE
+            assert "newer" in details
+            assert len(made.streams) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from coordinator.core.invariants import check
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.engine.inbox import Item
-from coordinator.engine.loop import Engine, _Turn
+from coordinator.engine.loop import Engine
+from coordinator.engine.turn import Turn
 from coordinator.gateway.identity import Believed
 from coordinator.gateway.servicer import AgentServicer, Context
 from coordinator.gateway.streams import Streams
@@ -29,7 +30,7 @@ class CheckedEngine(Engine):
     went_back = False
     """The database has been restored from an older copy at some time."""
 
-    def _decide(self, items: list[Item]) -> _Turn | None:
+    def _decide(self, items: list[Item]) -> Turn | None:
         turn = super()._decide(items)
         for group_id in turn.facts if turn is not None else ():
             check(self._groups[group_id], went_back=self.went_back)

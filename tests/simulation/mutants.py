@@ -20,8 +20,11 @@ from coordinator.core.facts import Hello
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import Deployment, ErrorInformation, Group, Plan, Session, Target
 from coordinator.core.orders import Instruct
+from coordinator.engine.acting import Acting
 from coordinator.engine.inbox import Item
-from coordinator.engine.loop import _Turn
+from coordinator.engine.ports import Agents, Clock, Store
+from coordinator.engine.turn import Turn
+from coordinator.metrics import Metrics
 from tests.simulation.coordinator import CheckedEngine, Parts
 from tests.simulation.supervisors import Listener, Supervisors
 from tests.simulation.witness import Step
@@ -117,52 +120,58 @@ class _ForgetsItsOwnWords(Machine):
 class _AcknowledgesFirst(CheckedEngine):
     """Reports are acknowledged before they are stored."""
 
-    def _decide(self, items: list[Item]) -> _Turn | None:
+    def _decide(self, items: list[Item]) -> Turn | None:
         turn = super()._decide(items)
         for host_id, acked_seq in turn.acknowledged.items() if turn is not None else ():
-            self._agents.acknowledge(host_id, acked_seq)
+            self._acting.agents.acknowledge(host_id, acked_seq)
         return turn
 
 
 class _InstructsFirst(CheckedEngine):
     """Instructions leave before they are stored."""
 
-    def _decide(self, items: list[Item]) -> _Turn | None:
+    def _decide(self, items: list[Item]) -> Turn | None:
         turn = super()._decide(items)
         for order in turn.orders if turn is not None else ():
             if isinstance(order, Instruct):
-                self._agents.instruct(order.instruction)
+                self._acting.agents.instruct(order.instruction)
         return turn
 
 
 class _NoEpochAdoption(CheckedEngine):
     """What an agent knows of higher epochs is not listened to."""
 
-    def _greet(self, turn: _Turn, hello: Hello) -> None:
+    def _greet(self, turn: Turn, hello: Hello) -> None:
         super()._greet(turn, replace(hello, fences={}))
 
 
 class _KeepsWhatWasNotStored(CheckedEngine):
     """After a commit that failed, the groups in memory are not read again."""
 
-    def _forget(self, turn: _Turn | None) -> None:
+    def _forget(self, turn: Turn | None) -> None:
         self._roster.undo()
 
 
 class _KeepsCursors(CheckedEngine):
     """After a commit that failed, the sessions in memory stay as they are."""
 
-    def _forget(self, turn: _Turn | None) -> None:
+    def _forget(self, turn: Turn | None) -> None:
         self._roster.keep()
         super()._forget(turn)
+
+
+class _BareWelcome(Acting):
+    def _welcome(self, session: Session) -> None:
+        if session.stream is not None:
+            self.agents.welcome(session, busy=session.host_id in self._busy)
 
 
 class _RepeatsNothing(CheckedEngine):
     """A Welcome does not bring what is outstanding."""
 
-    def _welcome(self, session: Session) -> None:
-        if session.stream is not None:
-            self._agents.welcome(session, busy=session.host_id in self._busy)
+    def __init__(self, *, store: Store, agents: Agents, clock: Clock, metrics: Metrics) -> None:
+        super().__init__(store=store, agents=agents, clock=clock, metrics=metrics)
+        self._acting = _BareWelcome(agents, self._groups)
 
 
 def _give_up(now: Decision, deployment: Deployment, why: ErrorInformation) -> None:
