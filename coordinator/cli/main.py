@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from coordinator.cli.arguments import common_options, keep_common, show_examples
-from coordinator.cli.commands import catalog, completion, deployments, fleet, groups, logs, revisions, signing, status
+from coordinator.cli.commands import catalog, completion, deployments, enrolment, fleet, groups, logs, revisions, signing, status
 from coordinator.cli.refusals import Interrupted
 
 SECTIONS: dict[str, Sequence[click.Command]] = {
@@ -18,6 +18,7 @@ SECTIONS: dict[str, Sequence[click.Command]] = {
         groups.group,
         catalog.config,
         revisions.register,
+        enrolment.token,
         fleet.tag,
         fleet.host,
         signing.keygen,

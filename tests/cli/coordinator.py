@@ -90,7 +90,7 @@ class FakeCoordinator:
     """Answers calls; `faults` are raised first, one a call; `watches` and `logs` are what each call of WatchDeployment and of
     ReadLogs sends, in turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, listen: str = "127.0.0.1:0") -> None:
         self.calls: list[Call] = []
         self.faults: list[Refused] = []
         self.bundles: list[bytes] = []
@@ -104,10 +104,13 @@ class FakeCoordinator:
         self.targets: list[deployments.Target] = []
         self.history: list[deployments.HistoryEntry] = []
         self.hosts: dict[str, fleet.Host] = {}
+        self.enrolments: dict[str, fleet.Enrolment] = {}
+        self.enrol_address = "10.0.0.1:8446"
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
         for file, service in ((catalog, "CatalogService"), (deployments, "DeploymentService"), (fleet, "FleetService")):
             self._serve(file.DESCRIPTOR.services_by_name[service])
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        port = self._server.add_insecure_port(listen)
+        self.address = listen.replace(":0", f":{port}")
         self._server.start()
 
     def stop(self) -> None:
@@ -315,6 +318,35 @@ class FakeCoordinator:
     def RemoveHost(self, request: fleet.RemoveHostRequest) -> Message:
         del self.hosts[request.host]
         return fleet.RemoveHostResponse()
+
+    def CreateJoinToken(self, request: fleet.CreateJoinTokenRequest) -> Message:
+        token = fleet.JoinToken(join_token_id="4f0c9a1be2d7", uses_left=request.uses, expire_time=at(request.ttl.seconds))
+        return fleet.CreateJoinTokenResponse(
+            join_token=token, text="hlj_secret", authority_fingerprint="ab" * 32, enrol_address=self.enrol_address
+        )
+
+    def ListJoinTokens(self, request: fleet.ListJoinTokensRequest) -> Message:
+        token = fleet.JoinToken(join_token_id="4f0c9a1be2d7", uses_left=3, expire_time=at(600), tags={"role": "web"}, created_by="local")
+        return fleet.ListJoinTokensResponse(join_tokens=[token])
+
+    def RevokeJoinToken(self, request: fleet.RevokeJoinTokenRequest) -> Message:
+        return fleet.RevokeJoinTokenResponse()
+
+    def ListEnrolments(self, request: fleet.ListEnrolmentsRequest) -> Message:
+        found, token = page((each for each in self.enrolments.values() if each.status in request.statuses), request)
+        return fleet.ListEnrolmentsResponse(enrolments=found, next_page_token=token)
+
+    def ApproveHost(self, request: fleet.ApproveHostRequest) -> Message:
+        self.enrolments[request.host].status = fleet.ENROLMENT_STATUS_APPROVED
+        return fleet.ApproveHostResponse(enrolment=self.enrolments[request.host])
+
+    def RevokeHost(self, request: fleet.RevokeHostRequest) -> Message:
+        self.enrolments[request.host].status = fleet.ENROLMENT_STATUS_REVOKED
+        return fleet.RevokeHostResponse(enrolment=self.enrolments[request.host])
+
+    def RenameHost(self, request: fleet.RenameHostRequest) -> Message:
+        self.enrolments[request.host].name = request.name
+        return fleet.RenameHostResponse(enrolment=self.enrolments[request.host])
 
 
 def page(elements: Iterable[Element], request: Any) -> tuple[list[Element], str]:

@@ -1,5 +1,7 @@
 """What the operator is told when something goes wrong, and with which exit code the program ends."""
 
+from pathlib import Path
+
 import grpc
 import pytest
 
@@ -79,6 +81,14 @@ def test_without_insecure_the_program_says_that_tls_is_not_there_yet(operator: O
     shown = operator.types_alone("status")
     assert shown.exit_code == 2
     assert "TLS is not there yet" in shown.stderr
+
+
+def test_a_socket_of_this_machine_needs_no_insecure(operator: Operator, tmp_path: Path) -> None:
+    coordinator = FakeCoordinator(f"unix:{tmp_path}/admin.sock")
+    try:
+        assert operator.types_alone("--coordinator", coordinator.address, "app", "list").exit_code == 0
+    finally:
+        coordinator.stop()
 
 
 @pytest.mark.parametrize("address", ["10.0.0.5:8443", "coordinator.example:8443", "0.0.0.0:8443"])

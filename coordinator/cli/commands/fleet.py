@@ -7,6 +7,7 @@ import click
 from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import HOST, Parsed, command, group, tag_filter
 from coordinator.cli.clock import new_request_id
+from coordinator.cli.commands.enrolment import approve, rename, revoke, show_waiting, waiting
 from coordinator.cli.console import Console
 from coordinator.cli.spelling import spelt, to_json
 from coordinator.cli.text import Columns, clean, columns, tags, with_age
@@ -17,9 +18,14 @@ if TYPE_CHECKING:
 
 
 @command(
-    "hosts",
-    examples=["hookline hosts", "hookline hosts --tag role=web", "hookline hosts web-3", "hookline hosts --output json | jq -r '.[].name'"],
-    related=["tag add", "host remove", "group create"],
+    "list",
+    examples=[
+        "hookline hosts",
+        "hookline hosts web-3",
+        "hookline hosts list --tag role=web",
+        "hookline hosts --output json | jq -r '.[].name'",
+    ],
+    related=["hosts approve", "tag add", "host remove", "group create"],
 )
 @click.argument("host", metavar="[HOST]", required=False, shell_complete=suggestions.hosts)
 @click.option(
@@ -30,8 +36,8 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="Only hosts with this tag (any of several).",
 )
-def hosts(console: Console, host: str | None, filters: "tuple[TagFilter, ...]") -> None:
-    """List the hosts with their tags and revisions; or show one."""
+def list_hosts(console: Console, host: str | None, filters: "tuple[TagFilter, ...]") -> None:
+    """List the hosts with their tags and revisions, and who waits to become one; or show one host."""
     if host is not None:
         _one(console, host)
         return
@@ -48,9 +54,11 @@ def hosts(console: Console, host: str | None, filters: "tuple[TagFilter, ...]") 
     empty = (
         "No host has that tag."
         if filters
-        else "There is no host yet. Start an agent: hookline-agent run --coordinator HOST:PORT --host NAME ..."
+        else "There is no host yet. Let a machine become one: hookline token create prints the command to type there."
     )
     console.listing(found, shown, empty)
+    if not console.json and not filters and (undecided := waiting(console)):
+        show_waiting(console, undecided)
 
 
 def _one(console: Console, host: str) -> None:
@@ -83,6 +91,23 @@ def _holds(holding: "HostHolding") -> str:
         parts.append(f"(installed: {holding.installed_revision_id})")
     parts.append(spelt(holding, "instance_health"))
     return clean(" ".join(part for part in parts if part))
+
+
+class Hosts(click.Group):
+    """Lists, unless the first word is one of its commands: a host's name may stand in its place."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, with `list` put in where it was left out."""
+        named = args[:1] and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+
+hosts = Hosts(
+    "hosts",
+    help="The machines with an agent: list (which need not be said), approve, revoke, rename.",
+    commands=[list_hosts, approve, revoke, rename],
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @command(
