@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import datetime
 import gc
 import logging
 import signal
 import sys
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import grpc.aio
@@ -15,7 +17,7 @@ import uvloop
 from grpc_health.v1._async import HealthServicer
 
 from coordinator import config
-from coordinator.adapters.authority import Authority, Unusable
+from coordinator.adapters.authority import Authority, Lifetimes, Unusable
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.ids import RandomIds
 from coordinator.api import interceptors
@@ -24,11 +26,11 @@ from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import EnrolmentServicer, FleetServicer
 from coordinator.api.principal import AGENT, LOCAL, MACHINE, Principal
-from coordinator.config import Address, Settings
+from coordinator.config import Address, Settings, Tls
 from coordinator.core.errors import DeployError, StorageUnusable
 from coordinator.core.model import HostId
 from coordinator.engine.loop import Engine
-from coordinator.engine.ports import StoreBroken
+from coordinator.engine.ports import Clock, StoreBroken
 from coordinator.gateway.bundles import BundleProcess
 from coordinator.gateway.identity import Believed, Certified
 from coordinator.gateway.logs import LogServicer
@@ -93,7 +95,7 @@ class Coordinator:
         bundles = Bundles(settings.data_dir / "bundles")
         pki = settings.data_dir / "pki"
         tls = settings.tls
-        self._authority = None if tls is None else Authority.open(pki, clock, names=tls.names, cluster=tls.cluster)
+        self._authority = None if tls is None else _authority(pki, clock, tls)
         self.bundle_process = BundleProcess(
             directory=bundles.directory,
             listen=settings.bundle_listen,
@@ -248,6 +250,11 @@ class Doors:
         """It may come in no more, and is out at once."""
         self._streams.shut_out(host_id)
         self._bundles.shut_out(host_id)
+
+
+def _authority(pki: Path, clock: Clock, tls: Tls) -> Authority:
+    lifetimes = Lifetimes(agent=datetime.timedelta(seconds=tls.agent_lifetime))
+    return Authority.open(pki, clock, names=tls.names, cluster=tls.cluster, lifetimes=lifetimes)
 
 
 def _tell(trouble: str) -> None:

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from coordinator import program_version
 
 MAX_BUNDLE_BYTES = 1 << 30
+AGENT_LIFETIME = 24 * 3600
+AGENT_LIFETIME_AT_MOST = 90 * 24 * 3600
 LOG_RETENTION_DAYS = 30
 LOG_MAX_BYTES = 4 << 30
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -59,6 +61,8 @@ class Tls:
     names: tuple[str, ...]
     """What agents may call the coordinator: DNS names and addresses."""
     cluster: str
+    agent_lifetime: int = AGENT_LIFETIME
+    """Seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +115,7 @@ def _tls(given: argparse.Namespace) -> Tls:
         admin_socket=given.admin_socket or given.data_dir.absolute() / "admin.sock",
         names=tuple(dict.fromkeys((*given.tls_name, *hosts, *own))),
         cluster=given.cluster,
+        agent_lifetime=given.certificate_lifetime,
     )
 
 
@@ -172,6 +177,13 @@ def _parser() -> argparse.ArgumentParser:
         help="the name in every certificate, chosen at the first start (default: %(default)s)",
     )
     parser.add_argument(
+        "--certificate-lifetime",
+        type=_lifetime,
+        default=AGENT_LIFETIME,
+        metavar="TIME",
+        help="how long agents' certificates are valid, such as 7d: a host that was away for longer has to join again (default: 24h)",
+    )
+    parser.add_argument(
         "--insecure", action="store_true", help="plaintext without certificates, everybody on --listen, loopback addresses only"
     )
     parser.add_argument(
@@ -205,6 +217,14 @@ def _address(text: str) -> Address:
     if not found or int(found["port"]) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8443 or [::1]:8443")
     return Address(found["host"].strip("[]"), int(found["port"]))
+
+
+def _lifetime(text: str) -> int:
+    found = re.fullmatch(r"([0-9]{1,7})([smhd])", text)
+    seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else 0
+    if not 0 < seconds <= AGENT_LIFETIME_AT_MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a length of time up to 90d, such as 24h or 7d")
+    return seconds
 
 
 def _positive(text: str) -> int:

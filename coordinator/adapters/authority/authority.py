@@ -106,9 +106,9 @@ class Authority:
     def _renew_server(self) -> None:
         path = self._directory / "server.pem"
         if path.exists():
-            shown = certificates.load_certificates(path.read_bytes(), path)[0]
+            shown, *above = certificates.load_certificates(path.read_bytes(), path)
             fresh = shown.not_valid_after_utc - self._now() > self._lifetimes.server / 3
-            if fresh and certificates.names_of(shown) == set(self._names) and certificates.signed_by(shown, self._issuing):
+            if fresh and certificates.names_of(shown) == set(self._names) and above == self._above:
                 return
         key = certificates.new_key()
         made = certificates.leaf(
@@ -119,7 +119,12 @@ class Authority:
             begins=self._now(),
             lifetime=self._lifetimes.server,
         )
-        _write(path, certificates.key_to_pem(key) + certificates.to_pem(made, self._issuing), 0o600)
+        _write(path, certificates.key_to_pem(key) + certificates.to_pem(made, *self._above), 0o600)
+
+    @property
+    def _above(self) -> list[x509.Certificate]:
+        """What the server shows beside its own: up to the root, which a machine that joins knows by its fingerprint alone."""
+        return [self._issuing, *(root for root in self._roots if certificates.signed_by(self._issuing, root))]
 
     def _renew_issuing(self) -> str:
         directory, left = self._directory, self._issuing.not_valid_after_utc - self._now()
