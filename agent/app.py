@@ -63,10 +63,13 @@ def _parser(typed: Sequence[str]) -> argparse.ArgumentParser:
 
 
 _EXAMPLES = """\
-on a new host:
-  hookline-agent doctor --coordinator 127.0.0.1:8443 --insecure     what is missing here, and what to do about it
+on a new host, with what `hookline token create` printed:
+  hookline-agent join deploy.example:8446 --token hlj_... --ca 3f2a...   makes it a host
+  hookline-agent doctor                                  what is missing here, and what to do about it
+  hookline-agent run                                     serves the coordinator that it has joined
+  hookline-agent status                                  how it stands with its coordinator, what it does
+with a coordinator on this machine that speaks plaintext:
   hookline-agent run --coordinator 127.0.0.1:8443 --insecure --tag role=web
-  hookline-agent status                                             how it stands with its coordinator, what it does
 on a developer's machine:
   hookline-agent lint my-app                                        mistakes in its AppSpec file, each with its line
   hookline-agent deploy-local -l my-app --data-dir /tmp/a --root-prefix /tmp/r
@@ -114,7 +117,14 @@ def _doctor() -> Command:
     return doctor
 
 
+def _join() -> Command:
+    from agent.local import join
+
+    return join
+
+
 _COMMANDS: dict[str, tuple[str, Callable[[], Command]]] = {
+    "join": ("make this machine a host of a coordinator", _join),
     "run": ("connect to a coordinator and serve it until told to stop", _run),
     "deploy-local": ("deploy a bundle on this host without a coordinator", _deploy_local),
     "gc": ("remove deployments of the past that nobody needs any more", _gc),
@@ -139,7 +149,13 @@ def _unpacker() -> None:
     unpacker()
 
 
-_OWN_PROCESSES = {"supervisor": _supervisor, "unpacker": _unpacker}
+def _key_maker() -> None:
+    from agent.identity.program import main as key_maker
+
+    key_maker()
+
+
+_OWN_PROCESSES = {"supervisor": _supervisor, "unpacker": _unpacker, "key-maker": _key_maker}
 
 
 def _first(group: BaseExceptionGroup[AgentError]) -> AgentError:

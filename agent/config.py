@@ -127,6 +127,12 @@ class DataDirectory:
         """Where the journal lies."""
         return self.path / "journal"
 
+    def become(self, host_id: str) -> None:
+        """Is another host from now on: the one that the coordinator says."""
+        if host_id != self.host_id:
+            self._keep(self.path / "host_id", host_id)
+            self.host_id = host_id
+
     def close(self) -> None:
         """Lets another agent have it."""
         os.close(self._lock)

@@ -257,9 +257,11 @@ class EventExecutor:
 class CoordinatorBundles:
     """Where bundles come from: the coordinator, as soon as a Welcome has said where it serves them, or elsewhere."""
 
-    def __init__(self, *, coordinator: str, host_id: str, settings: SourceSettings = _DEFAULTS) -> None:
+    def __init__(self, *, coordinator: str, host_id: str, settings: SourceSettings = _DEFAULTS, data_dir: Path | None = None) -> None:
+        """`data_dir` holds the identity to show; None: plaintext."""
         self._coordinator = coordinator
         self._settings = settings
+        self._data_dir = "" if data_dir is None else str(data_dir)
         self._metadata = (("hookline-host-id", host_id),)
         self._address = ""
         self._known = asyncio.Event()
@@ -283,7 +285,7 @@ class CoordinatorBundles:
     async def source(self) -> CoordinatorSource:
         """Where the coordinator serves bundles; waits for the first Welcome."""
         await self._known.wait()
-        return CoordinatorSource(address=self._address, metadata=self._metadata)
+        return CoordinatorSource(address=self._address, metadata=self._metadata, data_dir=self._data_dir)
 
 
 def _ended(order: Begin | Recover, diagnostics: Diagnostics | None, *, at: int | None = None) -> EventEnded:

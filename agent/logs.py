@@ -16,6 +16,7 @@ import grpc
 
 from agent.model import InstructionId
 from agent.output import CONTENT_BYTES, Output
+from agent.stream.session import OLD_AGE
 from agent.supervisor.clock import stamp
 from hookline.v1 import agent_pb2, agent_pb2_grpc
 
@@ -83,6 +84,10 @@ class LogPublisher:
                 self._outputs[instruction_id] = output
         self._wake.set()
 
+    def move(self, channel: grpc.aio.Channel) -> None:
+        """Makes its next call over another channel; one that is open goes on until it ends."""
+        self._stub = agent_pb2_grpc.AgentServiceStub(channel)
+
     def keep_to(self, bytes_per_second: int) -> None:
         """The coordinator has welcomed this agent and says how much it may publish; 0: as before."""
         self._bytes_per_second = bytes_per_second or self._bytes_per_second
@@ -117,7 +122,7 @@ class LogPublisher:
             while self._next() is None:
                 await self._look_again()
             why = await self._one_call()
-            if not why:
+            if not why or why == _ROUTINE:
                 failures, self._said = 0, ""
                 continue
             if why != self._said:
@@ -293,6 +298,9 @@ class PublishedHooks:
     def forget(self, instruction_id: str) -> None:
         """Removes the output and the records of an instruction."""
         self._hooks.forget(instruction_id)
+
+
+_ROUTINE = f"{grpc.StatusCode.UNAVAILABLE.name}: {OLD_AGE}"
 
 
 class _Ended(Exception):

@@ -29,3 +29,8 @@ def supervisor_command(records: Path, *, executable: str | None = EXECUTABLE) ->
 def unpacker_command(*, executable: str | None = EXECUTABLE) -> tuple[str, ...]:
     """Starts the process that downloads and installs; the agent's pid is to follow."""
     return (sys.executable, "-P", "-m", "agent.bundle") if executable is None else (executable, "unpacker")
+
+
+def key_maker_command(*, executable: str | None = EXECUTABLE) -> tuple[str, ...]:
+    """Starts the process that makes a key, or reads a certificate, and ends."""
+    return (sys.executable, "-P", "-m", "agent.identity") if executable is None else (executable, "key-maker")

@@ -16,10 +16,12 @@ GITHUB_API = "https://api.github.com"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoordinatorSource:
-    """The coordinator's own store: HOST:PORT of its bundle service, and the metadata that says who asks."""
+    """The coordinator's own store: HOST:PORT of its bundle service, and what says who asks: metadata, over plaintext, or the
+    certificate of the identity in a data directory."""
 
     address: str
     metadata: tuple[tuple[str, str], ...] = ()
+    data_dir: str = ""
 
     @property
     def name(self) -> str:
@@ -160,7 +162,7 @@ def _download(values: dict[str, Any]) -> DownloadRequest:
     source = values["source"]
     if "address" in source:
         metadata = tuple((key, value) for key, value in source["metadata"])
-        values["source"] = CoordinatorSource(address=source["address"], metadata=metadata)
+        values["source"] = CoordinatorSource(address=source["address"], metadata=metadata, data_dir=source["data_dir"])
     else:
         values["source"] = _elsewhere(source)
     return DownloadRequest(**values)

@@ -14,6 +14,8 @@ from agent.clock import SystemClock
 from agent.config import DataDirectory, Identity, agent_version, boot_id, host_name, loopback, observed
 from agent.errors import AgentError
 from agent.executor import CoordinatorBundles
+from agent.identity import IdentityFiles
+from agent.identity.diagnosis import why_not_valid
 from agent.journal import FileJournal
 from agent.local import presence
 from agent.local.parts import begin_to_log, host_policy, parts, retention, source_settings, usable_prefix
@@ -24,13 +26,15 @@ from agent.local.systemd import ServiceManager
 from agent.logs import LogPublisher, PublishedHooks
 from agent.loop import Agent
 from agent.machine import Machine
-from agent.stream import AgentStream, insecure_channel
+from agent.stream import AgentStream
+from agent.stream.line import line
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
     from agent.clock import Clock
+    from agent.identity import Credentials
     from agent.local.settings import Settings
     from agent.policy import PolicyFile
 
@@ -53,21 +57,25 @@ def run(args: argparse.Namespace) -> int:
     manager = ServiceManager(os.environ)
     told = settings(args, os.environ)
     begin_to_log(told.log_level)
-    if not told.insecure:
-        raise AgentError("cannot speak TLS yet: use --insecure with a coordinator on a loopback address")
-    loopback(told.the_coordinator)
     name = host_name(told.host)
+    if told.insecure:
+        loopback(told.the_coordinator)
     usable_prefix(told)
     policy = host_policy(told)
     directory = DataDirectory(told.data_dir)
     try:
+        credentials = None if told.insecure else _credentials(directory)
+        if credentials is not None:
+            name = credentials.enrolment.name
+            directory.become(credentials.enrolment.host_id)
+            told = dataclasses.replace(told, coordinator=told.coordinator or credentials.enrolment.coordinator)
         identity = Identity(
             host_id=directory.host_id, name=name, boot_id=boot_id(), agent_version=agent_version(), tags=told.tags, facts=observed()
         )
         journal = FileJournal(directory.journal)
         try:
             faulthandler.enable()  # the watchdog ends a loop that is stuck by SIGABRT: the log then says where it stuck
-            asyncio.run(_serve(told, identity, journal, policy, manager))
+            asyncio.run(_serve(told, identity, journal, policy, manager, credentials))
         finally:
             journal.close()
     finally:
@@ -75,16 +83,32 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _serve(told: Settings, identity: Identity, journal: FileJournal, policy: PolicyFile, manager: ServiceManager) -> None:
+def _credentials(directory: DataDirectory) -> Credentials:
+    """What this host shows. Says so when it is of no use just now; a clock that is wrong may still be set right."""
+    credentials = IdentityFiles(directory.path).credentials()
+    if credentials is None:
+        raise AgentError(
+            f"cannot connect: this machine is no host yet (there is no identity in {directory.path}); join with the command that"
+            " `hookline token create` prints, or use --insecure with a coordinator on this machine that does as well"
+        )
+    why = why_not_valid(credentials.enrolment, SystemClock().now_ms())
+    if why is not None:
+        log.error("certificate not good now why=%r", why)
+    return credentials
+
+
+async def _serve(
+    told: Settings, identity: Identity, journal: FileJournal, policy: PolicyFile, manager: ServiceManager, credentials: Credentials | None
+) -> None:
     clock = SystemClock()
-    coordinator = told.the_coordinator
-    bundles = CoordinatorBundles(coordinator=coordinator, host_id=identity.host_id, settings=source_settings(told))
+    coordinator, data_dir = told.the_coordinator, None if credentials is None else told.data_dir
+    bundles = CoordinatorBundles(coordinator=coordinator, host_id=identity.host_id, settings=source_settings(told), data_dir=data_dir)
     asked_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
     log.info("agent starts host=%s host_id=%s pid=%d coordinator=%s", identity.name, identity.host_id, os.getpid(), coordinator)
     async with (
-        insecure_channel(coordinator) as channel,
+        line(coordinator, credentials, told.data_dir, clock) as way,
         parts(
             directory=told.data_dir,
             root_prefix=told.root_prefix,
@@ -96,11 +120,14 @@ async def _serve(told: Settings, identity: Identity, journal: FileJournal, polic
     ):
         try:
             async with asyncio.TaskGroup() as tasks:
-                logs = LogPublisher(files=made.hooks, host_id=identity.host_id, channel=channel, clock=clock)
+                logs = LogPublisher(files=made.hooks, host_id=identity.host_id, channel=way.channel, clock=clock)
                 executor = made.executor(tasks, host=identity.name, hooks=PublishedHooks(made.hooks, logs), source=bundles)
                 agent = Agent(machine=Machine(journal.entries), journal=journal, executor=executor, clock=clock)
-                standing = _Standing(told, manager, clock, bundles, logs)
-                stream = AgentStream(agent=agent, identity=identity, channel=channel, clock=clock, listener=standing)
+                standing = _Standing(told, identity, manager, clock, bundles, logs)
+                stream = AgentStream(
+                    agent=agent, identity=identity, channel=way.channel, clock=clock, listener=standing, why_not=way.why_not
+                )
+                tasks.create_task(way.look_after(stream.move, logs.move), name="certificate")
                 logs.resume(agent.machine.unfinished)
                 agent.start()
                 tasks.create_task(executor.start_ahead(), name="start ahead")
@@ -121,7 +148,15 @@ async def _serve(told: Settings, identity: Identity, journal: FileJournal, polic
 class _Standing:
     """How the agent stands with its coordinator, told to all who want to know."""
 
-    def __init__(self, told: Settings, manager: ServiceManager, clock: Clock, bundles: CoordinatorBundles, logs: LogPublisher) -> None:
+    def __init__(
+        self,
+        told: Settings,
+        identity: Identity,
+        manager: ServiceManager,
+        clock: Clock,
+        bundles: CoordinatorBundles,
+        logs: LogPublisher,
+    ) -> None:
         self._directory: Path = told.data_dir
         self._manager = manager
         self._clock = clock
@@ -131,7 +166,7 @@ class _Standing:
         self._presence = Presence(
             pid=os.getpid(),
             version=agent_version(),
-            host=told.host,
+            host=identity.name,
             coordinator=told.the_coordinator,
             root_prefix=str(told.root_prefix),
             started_at=now,

@@ -1,5 +1,5 @@
 """The one stream to the coordinator. `AgentStream` is the agent's end of it."""
 
-from agent.stream.stream import AgentStream, insecure_channel
+from agent.stream.stream import AgentStream, insecure_channel, secure_channel
 
-__all__ = ["AgentStream", "insecure_channel"]
+__all__ = ["AgentStream", "insecure_channel", "secure_channel"]

@@ -33,6 +33,9 @@ MESSAGE_BYTES = 1024 * 1024
 DIAGNOSTICS_BYTES = 8 * 1024
 _REPORT_BYTES = 1024  # what a report has beside its diagnostics, and then some
 
+OLD_AGE = "max connection age"
+"""How gRPC calls it when a server ends a connection because of its age, as it does with each in its turn."""
+
 _REFUSALS = {
     grpc.StatusCode.ALREADY_EXISTS,
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -45,12 +48,13 @@ _REFUSALS = {
 
 
 class StreamEnded(Exception):
-    """A stream is over. retry_after is None where the coordinator did not say when to come back."""
+    """A stream is over. retry_after is None where the coordinator did not say when to come back; `routine`: nothing is wrong."""
 
-    def __init__(self, why: str, *, retry_after: float | None = None, refused: bool = False) -> None:
+    def __init__(self, why: str, *, retry_after: float | None = None, refused: bool = False, routine: bool = False) -> None:
         super().__init__(why)
         self.retry_after = retry_after
         self.refused = refused
+        self.routine = routine
 
 
 class Session:
@@ -66,7 +70,7 @@ class Session:
         self._beat_due = False
         self._goodbye: str | None = None
         self._wake = asyncio.Event()
-        self._silent: asyncio.Future[StreamEnded] = asyncio.get_running_loop().create_future()
+        self._over: asyncio.Future[StreamEnded] = asyncio.get_running_loop().create_future()
         self._interval = 0.0
         self._unanswered = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -84,7 +88,7 @@ class Session:
                 welcomed(self, welcome)
                 tasks.create_task(self._read(), name="stream reader")
                 tasks.create_task(self._write(), name="stream writer")
-                raise await self._silent
+                raise await self._over
         finally:
             for timer in (self._timer, self._proof):
                 if timer is not None:
@@ -94,6 +98,11 @@ class Session:
         """Takes reports to be sent; never waits."""
         self._pending.append(order)
         self._wake.set()
+
+    def give_way(self) -> None:
+        """Ends, since another session has taken its place."""
+        if not self._over.done():
+            self._over.set_result(StreamEnded("another stream has taken its place", routine=True))
 
     def say_goodbye(self, reason: str) -> None:
         """Ends the stream in an orderly way, after what is pending."""
@@ -194,8 +203,8 @@ class Session:
 
     def _beat(self) -> None:
         if self._unanswered == MISSED_HEARTBEATS:
-            if not self._silent.done():
-                self._silent.set_result(StreamEnded(f"{MISSED_HEARTBEATS} heartbeats were not answered"))
+            if not self._over.done():
+                self._over.set_result(StreamEnded(f"{MISSED_HEARTBEATS} heartbeats were not answered"))
             return
         self._unanswered += 1
         self._beat_due = True
@@ -207,6 +216,8 @@ def told(code: grpc.StatusCode, details: str | None) -> StreamEnded:
     """What the status of a call that is over means."""
     if code is grpc.StatusCode.OK:
         return StreamEnded("the coordinator ended the stream")
+    if details == OLD_AGE:
+        return StreamEnded("the connection was old enough", retry_after=0.0, routine=True)
     if code in _REFUSALS:
         return StreamEnded(f"the coordinator refuses this agent: {details}", refused=True)
     return StreamEnded(f"cannot reach the coordinator: {details} ({code.name})")

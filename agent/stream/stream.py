@@ -5,6 +5,7 @@ When, is decided here. What is said on it is the session's, what a message means
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -17,8 +18,11 @@ from agent.stream.session import MESSAGE_BYTES, Session, StreamEnded
 from hookline.v1 import agent_pb2_grpc
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from agent.clock import Clock
     from agent.config import Identity
+    from agent.identity import Credentials
     from agent.loop import Agent
     from hookline.v1 import agent_pb2
 
@@ -64,6 +68,12 @@ def insecure_channel(coordinator: str) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(coordinator, options=CHANNEL_OPTIONS)
 
 
+def secure_channel(coordinator: str, credentials: Credentials) -> grpc.aio.Channel:
+    """A channel to HOST:PORT on which both sides show certificates, with the options that an agent needs."""
+    shown = grpc.ssl_channel_credentials(credentials.trust, credentials.key, credentials.chain)
+    return grpc.aio.secure_channel(coordinator, shown, options=CHANNEL_OPTIONS)
+
+
 class AgentStream:
     """Keeps one agent connected for as long as it lives."""
 
@@ -75,10 +85,15 @@ class AgentStream:
         channel: grpc.aio.Channel,
         clock: Clock,
         listener: Listener | None = None,
+        why_not: Callable[[], Awaitable[str | None]] | None = None,
     ) -> None:
+        """`why_not` knows more than gRPC of a coordinator that cannot be reached, or None."""
         self._agent = agent
         self._identity = identity
         self._stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
+        self._why_not = why_not
+        self._tasks = asyncio.TaskGroup()
+        self._successor: asyncio.Task[StreamEnded] | None = None
         self._clock = clock
         self._listener = listener
         self._session: Session | None = None
@@ -90,27 +105,54 @@ class AgentStream:
 
     async def run(self) -> None:
         """Connects, and connects again; returns after `stop`."""
+        async with self._tasks:
+            await self._keep_connected()
+
+    def move(self, channel: grpc.aio.Channel) -> None:
+        """Goes on over another channel: its stream is welcomed before the one that is open ends."""
+        self._stub = agent_pb2_grpc.AgentServiceStub(channel)
+        if self._session is not None and not self._stopping:
+            if self._successor is not None:
+                self._successor.cancel()
+            self._successor = self._tasks.create_task(self._one_session(), name="next stream")
+
+    async def _keep_connected(self) -> None:
         while True:
             ended = await self._one_session()
+            while self._successor is not None and not self._stopping:
+                successor, self._successor = self._successor, None
+                ended = await successor
             if self._stopping:
                 return
             seconds = self._wait_seconds(ended)
-            if str(ended) != self._said:
+            if ended.routine:
+                log.info("reconnects host=%s in=%.1fs why=%r", self._identity.name, seconds, str(ended))
+            elif str(ended) != self._said:
                 self._said = str(ended)
-                log.warning("disconnected host=%s retry_in=%.1fs why=%r", self._identity.name, seconds, self._said)
+                ended = await self._explained(ended)
+                log.warning("disconnected host=%s retry_in=%.1fs why=%r", self._identity.name, seconds, str(ended))
                 if self._listener is not None:
-                    self._listener.disconnected(self._said)
+                    self._listener.disconnected(str(ended))
             await self._clock.sleep(seconds)
 
     def stop(self, reason: str) -> None:
         """Says Goodbye and lets `run` return; what waits for a reconnect has to be cancelled."""
         self._stopping = True
+        if self._successor is not None:
+            self._successor.cancel()
         if self._session is not None:
             self._session.say_goodbye(reason)
 
+    async def _explained(self, ended: StreamEnded) -> StreamEnded:
+        """gRPC says of a handshake that failed only that it did."""
+        why = None if ended.refused or self._why_not is None else await self._why_not()
+        return ended if why is None else StreamEnded(f"cannot reach the coordinator: {why}", retry_after=ended.retry_after)
+
     async def _one_session(self) -> StreamEnded:
         call = self._stub.Connect()
-        session = self._session = Session(call, self._agent, self._clock)
+        session = Session(call, self._agent, self._clock)
+        if self._session is None:
+            self._session = session
         try:
             await session.run(wire.hello(self._identity, self._agent.journal.journal_id, self._agent.machine.standing), self._welcomed)
         except* StreamEnded as group:
@@ -121,7 +163,8 @@ class AgentStream:
         else:
             ended = StreamEnded("the stream ended")
         finally:
-            self._session = None
+            if self._session is session:
+                self._session = None
             if self._agent.outbox is session:
                 self._agent.outbox = None
                 self._agent.tell(Disconnected())
@@ -141,8 +184,11 @@ class AgentStream:
         log.info("connected host=%s session_epoch=%d acked_seq=%d", self._identity.name, welcome.session_epoch, welcome.acked_seq)
         if self._listener is not None:
             self._listener.connected(bundle_address=welcome.bundle_address, log_bytes_per_second=welcome.limits.log_bytes_per_second)
+        before, self._session = self._session, session
         self._agent.outbox = session
         self._agent.tell(Connected(welcome.acked_seq))
+        if before is not None and before is not session:
+            before.give_way()
 
     def _wait_seconds(self, ended: StreamEnded) -> float:
         """Full jitter over the time in which the whole fleet may come back; hosts with something to tell come first.

@@ -96,7 +96,7 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "typed, why",
     [
-        (["--coordinator", "127.0.0.1:1", "--host", "h"], "cannot speak TLS yet"),
+        (["--coordinator", "127.0.0.1:1", "--host", "h"], "this machine is no host yet"),
         (["--coordinator", "192.0.2.1:1", "--host", "h", "--insecure"], "for loopback addresses only"),
         (["--coordinator", "127.0.0.1:1", "--host", "a b", "--insecure"], "as the host's name"),
         (["--coordinator", "127.0.0.1:1", "--host", "h", "--insecure", "--tag", "x"], "KEY=VALUE"),

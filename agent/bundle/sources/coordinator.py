@@ -1,12 +1,15 @@
 """Fetches a bundle from the coordinator's store, going on where a cut stream left off. Protobuf stops here."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import grpc
 import grpc.experimental
 
 from agent.bundle.requests import CoordinatorSource
 from agent.bundle.sources.incoming import FetchInterrupted, Incoming, SourceBusy, unavailable
+from agent.errors import AgentError
+from agent.identity import IdentityFiles
 from hookline.v1 import agent_pb2, agent_pb2_grpc
 
 _OPTIONS = (
@@ -37,7 +40,7 @@ def make_ready() -> None:
 def fetch_from_coordinator(source: CoordinatorSource, sha256: str, incoming: Incoming) -> None:
     """Fetch what is missing, over a connection that ends with it."""
     request = agent_pb2.FetchBundleRequest(sha256=bytes.fromhex(sha256), offset=incoming.offset)
-    with grpc.insecure_channel(source.address, options=_OPTIONS) as channel:
+    with _channel(source) as channel:
         stub = agent_pb2_grpc.AgentServiceStub(channel)
         call = stub.FetchBundle(request, metadata=source.metadata)
         try:
@@ -46,6 +49,18 @@ def fetch_from_coordinator(source: CoordinatorSource, sha256: str, incoming: Inc
             raise _failure(call.code(), call.details() or "no reason given", incoming) from error
     if size is None or incoming.offset < size:
         raise FetchInterrupted(f"{incoming.source} ended the stream after {incoming.offset} of {size or 'unknown'} bytes")
+
+
+def _channel(source: CoordinatorSource) -> grpc.Channel:
+    if not source.data_dir:
+        return grpc.insecure_channel(source.address, options=_OPTIONS)
+    try:
+        shown = IdentityFiles(Path(source.data_dir)).credentials()  # as they are now: they may have been renewed since the last time
+    except AgentError as error:
+        raise unavailable(source.name, str(error)) from error
+    if shown is None:
+        raise unavailable(source.name, "this host has left its coordinator; join again with `hookline-agent join`")
+    return grpc.secure_channel(source.address, grpc.ssl_channel_credentials(shown.trust, shown.key, shown.chain), options=_OPTIONS)
 
 
 def _receive(call: Iterable[agent_pb2.FetchBundleResponse], incoming: Incoming) -> int | None:

@@ -1,0 +1,142 @@
+"""TLS handshakes that are looked at closely: whom to trust before anything is trusted, and why a coordinator cannot be spoken to.
+
+gRPC says of a handshake that failed only that it did; the standard library says why. No work goes over these connections.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+import ssl
+import sys
+from typing import TYPE_CHECKING
+
+from agent.errors import AgentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_PATIENCE = 10.0
+_DER = 2  # _ssl.ENCODING_DER
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+_ALERTS = {
+    "CERTIFICATE_EXPIRED": "it says that this host's certificate has ended",
+    "CERTIFICATE_REQUIRED": "it wants a certificate, and this host shows none",
+    "CERTIFICATE_UNKNOWN": "it does not accept this host's certificate",
+    "BAD_CERTIFICATE": "it does not accept this host's certificate",
+    "UNSUPPORTED_CERTIFICATE": "it does not accept this host's certificate for this use",
+    "UNKNOWN_CA": "it does not know who has signed this host's certificate: is it another coordinator?",
+}
+
+
+class Unreachable(AgentError):
+    """Nobody answers; it may be different the next time."""
+
+    exit_code = 1
+
+
+def root_of(address: str, fingerprint: str) -> bytes:
+    """The root certificate with this SHA-256 fingerprint, PEM, that the server at HOST:PORT stands below and names itself by.
+
+    Raises AgentError: nobody else is trusted, the first time as little as later.
+    """
+    wanted = fingerprint.lower().replace(":", "")
+    if not _FINGERPRINT.fullmatch(wanted):
+        raise AgentError(f"cannot use {fingerprint!r} as --ca: it is the 64 digits of 0-9 a-f that `hookline token create` prints")
+    shown = _shown_by(address)
+    found = next((each for each in shown if hashlib.sha256(each).hexdigest() == wanted), None)
+    if found is None:
+        top = hashlib.sha256(shown[-1]).hexdigest()
+        raise AgentError(
+            f"cannot trust {address}: it does not stand below the certificate with the fingerprint {wanted}, but below {top}; either"
+            " somebody stands in between, or the command is for another coordinator. Nothing was sent"
+        )
+    root = ssl.DER_cert_to_PEM_cert(found).encode()
+    why = why_not(address, root)
+    if why is not None:
+        raise AgentError(f"cannot trust {address}: {why}. Nothing was sent")
+    return root
+
+
+def why_not(address: str, trust: bytes, chain: Path | None = None, key: Path | None = None) -> str | None:
+    """Why a server cannot be spoken to by who trusts these roots (PEM) and shows this certificate; None: it can."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(["h2"])
+    try:
+        context.load_verify_locations(cadata=trust.decode())
+        if chain is not None:
+            context.load_cert_chain(chain, key)
+        with _connected(address, context) as connection:
+            return _word_of(connection) if chain is not None else None
+    except ssl.SSLCertVerificationError as error:
+        return f"its certificate is not good here: {error.verify_message.lower().rstrip('.')}{_clock_advice(error.verify_message)}"
+    except ssl.SSLError as error:
+        return _said(error)
+    except Unreachable as error:
+        return str(error)
+
+
+def _word_of(connection: ssl.SSLSocket) -> str | None:
+    """A server refuses a client's certificate after the handshake, with its first word; one that accepts it says its settings."""
+    try:
+        first = connection.recv(1)
+    except ssl.SSLError as error:
+        return _said(error)
+    except TimeoutError:
+        return None
+    except OSError:
+        first = b""
+    return None if first else "it hangs up without a word when it sees this host's certificate"
+
+
+def _said(error: ssl.SSLError) -> str:
+    reason = str(error.reason or "")
+    known = next((words for name, words in _ALERTS.items() if reason.endswith(name)), None)
+    return known or f"it does not speak TLS 1.3 as a coordinator does ({reason.lower().replace('_', ' ') or 'it hangs up'})"
+
+
+def _clock_advice(message: str) -> str:
+    return "; is this host's clock right?" if "expired" in message or "not yet valid" in message else ""
+
+
+def _shown_by(address: str) -> list[bytes]:
+    """The certificates that a server shows, DER, its own first. Nothing about them has been verified."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    try:
+        with _connected(address, context) as connection:
+            return list(_chain(connection))
+    except ssl.SSLError as error:
+        raise AgentError(f"cannot join by {address}: {_said(error)}; is it the coordinator's --enrol-listen?") from error
+
+
+def _chain(connection: ssl.SSLSocket) -> Iterator[bytes]:
+    if sys.version_info >= (3, 13):
+        yield from connection.get_unverified_chain()
+    else:
+        # Python has it since 3.10, and under a public name since 3.13.
+        for each in connection._sslobj.get_unverified_chain():  # type: ignore[attr-defined]
+            yield each.public_bytes(_DER)
+
+
+def _connected(address: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise AgentError(f"cannot use {address!r} as an address: it has to be HOST:PORT")
+    bare = host.strip("[]")
+    try:
+        plain = socket.create_connection((bare, int(port)), timeout=_PATIENCE)
+    except OSError as error:
+        raise Unreachable(f"cannot reach {address}: {(error.strerror or str(error)).lower()}") from error
+    try:
+        return context.wrap_socket(plain, server_hostname=bare)
+    except ssl.SSLError:
+        plain.close()
+        raise
+    except OSError as error:
+        plain.close()
+        raise Unreachable(f"cannot reach {address}: {(error.strerror or str(error)).lower()}") from error

@@ -1,0 +1,36 @@
+"""The key-making process: makes a key and a request for it, or reads a certificate, and ends.
+
+An agent that did so itself would be 10 MiB larger from its first renewal on. It is asked on its stdin, by one JSON object, and answers
+with one on its stdout. A key is never said: both find it in the identity's files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from agent.errors import AgentError
+from agent.identity import keys
+from agent.identity.files import IdentityFiles
+
+
+def main() -> None:
+    """Answers one question."""
+    asked = json.load(sys.stdin)
+    try:
+        answer = _answer(IdentityFiles(Path(asked["data_dir"])), asked["generation"], asked.get("chain"))
+    except AgentError as error:
+        answer = {"failed": str(error)}
+    json.dump(answer, sys.stdout)
+
+
+def _answer(files: IdentityFiles, generation: int, chain: str | None) -> dict[str, object]:
+    key = files.key(generation)
+    if key is None:
+        key = keys.new_key()
+        files.keep_key(generation, key)
+    if chain is None:
+        return {"request": keys.request(key).decode()}
+    return dataclasses.asdict(keys.read(chain.encode(), key))
