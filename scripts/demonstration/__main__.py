@@ -33,13 +33,14 @@ class Demo:
         """`scene` is an empty directory."""
         self.scene = scene
         self.ports: dict[str, int] = {}
-        self.coordinator = ""
+        self.socket = ""
         self.http = ""
 
     def play(self) -> None:
         """Everything, in order."""
         self.start_coordinator()
-        self.start_hosts()
+        self.join_hosts()
+        self.start_agents()
         self.say("Every host has its tags; an application and a deployment group select them.")
         self.hookline("app", "create", "web")
         self.hookline("group", "create", "web", "production", "--tag", "role=web", "--auto-rollback", "failure")
@@ -66,19 +67,37 @@ class Demo:
             "coordinator",
             "hookline-coordinator",
             *("--data-dir", str(self.scene.directory / "coordinator"), "--listen", "127.0.0.1:0"),
-            *("--http-listen", "127.0.0.1:0", "--insecure"),
+            *("--http-listen", "127.0.0.1:0", "--bundle-listen", "127.0.0.1:0", "--enrol-listen", "127.0.0.1:0"),
         )
         assert process.stdout is not None
         said = process.stdout.readline().decode()
         if not said.startswith("ready "):
             raise DemoFailed(f"the coordinator did not start; see {self.scene.directory / 'logs' / 'coordinator.log'}")
         where = dict(word.split("=", 1) for word in said.split()[1:])
-        self.coordinator, self.http = where["listen"], where["http"]
-        print(f"  gRPC at {self.coordinator}, /metrics and /healthz at http://{self.http}")
+        self.socket, self.http = where["admin"], where["http"]
+        print(f"  Agents at {where['listen']}, with certificates of its own authority; operators of this machine at {self.socket};")
+        print(f"  machines that want to become hosts at {where['enrol']}; /metrics and /healthz at http://{self.http}")
 
-    def start_hosts(self) -> None:
+    def join_hosts(self) -> None:
+        """Six machines become hosts, with one join token."""
+        self.say(f"{HOSTS} machines become hosts: one command, which is pasted on each.")
+        words = ("token", "create", "--uses", str(HOSTS), "--tag", "role=web", "--auto-approve", "--trust-tags")
+        self.show(*words)
+        said = subprocess.run(self.command(*words), env=self.environment(), stdout=subprocess.PIPE, check=True).stdout.decode()
+        print(said.strip())
+        _, *pasted = shlex.split(said)
+        names = [f"web-{number}" for number in range(1, HOSTS + 1)]
+        joining = [
+            self.scene.start(name, "hookline-agent", *pasted, "--host", name, "--data-dir", str(self.scene.directory / "agents" / name))
+            for name in names
+        ]
+        for name, process in zip(names, joining, strict=True):
+            if process.wait(20):
+                raise DemoFailed(f"{name} did not become a host; see {self.scene.directory / 'logs' / name}.log")
+
+    def start_agents(self) -> None:
         """Six agents, each with a root of its own and a free port for the application."""
-        self.say(f"{HOSTS} hosts: each an agent of its own, with its own root prefix, tags, and a free PORT in its environment.")
+        self.say("Each host starts its agent, with its own root prefix, tags, and a free PORT in its environment.")
         for number in range(1, HOSTS + 1):
             name = f"web-{number}"
             prefix = self.scene.directory / "hosts" / name
@@ -87,8 +106,8 @@ class Demo:
             self.scene.start(
                 name,
                 "hookline-agent",
-                *("run", "--coordinator", self.coordinator, "--host", name, "--data-dir", str(self.scene.directory / "agents" / name)),
-                *("--root-prefix", str(prefix), "--tag", "role=web", "--tag", f"zone={'ab'[number % 2]}", "--insecure"),
+                *("run", "--data-dir", str(self.scene.directory / "agents" / name), "--root-prefix", str(prefix)),
+                *("--tag", f"zone={'ab'[number % 2]}"),
                 environment={"PORT": str(self.ports[name]), "HOOKLINE_DEMO": str(self.scene.directory)},
             )
         self.wait_for_hosts()
@@ -156,7 +175,7 @@ class Demo:
 
     def environment(self) -> dict[str, str]:
         """Where the operator's program finds the coordinator."""
-        return {**os.environ, "HOOKLINE_COORDINATOR": self.coordinator, "HOOKLINE_INSECURE": "1"}
+        return {**os.environ, "HOOKLINE_COORDINATOR": f"unix:{self.socket}"}
 
     def say(self, sentence: str) -> None:
         """A heading."""
@@ -166,11 +185,12 @@ class Demo:
         """How to look around in what `--keep` leaves running."""
         database = self.scene.directory / "coordinator" / "hookline.db"
         self.say("Everything is still running. Look around:")
-        print(f"""  export HOOKLINE_COORDINATOR={self.coordinator} HOOKLINE_INSECURE=1 PATH="{PROGRAMS}:$PATH"
+        print(f"""  export HOOKLINE_COORDINATOR=unix:{self.socket} PATH="{PROGRAMS}:$PATH"
   hookline status
   hookline target DEPLOYMENT web-1
-  buf curl --protocol grpc --http2-prior-knowledge http://{self.coordinator}/hookline.v1.DeploymentService/ListDeployments
-  grpcurl -plaintext {self.coordinator} list
+  buf curl --protocol grpc --http2-prior-knowledge --unix-socket {self.socket} \\
+    http://hookline/hookline.v1.DeploymentService/ListDeployments
+  grpcurl -plaintext -unix {self.socket} list
   sqlite-utils rows {database} v_deployments
   curl http://{self.http}/metrics
   ls {self.scene.directory / "logs"} {self.scene.directory / "hosts"}
