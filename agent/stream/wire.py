@@ -21,6 +21,7 @@ from agent.model import (
     Place,
     Report,
     RevisionId,
+    Signature,
 )
 from hookline.v1 import agent_pb2, resources_pb2
 
@@ -150,9 +151,14 @@ def instruction(message: agent_pb2.Instruction) -> Instruction:
             ),
             file_exists_behavior=_BEHAVIORS[message.file_exists_behavior],
             creator=_CREATORS[message.creator],
+            signature=_signature(message),
         )
     except KeyError as error:
         raise Unreadable(f"{error.args[0]!r} has no meaning here; is this agent older than the coordinator?") from error
+
+
+def _signature(message: agent_pb2.Instruction) -> Signature | None:
+    return Signature(message.signature.statement, message.signature.signature) if message.HasField("signature") else None
 
 
 def _location(message: resources_pb2.RevisionLocation) -> Location:

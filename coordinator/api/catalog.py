@@ -7,14 +7,14 @@ from coordinator.api import messages
 from coordinator.api.requests import Context, cursor, page_size, request_key, token
 from coordinator.core.errors import Invalid, Unavailable
 from coordinator.service.catalog import CatalogService, GroupRules
-from coordinator.service.revisions import Push, RevisionService
+from coordinator.service.revisions import Push, Registered, RevisionService
 from coordinator.wire import operators as wire
 from hookline.v1 import catalog_pb2 as pb
 from hookline.v1.catalog_pb2_grpc import CatalogServiceServicer
 
 SILENCE_SECONDS = 60.0
 """How long an upload may stand still."""
-GROUP_FIELDS = frozenset({"tag_filters", "deployment_config_name", "auto_rollback_configuration"})
+GROUP_FIELDS = frozenset({"tag_filters", "deployment_config_name", "auto_rollback_configuration", "require_signature"})
 """What can be changed about a deployment group."""
 
 
@@ -119,6 +119,7 @@ class CatalogServicer(CatalogServiceServicer):
             size=header.size,
             bundle_type=wire.read_bundle_type(header.bundle_type, field="header.bundle_type"),
             description=header.description,
+            signature=wire.read_signature(header.signature, field="header.signature") if header.HasField("signature") else None,
         )
         made = await self._revisions.push(push, _chunks(parts), request_key("PushRevision", header))
         return pb.PushRevisionResponse(revision=messages.revision(made))
@@ -128,9 +129,12 @@ class CatalogServicer(CatalogServiceServicer):
         location = request.location
         made = await self._revisions.register(
             request.application_name,
-            wire.read_place(location, field="location"),
-            wire.read_bundle_type(location.bundle_type, field="location.bundle_type"),
-            location.sha256,
+            Registered(
+                place=wire.read_place(location, field="location"),
+                bundle_type=wire.read_bundle_type(location.bundle_type, field="location.bundle_type"),
+                sha256=location.sha256,
+                signature=wire.read_signature(request.signature, field="signature") if request.HasField("signature") else None,
+            ),
             description=request.description,
             key=request_key("RegisterRevision", request),
         )
@@ -168,6 +172,7 @@ def _rules(group: pb.DeploymentGroup, fields: frozenset[str]) -> GroupRules:
         auto_rollback=wire.read_auto_rollback(group.auto_rollback_configuration, field=f"{where}.auto_rollback_configuration")
         if rollback
         else None,
+        require_signature=group.require_signature if "require_signature" in fields else None,
     )
 
 

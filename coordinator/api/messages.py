@@ -36,6 +36,7 @@ def deployment_group(record: DeploymentGroup) -> catalog_pb2.DeploymentGroup:
         tag_filters=[wire.tag_filter(one) for one in record.tag_filters],
         deployment_config_name=record.config_name,
         auto_rollback_configuration=wire.auto_rollback(record.auto_rollback),
+        require_signature=record.require_signature,
         create_time=wire.time(record.created_at),
         last_successful_deployment=_last(record.last_successful),
         last_attempted_deployment=_last(record.last_attempted),
@@ -62,6 +63,7 @@ def revision(record: CatalogRevision) -> catalog_pb2.Revision:
         register_time=wire.time(record.registered_at),
         first_used_time=wire.time(record.first_used_at),
         last_used_time=wire.time(record.last_used_at),
+        signature=None if record.revision.signature is None else wire.signature(record.revision.signature),
     )
 
 

@@ -211,6 +211,11 @@ CONFIG = click.option("--config", metavar="NAME", shell_complete=suggestions.con
 AUTO_ROLLBACK = click.option(
     "--auto-rollback", type=click.Choice(["failure", "none"]), help="Roll back by itself when the deployment fails, or never."
 )
+REQUIRE_SIGNATURE = click.option(
+    "--require-signature/--no-require-signature",
+    default=None,
+    help="Take signed revisions only, or any. Hosts check signatures by their own policy.",
+)
 TAGS = click.option(
     "--tag",
     "tag_filters",

@@ -152,13 +152,22 @@ Place = CoordinatorLocation | S3Location | GitHubLocation | HttpLocation | FileL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """Who answers for a revision: a statement and minisign's signature of it. Only agents have keys to verify it with."""
+
+    statement: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """A bundle of an application: where it lies and what it must hash to (empty: nobody knows)."""
+    """A bundle of an application: where it lies and what it must hash to (empty: nobody knows). signature None: it is not signed."""
 
     revision_id: RevisionId
     place: Place
     bundle_type: BundleType
     sha256: bytes
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ class GroupRules:
     tag_filters: Sequence[TagFilter] | None
     config_name: str | None
     auto_rollback: frozenset[AutoRollbackEvent] | None
+    require_signature: bool | None = None
 
 
 class CatalogService:
@@ -167,6 +168,8 @@ def _ruled(group: DeploymentGroup, rules: GroupRules) -> DeploymentGroup:
         group = replace(group, config_name=rules.config_name or DEFAULT_CONFIG)
     if rules.auto_rollback is not None:
         group = replace(group, auto_rollback=rules.auto_rollback)
+    if rules.require_signature is not None:
+        group = replace(group, require_signature=rules.require_signature)
     return group
 
 

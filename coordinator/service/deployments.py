@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coordinator.core.errors import DeploymentAlreadyCompleted, DeploymentLimitExceeded, Invalid
+from coordinator.core.errors import DeploymentAlreadyCompleted, DeploymentLimitExceeded, Invalid, InvalidOperation
 from coordinator.core.facts import DeploymentRequested, RequestKey, StopRequested
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
@@ -140,6 +140,11 @@ class DeploymentService:
             wanted.application_name, wanted.group_name, revision_id_of(wanted.revision_id), wanted.config_name
         )
         group, config = ground.group, ground.config
+        if group.require_signature and ground.revision.signature is None:
+            raise InvalidOperation(
+                f"cannot deploy revision {ground.revision.revision_id} to {group.name}: it is not signed, and the group"
+                " requires signatures; sign it with hookline sign, and push or register it again with its signature"
+            )
         plan = Plan(
             deployment_id=self._ids.deployment_id(),
             rollback_id=self._ids.deployment_id(),

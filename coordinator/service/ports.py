@@ -71,6 +71,7 @@ class DeploymentGroup:
     config_name: str
     auto_rollback: frozenset[AutoRollbackEvent]
     created_at: int
+    require_signature: bool = False
     last_successful: LastDeployment | None = None
     last_attempted: LastDeployment | None = None
 

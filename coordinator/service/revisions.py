@@ -1,7 +1,7 @@
 """What an operator may do with revisions: push a bundle, register one that lies elsewhere, look them up.
 
-A revision's id is derived from where its bundle lies and what it hashes to, so the same bundle again is the same revision,
-in every application.
+A revision's id is derived from where its bundle lies, what it hashes to and who answers for it, so the same bundle again is the same
+revision, in every application.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import assert_never
 from urllib.parse import urlsplit
 
+from coordinator.core import signature
 from coordinator.core.errors import ApplicationDoesNotExist, BundleTooLarge, Invalid, InvalidRevision
 from coordinator.core.facts import RequestKey
 from coordinator.core.model import (
@@ -24,6 +25,7 @@ from coordinator.core.model import (
     Revision,
     RevisionId,
     S3Location,
+    Signature,
 )
 from coordinator.engine.ports import Clock
 from coordinator.service.keep import BundleKeep, Upload
@@ -49,6 +51,17 @@ class Push:
     size: int
     bundle_type: BundleType
     description: str
+    signature: Signature | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """What a caller says of a bundle that lies elsewhere."""
+
+    place: Place
+    bundle_type: BundleType
+    sha256: bytes
+    signature: Signature | None = None
 
 
 class RevisionService:
@@ -82,18 +95,21 @@ class RevisionService:
                 await upload.finish()
             finally:
                 await upload.discard()
-        return await self._remember(
-            push.application_name, CoordinatorLocation(size=push.size), kind, push.sha256, description=push.description, key=key
-        )
+        revision = _revision(CoordinatorLocation(size=push.size), kind, push.sha256, push.signature)
+        return await self._remember(push.application_name, revision, description=push.description, key=key)
 
-    async def register(
-        self, application_name: str, place: Place, bundle_type: BundleType, sha256: bytes, *, description: str, key: RequestKey
-    ) -> CatalogRevision:
+    async def register(self, application_name: str, registered: Registered, *, description: str, key: RequestKey) -> CatalogRevision:
         """Make a revision of a bundle that lies elsewhere. Nothing is fetched."""
+        place, bundle_type, sha256 = registered.place, registered.bundle_type, registered.sha256
         check_description(description)
         _check_place(place)
         _check_packing(place, bundle_type, sha256)
-        return await self._remember(application_name, place, bundle_type, sha256, description=description, key=key)
+        if registered.signature is not None:
+            _check_signature(registered.signature, application_name, sha256=sha256)
+            if bundle_type is BundleType.directory:
+                raise InvalidRevision("cannot accept a signature for a directory: agents could not verify it", field="signature")
+        revision = _revision(place, bundle_type, sha256, registered.signature)
+        return await self._remember(application_name, revision, description=description, key=key)
 
     async def revision(self, application_name: str, revision_id: str) -> CatalogRevision:
         """Show a revision."""
@@ -103,17 +119,13 @@ class RevisionService:
         """List the revisions of an application, newest first."""
         return await self._catalog.revisions(application_name, size=size, after=after)
 
-    async def _remember(
-        self, application_name: str, place: Place, bundle_type: BundleType, sha256: bytes, *, description: str, key: RequestKey
-    ) -> CatalogRevision:
+    async def _remember(self, application_name: str, revision: Revision, *, description: str, key: RequestKey) -> CatalogRevision:
         now = self._clock.now()
-        revision_id = _derived(place, bundle_type, sha256)
-        revision = Revision(revision_id=revision_id, place=place, bundle_type=bundle_type, sha256=sha256)
         made = CatalogRevision(application_name=application_name, revision=revision, description=description, registered_at=now)
         try:
             return await self._catalog.register_revision(made, at=now, key=key)
         except Replayed:
-            return await self._catalog.revision(application_name, revision_id)
+            return await self._catalog.revision(application_name, revision.revision_id)
 
     def _check_push(self, push: Push) -> None:
         check_description(push.description, field="header.description")
@@ -126,6 +138,8 @@ class RevisionService:
             raise Invalid("cannot accept an empty bundle: say its size in bytes", field="header.size")
         if push.bundle_type is BundleType.directory:
             raise Invalid("cannot push a directory: pack it as tar, tgz or zip", field="header.bundle_type")
+        if push.signature is not None:
+            _check_signature(push.signature, push.application_name, sha256=push.sha256, size=push.size, field="header.signature")
 
 
 def revision_id_of(text: str) -> RevisionId:
@@ -239,7 +253,32 @@ def _check_packing(place: Place, bundle_type: BundleType, sha256: bytes) -> None
             raise InvalidRevision("cannot accept a SHA-256 for a directory: nobody could verify it", field="location.sha256")
 
 
-def _derived(place: Place, bundle_type: BundleType, sha256: bytes) -> RevisionId:
+def _check_signature(given: Signature, application_name: str, *, sha256: bytes, size: int = 0, field: str = "signature") -> None:
+    """A signature has the form of one and is about this bundle, as far as that is known; empty and 0: it is not."""
+    try:
+        said = signature.read(given)
+    except signature.Malformed as error:
+        raise InvalidRevision(f"cannot accept the signature: {error}", field=field) from error
+    if said.application != application_name:
+        raise InvalidRevision(
+            f"cannot accept the signature: its statement is about application {said.application}, and this is {application_name}",
+            field=field,
+        )
+    if sha256 not in (b"", said.bundle_sha256):
+        raise InvalidRevision(
+            f"cannot accept the signature: its statement is about bundle {said.bundle_sha256.hex()}, and this is {sha256.hex()}",
+            field=field,
+        )
+    if size not in (0, said.bundle_size):
+        raise InvalidRevision(f"cannot accept the signature: its statement says {said.bundle_size} bytes, and it is {size}", field=field)
+
+
+def _revision(place: Place, bundle_type: BundleType, sha256: bytes, given: Signature | None) -> Revision:
+    revision_id = _derived(place, bundle_type, sha256, given)
+    return Revision(revision_id=revision_id, place=place, bundle_type=bundle_type, sha256=sha256, signature=given)
+
+
+def _derived(place: Place, bundle_type: BundleType, sha256: bytes, given: Signature | None = None) -> RevisionId:
     match place:
         case CoordinatorLocation(size=size):
             words: tuple[str, ...] = ("coordinator", str(size))
@@ -254,5 +293,6 @@ def _derived(place: Place, bundle_type: BundleType, sha256: bytes) -> RevisionId
         case _:
             assert_never(place)
     # Lengths stand before the words, so that no two places read the same.
-    canonical = "".join(f"{len(word)}:{word}" for word in (*words, bundle_type.name, sha256.hex()))
+    signed = () if given is None else (given.statement, given.signature)
+    canonical = "".join(f"{len(word)}:{word}" for word in (*words, bundle_type.name, sha256.hex(), *signed))
     return RevisionId("r-" + hashlib.sha256(canonical.encode()).hexdigest()[:16])

@@ -28,8 +28,8 @@ LIVE_GROUPS: Final = f"""
            ORDER BY deployment_no DESC LIMIT 1) <= {DeploymentStatus.InProgress.value}
     ORDER BY group_no"""
 LIVE_DEPLOYMENT: Final = f"{DEPLOYMENT_QUERY} WHERE d.group_no = ? ORDER BY d.deployment_no DESC LIMIT 1"
-GROUP: Final = """
-    SELECT g.group_no, d.deployment_id, d.file_exists_behavior, r.revision_id, r.place_type, r.place, r.bundle_type, r.sha256
+GROUP: Final = f"""
+    SELECT g.group_no, d.deployment_id, d.file_exists_behavior, {", ".join(f"r.{column}" for column in columns.REVISION_COLUMNS)}
     FROM deployment_group g
     LEFT JOIN deployment d ON d.deployment_no = g.last_successful_no LEFT JOIN revision r ON r.revision_no = d.revision_no
     WHERE g.group_id = ?"""

@@ -334,6 +334,17 @@ def enrolment(db: Database) -> None:
     create(db, ENROLMENT_TABLES, ENROLMENT_INDEXES)
 
 
+@MIGRATIONS(name="3")
+def signatures(db: Database) -> None:
+    """Who answers for a revision, and which groups insist on it."""
+    for table, column in (
+        ("revision", "statement TEXT"),
+        ("revision", "signature TEXT"),
+        ("deployment_group", "require_signature SMALLINT NOT NULL DEFAULT 0"),
+    ):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN {column.replace('SMALLINT', 'INTEGER')}")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

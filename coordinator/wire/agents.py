@@ -31,6 +31,7 @@ from coordinator.core.model import (
     RevisionId,
     S3Location,
     Session,
+    Signature,
 )
 from coordinator.core.orders import Cancel, Instruction
 from coordinator.core.tags import TAG_KEY_LENGTH, TAG_VALUE_LENGTH, TAGS_AT_MOST
@@ -185,6 +186,10 @@ def revision_location(revision: Revision) -> resources.RevisionLocation:
     return location
 
 
+def _signature(of: Signature) -> resources.Signature:
+    return resources.Signature(statement=of.statement.encode(), signature=of.signature.encode())
+
+
 def instruction_common(plan: Plan) -> bytes:
     """What an instruction says to every host of a deployment, for `instruction_frame`."""
     message = pb.Instruction(
@@ -196,6 +201,7 @@ def instruction_common(plan: Plan) -> bytes:
         location=revision_location(plan.revision),
         file_exists_behavior=resources.FileExistsBehavior.ValueType(plan.file_exists_behavior),
         creator=resources.DeploymentCreator.ValueType(plan.creator),
+        signature=None if plan.revision.signature is None else _signature(plan.revision.signature),
     )
     for event in plan.lifecycle_events:
         planned = message.lifecycle_events.add(lifecycle_event=resources.LifecycleEvent.ValueType(event))

@@ -10,6 +10,7 @@ from typing import TypeVar, assert_never
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from coordinator.core import signature as signatures
 from coordinator.core.errors import Invalid
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
@@ -26,6 +27,7 @@ from coordinator.core.model import (
     Place,
     Revision,
     S3Location,
+    Signature,
 )
 from coordinator.core.tags import TagFilter, TagFilterType
 from hookline.v1 import resources_pb2 as pb
@@ -91,6 +93,21 @@ def _tag_filter(message: pb.TagFilter, field: str) -> TagFilter:
         both = TagFilterType.KEY_AND_VALUE if message.value else TagFilterType.KEY_ONLY
         kind = both if message.key else TagFilterType.VALUE_ONLY
     return TagFilter(key=message.key, value=message.value, type=_number(TagFilterType, kind, f"{field}.type"))
+
+
+def signature(of: Signature) -> pb.Signature:
+    """Who answers for a revision, with what can be seen of it."""
+    said = signatures.read(of)
+    return pb.Signature(statement=of.statement.encode(), signature=of.signature.encode(), key_id=said.key_id, counter=said.counter)
+
+
+def read_signature(message: pb.Signature, *, field: str) -> Signature:
+    """A signature without minisign's first line, which nobody signs."""
+    try:
+        statement, lines = message.statement.decode("ascii"), message.signature.decode("ascii")
+    except UnicodeDecodeError:
+        raise Invalid("cannot accept the signature: it is not text", field=field) from None
+    return Signature(statement=statement, signature=lines.partition("\n")[2] if lines.startswith("untrusted comment: ") else lines)
 
 
 def location(revision: Revision) -> pb.RevisionLocation:

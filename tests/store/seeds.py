@@ -19,10 +19,19 @@ async def opened(path: Path, clock: Clock | None = None) -> SqliteStore:
             return
         db.execute("INSERT INTO application (application_no, name, created_at) VALUES (1, 'shop', 0)")
         for number, (group_id, name) in enumerate(NAMES.items(), start=1):
-            db.execute("INSERT INTO deployment_group VALUES (?, ?, 1, ?, '[]', 1, 0, NULL, 0, NULL)", (number, group_id, name))
+            db.execute(
+                """INSERT INTO deployment_group
+                       (group_no, group_id, application_no, name, tag_filters, config_no, auto_rollback, created_at)
+                   VALUES (?, ?, 1, ?, '[]', 1, 0, 0)""",
+                (number, group_id, name),
+            )
         for one in (R1, R2):
             row = (one.revision_id, *place_columns(one.place), int(one.bundle_type), one.sha256)
-            db.execute("INSERT INTO revision VALUES (NULL, 1, ?, ?, ?, ?, ?, '', 0)", row)
+            db.execute(
+                """INSERT INTO revision (application_no, revision_id, place_type, place, bundle_type, sha256, description, registered_at)
+                   VALUES (1, ?, ?, ?, ?, ?, '', 0)""",
+                row,
+            )
 
     await store.writer.run(seed)
     return store

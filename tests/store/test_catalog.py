@@ -35,6 +35,7 @@ from coordinator.core.model import (
     Revision,
     RevisionId,
     S3Location,
+    Signature,
 )
 from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.service.ports import CatalogRevision, DeploymentConfig, DeploymentGroup, Replayed
@@ -241,6 +242,38 @@ async def test_a_revision_comes_back_with_its_place(store: SqliteStore, place: P
     await store.catalog.create_application("shop", at=NOW, key=key(""))
     made = await store.catalog.register_revision(revision("r9", place), at=NOW, key=key(""))
     assert made == revision("r9", place) == await store.catalog.revision("shop", RevisionId("r9"))
+
+
+async def test_a_revision_comes_back_with_its_signature(store: SqliteStore) -> None:
+    await store.catalog.create_application("shop", at=NOW, key=key(""))
+    signature = Signature(statement="what", signature="who")
+    plain = revision("r9", CoordinatorLocation(size=7))
+    signed = replace(plain, revision=replace(plain.revision, signature=signature))
+    assert (
+        signed
+        == await store.catalog.register_revision(signed, at=NOW, key=key(""))
+        == await store.catalog.revision("shop", RevisionId("r9"))
+    )
+
+
+async def test_a_running_deployment_and_the_one_to_roll_back_to_keep_their_signatures(seeded: SqliteStore) -> None:
+    signed = replace(R1, revision_id=RevisionId("r9"), signature=Signature(statement="what", signature="who"))
+    await seeded.catalog.register_revision(replace(revision("r9", R1.place), revision=signed), at=NOW, key=key(""))
+    await seeded.commit(known("h1"))
+    await seeded.commit(created(deployment(plan("d-1", revision=signed), "h1", status=DeploymentStatus.Succeeded)))
+    await seeded.commit(created(deployment(plan("d-2", revision=signed, last_successful=success("d-1", signed)), "h1")))
+    running = (await seeded.group(WEB)).deployment
+    assert running is not None
+    assert running.plan.revision == signed
+    assert running.plan.last_successful is not None
+    assert running.plan.last_successful.revision == signed
+
+
+async def test_a_group_keeps_whether_it_requires_signatures(store: SqliteStore) -> None:
+    await store.catalog.create_application("shop", at=NOW, key=key(""))
+    assert not (await store.catalog.create_group(group("web"), at=NOW, key=key(""))).require_signature
+    assert (await store.catalog.update_group(group("web", require_signature=True), at=NOW, key=key(""))).require_signature
+    assert (await store.catalog.group("shop", "web")).require_signature
 
 
 async def test_a_revision_that_is_there_is_returned_as_it_was_registered(store: SqliteStore) -> None:

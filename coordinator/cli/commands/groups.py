@@ -1,11 +1,11 @@
 """`hookline group`: which hosts get an application, and by which rules."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from coordinator.cli import arguments, protos
-from coordinator.cli.arguments import APPLICATION, AUTO_ROLLBACK, CONFIG, GROUP, TAGS, command, show_tag_filter
+from coordinator.cli.arguments import APPLICATION, AUTO_ROLLBACK, CONFIG, GROUP, REQUIRE_SIGNATURE, TAGS, command, show_tag_filter
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
 from coordinator.cli.spelling import spelt, to_json
@@ -14,6 +14,15 @@ from coordinator.cli.text import Columns, clean, columns, with_age
 if TYPE_CHECKING:
     from hookline.v1.catalog_pb2 import DeploymentGroup, LastDeployment
     from hookline.v1.resources_pb2 import TagFilter
+
+
+class SaidRules(TypedDict):
+    """The rules of a group that were said; None and () were not."""
+
+    tag_filters: "tuple[TagFilter, ...]"
+    config: str | None
+    auto_rollback: str | None
+    require_signature: bool | None
 
 
 @command(
@@ -30,22 +39,17 @@ if TYPE_CHECKING:
 @TAGS
 @CONFIG
 @AUTO_ROLLBACK
-def create(
-    console: Console, application: str, group: str, tag_filters: "tuple[TagFilter, ...]", config: str | None, auto_rollback: str | None
-) -> None:
+@REQUIRE_SIGNATURE
+def create(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
     """Make a deployment group: the hosts that any of its tags selects get the application together.
 
     Without --config deployments go one host at a time (CodeDeployDefault.OneAtATime).
     """
-    if not tag_filters:
+    if not said["tag_filters"]:
         raise click.UsageError(
             "cannot make a group without hosts: say at least one --tag KEY=VALUE (hookline hosts shows the tags there are)"
         )
-    wanted = protos.catalog.DeploymentGroup(
-        application_name=application, deployment_group_name=group, tag_filters=tag_filters, deployment_config_name=config or ""
-    )
-    if auto_rollback:
-        wanted.auto_rollback_configuration.CopyFrom(arguments.auto_rollback(auto_rollback))
+    wanted, _ = _ruled(application, group, **said)
     request = protos.catalog.CreateDeploymentGroupRequest(deployment_group=wanted, request_id=new_request_id())
     made = console.connection.ask(console.connection.catalog.CreateDeploymentGroup, request).deployment_group
     _show_change(console, made, "is made")
@@ -90,6 +94,7 @@ def show(console: Console, application: str, group: str) -> None:
             ("hosts with any of", _tags(found)),
             ("config", clean(found.deployment_config_name)),
             ("auto rollback", arguments.show_auto_rollback(found.auto_rollback_configuration)),
+            ("signatures", "required" if found.require_signature else ""),
             ("created", with_age(found.create_time, console.clock.now())),
             ("last successful", _last(console, found.last_successful_deployment) or "none yet"),
             ("last attempted", _last(console, found.last_attempted_deployment) or "none yet"),
@@ -103,6 +108,7 @@ def show(console: Console, application: str, group: str) -> None:
         "hookline group update shop production --config CodeDeployDefault.HalfAtATime",
         "hookline group update shop production --tag role=web --tag role=api        # these instead of the old ones",
         "hookline group update shop production --auto-rollback none",
+        "hookline group update shop production --require-signature",
     ],
     related=["group show", "config list"],
 )
@@ -111,23 +117,12 @@ def show(console: Console, application: str, group: str) -> None:
 @TAGS
 @CONFIG
 @AUTO_ROLLBACK
-def update(
-    console: Console, application: str, group: str, tag_filters: "tuple[TagFilter, ...]", config: str | None, auto_rollback: str | None
-) -> None:
+@REQUIRE_SIGNATURE
+def update(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
     """Change what is said, leave the rest. A running deployment keeps what it froze at its creation."""
-    wanted = protos.catalog.DeploymentGroup(application_name=application, deployment_group_name=group)
-    mask = []
-    if tag_filters:
-        wanted.tag_filters.extend(tag_filters)
-        mask.append("tag_filters")
-    if config is not None:
-        wanted.deployment_config_name = config
-        mask.append("deployment_config_name")
-    if auto_rollback is not None:
-        wanted.auto_rollback_configuration.CopyFrom(arguments.auto_rollback(auto_rollback))
-        mask.append("auto_rollback_configuration")
+    wanted, mask = _ruled(application, group, **said)
     if not mask:
-        raise click.UsageError("cannot change nothing: say at least one of --tag, --config and --auto-rollback")
+        raise click.UsageError("cannot change nothing: say at least one of --tag, --config, --auto-rollback and --require-signature")
     request = protos.catalog.UpdateDeploymentGroupRequest(
         deployment_group=wanted, update_mask=protos.field_mask.FieldMask(paths=mask), request_id=new_request_id()
     )
@@ -148,6 +143,25 @@ def delete(console: Console, application: str, group: str) -> None:
         console.json_value({})
     else:
         console.line(f"deployment group {application}/{group} is removed")
+
+
+def _ruled(application: str, group: str, **said: Unpack[SaidRules]) -> "tuple[DeploymentGroup, list[str]]":
+    """A group with the rules that were said, and the names of their fields."""
+    wanted = protos.catalog.DeploymentGroup(application_name=application, deployment_group_name=group)
+    mask = []
+    if said["tag_filters"]:
+        wanted.tag_filters.extend(said["tag_filters"])
+        mask.append("tag_filters")
+    if said["config"] is not None:
+        wanted.deployment_config_name = said["config"]
+        mask.append("deployment_config_name")
+    if said["auto_rollback"] is not None:
+        wanted.auto_rollback_configuration.CopyFrom(arguments.auto_rollback(said["auto_rollback"]))
+        mask.append("auto_rollback_configuration")
+    if said["require_signature"] is not None:
+        wanted.require_signature = said["require_signature"]
+        mask.append("require_signature")
+    return wanted, mask
 
 
 def _show_change(console: Console, group: "DeploymentGroup", change: str) -> None:

@@ -14,12 +14,12 @@ from coordinator.store.connections.numbers import Numbers
 from coordinator.store.paging import Paging
 from coordinator.store.rows import columns
 
-REVISIONS: Final = """
-    SELECT revision_no, revision_id, place_type, place, bundle_type, sha256, description, registered_at,
+REVISIONS: Final = f"""
+    SELECT revision_no, {", ".join(columns.REVISION_COLUMNS)}, description, registered_at,
            (SELECT min(created_at) FROM deployment d WHERE d.revision_no = r.revision_no),
            (SELECT max(created_at) FROM deployment d WHERE d.revision_no = r.revision_no)
     FROM revision r WHERE application_no = ?"""
-RevisionRow = tuple[int, str, int, str, int, bytes, str, int, int | None, int | None]
+RevisionRow = tuple[int, str, int, str, int, bytes, str | None, str | None, str, int, int | None, int | None]
 FIRST: Final = 1 << 62
 """Greater than any number of a row."""
 
@@ -30,9 +30,12 @@ def register(db: sqlite3.Connection, numbers: Numbers, wanted: CatalogRevision, 
     number = existing_application_no(db, wanted.application_name)
     one = wanted.revision
     made = db.execute(
-        """INSERT INTO revision (application_no, revision_id, place_type, place, bundle_type, sha256, description, registered_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (application_no, revision_id) DO NOTHING""",
-        (number, one.revision_id, *columns.place_columns(one.place), int(one.bundle_type), one.sha256, wanted.description, at),
+        f"""INSERT INTO revision (application_no, {", ".join(columns.REVISION_COLUMNS)}, description, registered_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (application_no, revision_id) DO NOTHING""",
+        (
+            *(number, one.revision_id, *columns.place_columns(one.place), int(one.bundle_type), one.sha256),
+            *(*columns.signature_columns(one.signature), wanted.description, at),
+        ),
     )
     if made.rowcount:
         tell(db, numbers, Told(Entry.RevisionRegistered, one.revision_id, application_no=number), at=at, key=key)
@@ -68,10 +71,23 @@ def pushed(db: sqlite3.Connection) -> set[bytes]:
 
 
 def _revision(application_name: str, row: RevisionRow) -> CatalogRevision:
-    _, revision_id, place_type, place, bundle_type, sha256, description, registered_at, first_used_at, last_used_at = row
+    (
+        _,
+        revision_id,
+        place_type,
+        place,
+        bundle_type,
+        sha256,
+        statement,
+        signature,
+        description,
+        registered_at,
+        first_used_at,
+        last_used_at,
+    ) = row
     return CatalogRevision(
         application_name=application_name,
-        revision=columns.revision(revision_id, place_type, place, bundle_type, sha256),
+        revision=columns.revision(revision_id, place_type, place, bundle_type, sha256, statement, signature),
         description=description,
         registered_at=registered_at,
         first_used_at=first_used_at,

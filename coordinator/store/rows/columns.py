@@ -23,6 +23,7 @@ from coordinator.core.model import (
     Revision,
     RevisionId,
     S3Location,
+    Signature,
 )
 from coordinator.core.tags import TagFilter, TagFilterType
 
@@ -86,14 +87,26 @@ def place_columns(place: Place) -> tuple[int, str]:
     return PLACE_NUMBERS[type(place)], text_of(asdict(place))
 
 
-def revision(revision_id: str, place_type: int, place: str, bundle_type: int, sha256: bytes) -> Revision:
+REVISION_COLUMNS: Final = ("revision_id", "place_type", "place", "bundle_type", "sha256", "statement", "signature")
+"""What `revision` makes a revision of, in its order."""
+
+
+def revision(
+    revision_id: str, place_type: int, place: str, bundle_type: int, sha256: bytes, statement: str | None, signature: str | None
+) -> Revision:
     """A revision from its columns."""
     return Revision(
         revision_id=RevisionId(revision_id),
         place=PLACE_TYPES[place_type](**json.loads(place)),
         bundle_type=BundleType(bundle_type),
         sha256=sha256,
+        signature=None if statement is None or signature is None else Signature(statement=statement, signature=signature),
     )
+
+
+def signature_columns(signature: Signature | None) -> tuple[str | None, str | None]:
+    """statement, signature."""
+    return (None, None) if signature is None else (signature.statement, signature.signature)
 
 
 def minimum(type: int, value: int) -> MinimumHealthyHosts:

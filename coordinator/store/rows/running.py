@@ -23,6 +23,7 @@ from coordinator.core.model import (
 )
 from coordinator.store.rows.columns import (
     MINIMUM_NUMBERS,
+    REVISION_COLUMNS,
     Column,
     Row,
     error,
@@ -217,10 +218,10 @@ def plan_columns(plan: Plan) -> Row:
 
 DEPLOYMENT_QUERY: Final = f"""
     SELECT d.deployment_no, d.deployment_id, g.group_id, a.name AS application_name, g.name AS group_name,
-           r.revision_id, r.place_type, r.place, r.bundle_type, r.sha256,
+           {", ".join(f"r.{column}" for column in REVISION_COLUMNS)},
            c.name AS config_name, p.name AS created_by,
-           l.deployment_id AS last_id, s.revision_id AS last_revision_id, s.place_type AS last_place_type, s.place AS last_place,
-           s.bundle_type AS last_bundle_type, s.sha256 AS last_sha256, l.file_exists_behavior AS last_file_exists_behavior,
+           {", ".join(f"s.{column} AS last_{column}" for column in REVISION_COLUMNS)},
+           l.deployment_id AS last_id, l.file_exists_behavior AS last_file_exists_behavior,
            b.deployment_id AS rolls_back, n.deployment_id AS rollback_deployment_id, d.commit_no, d.first_history, d.last_history,
            {", ".join(f"d.{column}" for column in PLAN_COLUMNS + DEPLOYMENT_COLUMNS)}
     FROM deployment d
@@ -251,7 +252,7 @@ def plan(row: Named) -> Plan:
         group_id=GroupId(row["group_id"]),
         application_name=row["application_name"],
         group_name=row["group_name"],
-        revision=revision(row["revision_id"], row["place_type"], row["place"], row["bundle_type"], row["sha256"]),
+        revision=revision(*(row[column] for column in REVISION_COLUMNS)),
         config_name=row["config_name"],
         minimum_healthy_hosts=minimum(row["minimum_type"], row["minimum_value"]),
         auto_rollback=rollback_events(row["auto_rollback"]),
@@ -273,7 +274,7 @@ def _success(row: Named) -> Success | None:
         return None
     return Success(
         deployment_id=DeploymentId(row["last_id"]),
-        revision=revision(row["last_revision_id"], row["last_place_type"], row["last_place"], row["last_bundle_type"], row["last_sha256"]),
+        revision=revision(*(row[f"last_{column}"] for column in REVISION_COLUMNS)),
         file_exists_behavior=FileExistsBehavior(row["last_file_exists_behavior"]),
     )
 

@@ -501,6 +501,7 @@ class Instruction(_message.Message):
     LIFECYCLE_EVENTS_FIELD_NUMBER: _builtins.int
     FILE_EXISTS_BEHAVIOR_FIELD_NUMBER: _builtins.int
     CREATOR_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
     instruction_id: _builtins.str
     """Derived, never minted: DEPLOYMENT_ID/HOST_ID/SEGMENT/ATTEMPT. A coordinator that forgot re-creates the same one."""
     digest: _builtins.bytes
@@ -531,6 +532,10 @@ class Instruction(_message.Message):
         the agent when it accepts, and journalled.
         """
 
+    @_builtins.property
+    def signature(self) -> _resources_pb2.Signature:
+        """Who answers for the revision; unset when it is not signed. Agents whose policy names signing keys verify it before anything begins."""
+
     def __init__(
         self,
         *,
@@ -546,10 +551,11 @@ class Instruction(_message.Message):
         lifecycle_events: _abc.Iterable[_resources_pb2.LifecycleEventPlan] | None = ...,
         file_exists_behavior: _resources_pb2.FileExistsBehavior.ValueType = ...,
         creator: _resources_pb2.DeploymentCreator.ValueType = ...,
+        signature: _resources_pb2.Signature | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "creator", b"creator", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "digest", b"digest", "file_exists_behavior", b"file_exists_behavior", "instruction_id", b"instruction_id", "lifecycle_events", b"lifecycle_events", "location", b"location", "revision_id", b"revision_id", "target_epoch", b"target_epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "creator", b"creator", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "digest", b"digest", "file_exists_behavior", b"file_exists_behavior", "instruction_id", b"instruction_id", "lifecycle_events", b"lifecycle_events", "location", b"location", "revision_id", b"revision_id", "signature", b"signature", "target_epoch", b"target_epoch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -630,7 +630,7 @@ class UpdateDeploymentGroupRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Any of tag_filters, deployment_config_name, auto_rollback_configuration; "*" or unset means all three."""
+        """Any of tag_filters, deployment_config_name, auto_rollback_configuration, require_signature; "*" or unset means all four."""
 
     def __init__(
         self,
