@@ -38,7 +38,8 @@ def check_instruction(policy: Policy, instruction: Instruction) -> None:
         raise refused(policy, "freeze", deploy, "this host is frozen")
     for name in (instruction.application_name, instruction.group_name):
         if not _NAME.fullmatch(name):  # scripts see it, and not every script quotes
-            raise refused(policy, "names", deploy, f"{name[:100]!r} is no name of an application or group")
+            why = f"cannot {deploy}: {name[:100]!r} is no name of an application or group"
+            raise PayloadError(PayloadErrorCode.NOT_PERMITTED, why)
     group = f"{instruction.application_name}/{instruction.group_name}"
     if policy.groups is not None and group not in policy.groups:
         raise refused(policy, "groups", deploy, f"this host takes no part in deployment group {group}")
