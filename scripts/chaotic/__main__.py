@@ -17,12 +17,16 @@ from typing import Final
 
 from tests.e2e.bundles import bundle
 from tests.e2e.cluster import Cluster, until
+from tests.e2e.kills import AgentKills
 from tests.e2e.witness import check_history, check_host, check_once, integrity
 
 CONFIGS: Final = ("CodeDeployDefault.AllAtOnce", "CodeDeployDefault.HalfAtATime", "CodeDeployDefault.OneAtATime")
 HOOKS_PER_HOST: Final = 5
 HOOK_SECONDS: Final = "0.05"
 """A hook takes a while, so that kills hit some in the middle."""
+
+LONGER_HOOK_SECONDS: Final = "0.1"
+"""Where every kill is to hit one."""
 
 ROLLOUT_WITHIN: Final = 120.0
 VICTIMS: Final = {"coordinator": 4, "agent": 4, "agents": 2, "supervisors": 1, "host": 1, "everything": 2}
@@ -191,17 +195,35 @@ def play(directory: Path, seed: int, hosts: int, minutes: float) -> Tally:
     return tally
 
 
+def kill_agents(directory: Path, seed: int, hosts: int, kills: int) -> str:
+    """Rollouts until so many agents were killed while their hooks ran; what was seen."""
+    names = [f"web-{number}" for number in range(1, hosts + 1)]
+    with Cluster(directory, hook_seconds=LONGER_HOOK_SECONDS, quiet=True) as cluster:
+        killed = AgentKills(cluster, random.Random(seed), names)
+        while killed.kills < kills:
+            print(f"{killed.rollouts + 1:4} {killed.rollout(kills - killed.kills)}", flush=True)
+        integrity(cluster)
+        cluster.wait_for_agents()
+    return f"agents killed: {killed.kills} in {killed.rollouts} rollouts\nhooks run: {killed.hooks}, none twice, and every result is true"
+
+
 def main() -> int:
     """0 when every promise was kept; 1, and the cluster's directory is kept, when one was broken."""
     parser = argparse.ArgumentParser(prog="scripts/chaos", description="Rollouts while processes are killed at random.")
     parser.add_argument("--minutes", type=float, default=5.0, metavar="N", help="how long (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000), metavar="S", help="what is killed when")
     parser.add_argument("--hosts", type=int, default=8, metavar="N", help="how many hosts (default: %(default)s)")
+    parser.add_argument("--agent-kills", type=int, default=0, metavar="N", help="instead: N times an agent, always while its hook runs")
     settings = parser.parse_args()
-    print(f"seed {settings.seed}, {settings.hosts} hosts, {settings.minutes:g} minutes", flush=True)
+    until_when = f"{settings.agent_kills} agents killed" if settings.agent_kills else f"{settings.minutes:g} minutes"
+    print(f"seed {settings.seed}, {settings.hosts} hosts, {until_when}", flush=True)
     directory = Path(tempfile.mkdtemp(prefix="hookline-chaos-"))
     try:
-        tally = play(directory / "cluster", settings.seed, settings.hosts, settings.minutes)
+        tally: object
+        if settings.agent_kills:
+            tally = kill_agents(directory / "cluster", settings.seed, settings.hosts, settings.agent_kills)
+        else:
+            tally = play(directory / "cluster", settings.seed, settings.hosts, settings.minutes)
     except AssertionError as error:
         print(f"BROKEN: {error}\nlogs, database and witness: {directory}", file=sys.stderr)
         return 1

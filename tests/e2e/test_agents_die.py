@@ -5,15 +5,18 @@ import random
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.bundles import bundle
 from tests.e2e.cluster import SOON, Cluster, Hook, until
+from tests.e2e.kills import AgentKills
 from tests.e2e.witness import check_history, check_hooks, check_once
 
 HOSTS = ("web-1", "web-2")
 KILLED = "web-1"
+KILLS = 200
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +153,12 @@ def test_an_agent_that_is_told_to_stop_lets_its_hook_finish(fleet: Cluster) -> N
     fleet.start_agent(KILLED)
     assert fleet.ended(deployment_id) == "Succeeded"
     check_hooks(fleet, deployment_id, HOSTS, first=first)
+
+
+@pytest.mark.timeout(300)
+def test_two_hundred_kills_of_agents_leave_every_hook_with_one_execution_and_its_true_result(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "cluster", hook_seconds="0.1", quiet=True) as cluster:
+        killed = AgentKills(cluster, random.Random(200), [f"web-{number}" for number in range(1, 9)])
+        while killed.kills < KILLS:
+            killed.rollout(KILLS - killed.kills)
+        cluster.wait_for_agents()
