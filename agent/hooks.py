@@ -155,7 +155,7 @@ class Hooks:
             return _outcome(ended)
         cause = "reboot" if begun.text("boot_id") != self._boot_id else "supervisor killed"
         if cause != "reboot":
-            await _in_a_thread(lambda: groups.end(_groups(frames), self._grace_ms))
+            await _in_a_thread(lambda: groups.end(_groups(frames), _mark(frames), self._grace_ms))
         return EventOutcome(
             error_code="UnknownError",
             message=f"cannot say how {lifecycle_event} ended: it was interrupted ({cause})",
@@ -167,7 +167,7 @@ class Hooks:
         )
 
     async def cancel(self, instruction_id: str, attempt: int) -> None:
-        """Ends the running hook of an instruction, whoever started it: TERM to its process group, then KILL."""
+        """Ends the running hook of an instruction, whoever started it: TERM to its processes, then KILL."""
         supervisor = self._serving.get(instruction_id)
         if supervisor is not None:
             await supervisor.say(Frame("cancel"))
@@ -268,6 +268,10 @@ def _groups(frames: Sequence[Frame]) -> Sequence[tuple[int, int]]:
     found = [(frame.number("group"), frame.number("began")) for frame in frames if frame.kind == "leader"]
     last = frames[-1]
     return found + groups.holders([value for name, value in last.fields if name == "pipe"])
+
+
+def _mark(frames: Sequence[Frame]) -> str:
+    return next((frame.text("mark") for frame in reversed(frames) if frame.kind == "pipes"), "")
 
 
 def _changed_at(path: Path) -> int:

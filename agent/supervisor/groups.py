@@ -1,7 +1,7 @@
-"""Process groups of hook scripts: who is still in one, and how one is ended.
+"""Processes of hook scripts: who is still there of an event, and how they are ended.
 
 A group is named by the process that leads it and by when that process began, so that a number which the system has given
-to somebody else meanwhile is never killed.
+to somebody else meanwhile is never killed. Whoever has left its group still has the mark of its event in its environment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+MARK = "HOOKLINE_EVENT"
+"""The variable that every script of an event has, with a value that no other event ever has, and that what it starts inherits."""
+
 _LOOK_AGAIN_MS = 50
+_MOST_ENVIRONMENT = 4 * 1024 * 1024
 
 
 def began(pid: int) -> int:
@@ -33,15 +37,37 @@ def alive(pgid: int, ticks: int) -> bool:
     return any(int(found[2]) == int(found[3]) == pgid and found[0] not in ("Z", "X") and int(found[19]) >= ticks for found in _statuses())
 
 
-def end(groups: Sequence[tuple[int, int]], grace_ms: int) -> None:
-    """Ends groups: TERM, and KILL for what is left after the grace. Blocks until they are gone or killed."""
+def end(groups: Sequence[tuple[int, int]], mark: str, grace_ms: int) -> None:
+    """Ends groups and marked processes: TERM, and KILL for what is left after the grace. Blocks until they are gone or killed."""
     left = _signal_alive(groups, signal.SIGTERM)
+    are_left = send_marked(mark, signal.SIGTERM)
     give_up = clock.elapsed_ms() + grace_ms
     waiting = select.poll()
-    while left and clock.elapsed_ms() < give_up:
+    while (left or are_left) and clock.elapsed_ms() < give_up:
         waiting.poll(min(_LOOK_AGAIN_MS, grace_ms))
         left = [group for group in left if alive(*group)]
+        are_left = bool(marked(mark))
     _signal_alive(left, signal.SIGKILL)
+    while send_marked(mark, signal.SIGKILL) and clock.elapsed_ms() < give_up + grace_ms:  # One may have been starting another.
+        waiting.poll(min(_LOOK_AGAIN_MS, grace_ms))
+
+
+def marked(mark: str) -> list[int]:
+    """The processes, not counting zombies, that were started with this mark, or whose ancestors were."""
+    wanted = f"{MARK}={mark}".encode()
+    return [int(pid) for pid in _pids() if mark and wanted in _environment(pid)]
+
+
+def send_marked(mark: str, number: int) -> bool:
+    """Sends a signal to every marked process; whether there was one."""
+    found = marked(mark)
+    for pid in found:
+        for each in (number, signal.SIGCONT):
+            try:
+                os.kill(pid, each)
+            except (ProcessLookupError, PermissionError):
+                break
+    return bool(found)
 
 
 def ask_to_cancel(pid: int, ticks: int) -> None:
@@ -98,6 +124,19 @@ def _status(pid: str) -> list[str] | None:
         return os.read(fd, 4096).rpartition(b")")[2].decode().split()
     except ProcessLookupError:
         return None
+    finally:
+        os.close(fd)
+
+
+def _environment(pid: str) -> list[bytes]:
+    try:
+        fd = os.open(f"/proc/{pid}/environ", os.O_RDONLY)
+    except OSError:
+        return []
+    try:
+        return os.read(fd, _MOST_ENVIRONMENT).split(b"\0")
+    except OSError:
+        return []
     finally:
         os.close(fd)
 

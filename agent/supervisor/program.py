@@ -157,7 +157,7 @@ class Supervisor:
                 self._announce(event)
                 output.headline(f"[hookline]{error}")
                 return Verdict(error.error_code, str(error), script_name=script.location)
-            watch = Watch(pid, pipes, control=self._control, output=output, grace_ms=event.grace_ms)
+            watch = Watch(pid, pipes, mark=self._mark(event), control=self._control, output=output, grace_ms=event.grace_ms)
             if number == 0:
                 self._announce(event)
             begun.note(_leader(event, watch))
@@ -175,9 +175,12 @@ class Supervisor:
     def _start(self, event: Event, script: Script, begun: Record) -> tuple[int, dict[int, str]]:
         stdout, stdout_end = os.pipe()
         stderr, stderr_end = os.pipe()
-        begun.note(_pipes(event, (stdout, stderr)))
+        mark = self._mark(event)
+        begun.note(_pipes(event, (stdout, stderr), mark))
         try:
-            pid = start(script, event.environment, Streams(stdin=self._nowhere, stdout=stdout_end, stderr=stderr_end))
+            pid = start(
+                script, {**event.environment, groups.MARK: mark}, Streams(stdin=self._nowhere, stdout=stdout_end, stderr=stderr_end)
+            )
         except Refused:
             os.close(stdout)
             os.close(stderr)
@@ -186,6 +189,9 @@ class Supervisor:
             os.close(stdout_end)
             os.close(stderr_end)
         return pid, {stdout: "stdout", stderr: "stderr"}
+
+    def _mark(self, event: Event) -> str:
+        return f"{os.getpid()}.{self._began}.{event.name}"
 
     def _announce(self, event: Event) -> None:
         self._control.tell(Frame("begun", [("lifecycle_event", event.name)]))
@@ -222,8 +228,9 @@ def _room(event: Event) -> int:
     return 16 * 1024 + 512 * len(event.scripts)
 
 
-def _pipes(event: Event, fds: Sequence[int]) -> Frame:
-    return Frame("pipes", [("lifecycle_event", event.name), *(("pipe", os.readlink(f"/proc/self/fd/{fd}")) for fd in fds)])
+def _pipes(event: Event, fds: Sequence[int], mark: str) -> Frame:
+    pipes = (("pipe", os.readlink(f"/proc/self/fd/{fd}")) for fd in fds)
+    return Frame("pipes", [("lifecycle_event", event.name), ("mark", mark), *pipes])
 
 
 def _leader(event: Event, watch: Watch) -> Frame:
@@ -247,7 +254,7 @@ def _judge(event: Event, script: Script, watch: Watch) -> Verdict | None:
 
 
 def _timed_out(script: Script, seconds: int) -> Verdict:
-    message = f"{script} did not end within {seconds} seconds; what was running of its process group was ended"
+    message = f"{script} did not end within {seconds} seconds; what was still running of the event was ended"
     return Verdict("ScriptTimedOut", message, script_name=script.location)
 
 

@@ -24,8 +24,9 @@ _LAST_READS = 16
 class Watch:
     """One running script; afterwards how it ended."""
 
-    def __init__(self, pid: int, pipes: dict[int, str], *, control: Control, output: Output, grace_ms: int) -> None:
+    def __init__(self, pid: int, pipes: dict[int, str], *, mark: str, control: Control, output: Output, grace_ms: int) -> None:
         self._pid = pid
+        self._mark = mark
         self._ticks = groups.began(pid)
         self._pipes = pipes
         self._control = control
@@ -55,7 +56,7 @@ class Watch:
                 if self._killed or not self.ended_for:
                     self.held_open = not self.ended_for
                     break
-                groups.send(self._pid, signal.SIGKILL)
+                self._signal(signal.SIGKILL)
                 self._killed = True
                 next_step = now + self._grace_ms
             patience = max(next_step - now, 0)
@@ -68,13 +69,19 @@ class Watch:
         if self.exit_code is None:
             return False
         if self.ended_for:
-            return not groups.alive(*self.group)
+            if self._killed:  # One may have been starting another.
+                groups.send_marked(self._mark, signal.SIGKILL)
+            return not groups.alive(*self.group) and not groups.marked(self._mark)
         return not self._pipes
 
     def _end(self, reason: str) -> None:
         self.ended_for = reason
-        groups.send(self._pid, signal.SIGTERM)
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: int) -> None:
+        groups.send(self._pid, number)
         groups.send(self._pid, signal.SIGCONT)
+        groups.send_marked(self._mark, number)
 
     def _take_in(self, timeout_ms: int) -> None:
         for fd in self._control.wait(timeout_ms):

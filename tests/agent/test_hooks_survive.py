@@ -159,6 +159,19 @@ async def test_a_killed_supervisor_leaves_the_event_interrupted_and_nothing_of_i
     await hooks.close()
 
 
+async def test_an_interruption_reaches_what_has_left_the_process_group(stage: Stage) -> None:
+    ready, escaped = stage.fifo("ready"), stage.folder / "escaped"
+    script = stage.script("daemon.sh", f"#!/bin/sh\nsetsid sh -c 'echo $$ > {escaped}; echo > {ready}; exec sleep 60' &\nsleep 60\n")
+    hooks = stage.hooks()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(stage.run(hooks, stage.event(script)))
+        await asyncio.to_thread(ready.read_text)
+        os.kill(supervisor_of(stage), signal.SIGKILL)
+    assert running.result().interrupted
+    assert not is_running(int(escaped.read_text()))
+    await hooks.close()
+
+
 async def test_a_script_whose_number_was_never_written_down_is_found_by_its_pipe(stage: Stage) -> None:
     script, ready, _ = waiting(stage)
     hooks = stage.hooks()
