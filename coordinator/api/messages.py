@@ -4,7 +4,7 @@ from coordinator.core.enrolment import Enrolment, JoinToken
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import ErrorInformation
 from coordinator.service.logs import Printed
-from coordinator.service.ports import (
+from coordinator.service.records import (
     Application,
     CatalogRevision,
     DeploymentConfig,

@@ -17,7 +17,8 @@ from coordinator.core.model import AutoRollbackEvent, MinimumHealthyHosts, Minim
 from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Ids
 from coordinator.service.keep import BundleKeep
-from coordinator.service.ports import Application, Catalog, Cursor, DeploymentConfig, DeploymentGroup, Page, Replayed
+from coordinator.service.ports import Catalog, Cursor, Page, Replayed
+from coordinator.service.records import Application, DeploymentConfig, DeploymentGroup
 from coordinator.service.rules import RESERVED_PREFIX, check_name, normalised
 
 M = TypeVar("M", Application, DeploymentGroup, DeploymentConfig)

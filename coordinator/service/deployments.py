@@ -15,17 +15,8 @@ from coordinator.core.model import (
     Snapshot,
 )
 from coordinator.engine.ports import Clock, Ids, Inbox
-from coordinator.service.ports import (
-    Cursor,
-    DeploymentRecord,
-    Grounds,
-    History,
-    HistoryRecord,
-    Page,
-    Presence,
-    Requests,
-    TargetRecord,
-)
+from coordinator.service.ports import Cursor, Grounds, History, Page, Presence, Requests
+from coordinator.service.records import DeploymentRecord, HistoryRecord, TargetRecord
 from coordinator.service.revisions import revision_id_of
 from coordinator.service.rules import check_description
 

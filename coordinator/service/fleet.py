@@ -7,7 +7,8 @@ from coordinator.core.errors import Invalid
 from coordinator.core.facts import HostRemovalRequested, RequestKey
 from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Inbox
-from coordinator.service.ports import Cursor, Fleet, Host, Page, Replayed, Requests
+from coordinator.service.ports import Cursor, Fleet, Page, Replayed, Requests
+from coordinator.service.records import Host
 from coordinator.service.rules import check_tag_key, check_tags, normalised
 
 HOSTS_AT_ONCE: Final = 1_000

@@ -29,7 +29,8 @@ from coordinator.core.model import (
 )
 from coordinator.engine.ports import Clock
 from coordinator.service.keep import BundleKeep, Upload
-from coordinator.service.ports import Catalog, CatalogRevision, Cursor, Page, Replayed
+from coordinator.service.ports import Catalog, Cursor, Page, Replayed
+from coordinator.service.records import CatalogRevision
 from coordinator.service.rules import check_description
 
 DIGEST_SIZE = 32

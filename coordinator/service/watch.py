@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from coordinator.core.model import DeploymentId
 from coordinator.engine.ports import Clock, Commits
-from coordinator.service.ports import DeploymentRecord, History, TargetRecord
+from coordinator.service.ports import History
+from coordinator.service.records import DeploymentRecord, TargetRecord
 
 PIECE = 200
 """Targets told of at once."""

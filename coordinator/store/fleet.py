@@ -9,7 +9,8 @@ from coordinator.core.facts import RequestKey
 from coordinator.core.model import HostId, HostStatus, InstanceHealth, RevisionId
 from coordinator.core.orders import Entry
 from coordinator.core.tags import TagFilter, tags_match
-from coordinator.service.ports import Cursor, Host, HostHolding, Page
+from coordinator.service.ports import Cursor, Page
+from coordinator.service.records import Host, HostHolding
 from coordinator.store.calls import Told, finish, refuse_replay, tell
 from coordinator.store.connections.numbers import Numbers
 from coordinator.store.connections.reader import Reader

@@ -3,7 +3,7 @@
 import sqlite3
 
 from coordinator.core.model import RevisionId
-from coordinator.service.ports import Ground
+from coordinator.service.records import Ground
 from coordinator.store.catalog import groups, revisions
 from coordinator.store.catalog.catalog import existing_config
 from coordinator.store.fleet import matching

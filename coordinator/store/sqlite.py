@@ -12,7 +12,7 @@ from coordinator.core.facts import RequestKey
 from coordinator.core.model import Group, GroupId, HostId, RevisionId, Session
 from coordinator.core.orders import Changes
 from coordinator.engine.ports import Clock, StoreBroken
-from coordinator.service.ports import Ground
+from coordinator.service.records import Ground
 from coordinator.store import calls, ground, running
 from coordinator.store.catalog.catalog import SqliteCatalog
 from coordinator.store.changes import Storing

@@ -64,6 +64,19 @@ async def test_a_coordinator_that_does_not_serve_or_is_not_there_is_a_failure(to
     assert (await found(told))["coordinator"].verdict is Verdict.FAIL
 
 
+async def test_the_policy_is_told_and_one_that_cannot_be_trusted_fails(told: Settings, tmp_path: Path) -> None:
+    assert (await found(told))["policy"].found == "none: the coordinator may do anything that the agent's user may"
+    file = tmp_path / "agent-policy.toml"
+    file.write_text("freeze = true\nrunas = []\nroot_hooks = false\n")
+    file.chmod(0o600)
+    told = dataclasses.replace(told, policy=file)
+    finding = (await found(told))["policy"]
+    assert (finding.verdict, finding.found) == (Verdict.WARN, f"{file}: frozen: nothing begins; runas none; no root hooks")
+    file.chmod(0o666)
+    finding = (await found(told))["policy"]
+    assert (finding.verdict, f"others may write {file}" in finding.found) == (Verdict.FAIL, True)
+
+
 async def test_what_others_may_read_or_write_is_warned_of(told: Settings) -> None:
     assert told.file is not None
     told.file.chmod(0o666)

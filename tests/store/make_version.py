@@ -19,7 +19,7 @@ from coordinator.core.model import (
     MinimumHealthyHostsType,
 )
 from coordinator.core.orders import Changes, Entry, EventChange, HistoryEntry, HoldingChange
-from coordinator.service.ports import DeploymentConfig
+from coordinator.service.records import DeploymentConfig
 from coordinator.store.schema import MIGRATIONS
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened

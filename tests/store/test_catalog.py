@@ -38,7 +38,8 @@ from coordinator.core.model import (
     Signature,
 )
 from coordinator.core.tags import TagFilter, TagFilterType
-from coordinator.service.ports import CatalogRevision, DeploymentConfig, DeploymentGroup, Replayed
+from coordinator.service.ports import Replayed
+from coordinator.service.records import CatalogRevision, DeploymentConfig, DeploymentGroup
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened
 from tests.store.things import NOW, R1, R2, WEB, FixedClock, created, deployment, key, known, plan, success

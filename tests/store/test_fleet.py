@@ -9,7 +9,8 @@ from coordinator.core.errors import InstanceDoesNotExist
 from coordinator.core.model import HostId, HostStatus, InstanceHealth, Member, RevisionId
 from coordinator.core.orders import Changes, HoldingChange
 from coordinator.core.tags import TagFilter, TagFilterType
-from coordinator.service.ports import HostHolding, Replayed
+from coordinator.service.ports import Replayed
+from coordinator.service.records import HostHolding
 from coordinator.store import fleet
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened

@@ -24,7 +24,8 @@ from coordinator.core.lifecycle import (
 )
 from coordinator.core.model import DeploymentId, Diagnostics, ErrorInformation, GroupId, HostId, InstructionId
 from coordinator.core.orders import Changes, Entry, EventChange, HistoryEntry
-from coordinator.service.ports import EventRecord, HistoryRecord, Page, TargetRecord
+from coordinator.service.ports import Page
+from coordinator.service.records import EventRecord, HistoryRecord, TargetRecord
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened
 from tests.store.things import API, NOW, R1, R2, WEB, created, deployment, host, key, known, plan, target

@@ -42,7 +42,8 @@ from coordinator.core.model import (
 )
 from coordinator.core.orders import Answer, Changes, EventChange, Instruct, Instruction
 from coordinator.core.tags import TagFilter, tags_match
-from coordinator.service.ports import (
+from coordinator.service.ports import Page, Replayed
+from coordinator.service.records import (
     Application,
     CatalogRevision,
     DeploymentConfig,
@@ -52,8 +53,6 @@ from coordinator.service.ports import (
     Ground,
     HistoryRecord,
     Host,
-    Page,
-    Replayed,
     TargetRecord,
 )
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from coordinator.core.model import HostStatus, InstanceHealth, RevisionId
-from coordinator.service.ports import HostHolding
+from coordinator.service.records import HostHolding
 from hookline.v1 import fleet_pb2 as fleet
 from hookline.v1 import resources_pb2 as resources
 from tests.wire.world import NOT_FOUND, World, refused

@@ -22,7 +22,7 @@ from coordinator.core.model import HostId
 from coordinator.gateway.identity import Believed
 from coordinator.gateway.logs import BURST, BYTES_PER_SECOND, DROPPED_AT_MOST, Crowd, LogServicer, Pace
 from coordinator.service.logs import LogService, has_ended
-from coordinator.service.ports import Host
+from coordinator.service.records import Host
 from coordinator.store.logs.keep import Logs, Retention
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1.agent_pb2 import PublishLogsRequest, PublishLogsResponse

@@ -16,7 +16,8 @@ from coordinator.core.errors import (
 from coordinator.core.facts import RequestKey
 from coordinator.core.model import RevisionId
 from coordinator.core.orders import Entry
-from coordinator.service.ports import Application, CatalogRevision, Cursor, DeploymentConfig, DeploymentGroup, Page
+from coordinator.service.ports import Cursor, Page
+from coordinator.service.records import Application, CatalogRevision, DeploymentConfig, DeploymentGroup
 from coordinator.store.calls import Told, finish, refuse_replay, tell
 from coordinator.store.catalog import groups, revisions
 from coordinator.store.catalog.groups import application_no, config_no, live_deployment

@@ -14,7 +14,8 @@ from coordinator.core.facts import RequestKey
 from coordinator.core.lifecycle import DeploymentStatus
 from coordinator.core.model import DeploymentId, GroupId, RevisionId
 from coordinator.core.orders import Entry
-from coordinator.service.ports import Cursor, DeploymentGroup, LastDeployment, Page
+from coordinator.service.ports import Cursor, Page
+from coordinator.service.records import DeploymentGroup, LastDeployment
 from coordinator.store.calls import Told, finish, refuse_replay, tell
 from coordinator.store.connections.numbers import Numbers
 from coordinator.store.paging import Paging

@@ -7,7 +7,8 @@ from coordinator.core.errors import RevisionDoesNotExist
 from coordinator.core.facts import RequestKey
 from coordinator.core.model import CoordinatorLocation, RevisionId
 from coordinator.core.orders import Entry
-from coordinator.service.ports import CatalogRevision, Cursor, Page
+from coordinator.service.ports import Cursor, Page
+from coordinator.service.records import CatalogRevision
 from coordinator.store.calls import Told, finish, refuse_replay, tell
 from coordinator.store.catalog.groups import existing_application_no
 from coordinator.store.connections.numbers import Numbers

@@ -7,7 +7,8 @@ from typing import Final
 from coordinator.core.errors import DeploymentDoesNotExist
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import DeploymentId
-from coordinator.service.ports import Cursor, DeploymentRecord, Page
+from coordinator.service.ports import Cursor, Page
+from coordinator.service.records import DeploymentRecord
 from coordinator.store.history import names
 from coordinator.store.history.names import marks
 from coordinator.store.paging import Paging

@@ -7,7 +7,8 @@ other filters read backwards until the page is full.
 import sqlite3
 from typing import Final, NamedTuple
 
-from coordinator.service.ports import Cursor, HistoryRecord, Page
+from coordinator.service.ports import Cursor, Page
+from coordinator.service.records import HistoryRecord
 from coordinator.store.history import names
 from coordinator.store.history.names import marks
 from coordinator.store.paging import Paging

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import DeploymentId
-from coordinator.service.ports import Cursor, DeploymentRecord, HistoryRecord, Page, TargetRecord
+from coordinator.service.ports import Cursor, Page
+from coordinator.service.records import DeploymentRecord, HistoryRecord, TargetRecord
 from coordinator.store.connections.reader import Reader
 from coordinator.store.history import deployments, entries, targets
 from coordinator.store.history.entries import Wanted

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 from coordinator.core.errors import DeploymentTargetDoesNotExist
 from coordinator.core.lifecycle import EventStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus, event_status
 from coordinator.core.model import DeploymentId, Diagnostics, HostId
-from coordinator.service.ports import Cursor, EventRecord, Page, TargetRecord
+from coordinator.service.ports import Cursor, Page
+from coordinator.service.records import EventRecord, TargetRecord
 from coordinator.store.history import names
 from coordinator.store.history.names import marks
 from coordinator.store.paging import Paging

@@ -1,0 +1,175 @@
+"""What the services tell of: the catalogue, the fleet and the history, as they are stored. Times are UTC milliseconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from coordinator.core.lifecycle import DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
+from coordinator.core.model import (
+    AutoRollbackEvent,
+    DeploymentId,
+    Diagnostics,
+    ErrorInformation,
+    GroupId,
+    HostId,
+    HostStatus,
+    InstanceHealth,
+    MinimumHealthyHosts,
+    Plan,
+    Revision,
+    RevisionId,
+)
+from coordinator.core.tags import TagFilter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """Something that is deployed."""
+
+    name: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastDeployment:
+    """A deployment as its group remembers it."""
+
+    deployment_id: DeploymentId
+    status: DeploymentStatus
+    revision_id: RevisionId
+    created_at: int
+    completed_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentGroup:
+    """Which hosts get an application, and by which rules."""
+
+    group_id: GroupId
+    application_name: str
+    name: str
+    tag_filters: tuple[TagFilter, ...]
+    config_name: str
+    auto_rollback: frozenset[AutoRollbackEvent]
+    created_at: int
+    require_signature: bool = False
+    last_successful: LastDeployment | None = None
+    last_attempted: LastDeployment | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentConfig:
+    """How fast a deployment goes. A predefined one is created at 0."""
+
+    name: str
+    minimum_healthy_hosts: MinimumHealthyHosts
+    predefined: bool
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogRevision:
+    """A revision with what the catalogue knows of it."""
+
+    application_name: str
+    revision: Revision
+    description: str
+    registered_at: int
+    first_used_at: int | None = None
+    last_used_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostHolding:
+    """What a host holds of one deployment group; empty where nothing."""
+
+    application_name: str
+    group_name: str
+    installed: RevisionId
+    deployed: RevisionId
+    health: InstanceHealth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A machine with an agent."""
+
+    host_id: HostId
+    name: str
+    status: HostStatus
+    tags: Mapping[str, str]
+    """Those that count: the agent's own, overlaid by the operators'."""
+    operator_tags: Mapping[str, str]
+    facts: Mapping[str, str]
+    agent_version: str
+    connected_at: int
+    registered_at: int
+    holdings: tuple[HostHolding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a deployment freezes when it is created."""
+
+    group: DeploymentGroup
+    revision: Revision
+    config: DeploymentConfig
+    hosts: tuple[tuple[HostId, str], ...]
+    """Ids and names of all hosts that match any of the group's filters, by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentRecord:
+    """A deployment, live or past, as committed."""
+
+    plan: Plan
+    status: DeploymentStatus
+    counts: Mapping[TargetStatus, int]
+    error: ErrorInformation | None
+    stopping: ErrorInformation | None
+    rollback_deployment_id: DeploymentId | None
+    rollback_message: str
+    started_at: int | None
+    completed_at: int | None
+    commit: int
+    """The number of the commit that changed it or one of its targets last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """A lifecycle event of a target; every event of the plan has one, reported or not."""
+
+    event: LifecycleEvent
+    status: EventStatus
+    started_at: int | None
+    ended_at: int | None
+    diagnostics: Diagnostics | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRecord:
+    """One host's part in one deployment, as committed."""
+
+    deployment_id: DeploymentId
+    host_id: HostId
+    host_name: str
+    status: TargetStatus
+    message: str
+    events: tuple[EventRecord, ...]
+    started_at: int | None
+    ended_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRecord:
+    """One thing that happened."""
+
+    history_id: int
+    at: int
+    application_name: str
+    group_name: str
+    deployment_id: str
+    host_name: str
+    entry: str
+    because: str
+    message: str
+    principal: str
