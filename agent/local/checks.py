@@ -22,6 +22,8 @@ from agent.config import LOCK_NAME, host_name, loopback
 from agent.errors import AgentError
 from agent.hooks import EventRun, Hooks, ScriptRun
 from agent.local.condition import holder
+from agent.local.parts import host_policy
+from agent.policy import MEMORY_NAME, Memory, summary
 from agent.processes import unpacker_command
 from agent.stream import insecure_channel
 from agent.stream.health import why_not_serving
@@ -73,6 +75,7 @@ async def findings(told: Settings) -> list[Finding]:
         _clock(),
         _user(told),
         _data_directory(told.data_dir),
+        _policy(told),
         *(
             _room(name, path)
             for name, path in (("disk", told.data_dir), ("deployments", Workspace(root_prefix=told.root_prefix).deployment_root))
@@ -157,6 +160,18 @@ def _data_directory(path: Path) -> Finding:
     if found.st_mode & 0o077:
         return _warn("data directory", f"others may look into {path}; {held}", f"it has the output of hooks; chmod 700 {path}")
     return _ok("data directory", f"{path}; {held}")
+
+
+def _policy(told: Settings) -> Finding:
+    """A policy that cannot be trusted keeps the agent from starting, and everything from being deployed."""
+    try:
+        policy = host_policy(told).policy()
+        Memory(told.data_dir / MEMORY_NAME)
+    except AgentError as error:
+        return _fail("policy", str(error), "put the file right; nothing is deployed until then")
+    if policy is not None and policy.freeze:
+        return _warn("policy", summary(policy), "to let the coordinator deploy again, take freeze out")
+    return _ok("policy", summary(policy))
 
 
 def _room(name: str, path: Path) -> Finding:

@@ -9,15 +9,19 @@ import sys
 from typing import TYPE_CHECKING
 
 from agent.clock import SystemClock
+from agent.errors import AgentError
 from agent.local.condition import condition
+from agent.local.parts import host_policy
 from agent.local.settings import add_arguments as add_settings
 from agent.local.settings import settings
+from agent.policy import summary
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
     from agent.local.condition import Condition
+    from agent.local.settings import Settings
 
 NOT_RUNNING = 3
 """The exit code when no agent runs, as `systemctl status` has it."""
@@ -30,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f" directory; a running agent does not notice. Exit code: 0 when it runs, {NOT_RUNNING} when not, 2 when that cannot be said."
     )
     parser.add_argument("--json", action="store_true", help="one JSON object; times are milliseconds since 1970")
-    add_settings(parser, ("data_dir", "root_prefix"))
+    add_settings(parser, ("data_dir", "root_prefix", "policy"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,10 +42,18 @@ def run(args: argparse.Namespace) -> int:
     told = settings(args, os.environ)
     found = condition(told.data_dir, told.root_prefix)
     if args.json:
-        sys.stdout.write(json.dumps({"running": found.pid is not None, **dataclasses.asdict(found)}) + "\n")
+        sys.stdout.write(json.dumps({"running": found.pid is not None, **dataclasses.asdict(found), "policy": _policy(told)}) + "\n")
     else:
-        sys.stdout.write("".join(f"{name:<13}{words}\n" for name, words in lines(found, now=SystemClock().now_ms())))
+        told_lines = (*lines(found, now=SystemClock().now_ms()), ("policy", _policy(told)))
+        sys.stdout.write("".join(f"{name:<13}{words}\n" for name, words in told_lines))
     return NOT_RUNNING if found.pid is None else 0
+
+
+def _policy(told: Settings) -> str:
+    try:
+        return summary(host_policy(told).policy())
+    except AgentError as error:
+        return str(error)
 
 
 def lines(found: Condition, *, now: int) -> Iterator[tuple[str, str]]:

@@ -39,6 +39,23 @@ class Policy:
     freeze: bool = False
 
 
+def summary(policy: Policy | None) -> str:
+    """What a policy restricts, in a line."""
+    if policy is None:
+        return "none: the coordinator may do anything that the agent's user may"
+    signing = (
+        "" if not policy.signing_keys else f"keys {', '.join(policy.signing_keys)}" + (", required" if policy.require_signature else "")
+    )
+    parts = ["frozen: nothing begins"] if policy.freeze else []
+    parts += [signing] if signing else []
+    for name in ("groups", "origins", "destinations", "runas"):
+        allowed = getattr(policy, name)
+        parts += [] if allowed is None else [f"{name} {', '.join(sorted(allowed)) or 'none'}"]
+    parts += [] if policy.root_hooks else ["no root hooks"]
+    parts += [f"{application} from {counter}" for application, counter in policy.lowest_counter.items()]
+    return f"{policy.file}: {'; '.join(parts) or 'restricts little'}"
+
+
 def origin(location: Location) -> str:
     """Where a bundle comes from, as `origins` spells it."""
     words = dict(location.words)
