@@ -84,7 +84,7 @@ class AppSpec:
     """An AppSpec file of the server platform.
 
     `file_exists_behavior` None leaves it to the deployment, `env` is for all scripts, the scripts of `repeatable` events may run again
-    when they were interrupted.
+    when they were interrupted. A symlink to a directory is copied as that directory unless `preserve_directory_symlinks`.
     """
 
     files: tuple[FileMapping, ...] = ()
@@ -93,6 +93,7 @@ class AppSpec:
     file_exists_behavior: str | None = None
     env: tuple[tuple[str, str], ...] = ()
     repeatable: tuple[str, ...] = ()
+    preserve_directory_symlinks: bool = False
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> str:
@@ -115,6 +116,7 @@ class AppSpec:
             file_exists_behavior=found["file_exists_behavior"],
             env=_pairs(found.get("env", ())),
             repeatable=tuple(found.get("repeatable", ())),
+            preserve_directory_symlinks=found.get("preserve_directory_symlinks", False),
             warnings=tuple(found["warnings"]),
         )
 

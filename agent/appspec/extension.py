@@ -12,7 +12,7 @@ from agent.appspec.values import Findings, Keys, given, mapping, spelt
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS = re.compile(r"HOOKLINE_.*|BUNDLE_(?:BUCKET|KEY|VERSION|ETAG|COMMIT)|LIFECYCLE_EVENT|DEPLOYMENT_.*|APPLICATION_NAME")
-_TOP_KEYS = ("env", "interrupted")
+_TOP_KEYS = ("env", "interrupted", "directory_symlinks")
 _SCRIPT_KEYS = ("args", "env")
 _LATER = ("always", "on_failure")
 
@@ -25,6 +25,7 @@ class Extension:
 
     env: Environment = ()
     repeatable: tuple[str, ...] = ()
+    preserve_directory_symlinks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,11 @@ def read_extension(item: Item | None, findings: Findings) -> Extension:
         return Extension()
     keys = mapping(item, "x-hookline must be a mapping")
     findings.attempt(lambda: _check_keys(keys, _TOP_KEYS), None)
-    return Extension(env=findings.attempt(lambda: _env(keys), ()), repeatable=findings.attempt(lambda: _repeatable(keys), ()))
+    return Extension(
+        env=findings.attempt(lambda: _env(keys), ()),
+        repeatable=findings.attempt(lambda: _repeatable(keys), ()),
+        preserve_directory_symlinks=findings.attempt(lambda: _preserves(keys), False),
+    )
 
 
 def read_script_extension(item: Item | None, findings: Findings) -> ScriptExtension:
@@ -61,7 +66,7 @@ def _check_keys(keys: Keys, known: tuple[str, ...]) -> None:
         if key in _LATER and "interrupted" in known:
             raise entry.key.flaw("extension", f"{key} is not supported by this agent yet", "remove it")
         if key not in known:
-            raise entry.key.flaw("extension", f"x-hookline has no key {key} here", f"it takes {' and '.join(known)}")
+            raise entry.key.flaw("extension", f"x-hookline has no key {key} here", f"it takes {', '.join(known[:-1])} and {known[-1]}")
 
 
 def _repeatable(keys: Keys) -> tuple[str, ...]:
@@ -83,6 +88,13 @@ def _is_rerun(item: Item) -> bool:
     if item.value not in ("fail", "rerun"):
         raise item.flaw("extension", "interrupted must be fail or rerun, or a mapping of lifecycle events to one of these")
     return item.value == "rerun"
+
+
+def _preserves(keys: Keys) -> bool:
+    item = given(keys, "directory_symlinks")
+    if item is not None and item.value not in ("copy", "preserve"):
+        raise item.flaw("extension", "directory_symlinks must be copy or preserve", "copy is what CodeDeploy does")
+    return item is not None and item.value == "preserve"
 
 
 def _env(keys: Keys) -> Environment:

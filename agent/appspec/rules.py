@@ -77,6 +77,7 @@ def _whole(top: Item, findings: Findings) -> AppSpec:
         file_exists_behavior=behavior,
         env=extension.env,
         repeatable=extension.repeatable,
+        preserve_directory_symlinks=extension.preserve_directory_symlinks,
         warnings=tuple(_warnings(findings)),
     )
 

@@ -82,11 +82,13 @@ class Planner:
         self._unchanged: set[str] = set()
         self._conflicts: dict[str, str] = {}
         self._missing: list[str] = []
+        self._preserves = False
         self._visited = 0
         self._seen: dict[str, os.stat_result | None] = {"": tree.stat("")}
 
     def plan(self, appspec: AppSpec, reserve_bytes: int) -> Plan:
         """The plan, or one sentence that names every file that stands in the way."""
+        self._preserves = appspec.preserve_directory_symlinks
         for mapping in appspec.files:
             self._add_mapping(mapping)
         self._check_conflicts()
@@ -141,10 +143,10 @@ class Planner:
                 raise _bad(f"more than {_MEMBERS} files")
             if "\n" in entry.name:
                 raise _bad(f"the name {entry.name!r} has a line end")
-            if not entry.is_dir():
+            if not entry.is_dir(follow_symlinks=not self._preserves):
                 self._add_leaf(entry.path, path)
                 continue
-            real = os.path.realpath(entry.path)  # A symlink to a directory is copied as the directory.
+            real = os.path.realpath(entry.path)  # A symlink to a directory is copied as the directory, unless the AppSpec says otherwise.
             if not self._is_in_archive(real):
                 raise _bad(f"{entry.path} is a symlink to {real}, outside the bundle")
             if real in seen:

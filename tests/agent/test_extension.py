@@ -26,6 +26,12 @@ def test_the_file_has_variables_for_all_its_scripts() -> None:
     assert AppSpec.from_json(found.to_json()) == found
 
 
+@pytest.mark.parametrize("word, preserves", [("copy", False), ("preserve", True)])
+def test_symlinks_to_directories_may_be_preserved(word: str, preserves: bool) -> None:
+    found = read(f"x-hookline:\n  directory_symlinks: {word}\n")
+    assert (found.preserve_directory_symlinks, AppSpec.from_json(found.to_json())) == (preserves, found)
+
+
 @pytest.mark.parametrize(
     "text, events",
     [
@@ -45,7 +51,7 @@ def test_events_may_run_again_all_or_one_by_one(text: str, events: tuple[str, ..
     "text, says",
     [
         ("x-hookline: [a]\n", "line 3, column 13: x-hookline must be a mapping"),
-        ("x-hookline: {environment: {}}\n", "x-hookline has no key environment here; it takes env and interrupted"),
+        ("x-hookline: {environment: {}}\n", "x-hookline has no key environment here; it takes env, interrupted and directory_symlinks"),
         ("x-hookline: {args: []}\n", "x-hookline has no key args here"),
         ("x-hookline: {always: [{location: a.sh}]}\n", "line 3, column 14: always is not supported by this agent yet; remove it"),
         ("x-hookline: {on_failure: []}\n", "on_failure is not supported by this agent yet"),
@@ -56,6 +62,7 @@ def test_events_may_run_again_all_or_one_by_one(text: str, events: tuple[str, ..
         ("x-hookline: {interrupted: {AfterInstall: probe}}\n", "interrupted: probe is not supported by this agent yet"),
         ("x-hookline: {interrupted: yes}\n", "interrupted must be fail or rerun"),
         ("x-hookline: {interrupted: {Install: rerun}}\n", "Install runs no scripts"),
+        ("x-hookline: {directory_symlinks: follow}\n", "directory_symlinks must be copy or preserve"),
         ("x-hookline: {env: [A]}\n", "env must be a mapping of names to values"),
         ("x-hookline: {env: {1A: b}}\n", "'1A' is no name of an environment variable"),
         ("x-hookline: {env: {A: [b]}}\n", "a single value is expected here"),

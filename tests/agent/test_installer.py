@@ -141,6 +141,19 @@ def test_symlinks_to_files_stay_symlinks_and_those_to_directories_become_directo
     assert found["srv/app/dir/x"] == "X"
 
 
+def test_symlinks_to_directories_stay_symlinks_where_the_appspec_says_so_and_may_change_from_one_to_the_other(host: Host) -> None:
+    files: Files = {"app/v2/x": "X", "app/current": "-> v2", "app/loop/back": "-> ..", "app/dangling": "-> nothing"}
+    copied = "files:\n  - source: app\n    destination: /srv/app\n"
+    preserved = f"{copied}x-hookline: {{directory_symlinks: preserve}}\n"
+    del (plain := dict(files))["app/loop/back"]
+    for spec, current in ((preserved, "-> v2"), (copied, "directory"), (preserved, "-> v2")):
+        host.install(host.bring(files if spec is preserved else plain, spec))
+        found = host.files()
+        assert (found["srv/app/current"], found["srv/app/v2/x"]) == (current, "X")
+        assert found.get("srv/app/loop/back") == ("-> .." if spec is preserved else None)
+        assert ("srv/app/current/x" in found) == (spec is copied)
+
+
 def test_a_symlink_to_a_directory_that_holds_it_is_refused(host: Host) -> None:
     assert "holds it" in host.refusal(host.bring({"app/a/loop": "-> .."})).message
 
