@@ -29,6 +29,11 @@ def why_not_valid(enrolment: Enrolment, now: int) -> str | None:
     return None
 
 
+def until(enrolment: Enrolment) -> str:
+    """How long its certificate lasts, in words."""
+    return f"certificate until {_date(enrolment.ends_at)}, renewed {enrolment.generation} times"
+
+
 def why_not_accepted(coordinator: str, credentials: Credentials, files: IdentityFiles) -> str | None:
     """What is wrong between this host's certificate and the coordinator's; None: they accept each other. Waits for the network."""
     chain, key = files.pair(credentials.enrolment.generation)

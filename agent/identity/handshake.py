@@ -21,14 +21,10 @@ if TYPE_CHECKING:
 _PATIENCE = 10.0
 _DER = 2  # _ssl.ENCODING_DER
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
-_ALERTS = {
-    "CERTIFICATE_EXPIRED": "it says that this host's certificate has ended",
-    "CERTIFICATE_REQUIRED": "it wants a certificate, and this host shows none",
-    "CERTIFICATE_UNKNOWN": "it does not accept this host's certificate",
-    "BAD_CERTIFICATE": "it does not accept this host's certificate",
-    "UNSUPPORTED_CERTIFICATE": "it does not accept this host's certificate for this use",
-    "UNKNOWN_CA": "it does not know who has signed this host's certificate: is it another coordinator?",
-}
+_HANGS_UP = (
+    "it hangs up when it sees this host's certificate: another coordinator's authority has signed it, or it is not valid by the"
+    " coordinator's clock"
+)
 
 
 class Unreachable(AgentError):
@@ -61,14 +57,17 @@ def root_of(address: str, fingerprint: str) -> bytes:
 
 
 def why_not(address: str, trust: bytes, chain: Path | None = None, key: Path | None = None) -> str | None:
-    """Why a server cannot be spoken to by who trusts these roots (PEM) and shows this certificate; None: it can."""
+    """Why a server cannot be spoken to by who trusts these roots (PEM) and shows this certificate; None: it can.
+
+    Raises ssl.SSLError for a certificate, key or root that is none.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols(["h2"])
+    context.load_verify_locations(cadata=trust.decode())
+    if chain is not None:
+        context.load_cert_chain(chain, key)
     try:
-        context.load_verify_locations(cadata=trust.decode())
-        if chain is not None:
-            context.load_cert_chain(chain, key)
         with _connected(address, context) as connection:
             return _word_of(connection) if chain is not None else None
     except ssl.SSLCertVerificationError as error:
@@ -80,22 +79,19 @@ def why_not(address: str, trust: bytes, chain: Path | None = None, key: Path | N
 
 
 def _word_of(connection: ssl.SSLSocket) -> str | None:
-    """A server refuses a client's certificate after the handshake, with its first word; one that accepts it says its settings."""
+    """A server refuses a client's certificate after the handshake, and gRPC's hangs up then; one that accepts it says its settings."""
     try:
         first = connection.recv(1)
-    except ssl.SSLError as error:
-        return _said(error)
     except TimeoutError:
         return None
-    except OSError:
+    except OSError:  # a TLS alert is one as well
         first = b""
-    return None if first else "it hangs up without a word when it sees this host's certificate"
+    return None if first else _HANGS_UP
 
 
 def _said(error: ssl.SSLError) -> str:
-    reason = str(error.reason or "")
-    known = next((words for name, words in _ALERTS.items() if reason.endswith(name)), None)
-    return known or f"it does not speak TLS 1.3 as a coordinator does ({reason.lower().replace('_', ' ') or 'it hangs up'})"
+    reason = str(error.reason or "it hangs up").lower().replace("_", " ")
+    return f"it does not speak TLS 1.3 as a coordinator does ({reason})"
 
 
 def _clock_advice(message: str) -> str:

@@ -18,18 +18,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.bundle import Limits
+from agent.clock import SystemClock
 from agent.config import LOCK_NAME, host_name, loopback
 from agent.errors import AgentError
 from agent.hooks import EventRun, Hooks, ScriptRun
+from agent.identity import IdentityFiles
+from agent.identity.diagnosis import authority_changed, until, why_not_accepted, why_not_valid
 from agent.local.condition import holder
 from agent.local.parts import host_policy
 from agent.policy import MEMORY_NAME, Memory, summary
 from agent.processes import unpacker_command
-from agent.stream import insecure_channel
-from agent.stream.health import why_not_serving
+from agent.stream import insecure_channel, secure_channel
+from agent.stream.health import why_not_let_in, why_not_serving
 from agent.workspace import Workspace
 
 if TYPE_CHECKING:
+    from agent.identity import Credentials
     from agent.local.settings import Settings
 
 _LITTLE = 1024**3
@@ -69,9 +73,11 @@ def _fail(check: str, found: str, advice: str) -> Finding:
 
 async def findings(told: Settings) -> list[Finding]:
     """All checks, in the order in which one would put things right."""
+    shown, identity = _identity(told)
     return [
         _settings(told),
-        await _coordinator(told),
+        *identity,
+        await _coordinator(told) if shown is None else await _secure_coordinator(told, shown),
         _clock(),
         _user(told),
         _data_directory(told.data_dir),
@@ -104,17 +110,49 @@ def _settings(told: Settings) -> Finding:
     return _ok("settings", f"read from {told.file}")
 
 
+def _identity(told: Settings) -> tuple[Credentials | None, list[Finding]]:
+    """Whom this host is to its coordinator; over plaintext that is not asked."""
+    if told.insecure:
+        return None, []
+    try:
+        shown = IdentityFiles(told.data_dir).credentials()
+    except AgentError as error:
+        return None, [_fail("identity", str(error), "ask as the agent's user; or join again, as it says")]
+    if shown is None:
+        advice = "`hookline token create` on the coordinator prints the command that makes it one"
+        return None, [_fail("identity", f"this machine is no host yet: there is no identity in {told.data_dir}", advice)]
+    why = why_not_valid(shown.enrolment, SystemClock().now_ms())
+    if why is not None:
+        return shown, [_fail("identity", why, "see there")]
+    enrolment = shown.enrolment
+    is_host = f"host {enrolment.name} ({enrolment.host_id}) of cluster {enrolment.cluster}, {until(enrolment)}"
+    if authority_changed(shown):
+        advice = "if the operators replaced the root, all is well; if not, join again, with the fingerprint that they tell"
+        return shown, [_warn("identity", f"{is_host}; it no longer trusts the root with which it joined, {enrolment.authority}", advice)]
+    return shown, [_ok("identity", f"{is_host}; it trusts the root {enrolment.authority[:16]}...")]
+
+
+async def _secure_coordinator(told: Settings, shown: Credentials) -> Finding:
+    where = told.coordinator or shown.enrolment.coordinator
+    why = await asyncio.to_thread(why_not_accepted, where, shown, IdentityFiles(told.data_dir))
+    if why is not None:
+        return _fail("coordinator", why, "start it, correct the setting coordinator or the clock, or join again")
+    async with secure_channel(where, shown) as channel:
+        why = await why_not_let_in(channel)
+    if why is not None:
+        return _fail("coordinator", f"{where} does not let this host in: {why}", "an operator has to decide, as it says")
+    return _ok("coordinator", f"{where} lets this host in")
+
+
 async def _coordinator(told: Settings) -> Finding:
     try:
         where = told.the_coordinator
         if told.insecure:
             loopback(where)
     except AgentError as error:
-        return _fail("coordinator", str(error), "correct the setting coordinator")
+        return _fail("coordinator", str(error), "correct the setting coordinator, or join one")
     if not told.insecure:
-        return _fail(
-            "coordinator", f"{where} is to be spoken to by TLS, which is not there yet", "set insecure, with a coordinator on loopback"
-        )
+        return _warn("coordinator", f"{where} is not asked: without an identity nobody is let in", "join it first")
     async with insecure_channel(where) as channel:
         why = await why_not_serving(channel)
     if why is not None:
@@ -129,7 +167,7 @@ def _clock() -> Finding:
     if status < 0:
         return _warn("clock", "the kernel does not say whether it is kept in time", "see that it is: times in the history are this host's")
     if status == _UNSYNCHRONISED:
-        advice = "the history shows this host's times, and certificates will need them; set up chrony or systemd-timesyncd"
+        advice = "the history shows this host's times, and certificates are good or not by them; set up chrony or systemd-timesyncd"
         return _warn("clock", "it is not kept in time by anybody", advice)
     return _ok("clock", "it is kept in time")
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     parser.description = (
-        "Checks what has to be right for the agent: its settings, the coordinator, the clock, the user, the data directory, room on the"
-        " disk, hooks, unpacking, and programs that revisions may need. Takes the settings of `run`; ask as the agent's user."
+        "Checks what has to be right for the agent: its settings, its identity, the coordinator, the clock, the user, the data directory,"
+        " room on the disk, hooks, unpacking, and programs that revisions may need. Takes the settings of `run`; ask as the agent's user."
         " Exit code: 0 when nothing fails, 1 when something does, 2 when the settings cannot be read."
     )
     parser.add_argument("--json", action="store_true", help="one JSON array of objects with check, verdict (ok, warn, fail), found, advice")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -73,14 +73,14 @@ class Hasty:
 class Host:
     """One agent and its stream, running."""
 
-    def __init__(self, coordinator: str, *, at_once: bool = True) -> None:
+    def __init__(self, coordinator: str, *, at_once: bool = True, why_not: Callable[[], Awaitable[str | None]] | None = None) -> None:
         self.executor = Idle(at_once=at_once)
         self.journal = MemoryJournal("0" * 32)
         self.clock = Hasty()
         self.agent = Agent(machine=Machine(), journal=self.journal, executor=self.executor, clock=self.clock)
         identity = Identity(host_id="1" * 32, name="h1", boot_id="b", agent_version="1", tags=(("role", "web"),), facts=(("os", "linux"),))
         self.channel = insecure_channel(coordinator)
-        self.stream = AgentStream(agent=self.agent, identity=identity, channel=self.channel, clock=self.clock)
+        self.stream = AgentStream(agent=self.agent, identity=identity, channel=self.channel, clock=self.clock, why_not=why_not)
         self.running = asyncio.ensure_future(self.stream.run())
 
 
@@ -369,3 +369,61 @@ async def _heard(hearing: object) -> agent_pb2.AgentMessage:
     message = await asyncio.wait_for(hearing, 10)
     assert isinstance(message, agent_pb2.AgentMessage)
     return message
+
+
+async def test_the_next_channels_stream_is_welcomed_before_the_one_that_is_open_ends(
+    coordinator: Coordinator, slow_host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = await coordinator.called()
+    await first.welcome()
+    await first.say(instruction_message())
+    assert [seq for seq, _ in await first.reports()] == [1]
+    begun = await slow_host.executor.begun.get()
+    async with insecure_channel(coordinator.address) as channel:
+        slow_host.stream.move(channel)
+        second = await coordinator.called()
+        slow_host.agent.tell(EventEnded(begun.instruction.instruction_id, begun.event))
+        assert [seq for seq, _ in await first.reports()] == [2, 3]  # nothing is held up while the next one is not welcomed yet
+        assert not first.gone.is_set()
+        hello = await second.welcome(acked_seq=1)
+        assert hello.last_seq == 1
+        await asyncio.wait_for(first.gone.wait(), 10)
+        assert [seq for seq, _ in await second.all_reports(3)] == [2, 3]
+        assert slow_host.clock.waits == []
+        second.hang_up()
+        assert (await (await coordinator.called()).welcome()).last_seq == 3
+    assert "another stream has taken its place" not in caplog.text
+
+
+async def test_a_next_stream_that_is_refused_leaves_the_one_that_is_open_alone(coordinator: Coordinator, host: Host) -> None:
+    first = await coordinator.called()
+    await first.welcome()
+    async with insecure_channel(coordinator.address) as channel:
+        host.stream.move(channel)
+        (await coordinator.called()).refuse(grpc.StatusCode.UNAVAILABLE, "not now")
+        await first.say(instruction_message())
+        await first.all_reports(14)
+        assert not first.gone.is_set()
+        first.hang_up()
+        await (await coordinator.called()).welcome()
+
+
+async def test_the_age_of_a_connection_is_routine(coordinator: Coordinator, host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    line = await coordinator.called()
+    await line.welcome()
+    line.refuse(grpc.StatusCode.UNAVAILABLE, "max connection age")
+    await (await coordinator.called()).welcome()
+    assert caplog.text == ""
+    assert host.clock.waits == [0.05]
+
+
+async def test_why_a_coordinator_cannot_be_reached_is_explained_by_who_knows_more(caplog: pytest.LogCaptureFixture) -> None:
+    async def expired() -> str | None:
+        return "this host's certificate ended"
+
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        host = Host(f"127.0.0.1:{nobody_listens.getsockname()[1]}", why_not=expired)
+        await asyncio.wait_for(host.clock.sixteen.wait(), 20)
+        await _end(host)
+    assert caplog.text.count("cannot reach the coordinator: this host's certificate ended") == 1
