@@ -121,10 +121,11 @@ def _fetch_from(request: DownloadRequest, incoming: Incoming, directory: Deploym
             fetch_from_coordinator(source, request.sha256, incoming)
         case UrlSource(scheme="file", url=url):
             fetch_file(local_path(url), incoming)
-        case UrlSource(scheme="http" | "https", url=url):
-            from agent.bundle.sources.http import fetch_http
+        case UrlSource(scheme="http" | "https", url=url) as source:
+            from agent.bundle.sources.http import Asking, fetch_http
+            from agent.bundle.sources.origins import PrivateOrigins
 
-            fetch_http(url, incoming, directory.bundle_etag)
+            fetch_http(url, incoming, directory.bundle_etag, Asking(private=PrivateOrigins(source.private_origins)))
         case UrlSource() as source:
             raise unavailable(source.name, f"{source.scheme} is none of file, http and https")
         case S3Source() as source:

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSettings:
-    """What the operator of the agent says of sources; an empty endpoint or region is left to the environment."""
+    """What the operator of the agent says of sources; an empty endpoint or region is left to the environment.
+
+    `private_origins` are the servers with private addresses that bundles may come from.
+    """
 
     s3_endpoint: str = ""
     s3_region: str = ""
     github_api: str = GITHUB_API
     github_token_file: str = ""
+    private_origins: tuple[str, ...] = ()
 
 
 def elsewhere(location: Location, root_prefix: Path, settings: SourceSettings) -> Source | None:
@@ -33,13 +37,15 @@ def elsewhere(location: Location, root_prefix: Path, settings: SourceSettings) -
         case Place.COORDINATOR:
             return None
         case Place.HTTP:
-            return UrlSource(url=words["url"])
+            return UrlSource(url=words["url"], private_origins=settings.private_origins)
         case Place.FILE:
             path = root_prefix / words["path"].lstrip("/")
             return UrlSource(url=f"file://{quote(str(path))}")
         case Place.S3:
             return S3Source(**words, endpoint=settings.s3_endpoint, region=settings.s3_region)
         case Place.GITHUB:
-            return GitHubSource(**words, api=settings.github_api, token_file=settings.github_token_file)
+            return GitHubSource(
+                **words, api=settings.github_api, token_file=settings.github_token_file, private_origins=settings.private_origins
+            )
         case _:
             assert_never(location.place)

@@ -31,9 +31,10 @@ class CoordinatorSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlSource:
-    """A `file://`, `http://` or `https://` address."""
+    """A `file://`, `http://` or `https://` address; of those with private addresses only these origins are asked."""
 
     url: str
+    private_origins: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -68,12 +69,16 @@ class S3Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitHubSource:
-    """The files of a commit, as GitHub packs them; `token_file` holds the token to ask with, empty asks without one."""
+    """The files of a commit, as GitHub packs them; `token_file` holds the token to ask with, empty asks without one.
+
+    It may send us to servers with private addresses only when they are among these origins.
+    """
 
     repository: str
     commit_id: str
     api: str = GITHUB_API
     token_file: str = ""
+    private_origins: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -174,7 +179,8 @@ def _install(values: dict[str, Any]) -> InstallRequest:
     return InstallRequest(**values)
 
 
-def _elsewhere(source: dict[str, str]) -> Source:
-    if "url" in source:
-        return UrlSource(**source)
-    return S3Source(**source) if "bucket" in source else GitHubSource(**source)
+def _elsewhere(source: dict[str, Any]) -> Source:
+    if "bucket" in source:
+        return S3Source(**source)
+    source["private_origins"] = tuple(source["private_origins"])
+    return UrlSource(**source) if "url" in source else GitHubSource(**source)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent.bundle import Unpacker
 from agent.bundle.locations import SourceSettings
+from agent.bundle.sources.origins import private_origins
 from agent.environment import Environment
 from agent.errors import AgentError
 from agent.executor import EventExecutor
@@ -86,7 +87,11 @@ def inherited(environment: Mapping[str, str]) -> dict[str, str]:
 def source_settings(told: Settings) -> SourceSettings:
     """What was set of where bundles come from."""
     return SourceSettings(
-        s3_endpoint=told.s3_endpoint, s3_region=told.s3_region, github_api=told.github_api, github_token_file=told.github_token_file
+        s3_endpoint=told.s3_endpoint,
+        s3_region=told.s3_region,
+        github_api=told.github_api,
+        github_token_file=told.github_token_file,
+        private_origins=private_origins(told.private_origins),
     )
 
 

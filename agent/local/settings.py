@@ -102,6 +102,13 @@ _ALL = (
         default=str(Retention().max_bytes),
         help="how much the revisions of all groups may take together; what is installed stays, whatever it takes",
     ),
+    Setting(
+        name="private_origins",
+        metavar="LIST",
+        default="none",
+        help="servers with private or loopback addresses that bundles may be fetched from over http(s): names, addresses, "
+        "networks such as 10.0.0.0/8, or any; separated by commas",
+    ),
     Setting(name="s3_endpoint", metavar="URL", default="AWS_ENDPOINT_URL_S3, else Amazon's", help="where bundles in S3 are fetched from"),
     Setting(name="s3_region", metavar="REGION", default="AWS_REGION, else us-east-1", help="the region of bundles in S3"),
     Setting(name="github_api", metavar="URL", default=GITHUB_API, help="the API of GitHub, or of your own GitHub server"),
@@ -135,6 +142,7 @@ class Settings:
     policy: Path | None
     max_revisions: int
     max_revision_bytes: int
+    private_origins: str
     s3_endpoint: str
     s3_region: str
     github_api: str
@@ -190,6 +198,7 @@ def settings(args: argparse.Namespace, environment: Mapping[str, str]) -> Settin
         policy=Path(text("policy")).absolute() if "policy" in said else None,
         max_revisions=int(text("max_revisions")),
         max_revision_bytes=int(text("max_revision_bytes")),
+        private_origins=said.get("private_origins", [""])[0],
         s3_endpoint=said.get("s3_endpoint", [""])[0],
         s3_region=said.get("s3_region", [""])[0],
         github_api=text("github_api"),

@@ -10,7 +10,6 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import assert_never
-from urllib.parse import urlsplit
 
 from coordinator.core import signature
 from coordinator.core.errors import ApplicationDoesNotExist, BundleTooLarge, Invalid, InvalidRevision
@@ -32,9 +31,9 @@ from coordinator.service.keep import BundleKeep, Upload
 from coordinator.service.ports import Catalog, Cursor, Page, Replayed
 from coordinator.service.records import CatalogRevision
 from coordinator.service.rules import check_description
+from coordinator.service.urls import check_url
 
 DIGEST_SIZE = 32
-URL_LENGTH = 2048
 SNIFFED = 512
 
 _REVISION_ID = re.compile(r"r-[0-9a-f]{16}")
@@ -219,27 +218,12 @@ def _check_place(place: Place) -> None:
                     field="location.github.commit_id",
                 )
         case HttpLocation(url=url):
-            _check_url(url)
+            check_url(url)
         case FileLocation(path=path):
             if not path.startswith("/") or ".." in path.split("/") or "\0" in path:
                 raise InvalidRevision(f'cannot accept path {path[:200]!r}: it must be absolute, without ".."', field="location.file.path")
         case _:
             assert_never(place)
-
-
-def _check_url(url: str) -> None:
-    field = "location.http.url"
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise InvalidRevision(f"cannot accept the URL: {error}", field=field) from None
-    if "@" in parts.netloc:  # said without the URL: a message may end in a log, a password must not
-        raise InvalidRevision("cannot accept a URL with a user name or password in it: everybody may read revisions", field=field)
-    if parts.scheme not in ("http", "https") or not host or len(url) > URL_LENGTH or not url.isprintable() or " " in url:
-        raise InvalidRevision(
-            f"cannot accept {url[:200]!r}: it must be an http or https URL of at most {URL_LENGTH} characters", field=field
-        )
 
 
 def _check_packing(place: Place, bundle_type: BundleType, sha256: bytes) -> None:

@@ -41,6 +41,7 @@ class GitHub:
             commit_id=COMMIT,
             api=f"{self.api.url}/api/v3/",
             token_file=str(self.token_file) if with_token else "",
+            private_origins=("localhost",),
         )
         request = DownloadRequest(
             group_id="g",

@@ -8,13 +8,15 @@ import pytest
 
 from agent.bundle.archives.archive import Limits
 from agent.bundle.requests import UrlSource
-from agent.bundle.sources.http import fetch_http
+from agent.bundle.sources.http import Asking, fetch_http
 from agent.bundle.sources.incoming import FetchInterrupted, SourceBusy
+from agent.bundle.sources.origins import PrivateOrigins
 from agent.payload import PayloadError, PayloadErrorCode
 from tests.agent.arrival import CONTENT, Arrival
 from tests.agent.website import Answer, Site, serving
 
 WHOLE = Answer(CONTENT, etag='"one"')
+HERE = Asking(private=PrivateOrigins(("127.0.0.1",)))
 
 
 @pytest.fixture
@@ -31,13 +33,13 @@ def site() -> Iterator[Site]:
 
 def fetch(arrival: Arrival, url: str) -> None:
     with arrival.incoming() as incoming:
-        fetch_http(url, incoming, arrival.validator)
+        fetch_http(url, incoming, arrival.validator, HERE)
         incoming.finish()
 
 
 def refusal(arrival: Arrival, url: str) -> str:
     with arrival.incoming() as incoming, pytest.raises(PayloadError) as caught:
-        fetch_http(url, incoming, arrival.validator)
+        fetch_http(url, incoming, arrival.validator, HERE)
     return caught.value.message
 
 
@@ -120,7 +122,7 @@ def test_a_server_in_trouble_is_asked_again(arrival: Arrival, site: Site) -> Non
 @pytest.mark.parametrize("url", ["http://user:secret@127.0.0.1/x", "http:///x", "http://[::x/"])
 def test_an_address_with_a_password_or_without_host_is_refused(arrival: Arrival, url: str) -> None:
     found = refusal(arrival, url)
-    assert "must name a host and hold no user" in found or "it is no address" in found
+    assert "must name a host and hold no user" in found or "plain HOST or HOST:PORT" in found
     assert "secret" not in found
 
 

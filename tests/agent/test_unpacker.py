@@ -76,7 +76,7 @@ def ignore(done: int, total: int | None) -> None:
 def test_requests_survive_the_pipe() -> None:
     sources: list[Source] = [
         CoordinatorSource(address="h:1", metadata=(("a", "b"),)),
-        UrlSource(url="http://h/x"),
+        UrlSource(url="http://h/x", private_origins=("h", "10.0.0.0/8")),
         S3Source(bucket="b", key="k"),
         GitHubSource(repository="a/b", commit_id="c"),
     ]

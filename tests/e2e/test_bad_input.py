@@ -82,8 +82,10 @@ class Shop:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     directory = tmp_path_factory.mktemp("shop")
     options = ("--max-bundle-bytes", str(MAX_BUNDLE_BYTES))
-    with Cluster(directory / "cluster", options) as cluster, grpc.insecure_channel(cluster.addresses["listen"]) as channel:
-        yield Shop(cluster, directory, channel)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HOOKLINE_AGENT_PRIVATE_ORIGINS", "127.0.0.1")
+        with Cluster(directory / "cluster", options) as cluster, grpc.insecure_channel(cluster.addresses["listen"]) as channel:
+            yield Shop(cluster, directory, channel)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
-"""Fetches a bundle over http or https, going on where a cut connection left off.
+"""Fetches a bundle over http or https, going on where a cut connection left off, from servers that `origins` allows.
 
 Proxies are those of the environment: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
 """
 
 import re
+import ssl
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from agent.bundle.sources.incoming import FetchInterrupted, Incoming, SourceBusy, unavailable
+from agent.bundle.sources.origins import Forbidden, PrivateOrigins, Resolve, check_address, literal, resolve_by_system, resolved, server_of
 
 _REDIRECTS = 5
 _TIMEOUT = httpx.Timeout(55.0, connect=10.0)
@@ -20,11 +23,16 @@ _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """How to ask: headers for the first host alone, whether it may send us to another, and what its refusals mean."""
+    """How to ask: headers for the first host alone, whether it may send us to another, and what its refusals mean.
+
+    `private` are the servers with private addresses that may be asked, `resolve` says where a name leads.
+    """
 
     headers: Mapping[str, str] = field(default_factory=dict)
     may_leave_host: bool = False
     refusals: Mapping[int, str] = field(default_factory=dict)
+    private: PrivateOrigins = field(default_factory=lambda: PrivateOrigins(()))
+    resolve: Resolve = resolve_by_system
 
 
 _PLAINLY = Asking()
@@ -32,14 +40,13 @@ _PLAINLY = Asking()
 
 def fetch_http(url: str, incoming: Incoming, validator: Path, asking: Asking = _PLAINLY) -> None:
     """Fetch what is missing; `validator` keeps what the server called the version that has arrived so far."""
-    address = _address(url, incoming.source)
     headers = {"Accept-Encoding": "identity"}
     known = validator.read_text() if incoming.offset and validator.exists() else ""
     if known:
         headers |= {"Range": f"bytes={incoming.offset}-", "If-Range": known}
     else:
         incoming.restart()
-    with _answer(address, headers, asking, incoming.source) as response:
+    with _answer(url, headers, asking, incoming.source) as response:
         total = _begin(response, incoming, asking)
         validator.write_text(_validator(response))
         for chunk in response.iter_raw():
@@ -48,39 +55,77 @@ def fetch_http(url: str, incoming: Incoming, validator: Path, asking: Asking = _
         raise FetchInterrupted(f"{incoming.source} sent {incoming.offset} of {total} bytes")
 
 
-def _address(url: str, source: str) -> httpx.URL:
-    try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise unavailable(source, f"it is no address ({error})") from error
-    if address.userinfo or not address.host:
-        raise unavailable(source, "the address must name a host and hold no user or password")
-    return address
-
-
 @contextmanager
-def _answer(address: httpx.URL, headers: dict[str, str], asking: Asking, source: str) -> Iterator[httpx.Response]:
+def _answer(url: str, headers: dict[str, str], asking: Asking, source: str) -> Iterator[httpx.Response]:
     """The answer that is no redirect."""
-    first = address
+    first = address = _address(url, source)
     try:
-        with _client(source) as client:
-            for _ in range(_REDIRECTS + 1):
-                own = asking.headers if _is_same_server(first, address) else {}
-                with client.stream("GET", address, headers={**headers, **own}) as response:
-                    if not response.has_redirect_location:
-                        yield response
-                        return
-                    address = _redirected(address, response.headers["location"], asking, source)
+        for _ in range(_REDIRECTS + 1):
+            own = asking.headers if _is_same_server(first, address) else {}
+            with _connected(address, {**headers, **own}, asking, source) as response:
+                if not response.has_redirect_location:
+                    yield response
+                    return
+                address = _redirected(address, response.headers["location"], asking, source)
         raise unavailable(source, f"more than {_REDIRECTS} redirects")
-    except httpx.TransportError as error:
+    except Forbidden as error:
+        raise unavailable(source, str(error)) from error
+    except (httpx.TransportError, OSError) as error:
         raise FetchInterrupted(f"{source}: {str(error) or type(error).__name__}") from error
     except httpx.HTTPError as error:
         raise unavailable(source, str(error)) from error
 
 
-def _client(source: str) -> httpx.Client:
+def _address(url: str, source: str) -> httpx.URL:
     try:
-        return httpx.Client(timeout=_TIMEOUT, follow_redirects=False)
+        server = server_of(url)
+        return httpx.URL(url).copy_with(host=server.host)
+    except (Forbidden, httpx.InvalidURL) as error:
+        raise unavailable(source, str(error)) from error
+
+
+@contextmanager
+def _connected(address: httpx.URL, headers: dict[str, str], asking: Asking, source: str) -> Iterator[httpx.Response]:
+    """The answer of the first of the server's addresses that can be reached; a name is asked for once, and what it said is used.
+
+    A proxy looks names up by itself, so there only an address that is written out can be judged.
+    """
+    server = server_of(str(address))
+    proxy = _proxy(server.scheme, server.host)
+    written = literal(server.host)
+    if proxy is None:
+        hosts = resolved(server, asking.private, asking.resolve)
+    else:
+        hosts = (server.host,)
+        if written is not None:
+            check_address(server.host, written, asking.private)
+    named = {**headers, "Host": address.netloc.decode("ascii")}
+    with _client(proxy, source) as client:
+        for host in hosts:
+            request = client.build_request("GET", address.copy_with(host=host), headers=named, extensions={"sni_hostname": server.host})
+            try:
+                response = client.send(request, stream=True)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                if host == hosts[-1]:
+                    raise
+                continue
+            try:
+                yield response
+            finally:
+                response.close()
+            return
+
+
+def _proxy(scheme: str, host: str) -> str | None:
+    if urllib.request.proxy_bypass(host):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get(scheme) or proxies.get("all")
+
+
+def _client(proxy: str | None, source: str) -> httpx.Client:
+    try:
+        return httpx.Client(timeout=_TIMEOUT, follow_redirects=False, proxy=proxy, trust_env=False, verify=_trust())
     except (ValueError, ImportError, httpx.InvalidURL) as error:  # Said without the proxy's address, which may hold a password.
         why = (
             "one of HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in the agent's environment cannot be used; proxies are http://HOST:PORT"
@@ -88,17 +133,25 @@ def _client(source: str) -> httpx.Client:
         raise unavailable(source, why) from error
 
 
+def _trust() -> ssl.SSLContext:
+    """SSL_CERT_FILE and SSL_CERT_DIR count here as they do elsewhere."""
+    return httpx.create_ssl_context(trust_env=True)
+
+
 def _is_same_server(one: httpx.URL, other: httpx.URL) -> bool:
     return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
 
 
 def _redirected(address: httpx.URL, location: str, asking: Asking, source: str) -> httpx.URL:
-    found = address.join(location)
+    try:
+        found = address.join(location).copy_with(fragment=None)
+    except httpx.InvalidURL as error:
+        raise unavailable(source, "it redirects to what is no address") from error
     if found.scheme not in ("https", address.scheme):
         raise unavailable(source, f"it redirects from {address.scheme} to {found.scheme}")
     if found.host != address.host and not asking.may_leave_host:
         raise unavailable(source, f"it redirects to another host, {found.scheme}://{found.host}; give that address itself")
-    return found
+    return _address(str(found), source)
 
 
 def _begin(response: httpx.Response, incoming: Incoming, asking: Asking) -> int | None:

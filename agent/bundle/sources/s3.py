@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Config
 
 _CHUNK = 256 * 1024
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _SAID = re.compile(r"<Code>([^<]{1,100})</Code>\s*<Message>([^<]{1,300})</Message>")
 _NO_CREDENTIALS = (
@@ -53,6 +54,8 @@ def fetch_from_s3(source: S3Source, incoming: Incoming, validator: Path) -> None
 def _store(source: S3Source, incoming: Incoming) -> S3Store:
     if source.key != source.key.strip("/") or any(part in ("", ".", "..") for part in source.key.split("/")):
         raise unavailable(incoming.source, 'keys with empty parts, "." or ".." between their slashes are not fetched; rename the object')
+    if not _BUCKET.fullmatch(source.bucket):
+        raise unavailable(incoming.source, "that is no bucket's name")
     config: S3Config = {}
     if source.endpoint:
         config["endpoint"] = source.endpoint
