@@ -42,10 +42,21 @@ class Host:
         return deployment_id
 
     def install(
-        self, deployment_id: str, *, behavior: str | None = None, passed: Callable[[str], None] | None = None, reserve: int = 0
+        self,
+        deployment_id: str,
+        *,
+        behavior: str | None = None,
+        passed: Callable[[str], None] | None = None,
+        reserve: int = 0,
+        destinations: tuple[str, ...] | None = None,
     ) -> None:
         installation = Installation(
-            group_id="g", deployment_id=deployment_id, revision=f"r-{deployment_id}", file_exists_behavior=behavior, reserve_bytes=reserve
+            group_id="g",
+            deployment_id=deployment_id,
+            revision=f"r-{deployment_id}",
+            file_exists_behavior=behavior,
+            reserve_bytes=reserve,
+            destinations=destinations,
         )
         install(installation, self.workspace, passed or (lambda point: None))
 
@@ -554,3 +565,48 @@ def test_without_root_a_place_that_may_not_be_written_is_named_and_nothing_is_ch
     assert str(host.root / "srv/app/locked/.hookline-d-2-1") in found.message
     assert found.message.endswith("permission denied; nothing was changed")
     assert host.files()["srv/app/a"] == "1"
+
+
+@pytest.mark.parametrize(
+    "destination, allowed, allows",
+    [
+        ("/srv/app", "/srv", True),
+        ("/srv/app", "/srv/app", True),
+        ("/srv/app", "/srv/app/deeper", False),
+        ("/srv/apple", "/srv/app", False),
+        ("/srv/app/../../etc", "/srv", False),
+        ("/etc/sudoers.d", "/srv", False),
+        ("/", "/srv", False),
+        ("/srv/to-etc", "/srv", False),
+        ("/srv/to-etc/sudoers.d", "/srv", False),
+        ("/srv/to-etc", "/etc", True),
+        ("/srv/data/app", "/www", True),
+        ("/www/app", "/srv/data", True),
+        ("/anything", "/", True),
+    ],
+)
+def test_files_land_below_allowed_destinations_after_symlinks_are_followed(
+    host: Host, destination: str, allowed: str, allows: bool
+) -> None:
+    write(host.root, {"etc": None, "srv/to-etc": "-> ../etc", "srv/data": None, "www": "-> srv/data"})
+    before = host.files()
+    deployment_id = host.bring({"app/a": "A"}, f"files:\n  - source: app\n    destination: {destination}\n")
+    if allows:
+        host.install(deployment_id, destinations=(allowed,))
+        assert host.files() != before
+    else:
+        with pytest.raises(PayloadError, match="is none of the destinations that the policy of this host allows"):
+            host.install(deployment_id, destinations=(allowed,))
+        assert host.files() == before
+
+
+def test_permissions_reach_nothing_that_was_not_installed(host: Host) -> None:
+    write(host.root, {"etc/shadow": "secret", "srv/app/foreign": "F"})
+    before = host.files(modes=True)
+    permissions = (
+        "permissions:\n  - object: /etc\n    mode: 777\n  - object: /\n    mode: 777\n  - object: /srv/app/foreign\n    mode: 777\n"
+    )
+    deployment_id = host.bring({"app/a": "A"}, f"files:\n  - source: app\n    destination: /srv/app\n{permissions}")
+    host.install(deployment_id, destinations=("/srv/app",))
+    after = host.files(modes=True)
+    assert {name: after[name] for name in before} == before
