@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -61,9 +62,8 @@ def run(args: argparse.Namespace) -> int:
             agent_version=agent_version(),
         )
         joining = Joining(files=files, door=EnrolmentDoor(), clock=SystemClock(), say=_say)
-        try:
-            joined = asyncio.run(joining.join(application)).enrolment
-        except KeyboardInterrupt:
+        joined = asyncio.run(_joined(joining, application))
+        if joined is None:
             _say("\nStopped waiting; the same command goes on with it.")
             return _INTERRUPTED
         directory.become(joined.host_id)
@@ -71,6 +71,17 @@ def run(args: argparse.Namespace) -> int:
         directory.close()
     sys.stdout.write(_words(joined))
     return 0
+
+
+async def _joined(joining: Joining, application: Application) -> Enrolment | None:
+    """Who this machine is; None: it was told to stop waiting."""
+    waiting = asyncio.ensure_future(joining.join(application))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, waiting.cancel)
+    try:
+        return (await waiting).enrolment
+    except asyncio.CancelledError:
+        return None
 
 
 def _words(joined: Enrolment) -> str:

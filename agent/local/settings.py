@@ -61,7 +61,7 @@ class Setting:
 
 
 _ALL = (
-    Setting(name="coordinator", metavar="HOST:PORT", help="where the coordinator listens"),
+    Setting(name="coordinator", metavar="HOST:PORT", default="the one that was joined", help="where the coordinator listens"),
     Setting(
         name="host",
         metavar="NAME",
@@ -189,7 +189,7 @@ def settings(args: argparse.Namespace, environment: Mapping[str, str]) -> Settin
         return said[name][0] if name in said else otherwise or SETTINGS[name].default
 
     return Settings(
-        coordinator=text("coordinator") or None,
+        coordinator=said.get("coordinator", [""])[0] or None,
         host=text("host", socket.gethostname()),
         data_dir=Path(text("data_dir")).absolute(),
         root_prefix=Path(text("root_prefix")).absolute(),

@@ -6,6 +6,7 @@ seen in the witness: a log that hooks append a line to, which no program of ours
 
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -94,6 +95,8 @@ class Cluster:
     """How long every hook takes; at once if empty."""
     quiet: bool = False
     """Whether the logs are kept to themselves at the end."""
+    secure: bool = False
+    """Whether the coordinator speaks TLS: agents then join before they run, and operators use its socket."""
     addresses: dict[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     gates: list[Gate] = field(default_factory=list)
@@ -129,11 +132,13 @@ class Cluster:
 
     def start_coordinator(self) -> float:
         """Start it where it was before, if it was; returns when it was ready."""
-        where = self.addresses or {"listen": "127.0.0.1:0", "http": "127.0.0.1:0", "bundles": "127.0.0.1:0"}
+        where = self.addresses or dict.fromkeys(("listen", "http", "bundles", "enrol"), "127.0.0.1:0")
         process = self._start(
             "coordinator",
-            *("hookline-coordinator", "--data-dir", str(self.data_dir), "--insecure", "--listen", where["listen"]),
-            *("--http-listen", where["http"], "--bundle-listen", where["bundles"], *self.options),
+            *("hookline-coordinator", "--data-dir", str(self.data_dir), "--listen", where["listen"]),
+            *("--http-listen", where["http"], "--bundle-listen", where["bundles"]),
+            *(("--enrol-listen", where["enrol"]) if self.secure else ("--insecure",)),
+            *self.options,
         )
         assert process.stdout is not None
         line = process.stdout.readline().decode()
@@ -199,14 +204,34 @@ class Cluster:
         until(all_are_there, "all agents are connected", 60)
 
     def start_agent(self, name: str) -> None:
-        """Start an agent again, as it was."""
+        """Start an agent again, as it was; with TLS it joins before its first start."""
         (self.directory / "hosts" / name).mkdir(parents=True, exist_ok=True)
+        plain = ("--coordinator", self.addresses["listen"], "--host", name, "--insecure")
+        if self.secure and not (self.agent_dir(name) / "identity").exists():
+            self.join(name, "--auto-approve", "--trust-tags")
         self._start(
             name,
-            *("hookline-agent", "run", "--coordinator", self.addresses["listen"], "--host", name, "--insecure"),
-            *("--data-dir", str(self.directory / "agents" / name), "--root-prefix", str(self.directory / "hosts" / name)),
-            *self._agents[name],
+            *("hookline-agent", "run", *(() if self.secure else plain)),
+            *("--data-dir", str(self.agent_dir(name)), "--root-prefix", str(self.directory / "hosts" / name)),
+            *self._agents.get(name, ()),
         )
+
+    def agent_dir(self, name: str) -> Path:
+        """An agent's data directory."""
+        return self.directory / "agents" / name
+
+    def join_command(self, name: str, *options: str) -> list[str]:
+        """What makes a machine a host, with a token of its own; the options are the token's."""
+        _, *pasted = shlex.split(self.typed("token", "create", *options).out)
+        return [str(self.programs / "hookline-agent"), *pasted, "--host", name, "--data-dir", str(self.agent_dir(name))]
+
+    def join(self, name: str, *options: str) -> None:
+        """Make a machine a host."""
+        command = self.join_command(name, *options)
+        done = subprocess.run(
+            command, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -274,11 +299,12 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         """What every process sees, and hooks with their agent."""
+        coordinator = f"unix:{self.addresses.get('admin', '')}" if self.secure else self.addresses.get("listen", "")
         return {
             **os.environ,
             "PATH": f"{self.programs}:{os.environ['PATH']}",
-            "HOOKLINE_COORDINATOR": self.addresses.get("listen", ""),
-            "HOOKLINE_INSECURE": "1",
+            "HOOKLINE_COORDINATOR": coordinator,
+            "HOOKLINE_INSECURE": "0" if self.secure else "1",
             "WITNESS": str(self.directory),
             "HOOK_SECONDS": self.hook_seconds,
         }

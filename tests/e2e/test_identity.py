@@ -1,0 +1,120 @@
+"""Who gets in: machines that join real coordinators over TLS, renew, are revoked, and are copied; and everybody who has to stay outside."""
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.bundles import HOOKED, bundle
+from tests.e2e.cluster import Cluster, until
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with Cluster(tmp_path / "cluster", secure=True) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster in which certificates last for seconds."""
+    with Cluster(tmp_path / "cluster", secure=True, options=("--certificate-lifetime", "12s")) as cluster:
+        yield cluster
+
+
+def deployed(cluster: Cluster, *options: str) -> str:
+    """Create the application and its group, push and deploy; the deployment."""
+    cluster.hookline("app", "create", "shop")
+    cluster.hookline("group", "create", "shop", "production", "--tag", "role=web")
+    revision = cluster.hookline("push", "shop", str(bundle(cluster.directory / "bundle", "v1"))).json["revision_id"]
+    return str(cluster.hookline("deploy", "shop", "production", "--revision", revision, *options).json["deployment_id"])
+
+
+def renewed(cluster: Cluster, host: str, times: int) -> None:
+    """Wait until an agent has renewed its certificate so often."""
+    until(lambda: cluster.log(host).count("certificate renewed") >= times, f"{host} has renewed {times} times", 60)
+
+
+def test_a_machine_waits_until_it_is_approved_and_is_deployed_to(cluster: Cluster) -> None:
+    command = cluster.join_command("web-1", "--tag", "role=web")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=cluster.environment) as waiting:
+        assert waiting.stderr is not None
+        key = waiting.stderr.readline().strip().removeprefix("This machine's key is ")
+        assert key in cluster.typed("hosts").out
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(10) == 130
+        assert "the same command goes on with it" in waiting.stderr.read()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=cluster.environment) as waiting:
+        assert waiting.stderr is not None
+        assert key in waiting.stderr.readline()  # it went on with the same key, although its token is used up
+        assert cluster.typed("hosts", "approve", "web-1").code == 0
+        assert waiting.wait(20) == 0
+    assert (cluster.agent_dir("web-1") / "identity" / "current" / "key.pem").stat().st_mode & 0o777 == 0o600
+    again = subprocess.run(command, capture_output=True, text=True, env=cluster.environment, check=False)
+    assert (again.returncode, "--again makes it a new host" in again.stderr) == (2, True)
+    cluster.start_agents("web-1", tags=())
+    assert cluster.ended(deployed(cluster)) == "Succeeded"
+    host = cluster.hookline("hosts", "web-1").json
+    assert host["host_id"] == (cluster.agent_dir("web-1") / "host_id").read_text().strip()
+    assert host["tags"] == {"role": "web"}
+
+
+def test_a_machine_that_has_not_joined_is_told_to(cluster: Cluster) -> None:
+    run = [str(cluster.programs / "hookline-agent"), "run", "--data-dir", str(cluster.agent_dir("web-1"))]
+    said = subprocess.run(run, capture_output=True, text=True, env=cluster.environment, check=False)
+    assert (said.returncode, "join with the command that `hookline token create` prints" in said.stderr) == (2, True)
+
+
+def test_the_stream_of_a_revoked_host_ends_at_once_and_its_agent_says_why(cluster: Cluster) -> None:
+    cluster.start_agents("web-1", "web-2")
+    cluster.hookline("hosts", "revoke", "web-1", "--reason", "stolen")
+    until(lambda: cluster.connected == 1, "the stream of the revoked host ends", 5)
+    until(lambda: "its identity was revoked" in cluster.log("web-1"), "its agent says why")
+    assert "for ever" in cluster.hookline("hosts", "approve", "web-1", expected=1).err
+
+
+def test_a_copied_data_directory_is_locked_within_one_renewal(hasty: Cluster) -> None:
+    hasty.start_agents("web-1")
+    shutil.copytree(hasty.agent_dir("web-1"), hasty.agent_dir("copy"), symlinks=True)
+    hasty.start_agent("copy")
+
+    def is_locked() -> bool:
+        return "Locked" in hasty.typed("hosts").out
+
+    until(is_locked, "the copy shows", 30)
+    until(lambda: hasty.connected == 0, "neither is let in", 5)
+    until(lambda: "two machines have used its identity" in hasty.log("web-1"), "the agent says why")
+    assert hasty.rows("SELECT count(*) FROM v_history WHERE entry = 'HostLocked'") == [(1,)]
+
+
+def test_certificates_are_renewed_in_the_middle_of_a_rollout_and_nothing_is_lost(hasty: Cluster) -> None:
+    hasty.start_agents("web-1", "web-2", "web-3")
+    gates = [hasty.gate("AfterInstall", host) for host in hasty.hosts]
+    deployment = deployed(hasty, "--config", "CodeDeployDefault.AllAtOnce")
+    for host in hasty.hosts:
+        hasty.reached(deployment, "AfterInstall", host)
+    before = {host: hasty.log(host).count("certificate renewed") for host in hasty.hosts}
+    for host in hasty.hosts:
+        renewed(hasty, host, before[host] + 2)
+    for gate in gates:
+        gate.let()
+    assert hasty.ended(deployment) == "Succeeded"
+    assert set(hasty.times(deployment).items()) == {((host, event), 1) for host in hasty.hosts for event in HOOKED[1:]}
+    for host in hasty.hosts:
+        assert "disconnected" not in hasty.log(host)
+
+
+def test_an_agent_that_is_killed_while_it_renews_comes_back_with_a_certificate_that_works(hasty: Cluster) -> None:
+    hasty.start_agents("web-1")
+    identity = hasty.agent_dir("web-1") / "identity"
+    for generation in (1, 2):
+        until((identity / str(generation)).exists, f"renewal {generation} begins")
+        hasty.kill("web-1")
+        hasty.start_agent("web-1")
+        hasty.wait_for_agents()
+    assert "HostLocked" not in str(hasty.rows("SELECT entry FROM v_history"))
