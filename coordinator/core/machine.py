@@ -3,7 +3,7 @@
     fact → the deployment's clock goes on → what the fact says → targets whose deadline has passed → whoever may begin, begins
          → nobody may, and nobody is in progress: stop → nothing is left: the deployment ends, its rollback begins
 
-Every change of a target's status goes through `_begin`, `_end` or `_skip`, which keep the counters beside the targets right. The cost
+Every change of a target's status goes through `_begin`, `_end` or `_stop`, which keep the counters beside the targets right. The cost
 of a fact does not grow with the number of hosts; only creation, a stop and the end of a deployment touch every target, once.
 No clock, no chance, no I/O: the same group and the same facts always give the same rows and the same orders.
 """
@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
-from coordinator.core.deployment import batches, deadlines, reasons, rollback
+from coordinator.core.deployment import batches, bounds, deadlines, reasons
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.errors import DeploymentAlreadyCompleted
@@ -28,7 +28,7 @@ from coordinator.core.facts import (
     Woken,
 )
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, EventStatus, TargetStatus
-from coordinator.core.model import Deployment, ErrorInformation, Group, HostId, InstanceHealth, Member, Plan, Success, Target
+from coordinator.core.model import Deployment, ErrorInformation, Group, HostId, InstanceHealth, Member, Target
 from coordinator.core.orders import Answer, Cancel, Changes, Entry, HistoryEntry, Instruct, Instruction, Order, SendCancel, Settled, WakeAt
 
 FORGOTTEN: Final = "begun in a history that is forgotten"
@@ -144,7 +144,7 @@ def _request(now: Decision, fact: DeploymentRequested) -> None:
     plan = replace(fact.plan, last_successful=group.last_successful)
     now.remember(fact.request, plan)
     now.because, now.principal = "CreateDeployment", plan.created_by
-    _create(now, plan, [(host.host_id, host.name) for host in fact.hosts], frozenset(host.host_id for host in fact.hosts))
+    bounds.create(now, plan, [(host.host_id, host.name) for host in fact.hosts], frozenset(host.host_id for host in fact.hosts))
 
 
 def _stop_on_request(now: Decision, fact: StopRequested) -> None:
@@ -248,31 +248,7 @@ def _advance(now: Decision, deployment: Deployment) -> None:
             _stop(now, deployment, reasons.cannot_go_on(group, deployment))
     assert 0 <= group.available <= len(deployment.members)
     if counts[TargetStatus.InProgress] == 0:
-        _finish(now, deployment)
-
-
-def _create(now: Decision, plan: Plan, hosts: list[tuple[HostId, str]], members: frozenset[HostId]) -> None:
-    """Make a deployment the live one, with its targets in the order of the line. They begin as soon as they may."""
-    group = now.group
-    made = [Target(deployment_id=plan.deployment_id, host_id=host_id, host_name=name) for host_id, name in hosts]
-    made.sort(key=lambda one: batches.place(group, one))
-    deployment = Deployment(
-        plan=plan,
-        status=DeploymentStatus.Queued,
-        targets={one.host_id: one for one in made},
-        members=members,
-        counts=dict.fromkeys(TargetStatus, 0),
-        clock_at=now.elapsed,
-    )
-    group.deployment = deployment
-    deployment.counts[TargetStatus.Pending] = len(made)
-    group.available = batches.available(group, deployment)
-    deployment.floor = min(batches.minimum(deployment), group.available)
-    batches.line_up(group, deployment)
-    now.changes.created[plan.deployment_id] = deployment
-    now.changes.deployments[plan.deployment_id] = deployment
-    now.tell(deployment, Entry.Created, plan.description)
-    now.tell(deployment, Entry.Queued)
+        bounds.finish(now, deployment)
 
 
 def _begin(now: Decision, deployment: Deployment, target: Target, *, epoch: int) -> None:
@@ -333,45 +309,6 @@ def _stop(now: Decision, deployment: Deployment, why: ErrorInformation) -> None:
             now.store(target)
             now.orders.append(SendCancel(targets.cancel(deployment.plan, target)))
     deployment.pending, deployment.pending_lost = [], []
-
-
-def _finish(now: Decision, deployment: Deployment) -> None:
-    """Nothing is in progress and nothing waits: the deployment ends, in one step with its rollback if there is to be one."""
-    group = now.group
-    deployment.completed_at = now.at
-    group.deployment, group.available = None, 0
-    now.changes.deployments[deployment.deployment_id] = deployment
-    if deployment.stopping is None and deployment.counts[TargetStatus.Succeeded] > 0:
-        deployment.status = DeploymentStatus.Succeeded
-        plan = deployment.plan
-        group.last_successful = Success(
-            deployment_id=plan.deployment_id, revision=plan.revision, file_exists_behavior=plan.file_exists_behavior
-        )
-        now.changes.groups[group.group_id] = group
-        now.tell(deployment, Entry.Succeeded)
-        return
-    deployment.error = deployment.stopping or reasons.nobody_succeeded(deployment)
-    if deployment.error.code is DeploymentErrorCode.MANUAL_STOP:
-        deployment.status = DeploymentStatus.Stopped
-        now.tell(deployment, Entry.Stopped, deployment.error.message)
-        return
-    deployment.status = DeploymentStatus.Failed
-    now.tell(deployment, Entry.Failed, deployment.error.message)
-    if rollback.wanted(deployment):
-        _roll_back(now, deployment)
-
-
-def _roll_back(now: Decision, deployment: Deployment) -> None:
-    plan = rollback.plan(deployment, now.at)
-    if isinstance(plan, str):
-        deployment.rollback_message = plan
-        now.tell(deployment, Entry.RollbackSkipped, plan)
-        return
-    deployment.rollback_deployment_id = plan.deployment_id
-    deployment.rollback_message = f"{plan.deployment_id} rolls back to revision {plan.revision.revision_id}"
-    now.because = f"rollback of {deployment.deployment_id}"
-    touched = [(one.host_id, one.host_name) for one in rollback.touched(deployment)]
-    _create(now, plan, touched, deployment.members)
 
 
 def _watch_time(now: Decision) -> None:

@@ -1,0 +1,73 @@
+"""How a deployment comes to be, and how it ends: in one step with its rollback, if there is to be one.
+
+Pure. Between the two stands `core/machine.py`; which revision a rollback deploys, and where, says `rollback`.
+"""
+
+from coordinator.core.deployment import batches, reasons, rollback
+from coordinator.core.deployment.decision import Decision
+from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, TargetStatus
+from coordinator.core.model import Deployment, HostId, Plan, Success, Target
+from coordinator.core.orders import Entry
+
+
+def create(now: Decision, plan: Plan, hosts: list[tuple[HostId, str]], members: frozenset[HostId]) -> None:
+    """Make a deployment the live one, with its targets in the order of the line. They begin as soon as they may."""
+    group = now.group
+    made = [Target(deployment_id=plan.deployment_id, host_id=host_id, host_name=name) for host_id, name in hosts]
+    made.sort(key=lambda one: batches.place(group, one))
+    deployment = Deployment(
+        plan=plan,
+        status=DeploymentStatus.Queued,
+        targets={one.host_id: one for one in made},
+        members=members,
+        counts=dict.fromkeys(TargetStatus, 0),
+        clock_at=now.elapsed,
+    )
+    group.deployment = deployment
+    deployment.counts[TargetStatus.Pending] = len(made)
+    group.available = batches.available(group, deployment)
+    deployment.floor = min(batches.minimum(deployment), group.available)
+    batches.line_up(group, deployment)
+    now.changes.created[plan.deployment_id] = deployment
+    now.changes.deployments[plan.deployment_id] = deployment
+    now.tell(deployment, Entry.Created, plan.description)
+    now.tell(deployment, Entry.Queued)
+
+
+def finish(now: Decision, deployment: Deployment) -> None:
+    """Nothing is in progress and nothing waits: the deployment ends, in one step with its rollback if there is to be one."""
+    group = now.group
+    deployment.completed_at = now.at
+    group.deployment, group.available = None, 0
+    now.changes.deployments[deployment.deployment_id] = deployment
+    if deployment.stopping is None and deployment.counts[TargetStatus.Succeeded] > 0:
+        deployment.status = DeploymentStatus.Succeeded
+        plan = deployment.plan
+        group.last_successful = Success(
+            deployment_id=plan.deployment_id, revision=plan.revision, file_exists_behavior=plan.file_exists_behavior
+        )
+        now.changes.groups[group.group_id] = group
+        now.tell(deployment, Entry.Succeeded)
+        return
+    deployment.error = deployment.stopping or reasons.nobody_succeeded(deployment)
+    if deployment.error.code is DeploymentErrorCode.MANUAL_STOP:
+        deployment.status = DeploymentStatus.Stopped
+        now.tell(deployment, Entry.Stopped, deployment.error.message)
+        return
+    deployment.status = DeploymentStatus.Failed
+    now.tell(deployment, Entry.Failed, deployment.error.message)
+    if rollback.wanted(deployment):
+        _roll_back(now, deployment)
+
+
+def _roll_back(now: Decision, deployment: Deployment) -> None:
+    plan = rollback.plan(deployment, now.at)
+    if isinstance(plan, str):
+        deployment.rollback_message = plan
+        now.tell(deployment, Entry.RollbackSkipped, plan)
+        return
+    deployment.rollback_deployment_id = plan.deployment_id
+    deployment.rollback_message = f"{plan.deployment_id} rolls back to revision {plan.revision.revision_id}"
+    now.because = f"rollback of {deployment.deployment_id}"
+    touched = [(one.host_id, one.host_name) for one in rollback.touched(deployment)]
+    create(now, plan, touched, deployment.members)
