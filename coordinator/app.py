@@ -70,6 +70,8 @@ SERVER_OPTIONS: Final = (
 )
 
 AGENT_OPTIONS: Final = (
+    # An agent opens its stream, its output and, once a day, a renewal; while it changes connections it may hold two streams.
+    ("grpc.max_concurrent_streams", 4),
     # Who was shut out, or whose certificate has ended, is found out at the latest when the connection has this age.
     ("grpc.max_connection_age_ms", 3_600_000),
     ("grpc.max_connection_age_grace_ms", 60_000),

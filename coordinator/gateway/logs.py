@@ -4,7 +4,6 @@ A host that sends too much is not read: its bytes wait on its own disk. Nothing 
 """
 
 import asyncio
-import math
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -18,6 +17,7 @@ from coordinator.core.errors import DeployError, DeploymentDoesNotExist, Deploym
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.engine.ports import Clock
 from coordinator.gateway.identity import Identity
+from coordinator.gateway.pace import Pace
 from coordinator.gateway.streams import BROKEN
 from coordinator.service.logs import Log, LogKeep, Sent, Taken
 from coordinator.service.ports import History
@@ -35,9 +35,6 @@ MESSAGES_PER_SECOND: Final = 1_000
 PAUSE_FROM: Final = 200
 """Milliseconds: agents look for output so often by themselves."""
 
-NAP: Final = 10
-"""Milliseconds that are worth waiting."""
-
 CONTENT_AT_MOST: Final = 64 << 10
 DROPPED_AT_MOST: Final = 1 << 30
 
@@ -45,29 +42,6 @@ _INSTRUCTION: Final = re.compile(r"(?P<deployment>d-[0-9A-Z]{9})/(?P<host>[0-9a-
 
 Context = grpc.aio.ServicerContext[pb.PublishLogsRequest, pb.PublishLogsResponse]
 Write = Callable[[pb.PublishLogsResponse], Awaitable[None]]
-
-
-class Pace:
-    """So much a second, and a burst."""
-
-    def __init__(self, clock: Clock, *, per_second: int, burst: int) -> None:
-        """Nothing was spent yet."""
-        self._clock = clock
-        self._per_second = per_second
-        self._allowance = burst * 1_000 / per_second
-        self._paid_until = 0.0
-
-    async def spend(self, amount: int) -> None:
-        """Wait until it is this amount's turn."""
-        now = self._clock.elapsed()
-        self._paid_until = max(self._paid_until, now) + amount * 1_000 / self._per_second
-        if self._paid_until > now + self._allowance + NAP:
-            await self._clock.sleep(math.ceil(self._paid_until - now - self._allowance))
-
-    @property
-    def fresh(self) -> bool:
-        """Whether everything that was spent is made up for."""
-        return self._paid_until <= self._clock.elapsed()
 
 
 class Crowd:

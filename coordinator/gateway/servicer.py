@@ -13,6 +13,7 @@ from coordinator.core.facts import ReportsReceived, StreamEnded
 from coordinator.engine.inbox import Inbox
 from coordinator.engine.ports import Clock
 from coordinator.gateway.identity import Identity
+from coordinator.gateway.pace import Pace
 from coordinator.gateway.streams import BROKEN, Stream, Streams
 from coordinator.wire import agents as wire
 from hookline.v1 import agent_pb2 as pb
@@ -21,6 +22,11 @@ log = logging.getLogger(__name__)
 
 HELLO_WITHIN: Final = 10.0
 """Seconds that a new stream has for its Hello."""
+
+MESSAGES_PER_SECOND: Final = 50
+"""Of one stream; one that sends more is read more slowly, so its agent's writes wait and nothing is lost."""
+
+MESSAGES_AT_ONCE: Final = 200
 
 Context = grpc.aio.ServicerContext[pb.AgentMessage, bytes]
 Read = Callable[[], Awaitable[object]]
@@ -106,6 +112,7 @@ class AgentServicer:
 
     async def _listen(self, stream: Stream, read: Read) -> None:
         inbox, clock, streams = self._inbox, self._clock, self._streams
+        pace = Pace(clock, per_second=MESSAGES_PER_SECOND, burst=MESSAGES_AT_ONCE)
         while True:
             message = await read()
             if not isinstance(message, pb.AgentMessage):
@@ -124,6 +131,7 @@ class AgentServicer:
                 streams.hear(stream, "goodbye")
                 log.info("goodbye host=%s reason=%r", stream.name, message.goodbye.reason[:200])
                 return
+            await pace.spend(1)
 
 
 async def _abort(context: Context, error: DeployError) -> None:

@@ -1,7 +1,7 @@
 """The agents' streams over a real gRPC server: who is welcomed, who is refused, and what a broken stream does to the others."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import grpc
@@ -43,9 +43,9 @@ class Coordinator:
 
 
 @asynccontextmanager
-async def coordinator() -> AsyncIterator[Coordinator]:
+async def coordinator(options: Sequence[tuple[str, int]] = ()) -> AsyncIterator[Coordinator]:
     made = Coordinator()
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=options)
     made.agents.register(server)
     made.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     async with asyncio.TaskGroup() as parts:

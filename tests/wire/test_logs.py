@@ -20,7 +20,8 @@ from coordinator.core.errors import Unavailable
 from coordinator.core.lifecycle import IN_PLACE, EventStatus
 from coordinator.core.model import HostId
 from coordinator.gateway.identity import Believed
-from coordinator.gateway.logs import BURST, BYTES_PER_SECOND, DROPPED_AT_MOST, Crowd, LogServicer, Pace
+from coordinator.gateway.logs import BURST, BYTES_PER_SECOND, DROPPED_AT_MOST, Crowd, LogServicer
+from coordinator.gateway.pace import Pace
 from coordinator.service.logs import LogService, has_ended
 from coordinator.service.records import Host
 from coordinator.store.logs.keep import Logs, Retention
