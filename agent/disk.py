@@ -73,22 +73,44 @@ def replace_whole(contents: Mapping[Path, str], *, above: Iterable[Path] = ()) -
 
 def write_beside(contents: Mapping[Path, str]) -> None:
     """Write what is to replace files beside them, and return when it is on the disk."""
-    written: list[int] = []
+    written = begun_beside(contents)
     try:
-        for path, content in contents.items():
-            written.append(_begun(_temporary(path), content))
         settle(written)
     finally:
         for fd in written:
             os.close(fd)
 
 
+def begun_beside(contents: Mapping[Path, str]) -> list[int]:
+    """Write what is to replace files beside them. The open files, which may not be on the disk yet: the caller settles and closes them."""
+    written: list[int] = []
+    try:
+        for path, content in contents.items():
+            written.append(_begun(_temporary(path), content))
+    except BaseException:
+        for fd in written:
+            os.close(fd)
+        raise
+    return written
+
+
+def discard_beside(paths: Iterable[Path]) -> None:
+    """Remove what was written beside files."""
+    for path in paths:
+        _temporary(path).unlink(missing_ok=True)
+
+
 def replace(paths: Iterable[Path], *, above: Iterable[Path] = ()) -> None:
     """Give what was written beside files their names, and return when those are on the disk, and the entries of directories `above`."""
     replaced = tuple(paths)
-    for path in replaced:
-        _temporary(path).rename(path)
+    give_names(replaced)
     settle_directories(dict.fromkeys((*(path.parent for path in replaced), *above)))
+
+
+def give_names(paths: Iterable[Path]) -> None:
+    """Give what was written beside files their names, which may not be on the disk yet."""
+    for path in paths:
+        _temporary(path).rename(path)
 
 
 def _whole_is_little() -> bool:

@@ -8,7 +8,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -191,8 +191,8 @@ class Tree:
             found = os.fstatvfs(self._directory(path))
             return found.f_bavail * found.f_frsize
 
-    def settle(self, paths: Iterable[str]) -> None:
-        """Return when files and directories are on the disk; symlinks come with their directory."""
+    def settle(self, paths: Iterable[str], also: Sequence[int] = ()) -> None:
+        """Return when files and directories are on the disk, and what is open elsewhere; symlinks come with their directory."""
         wanted = list(paths)
         whole: dict[int, str] = {}
         if len(wanted) > _ONE_BY_ONE:
@@ -206,8 +206,9 @@ class Tree:
                 with self._naming(path):
                     opened.append(os.dup(self._directory(path)) if whole or path == "" else self.reach(path))
             if not whole:
-                disk.settle(opened)
-            for fd in opened if whole else ():
+                disk.settle([*opened, *also])
+                return
+            for fd in {os.fstat(fd).st_dev: fd for fd in (*also, *opened)}.values():
                 disk.settle_file_system(fd)
         finally:
             for fd in opened:

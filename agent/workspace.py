@@ -170,18 +170,21 @@ class Workspace:
         found: dict[str, str] = json.loads(content)
         return InstalledRevision(revision=found["revision"], deployment_id=found["deployment_id"])
 
-    def record_installed(self, group_id: str, installed: InstalledRevision, *, cleanup: Iterable[str], steps: str) -> None:
-        """Record the end of Install: what is there now, and whose it is."""
+    def installed(self, group_id: str, installed: InstalledRevision, *, cleanup: Iterable[str], steps: str) -> Mapping[Path, str]:
+        """The files that record the end of Install: what is there now, and whose it is."""
+        self.instructions.mkdir(parents=True, exist_ok=True)
         directory = self.deployment(group_id, installed.deployment_id)
         revision = json.dumps({"revision": installed.revision, "deployment_id": installed.deployment_id})
-        contents = {
+        return {
             self.cleanup_list(group_id): "".join(f"{path}\n" for path in cleanup),
             self.install_steps(group_id): steps,
             self._installed(group_id): revision,
             self._last_successful(group_id): f"{directory.path}\n",
         }
-        self.instructions.mkdir(parents=True, exist_ok=True)
-        disk.replace_whole(contents)
+
+    def record_installed(self, group_id: str, installed: InstalledRevision, *, cleanup: Iterable[str], steps: str) -> None:
+        """Record the end of Install."""
+        disk.replace_whole(self.installed(group_id, installed, cleanup=cleanup, steps=steps))
 
     def cleanup(self, group_id: str) -> tuple[str, ...]:
         """What the group has installed, parents first; a last line without its end is dropped as torn."""

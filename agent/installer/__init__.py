@@ -8,7 +8,7 @@ it left is finished.
 import errno
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +69,9 @@ class _Installer:
     def recover(self) -> None:
         """Undo an installation that had not committed; finish one that had."""
         if self._commit.exists():
-            self._finish(_Record.from_json(self._commit.read_text()))
+            record = _Record.from_json(self._commit.read_text())
+            disk.write_beside(self._lists(record))  # They may have got their names before the kill.
+            self._finish(record)
         elif self._pending.exists():
             self._undo_pending()
 
@@ -99,7 +101,8 @@ class _Installer:
 
     def carry_out(self, plan: Plan, installed: InstalledRevision) -> None:
         if plan.changes_nothing:
-            self._record(installed, plan.cleanup, _steps(plan, self._tree))
+            self._workspace.record_installed(self._group_id, installed, cleanup=plan.cleanup, steps=_steps(plan, self._tree))
+            self._passed("the new list of installed files is written")
             return
         record = _Record(
             installed=installed,
@@ -112,7 +115,7 @@ class _Installer:
         disk.write_new(self._pending, record.to_json())
         self._passed("the pending record is written")
         try:
-            self._stage(plan)
+            self._stage(plan, self._lists(record))
         except (OSError, PayloadError) as error:
             self._undo(record)
             raise _staging_failed(error) from error
@@ -121,7 +124,10 @@ class _Installer:
         self._passed("the commit record is written")
         self._finish(record)
 
-    def _stage(self, plan: Plan) -> None:
+    def _lists(self, record: "_Record") -> Mapping[Path, str]:
+        return self._workspace.installed(self._group_id, record.installed, cleanup=record.cleanup, steps=record.steps)
+
+    def _stage(self, plan: Plan, lists: Mapping[Path, str]) -> None:
         for path, wanted in plan.stage.items():
             if wanted.is_directory:
                 self._tree.make_directory(path)
@@ -131,7 +137,13 @@ class _Installer:
                 _copy(self._tree, path, wanted)
             self._passed(f"{path} is staged")
         settled = [path for path, wanted in plan.stage.items() if not wanted.target]
-        self._tree.settle([*settled, *sorted({split(path)[0] for path in plan.stage} - set(settled))])
+        beside = disk.begun_beside(lists)
+        try:
+            self._passed("the new list of installed files is staged")
+            self._tree.settle([*settled, *sorted({split(path)[0] for path in plan.stage} - set(settled))], beside)
+        finally:
+            for fd in beside:
+                os.close(fd)
         for path in reversed(list(plan.stage)):  # After what is in it, for a directory's mode may shut us out.
             if not plan.stage[path].source:
                 plan.stage[path].attributes.apply(self._tree, path)
@@ -149,6 +161,7 @@ class _Installer:
         for staged, _ in record.renames:
             self._tree.remove_all(staged)
             self._passed(f"{staged} is undone")
+        disk.discard_beside(self._lists(record))
         self._forget(self._pending)
 
     def _finish(self, record: "_Record") -> None:
@@ -164,18 +177,19 @@ class _Installer:
             attributes.apply(self._tree, path)
             self._passed(f"{path} is adjusted")
         touched = {split(path)[0] for path in (*record.remove, *(staged for staged, _ in record.renames))}
-        self._record(record.installed, record.cleanup, record.steps)
-        self._tree.settle(sorted(path for path in touched if self._tree.is_directory(path)))
+        disk.give_names(self._lists(record))
+        self._passed("the new list of installed files is in its place")
+        lists = os.open(self._workspace.instructions, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._tree.settle(sorted(path for path in touched if self._tree.is_directory(path)), (lists,))
+        finally:
+            os.close(lists)
         self._passed("every change is on the disk")
         self._forget(self._commit)
 
     def _forget(self, record: Path) -> None:
         record.unlink()
         disk.settle_directories((record.parent,))
-
-    def _record(self, installed: InstalledRevision, cleanup: tuple[str, ...], steps: str) -> None:
-        self._workspace.record_installed(self._group_id, installed, cleanup=cleanup, steps=steps)
-        self._passed("the new list of installed files is written")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -462,6 +462,7 @@ def test_a_kill_at_any_point_is_made_good_by_the_same_deployment(tmp_path: Path)
         host.install(second)
         assert host.files(modes=True) == expected
         assert host.cleanup() == expected_list
+        assert not any(name.endswith(".new") for name in os.listdir(host.workspace.instructions))
 
 
 def test_a_kill_at_any_point_leaves_the_old_revision_or_all_of_the_new_one_to_the_next_deployment(tmp_path: Path) -> None:
