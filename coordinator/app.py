@@ -92,7 +92,7 @@ class Coordinator:
 
     def __init__(self, settings: Settings, store: SqliteStore, *, gateway: type[Streams] = Streams) -> None:
         """`store` is open; it is the caller's to close. Benchmarks watch the streams with a `gateway` of their own."""
-        self.metrics = Metrics()
+        self.metrics = Metrics(names=settings.metrics_names)
         clock, ids = SystemClock(), RandomIds()
         bundles = Bundles(settings.data_dir / "bundles")
         pki = settings.data_dir / "pki"

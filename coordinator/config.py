@@ -79,6 +79,7 @@ class Settings:
     log_level: str
     log_retention_days: int = LOG_RETENTION_DAYS
     log_max_bytes: int = LOG_MAX_BYTES
+    metrics_names: bool = False
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -104,6 +105,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         log_level=given.log_level,
         log_retention_days=given.log_retention_days,
         log_max_bytes=given.log_max_bytes,
+        metrics_names=given.metrics_names,
     )
 
 
@@ -206,6 +208,11 @@ def _parser() -> argparse.ArgumentParser:
         default=LOG_MAX_BYTES,
         metavar="N",
         help="how much of what hooks printed is kept, over all deployments; the oldest goes first (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--metrics-names",
+        action="store_true",
+        help="count deployments in /metrics by application and group: whoever may scrape sees the names (default: all together)",
     )
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="how much is logged (default: %(default)s)")
     parser.add_argument("--version", action="version", version=f"%(prog)s {program_version()}")

@@ -1,13 +1,13 @@
 """What the coordinator counts, for Prometheus.
 
 The hot path pays for nothing but an integer: what happens for every message is counted in `Tally`, whose numbers are read when somebody
-looks. No metric has an id for a label.
+looks. No metric has an id for a label, and none a name unless the operator wants it: who may scrape need not know what runs here.
 """
 
 import asyncio
 import platform
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -20,8 +20,13 @@ from coordinator import program_version
 
 RECEIVED: Final = ("hello", "reports", "heartbeat", "goodbye")
 SENT: Final = ("welcome", "instruction", "acknowledgement", "cancel", "heartbeat_ack", "drain")
+NAMED_AT_MOST: Final = 200
+"""Groups that have labels of their own; the rest is counted together, as OTHERS."""
+
+OTHERS: Final = "(others)"
 OUTCOMES: Final = ("succeeded", "failed", "stopped")
 
+_Metric = TypeVar("_Metric", Counter, Gauge)
 _COMMIT_SECONDS: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _COMMIT_ROWS: Final = (1, 10, 100, 1_000, 10_000, 100_000)
 _CALL_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -82,8 +87,10 @@ class _BundleCollector(Collector):
 class Metrics:
     """Everything that is counted, in one registry."""
 
-    def __init__(self) -> None:
-        """Nothing has happened yet."""
+    def __init__(self, *, names: bool = False) -> None:
+        """Nothing has happened yet. With `names`, deployments are counted by application and group, otherwise all together."""
+        self._names = names
+        self._named: set[tuple[str, str]] = set()
         self.registry = CollectorRegistry()
         self.tally = Tally()
         registry = self.registry
@@ -92,7 +99,7 @@ class Metrics:
         registry.register(_TallyCollector(self.tally))
         info = Gauge("hookline_build_info", "Which program this is.", ("version", "python"), registry=registry)
         info.labels(program_version(), platform.python_version()).set(1)
-        group = ("application", "group")
+        group = ("application", "group") if names else ()
         self._started = Counter("hookline_deployments_started", "Deployments that were created.", group, registry=registry)
         self._finished = Counter("hookline_deployments_finished", "Deployments that have ended.", (*group, "outcome"), registry=registry)
         self._live = Gauge("hookline_deployments_in_progress", "Deployments that have not ended.", group, registry=registry)
@@ -112,19 +119,32 @@ class Metrics:
 
     def deployment_started(self, application: str, group: str) -> None:
         """A deployment was created."""
-        self._started.labels(application, group).inc()
+        where = self._where(application, group)
+        _of(self._started, where).inc()
         for outcome in OUTCOMES:
-            self._finished.labels(application, group, outcome)
+            self._finished.labels(*where, outcome)
         self.deployment_resumed(application, group)
 
     def deployment_resumed(self, application: str, group: str) -> None:
         """A deployment that another run of the coordinator started goes on in this one."""
-        self._live.labels(application, group).inc()
+        _of(self._live, self._where(application, group)).inc()
 
     def deployment_finished(self, application: str, group: str, outcome: str) -> None:
         """A deployment has ended; `outcome` is one of OUTCOMES."""
-        self._finished.labels(application, group, outcome).inc()
-        self._live.labels(application, group).dec()
+        where = self._where(application, group)
+        self._finished.labels(*where, outcome).inc()
+        _of(self._live, where).dec()
+
+    def _where(self, application: str, group: str) -> tuple[str, ...]:
+        """The labels of a group: none, its names, or those of all that came later than NAMED_AT_MOST others."""
+        if not self._names:
+            return ()
+        where = (application, group)
+        if where not in self._named:
+            if len(self._named) >= NAMED_AT_MOST:
+                return (OTHERS, OTHERS)
+            self._named.add(where)
+        return where
 
     def committed(self, seconds: float, rows: int) -> None:
         """A commit was made."""
@@ -153,6 +173,11 @@ class Metrics:
         """All of it, in the format that an Accept header asks for, and the name of that format."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
+
+
+def _of(metric: _Metric, labels: tuple[str, ...]) -> _Metric:
+    """The metric itself, where it has no labels."""
+    return metric.labels(*labels) if labels else metric
 
 
 class LoopLag:

@@ -4,7 +4,7 @@ import asyncio
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from coordinator.metrics import LoopLag, Metrics
+from coordinator.metrics import NAMED_AT_MOST, OTHERS, LoopLag, Metrics
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -25,8 +25,35 @@ def test_the_tally_is_shown_as_it_is() -> None:
     assert value(metrics, "hookline_stream_messages_total", direction="received", kind="heartbeat") == 0
 
 
-def test_deployments_are_counted_from_their_start_to_their_end() -> None:
+def test_deployments_are_counted_without_a_name_unless_the_operator_wants_them() -> None:
     metrics = Metrics()
+    metrics.deployment_started("secret-shop", "secret-web")
+    metrics.deployment_resumed("secret-shop", "secret-web")
+    metrics.deployment_finished("secret-shop", "secret-web", "failed")
+    assert value(metrics, "hookline_deployments_started_total") == 1
+    assert value(metrics, "hookline_deployments_in_progress") == 1
+    assert value(metrics, "hookline_deployments_finished_total", outcome="failed") == 1
+    assert value(metrics, "hookline_deployments_finished_total", outcome="succeeded") == 0
+    assert b"secret" not in metrics.exposition("")[0]
+
+
+def test_groups_beyond_the_limit_are_counted_together() -> None:
+    metrics = Metrics(names=True)
+    for number in range(NAMED_AT_MOST + 50):
+        metrics.deployment_started("shop", f"g{number}")
+        metrics.deployment_started("shop", f"g{number}")
+    for number in range(NAMED_AT_MOST + 50):
+        metrics.deployment_finished("shop", f"g{number}", "succeeded")
+    assert value(metrics, "hookline_deployments_started_total", application="shop", group="g0") == 2
+    assert value(metrics, "hookline_deployments_started_total", application=OTHERS, group=OTHERS) == 100
+    assert value(metrics, "hookline_deployments_in_progress", application=OTHERS, group=OTHERS) == 50
+    families = {family.name: family for family in metrics.registry.collect()}
+    started = [one for one in families["hookline_deployments_started"].samples if one.name.endswith("_total")]
+    assert len(started) == NAMED_AT_MOST + 1
+
+
+def test_deployments_are_counted_from_their_start_to_their_end() -> None:
+    metrics = Metrics(names=True)
     where = {"application": "shop", "group": "web"}
     metrics.deployment_started("shop", "web")
     assert value(metrics, "hookline_deployments_started_total", **where) == 1
@@ -63,7 +90,8 @@ def test_everything_is_exposed_with_a_help_text_and_without_ids() -> None:
     assert all(family.documentation for family in families)
     names = {family.name for family in families}
     assert {"hookline_build_info", "hookline_agents_connected", "hookline_event_loop_lag_seconds", "grpc_server_handled"} <= names
-    assert not any(label in ("deployment", "host") for family in families for one in family.samples for label in one.labels)
+    banned = {"application", "group", "deployment", "host", "revision", "operator", "address"}
+    assert not banned & {label for family in families for one in family.samples for label in one.labels}
 
 
 def test_openmetrics_is_spoken_to_who_asks_for_it() -> None:
