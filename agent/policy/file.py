@@ -73,7 +73,14 @@ class PolicyFile:
         seen = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         if seen != self._seen:
             self._seen, self._policy = None, None
-            content = os.read(file, _MOST_BYTES)
+            content = os.read(file, _MOST_BYTES + 1)
+            if not content or len(content) > _MOST_BYTES:
+                why = (
+                    f"it has more than {_MOST_BYTES} bytes"
+                    if content
+                    else "it is empty, and may be about to be written; remove it for no policy"
+                )
+                raise AgentError(f"cannot trust the policy {self._path}: {why}")
             self._policy = _policy(str(self._path), content)
             self._seen = seen
         return self._policy

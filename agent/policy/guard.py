@@ -12,16 +12,26 @@ from agent.errors import AgentError
 from agent.model import OLD_REVISION_EVENTS, LifecycleEvent
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.policy.memory import Verified
-from agent.policy.rules import check_appspec, check_counter, check_expiry, check_instruction, check_script, refused, signed
+from agent.policy.rules import (
+    check_appspec,
+    check_counter,
+    check_expiry,
+    check_instruction,
+    check_script,
+    check_statement,
+    refused,
+    verified,
+)
 
 if TYPE_CHECKING:
     from agent.bundle.requests import DownloadRequest, InstallRequest
     from agent.clock import Clock
     from agent.facts import Begin, Recover
     from agent.hooks import EventRun
-    from agent.model import DeploymentId, GroupId, Instruction
+    from agent.model import DeploymentId, GroupId, Instruction, Signature
     from agent.policy.file import NoPolicy, PolicyFile
     from agent.policy.memory import Memory
+    from agent.policy.statement import Statement
     from agent.policy.terms import Policy
     from agent.workspace import Workspace
 
@@ -37,6 +47,7 @@ class Guard:
         self._memory = memory
         self._workspace = workspace
         self._clock = clock
+        self._last: tuple[Policy, Signature, Statement] | None = None
 
     def admit(self, order: Begin) -> Begin:
         """An event that may begin, with no more time than the policy gives it."""
@@ -45,7 +56,7 @@ class Guard:
             return order
         instruction = order.instruction
         check_instruction(policy, instruction)
-        statement = signed(policy, instruction)
+        statement = self._signed(policy, instruction)
         if statement is not None:
             check_counter(policy, instruction, statement, self._memory)
             # What was begun in time may be finished: a host is not left in the middle because of the hour.
@@ -61,7 +72,7 @@ class Guard:
         if policy is None:
             return request
         check_instruction(policy, instruction)
-        statement = signed(policy, instruction)
+        statement = self._signed(policy, instruction)
         limits = request.limits
         packed = min(limits.packed_bytes, policy.max_bundle_bytes or limits.packed_bytes)
         unpacked = min(limits.unpacked_bytes, policy.max_unpacked_bytes or limits.unpacked_bytes)
@@ -86,10 +97,10 @@ class Guard:
             return
         content = self._workspace.deployment(instruction.group_id, instruction.deployment_id).appspec.read_bytes()
         check_appspec(policy, AppSpec.from_json(content))
-        if instruction.signature is not None and signed(policy, instruction) is not None:
+        if instruction.signature is not None and self._signed(policy, instruction) is not None:
             directory = _directory(instruction.group_id, instruction.deployment_id)
-            verified = Verified(statement=_digest(instruction.signature.statement), appspec=_digest(content))
-            self._memory.verify(directory, verified, at=self._clock.now_ms(), is_kept=self._is_kept)
+            good = Verified(statement=_digest(instruction.signature.statement), appspec=_digest(content))
+            self._memory.verify(directory, good, at=self._clock.now_ms(), is_kept=self._is_kept)
 
     def install(self, instruction: Instruction, request: InstallRequest) -> InstallRequest:
         """What is installed: a bundle that was found good, below the destinations of the policy."""
@@ -118,7 +129,7 @@ class Guard:
             return
         try:
             policy = self._policy()
-            statement = None if policy is None else signed(policy, instruction)
+            statement = None if policy is None else self._signed(policy, instruction)
         except PayloadError as error:  # the policy has changed since the event was admitted
             log.warning("release not remembered deployment=%s why=%r", instruction.deployment_id, error.message)
             return
@@ -131,21 +142,33 @@ class Guard:
         except AgentError as error:
             raise PayloadError(PayloadErrorCode.NOT_PERMITTED, str(error)) from error
 
+    def _signed(self, policy: Policy, instruction: Instruction) -> Statement | None:
+        """The statement of an instruction, which is about it; None: it need not be signed. The last one is not verified again."""
+        last, signature = self._last, instruction.signature
+        if last is not None and last[0] is policy and last[1] == signature:
+            statement: Statement | None = last[2]
+        else:
+            statement = verified(policy, instruction)
+        if statement is not None and signature is not None:
+            check_statement(policy, instruction, statement)
+            self._last = (policy, signature, statement)
+        return statement
+
     def _check_unpacked(self, policy: Policy, instruction: Instruction, what: str, deployment_id: DeploymentId) -> None:
         """What is unpacked for a deployment was found good: this very release, where it is the instruction's own."""
         is_own = deployment_id == instruction.deployment_id
-        statement = signed(policy, instruction) if is_own else None
+        statement = self._signed(policy, instruction) if is_own else None
         if statement is None and not policy.require_signature:
             return
-        verified = self._memory.verified(_directory(instruction.group_id, deployment_id))
-        if verified is None:
+        known = self._memory.verified(_directory(instruction.group_id, deployment_id))
+        if known is None:
             why = f"what deployment {deployment_id} has unpacked here was never found to be signed"
             advice = "" if is_own else "; deploy it signed once before signatures are required"
             raise refused(policy, "require_signature", what, why + advice)
-        if is_own and instruction.signature is not None and verified.statement != _digest(instruction.signature.statement):
+        if is_own and instruction.signature is not None and known.statement != _digest(instruction.signature.statement):
             raise refused(policy, "require_signature", what, f"deployment {deployment_id} has unpacked another release here")
         appspec = self._workspace.deployment(instruction.group_id, deployment_id).appspec
-        if verified.appspec != _digest(appspec.read_bytes()):
+        if known.appspec != _digest(appspec.read_bytes()):
             raise refused(policy, "require_signature", what, f"{appspec} has changed since it was found good")
 
     def _is_kept(self, directory: str) -> bool:

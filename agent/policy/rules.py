@@ -33,12 +33,12 @@ def refused(policy: Policy, rule: str, what: str, why: str) -> PayloadError:
 
 def check_instruction(policy: Policy, instruction: Instruction) -> None:
     """What needs no signature: freeze, the group, and where the bundle comes from."""
-    deploy = f"deploy revision {instruction.revision_id}"
+    deploy = f"deploy revision {instruction.revision_id[:100]}"
     if policy.freeze:
         raise refused(policy, "freeze", deploy, "this host is frozen")
-    for name in (instruction.application_name, instruction.group_name):
+    for name in (instruction.application_name, instruction.group_name, instruction.revision_id):
         if not _NAME.fullmatch(name):  # scripts see it, and not every script quotes
-            why = f"cannot {deploy}: {name[:100]!r} is no name of an application or group"
+            why = f"cannot {deploy}: {name[:100]!r} is no name of an application, group or revision"
             raise PayloadError(PayloadErrorCode.NOT_PERMITTED, why)
     group = f"{instruction.application_name}/{instruction.group_name}"
     if policy.groups is not None and group not in policy.groups:
@@ -49,8 +49,8 @@ def check_instruction(policy: Policy, instruction: Instruction) -> None:
         raise refused(policy, "denied_bundles", deploy, f"its bundle {instruction.location.sha256} is denied")
 
 
-def signed(policy: Policy, instruction: Instruction) -> Statement | None:
-    """The statement of an instruction, its signature verified; None: it is not signed, and need not be."""
+def verified(policy: Policy, instruction: Instruction) -> Statement | None:
+    """The statement of an instruction, whose signature is good; None: it is not signed, and need not be."""
     deploy = f"deploy revision {instruction.revision_id}"
     if instruction.signature is None or not policy.signing_keys:
         if policy.require_signature:
@@ -60,14 +60,13 @@ def signed(policy: Policy, instruction: Instruction) -> Statement | None:
         return None
     try:
         verify(policy.signing_keys, instruction.signature.statement, instruction.signature.signature)
-        statement = parse(instruction.signature.statement)
+        return parse(instruction.signature.statement)
     except (BadSignature, UnreadableStatement) as error:
         raise refused(policy, "signing_keys", deploy, str(error)) from error
-    _check_statement(policy, instruction, statement)
-    return statement
 
 
-def _check_statement(policy: Policy, instruction: Instruction, statement: Statement) -> None:
+def check_statement(policy: Policy, instruction: Instruction, statement: Statement) -> None:
+    """A statement is about what an instruction says."""
     deploy = f"deploy revision {instruction.revision_id}"
     if statement.application != instruction.application_name:
         why = f"it is signed for application {statement.application}, and this is {instruction.application_name}"

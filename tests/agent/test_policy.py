@@ -234,6 +234,19 @@ def test_minisigns_old_signatures_without_a_hash_are_refused() -> None:
         verify(keys, good.statement, old)
 
 
+def test_a_statement_that_was_verified_once_vouches_for_nothing_else(tmp_path: Path) -> None:
+    host = Host.at(tmp_path)
+    guard, good = host.guard(), ordered(release(groups=["shop/production"]))
+    guard.admit(begin(good))
+    elsewhere = replace(good, group_name="canary")
+    assert "it is signed for shop/production" in refusal(lambda: guard.admit(begin(elsewhere)))
+    assert good.signature is not None
+    other = replace(good, signature=Signature(good.signature.statement.replace(b"42", b"43"), good.signature.signature))
+    assert "does not belong to its statement" in refusal(lambda: guard.admit(begin(other)))
+    host.rule(f'signing_keys = ["{OTHER_KEY.public}"]\nrequire_signature = true\n')
+    assert "which is none of signing_keys" in refusal(lambda: guard.admit(begin(good)))
+
+
 # ----------------------------------------------------------------------------------------------------------------------- counters
 
 
@@ -426,7 +439,9 @@ def test_a_host_takes_part_only_in_the_groups_of_its_policy(tmp_path: Path) -> N
 
 def test_names_that_a_script_could_mistake_for_commands_are_refused(tmp_path: Path) -> None:
     host = Host.at(tmp_path)
-    assert "is no name of an application or group" in refusal(lambda: host.guard().admit(begin(ordered(release(), group="x; rm -rf /"))))
+    assert "is no name of an application, group or revision" in refusal(
+        lambda: host.guard().admit(begin(ordered(release(), group="x; rm -rf /")))
+    )
 
 
 @pytest.mark.parametrize(

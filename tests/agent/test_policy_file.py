@@ -61,7 +61,7 @@ def test_everything_that_a_policy_can_say_is_understood(tmp_path: Path) -> None:
 
 
 def test_an_empty_policy_restricts_nothing_and_an_empty_list_allows_nothing(tmp_path: Path) -> None:
-    assert read(tmp_path, "") == Policy(file=str(tmp_path / "agent-policy.toml"))
+    assert read(tmp_path, "# nothing yet\n") == Policy(file=str(tmp_path / "agent-policy.toml"))
     policy = read(tmp_path, "origins = []\nrunas = []\n")
     assert policy is not None
     assert (policy.origins, policy.runas) == ((), frozenset())
@@ -103,7 +103,7 @@ def test_what_a_policy_cannot_mean_is_refused_in_a_sentence(tmp_path: Path, text
 
 def test_a_file_that_others_may_write_is_not_trusted(tmp_path: Path) -> None:
     path = tmp_path / "agent-policy.toml"
-    path.write_text("")
+    path.write_text("# nothing yet\n")
     for mode in (0o620, 0o602, 0o666):
         path.chmod(mode)
         assert f"others may write {path}; chmod go-w {path}" in refusal(PolicyFile(path, is_needed=True).policy)
@@ -112,7 +112,7 @@ def test_a_file_that_others_may_write_is_not_trusted(tmp_path: Path) -> None:
 def test_a_file_in_a_directory_that_others_may_write_is_not_trusted(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir(mode=0o755)
     path = tmp_path / "open" / "agent-policy.toml"
-    path.write_text("")
+    path.write_text("# nothing yet\n")
     path.chmod(0o644)
     assert PolicyFile(path, is_needed=True).policy() is not None
     path.parent.chmod(0o777)
@@ -124,10 +124,15 @@ def test_a_file_in_a_directory_that_others_may_write_is_not_trusted(tmp_path: Pa
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_file_that_belongs_to_somebody_else_is_not_trusted(tmp_path: Path) -> None:
     path = tmp_path / "agent-policy.toml"
-    path.write_text("")
+    path.write_text("# nothing yet\n")
     path.chmod(0o644)
     os.chown(path, 12345, 12345)
     assert f"{path} belongs to user id 12345; chown root {path}" in refusal(PolicyFile(path, is_needed=True).policy)
+
+
+def test_a_file_that_is_just_being_written_is_not_trusted(tmp_path: Path) -> None:
+    assert "it is empty, and may be about to be written; remove it for no policy" in refusal(lambda: read(tmp_path, ""))
+    assert "it has more than 1048576 bytes" in refusal(lambda: read(tmp_path, "# \n" * 400_000))
 
 
 def test_what_is_no_file_is_not_trusted(tmp_path: Path) -> None:

@@ -181,7 +181,11 @@ async def test_nothing_that_was_not_signed_runs_and_nothing_below_the_lowest(vic
         (enemy.order(past, deployment="d-8"), None, "its statement was good until"),
         (enemy.order(named(42, application="bank"), deployment="d-9"), None, "it is signed for application bank"),
         (enemy.order(named(42, groups=["shop/staging"]), deployment="d-10"), None, "it is signed for shop/staging"),
-        (enemy.order(good, deployment="d-11", deployment_group_name="$(echo evil)"), None, "is no name of an application or group"),
+        (
+            enemy.order(good, deployment="d-11", deployment_group_name="$(echo evil)"),
+            None,
+            "is no name of an application, group or revision",
+        ),
         (enemy.order(good, deployment="d-12", events=HOOKS), None, "was never found to be signed"),
         (enemy.order(good, deployment="../../../evil"), None, "cannot"),
         (enemy.order(good, deployment="d-14", deployment_group_id="../../.."), None, "cannot"),
