@@ -47,10 +47,7 @@ def run(args: argparse.Namespace) -> int:
     directory = DataDirectory(told.data_dir)
     try:
         files = IdentityFiles(directory.path)
-        if args.again:
-            files.forget()
-        known = files.credentials()
-        if known is not None:
+        if not args.again and (known := files.credentials()) is not None:
             is_host = f"it is host {known.enrolment.name} ({known.enrolment.host_id}) of {known.enrolment.coordinator} already"
             raise AgentError(f"cannot join with the data directory {directory.path}: {is_host}; --again makes it a new host")
         application = Application(
@@ -61,10 +58,12 @@ def run(args: argparse.Namespace) -> int:
             root=root_of(args.address, args.ca),
             agent_version=agent_version(),
         )
+        if args.again and args.token:  # without a token nothing could begin anew
+            files.forget()
         joining = Joining(files=files, door=EnrolmentDoor(), clock=SystemClock(), say=_say)
         joined = asyncio.run(_joined(joining, application))
         if joined is None:
-            _say("\nStopped waiting; the same command goes on with it.")
+            _say(f"\nStopped waiting; the same command{' without --again' if args.again else ''} goes on with it.")
             return _INTERRUPTED
         directory.become(joined.host_id)
     finally:

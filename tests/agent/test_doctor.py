@@ -12,9 +12,12 @@ import grpc
 import pytest
 
 from agent.app import main
+from agent.clock import SystemClock
 from agent.config import DataDirectory
+from agent.identity import IdentityFiles
 from agent.local.checks import Finding, Verdict, findings
 from agent.local.settings import Settings, settings
+from tests.agent.identities import Authority, joined
 
 
 @pytest.fixture
@@ -75,6 +78,29 @@ async def test_the_policy_is_told_and_one_that_cannot_be_trusted_fails(told: Set
     file.chmod(0o666)
     finding = (await found(told))["policy"]
     assert (finding.verdict, f"others may write {file}" in finding.found) == (Verdict.FAIL, True)
+
+
+async def test_a_machine_that_is_no_host_is_told_how_to_become_one(told: Settings) -> None:
+    all_found = await found(dataclasses.replace(told, insecure=False))
+    assert (all_found["identity"].verdict, "no host yet" in all_found["identity"].found) == (Verdict.FAIL, True)
+    assert "hookline token create" in all_found["identity"].advice
+
+
+async def test_certificates_that_are_of_no_use_are_explained(told: Settings) -> None:
+    authority, files = Authority(), IdentityFiles(told.data_dir)
+    made = joined(files, authority)
+    sound = dataclasses.replace(made.enrolment, ends_at=SystemClock().now_ms() + 60_000, begins_at=0, coordinator="127.0.0.1:1")
+    files.keep(dataclasses.replace(made, enrolment=dataclasses.replace(sound, ends_at=1)))
+    secure = dataclasses.replace(told, insecure=False)
+    assert "ended at 1970-01-01" in (await found(secure))["identity"].found
+    files.keep(dataclasses.replace(made, enrolment=dataclasses.replace(sound, begins_at=sound.ends_at - 1)))
+    assert "set the clock right" in (await found(secure))["identity"].found
+    files.keep(dataclasses.replace(made, enrolment=sound, trust=Authority().trust))
+    assert (await found(secure))["identity"].verdict is Verdict.WARN
+    files.keep(dataclasses.replace(made, enrolment=sound))
+    all_found = await found(secure)
+    assert "host web-1 (11111111111111111111111111111111) of cluster test" in all_found["identity"].found
+    assert "cannot reach 127.0.0.1:1: connection refused" in all_found["coordinator"].found
 
 
 async def test_what_others_may_read_or_write_is_warned_of(told: Settings) -> None:

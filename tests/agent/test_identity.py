@@ -1,7 +1,6 @@
 """A host's identity: files that a crash leaves usable, joining, and renewals that lose nothing, whatever gets lost on the way."""
 
 import asyncio
-import datetime
 import json
 import os
 from collections.abc import Sequence
@@ -12,35 +11,14 @@ import pytest
 from cryptography import x509
 
 from agent.errors import AgentError
-from agent.identity import Credentials, Enrolment, IdentityFiles, keys
+from agent.identity import Credentials, IdentityFiles, keys
 from agent.identity.diagnosis import authority_changed, fingerprints, why_not_accepted, why_not_valid
 from agent.identity.handshake import Unreachable
 from agent.identity.joining import Answer, Application, Joining
 from agent.identity.keys import Certificate
 from agent.identity.renewal import KeyMaker, NotRenewed, Renewal, Renewed, due_at
 from coordinator.adapters.authority import certificates
-
-MINUTE = 60_000
-DAY = 24 * 60 * MINUTE
-BEGAN = datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC)
-HOST_ID = "1" * 32
-
-
-class Authority:
-    """Signs what it is asked to sign."""
-
-    def __init__(self) -> None:
-        self.key = certificates.new_key()
-        self.root = certificates.root(self.key, "test", BEGAN, datetime.timedelta(days=10))
-
-    @property
-    def trust(self) -> bytes:
-        return certificates.to_pem(self.root)
-
-    def certify(self, request: bytes, uri: str = f"spiffe://test/agent/{HOST_ID}") -> bytes:
-        public_key = certificates.read_request(request)
-        made = certificates.leaf(public_key, (self.key, self.root), uri=uri, begins=BEGAN, lifetime=datetime.timedelta(days=1))
-        return certificates.to_pem(made, self.root)
+from tests.agent.identities import BEGAN, DAY, HOST_ID, MINUTE, Authority, credentials, joined
 
 
 @dataclass
@@ -62,25 +40,6 @@ class Hasty:
         return 0.5
 
 
-def credentials(authority: Authority, key: bytes, generation: int = 0, *, chain: bytes | None = None) -> Credentials:
-    chain = chain or authority.certify(keys.request(key))
-    said = keys.read(chain, key)
-    enrolment = Enrolment(
-        cluster=said.cluster,
-        host_id=said.host_id,
-        name="web-1",
-        generation=generation,
-        serial=said.serial,
-        begins_at=said.begins_at,
-        ends_at=said.ends_at,
-        received_at=round(BEGAN.timestamp() * 1000),
-        coordinator="127.0.0.1:8443",
-        enrol_address="127.0.0.1:8446",
-        authority=fingerprints(authority.trust)[0],
-    )
-    return Credentials(enrolment=enrolment, key=key, chain=chain, trust=authority.trust)
-
-
 @pytest.fixture
 def authority() -> Authority:
     return Authority()
@@ -89,14 +48,6 @@ def authority() -> Authority:
 @pytest.fixture
 def files(tmp_path: Path) -> IdentityFiles:
     return IdentityFiles(tmp_path)
-
-
-def joined(files: IdentityFiles, authority: Authority) -> Credentials:
-    key = keys.new_key()
-    files.keep_key(0, key)
-    made = credentials(authority, key)
-    files.keep(made)
-    return made
 
 
 # ---------------------------------------------------------------------------------------------------------------------- the files
