@@ -4,7 +4,6 @@ Every process is in a session of its own and ends with the cluster, whatever hap
 seen in the witness: a log that hooks append a line to, which no program of ours ever reads or writes.
 """
 
-import json
 import os
 import shlex
 import signal
@@ -21,10 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
-import grpc
-import pytest
-
 from tests.e2e.bundles import Gate
+from tests.e2e.processes import Said, left_in, processes
 
 PROGRAMS = Path(sys.executable).parent
 SOON = 20.0
@@ -53,34 +50,6 @@ class Hook(NamedTuple):
     host: str
     boot_id: str
     pid: int
-
-
-def refused(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
-    """The status and the sentence that a call by gRPC is refused with."""
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    error: object = caught.value
-    assert isinstance(error, grpc.Call)
-    return error.code(), error.details() or ""
-
-
-@dataclass(slots=True)
-class Said:
-    """What a command of `hookline` printed, and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Its standard output, read as JSON: whatever the command prints."""
-        return json.loads(self.out)
-
-    @property
-    def lines(self) -> list[Any]:
-        """Its standard output, read as one JSON value a line."""
-        return [json.loads(line) for line in self.out.splitlines()]
 
 
 @dataclass(slots=True)
@@ -241,7 +210,7 @@ class Cluster:
     def supervisors(self, name: str) -> list[int]:
         """The processes that run, or will run, an agent's hooks."""
         records = str(self.directory / "agents" / name / "hooks" / "records").encode()
-        return [pid for pid, words in _processes() if records in words]
+        return [pid for pid, words in processes() if records in words]
 
     # ------------------------------------------------------------------------------------------------------- processes
 
@@ -371,26 +340,3 @@ class Cluster:
             deployment, event, host, boot_id, pid = line.split()
             if deployment_id in ("", deployment):
                 yield Hook(deployment, event, host, boot_id, int(pid))
-
-
-def left_in(directory: Path) -> list[tuple[int, str]]:
-    """The processes that have a directory in their command line or environment."""
-    wanted = f"{directory}/".encode()
-    found = []
-    for pid, words in _processes():
-        if pid == os.getpid():
-            continue
-        with suppress(OSError):
-            if wanted in words or wanted in (Path("/proc") / str(pid) / "environ").read_bytes():
-                found.append((pid, words.replace(b"\0", b" ").decode(errors="replace")))
-    return found
-
-
-def _processes() -> Iterator[tuple[int, bytes]]:
-    """Every process with its command line."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                words = (entry / "cmdline").read_bytes()
-                if words:
-                    yield int(entry.name), words

@@ -16,7 +16,8 @@ import pytest
 
 from hookline.v1 import catalog_pb2, catalog_pb2_grpc, deployments_pb2, deployments_pb2_grpc, resources_pb2
 from tests.e2e.bundles import bundle
-from tests.e2e.cluster import Cluster, refused
+from tests.e2e.cluster import Cluster
+from tests.e2e.refusals import refused
 
 HOSTS = ("web-1", "web-2")
 MISSING = "r-0123456789abcdef"

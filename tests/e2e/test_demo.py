@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import left_in, until
+from tests.e2e.cluster import until
+from tests.e2e.processes import left_in
 
 ROOT = Path(__file__).parents[2]
 HOSTS = 6

@@ -15,7 +15,8 @@ import pytest
 
 from hookline.v1 import deployments_pb2, deployments_pb2_grpc
 from tests.e2e.bundles import bundle
-from tests.e2e.cluster import Cluster, refused, until
+from tests.e2e.cluster import Cluster, until
+from tests.e2e.refusals import refused
 from tests.e2e.witness import check_history, check_hooks, integrity
 
 HOSTS = ("web-1", "web-2", "web-3")

@@ -14,7 +14,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from agent.identity.handshake import why_not
 from coordinator.adapters.authority import certificates
 from hookline.v1 import agent_pb2, agent_pb2_grpc
-from tests.e2e.cluster import Cluster, refused
+from tests.e2e.cluster import Cluster
+from tests.e2e.refusals import refused
 
 pytestmark = pytest.mark.e2e
 
