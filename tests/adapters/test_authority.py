@@ -145,6 +145,17 @@ def test_a_server_is_called_by_its_names_and_renews_itself(tmp_path: Path, autho
     assert path.read_bytes() != first
 
 
+def test_a_server_shows_its_root_to_machines_that_know_its_fingerprint_alone(tmp_path: Path, authority: Authority) -> None:
+    authority.renew()
+    file = tmp_path / "pki" / "server.pem"
+    shown = x509.load_pem_x509_certificates(file.read_bytes())
+    assert fingerprint(shown[-1]) == authority.fingerprint
+    without = file.read_bytes().replace(certificates.to_pem(shown[-1]), b"")
+    file.write_bytes(without)
+    authority.renew()
+    assert file.read_bytes() != without
+
+
 def test_a_server_that_is_called_otherwise_gets_another_certificate(tmp_path: Path, authority: Authority, clock: MovedClock) -> None:
     authority.renew()
     Authority.open(tmp_path / "pki", clock, names=("other.example",)).renew()

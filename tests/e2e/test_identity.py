@@ -1,5 +1,6 @@
 """Who gets in: machines that join real coordinators over TLS, renew, are revoked, and are copied; and everybody who has to stay outside."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -40,6 +41,15 @@ def renewed(cluster: Cluster, host: str, times: int) -> None:
     until(lambda: cluster.log(host).count("certificate renewed") >= times, f"{host} has renewed {times} times", 60)
 
 
+def doctor(cluster: Cluster, host: str) -> dict[str, str]:
+    """What `hookline-agent doctor` finds wrong on a host, by its checks."""
+    words = ("doctor", "--json", "--data-dir", str(cluster.agent_dir(host)), "--root-prefix", str(cluster.directory / "hosts" / host))
+    done = subprocess.run(
+        [str(cluster.programs / "hookline-agent"), *words], capture_output=True, text=True, env=cluster.environment, timeout=90, check=False
+    )
+    return {each["check"]: each["found"] for each in json.loads(done.stdout) if each["verdict"] == "fail"}
+
+
 def test_a_machine_waits_until_it_is_approved_and_is_deployed_to(cluster: Cluster) -> None:
     command = cluster.join_command("web-1", "--tag", "role=web")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=cluster.environment) as waiting:
@@ -72,9 +82,11 @@ def test_a_machine_that_has_not_joined_is_told_to(cluster: Cluster) -> None:
 
 def test_the_stream_of_a_revoked_host_ends_at_once_and_its_agent_says_why(cluster: Cluster) -> None:
     cluster.start_agents("web-1", "web-2")
+    assert doctor(cluster, "web-1") == {}
     cluster.hookline("hosts", "revoke", "web-1", "--reason", "stolen")
     until(lambda: cluster.connected == 1, "the stream of the revoked host ends", 5)
     until(lambda: "its identity was revoked" in cluster.log("web-1"), "its agent says why")
+    assert "its identity was revoked" in doctor(cluster, "web-1")["coordinator"]
     assert "for ever" in cluster.hookline("hosts", "approve", "web-1", expected=1).err
 
 
@@ -90,6 +102,8 @@ def test_a_copied_data_directory_is_locked_within_one_renewal(hasty: Cluster) ->
     until(lambda: hasty.connected == 0, "neither is let in", 5)
     until(lambda: "two machines have used its identity" in hasty.log("web-1"), "the agent says why")
     assert hasty.rows("SELECT count(*) FROM v_history WHERE entry = 'HostLocked'") == [(1,)]
+    hasty.kill("copy")
+    shutil.rmtree(hasty.agent_dir("copy"))
 
 
 def test_certificates_are_renewed_in_the_middle_of_a_rollout_and_nothing_is_lost(hasty: Cluster) -> None:

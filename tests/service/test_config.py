@@ -78,3 +78,17 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         parse(["--version"])
     assert end.value.code == 0
     assert capsys.readouterr().out.startswith("hookline-coordinator ")
+
+
+@pytest.mark.parametrize("said,seconds", [("90s", 90), ("15m", 900), ("24h", 86_400), ("7d", 604_800)])
+def test_how_long_certificates_last_is_said_in_words(said: str, seconds: int) -> None:
+    tls = parse(["--certificate-lifetime", said]).tls
+    assert tls is not None
+    assert tls.agent_lifetime == seconds
+
+
+@pytest.mark.parametrize("said", ["0s", "24", "91d", "-1h", "soon"])
+def test_a_lifetime_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str], said: str) -> None:
+    with pytest.raises(SystemExit):
+        parse([f"--certificate-lifetime={said}"])
+    assert "is not a length of time up to 90d" in capsys.readouterr().err
