@@ -124,6 +124,14 @@ async def test_a_script_that_cannot_be_executed_fails_with_the_reason(stage: Sta
     assert outcome.message == f"cannot run script at scripts/bad.sh: {why}"
 
 
+async def test_a_location_is_a_path_and_never_a_command_line(stage: Stage, hooks: Hooks) -> None:
+    odd = stage.script("a b; echo $(id) 'c'.sh", "#!/bin/sh\necho $# $0\n")
+    with_argument = replace(stage.script("a.sh", ""), location="scripts/a.sh foo", path=f"{stage.bundle}/a.sh foo")
+    outcome = await stage.run(hooks, stage.event(odd, with_argument))
+    assert stage.printed()[2] == f"[stdout]0 {odd.path}"
+    assert (outcome.error_code, outcome.script_name) == ("ScriptMissing", "scripts/a.sh foo")
+
+
 async def test_a_directory_in_the_place_of_a_script_fails(stage: Stage, hooks: Hooks) -> None:
     script = stage.script("folder", "")
     Path(script.path).unlink()
