@@ -22,16 +22,20 @@ from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.ids import RandomIds
 from coordinator.api import interceptors
 from coordinator.api import server as api
+from coordinator.api.access.entrance import Bearer, Entrance, Same
+from coordinator.api.access.recording import Recorder
+from coordinator.api.access.servicers import AccessServicer, AuditServicer
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import EnrolmentServicer, FleetServicer
-from coordinator.api.principal import AGENT, LOCAL, MACHINE, Principal
+from coordinator.api.principal import AGENT, LOCAL, MACHINE
 from coordinator.config import Address, Settings, Tls
 from coordinator.core.errors import DeployError, StorageUnusable
-from coordinator.core.model import HostId
+from coordinator.core.model import DeploymentId
 from coordinator.engine.loop import Engine
 from coordinator.engine.ports import Clock, StoreBroken
 from coordinator.gateway.bundles import BundleProcess
+from coordinator.gateway.doors import Doors
 from coordinator.gateway.identity import Believed, Certified
 from coordinator.gateway.logs import LogServicer
 from coordinator.gateway.renewal import RenewalServicer
@@ -39,11 +43,14 @@ from coordinator.gateway.servicer import AgentServicer
 from coordinator.gateway.streams import Streams
 from coordinator.gateway.tls import PairFile, agents_credentials, open_credentials
 from coordinator.metrics import LoopLag, Metrics
+from coordinator.service.access.audit import AuditService
+from coordinator.service.access.operators import AccessService
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.enrolment import EnrolmentService
 from coordinator.service.fleet import FleetService
 from coordinator.service.logs import LogService, has_ended
+from coordinator.service.ports import History
 from coordinator.service.revisions import RevisionService
 from coordinator.service.watch import WatchService
 from coordinator.store.bundles import Bundles
@@ -137,15 +144,17 @@ class Coordinator:
             host=settings.http_listen.host,
             port=settings.http_listen.port,
         )
+        self._access, self._audit = AccessService(store.operators, secrets=ids, clock=clock), AuditService(store.audit, clock)
+        self._rules = partial(interceptors.Rules, group_of=partial(_group_of, store.history), recorder=Recorder(self._audit, clock))
         self._shortage = store.shortage
         self.metrics.watch_inbox(lambda: len(self.engine.inbox))
         self._settings = settings
-        self._stop = asyncio.Event()
+        self._stop, self.ready = asyncio.Event(), asyncio.Event()
         self.listen = settings.listen
         """Where it listens; the port is known once `run` has said that it is ready."""
         self.enrol_listen = tls.enrol_listen if tls is not None else None
+        self.operator_listen = tls.operator_listen if tls is not None else None
         self._clock = clock
-        self.ready = asyncio.Event()
 
     def stop(self) -> None:
         """Let `run` come to its end."""
@@ -168,6 +177,7 @@ class Coordinator:
             self.streams.bundle_address = f":{self.bundle_process.address.port}"
             servers, health = await self._open()
             looking_after = parts.create_task(self._look_after_certificates(), name="certificates")
+            noting = parts.create_task(self._audit.run(), name="audit")
             await api.tell_serving(health)
             lag = LoopLag(self.metrics)
             lag.start()
@@ -182,40 +192,54 @@ class Coordinator:
             lag.stop()
             self._http.stop()
             await http
-            for part in (looking_after, bundles, logs, streams, engine):
+            for part in (noting, looking_after, bundles, logs, streams, engine):
                 part.cancel()
 
     async def _open(self) -> tuple[list[grpc.aio.Server], HealthServicer]:
         """Serve: over plaintext everybody on one listener, with TLS each kind of caller on its own."""
         tls, authority, enrolment, identity = self._settings.tls, self._authority, self._enrolment, self._identity
         if tls is None or authority is None or enrolment is None or identity is None:
-            server = self._server(LOCAL)
-            health = self._serve_operators(server, self.agents)
+            server = self._server(Same(LOCAL))
+            health = self._serve_operators([server], self.agents)
             self._publishing.register(server)
             self.listen = Address(self.listen.host, server.add_insecure_port(str(self.listen)))
             await server.start()
             return [server], health
         await enrolment.start()
         pairs = PairFile(self._settings.data_dir / "pki")
-        agents, machines, operators = self._server(AGENT, *AGENT_OPTIONS), self._server(MACHINE), self._server(LOCAL)
+        agents, machines = self._server(Same(AGENT), *AGENT_OPTIONS), self._server(Same(MACHINE))
+        admin, operators = self._server(Same(LOCAL)), self._server(Bearer(self._access))
         for servicer in (self.agents, self._publishing, RenewalServicer(enrolment, identity)):
             servicer.register(agents)
         self.listen = Address(self.listen.host, agents.add_secure_port(str(self.listen), agents_credentials(pairs)))
         enrolling = EnrolmentServicer(enrolment, agent_address=lambda: f":{self.listen.port}")
         add_EnrolmentServiceServicer_to_server(enrolling, machines)
         self.enrol_listen = Address(tls.enrol_listen.host, machines.add_secure_port(str(tls.enrol_listen), open_credentials(pairs)))
-        health = self._serve_operators(operators)
-        operators.add_insecure_port(f"unix:{tls.admin_socket}")
+        health = self._serve_operators([admin, operators])
+        self.operator_listen = Address(
+            tls.operator_listen.host, operators.add_secure_port(str(tls.operator_listen), open_credentials(pairs))
+        )
+        admin.add_insecure_port(f"unix:{tls.admin_socket}")
         tls.admin_socket.chmod(0o600)
-        for server in (agents, machines, operators):
+        servers = [agents, machines, operators, admin]
+        for server in servers:
             await server.start()
-        return [agents, machines, operators], health
+        return servers, health
 
-    def _server(self, principal: Principal, *options: tuple[str, int]) -> grpc.aio.Server:
-        return grpc.aio.server(interceptors=interceptors.chain(self.metrics, principal=principal), options=(*SERVER_OPTIONS, *options))
+    def _server(self, entrance: Entrance, *options: tuple[str, int]) -> grpc.aio.Server:
+        chain = interceptors.chain(self.metrics, self._rules(entrance=entrance))
+        return grpc.aio.server(interceptors=chain, options=(*SERVER_OPTIONS, *options))
 
-    def _serve_operators(self, server: grpc.aio.Server, agents: AgentServicer | None = None) -> HealthServicer:
-        return api.register(server, catalog=self._catalog, deployments=self._deployments, fleet=self._fleet, agents=agents)
+    def _serve_operators(self, servers: list[grpc.aio.Server], agents: AgentServicer | None = None) -> HealthServicer:
+        access = AccessServicer(
+            self._access,
+            fingerprint="" if self._authority is None else self._authority.fingerprint,
+            address=lambda: str(self.operator_listen or ""),
+        )
+        services = api.Operators(
+            catalog=self._catalog, deployments=self._deployments, fleet=self._fleet, access=access, audit=AuditServicer(self._audit)
+        )
+        return api.register(servers, services, agents=agents)
 
     async def _look_after_certificates(self) -> None:
         """Renew the coordinator's own in time, until cancelled."""
@@ -233,25 +257,12 @@ class Coordinator:
         http = Address(self._settings.http_listen.host, self._http.port)
         said = f"listen={self.listen} http={http} bundles={self.bundle_process.address}"
         tls = self._settings.tls
-        return said if tls is None else f"{said} enrol={self.enrol_listen} admin={tls.admin_socket}"
+        return said if tls is None else f"{said} operators={self.operator_listen} enrol={self.enrol_listen} admin={tls.admin_socket}"
 
 
-class Doors:
-    """Where a host comes in: its stream, and the bundles."""
-
-    def __init__(self, streams: Streams, bundles: BundleProcess) -> None:
-        """Both know hosts by their ids."""
-        self._streams = streams
-        self._bundles = bundles
-
-    def let_in(self, host_id: HostId) -> None:
-        """It may come in from now on."""
-        self._bundles.let_in(host_id)
-
-    def shut_out(self, host_id: HostId) -> None:
-        """It may come in no more, and is out at once."""
-        self._streams.shut_out(host_id)
-        self._bundles.shut_out(host_id)
+async def _group_of(history: History, deployment_id: str) -> tuple[str, str]:
+    plan = (await history.deployment(DeploymentId(deployment_id))).plan
+    return plan.application_name, plan.group_name
 
 
 def _authority(pki: Path, clock: Clock, tls: Tls) -> Authority:
@@ -272,8 +283,8 @@ async def serve(settings: Settings) -> None:
         raise StorageUnusable(f"cannot make the data directory {settings.data_dir}: {error.strerror}; name another --data-dir") from error
     store = await SqliteStore.open(settings.data_dir / FILE_NAME, SystemClock())
     try:
-        enrolling = () if settings.tls is None else (settings.tls.enrol_listen,)
-        for address in (settings.listen, settings.http_listen, *enrolling):
+        with_tls = () if settings.tls is None else (settings.tls.operator_listen, settings.tls.enrol_listen)
+        for address in (settings.listen, settings.http_listen, *with_tls):
             address.check_free()
         coordinator = Coordinator(settings, store)
         tune()

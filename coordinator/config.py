@@ -56,10 +56,11 @@ class Address(NamedTuple):
 class Tls:
     """What there is beside the agents' listener when it speaks TLS."""
 
+    operator_listen: Address
     enrol_listen: Address
     admin_socket: Path
     names: tuple[str, ...]
-    """What agents may call the coordinator: DNS names and addresses."""
+    """What agents and operators may call the coordinator: DNS names and addresses."""
     cluster: str
     agent_lifetime: int = AGENT_LIFETIME
     """Seconds."""
@@ -111,8 +112,9 @@ def parse(arguments: Sequence[str]) -> Settings:
 
 def _tls(given: argparse.Namespace) -> Tls:
     own = ("localhost", "127.0.0.1", "::1", socket.gethostname(), socket.getfqdn())
-    hosts = (address.host for address in (given.listen, given.enrol_listen) if address.host not in ("0.0.0.0", "::"))
+    hosts = (address.host for address in (given.listen, given.operator_listen, given.enrol_listen) if address.host not in ("0.0.0.0", "::"))
     return Tls(
+        operator_listen=given.operator_listen,
         enrol_listen=given.enrol_listen,
         admin_socket=given.admin_socket or given.data_dir.absolute() / "admin.sock",
         names=tuple(dict.fromkeys((*given.tls_name, *hosts, *own))),
@@ -153,6 +155,13 @@ def _parser() -> argparse.ArgumentParser:
         help="where agents fetch bundles (default: the host of --listen and the port after it)",
     )
     parser.add_argument(
+        "--operator-listen",
+        type=_address,
+        default=Address("127.0.0.1", 8445),
+        metavar="HOST:PORT",
+        help="where operators connect, with tokens (default: %(default)s)",
+    )
+    parser.add_argument(
         "--enrol-listen",
         type=_address,
         default=Address("127.0.0.1", 8446),
@@ -170,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="what agents call this machine, a DNS name or an address, if not by its host name; may be said several times",
+        help="what agents and operators call this machine, a DNS name or an address, if not by its host name; may be said several times",
     )
     parser.add_argument(
         "--cluster",

@@ -12,7 +12,7 @@ _LENGTH: Final = 9
 
 
 class RandomIds:
-    """Implements the engine's port `Ids`, and the service's `Secrets`."""
+    """Implements the engine's port `Ids`, and the services' `Secrets`."""
 
     def deployment_id(self) -> DeploymentId:
         """ "d-" and nine of A-Z0-9, as CodeDeploy's; random, so that a restored database never mints one again."""
@@ -25,6 +25,10 @@ class RandomIds:
     def join_token(self) -> tuple[str, str]:
         """ "jt-" and nine characters to name it by, and its text: "hlj_" and 256 random bits in base64url."""
         return "jt-" + self._nine(), "hlj_" + secrets.token_urlsafe(32)
+
+    def operator_token(self) -> tuple[str, str]:
+        """ "ot-" and nine characters to name it by, and its text: "hlo_" and 256 random bits in base64url."""
+        return "ot-" + self._nine(), "hlo_" + secrets.token_urlsafe(32)
 
     def group_id(self) -> GroupId:
         """A UUID."""

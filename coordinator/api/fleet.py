@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from coordinator.api import messages
+from coordinator.api.access.entrance import peer_address
 from coordinator.api.requests import Context, cursor, page_size, request_key, token
 from coordinator.core.enrolment import EnrolmentStatus
 from coordinator.core.errors import Conflict, Invalid
@@ -135,12 +136,6 @@ class EnrolmentServicer(EnrolmentServiceServicer):
         else:
             response.certificate_chain = certificate.chain
         return response
-
-
-def peer_address(context: Context) -> str:
-    """Where a call comes from, without its port."""
-    kind, _, rest = str(context.peer()).partition(":")
-    return rest.rpartition(":")[0].replace("%5B", "").replace("%5D", "").strip("[]") if kind in ("ipv4", "ipv6") else kind
 
 
 def _status(number: int) -> EnrolmentStatus:

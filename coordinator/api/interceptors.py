@@ -10,22 +10,29 @@ import inspect
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 from grpc import aio
 from grpc_status import rpc_status
 
 from coordinator.api import refusals
-from coordinator.api.policy import POLICY
-from coordinator.api.principal import LOCAL, Principal, caller
-from coordinator.core.errors import Denied, DeployError
+from coordinator.api.access.entrance import Entrance, Same, Stay, peer_address
+from coordinator.api.access.recording import Recorder
+from coordinator.api.policy import POLICY, GroupOf, Rule, check_kind, check_place
+from coordinator.api.principal import LOCAL, caller
+from coordinator.core.access import Kind, Principal
+from coordinator.core.errors import Denied, DeployError, DeploymentDoesNotExist
 from coordinator.metrics import Metrics
 
 UNARY_SECONDS = 30.0
 """How long a unary call may take whose client has set no deadline."""
+
+STAYED = "cannot go on with this call: the token has ended, or what you may do was changed; ask again"
 
 log = logging.getLogger(__name__)
 
@@ -35,34 +42,43 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Find: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
 
 
-def chain(
-    metrics: Metrics,
-    *,
-    principal: Principal = LOCAL,
-    policy: Mapping[str, frozenset[Principal]] = POLICY,
-    unary_seconds: float = UNARY_SECONDS,
-) -> Sequence[aio.ServerInterceptor]:
-    """The interceptors of one of the coordinator's servers, in order; `principal` is whoever gets through to it."""
-    return (Guard(metrics, principal=principal, policy=policy, unary_seconds=unary_seconds),)
+async def _no_group(deployment_id: str) -> tuple[str, str]:
+    raise DeploymentDoesNotExist(f"cannot find deployment {deployment_id}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a listener asks of calls."""
+
+    entrance: Entrance = field(default_factory=lambda: Same(LOCAL))
+    """Says who calls."""
+    policy: Mapping[str, Rule] = field(default_factory=lambda: POLICY)
+    """Says who may call what."""
+    group_of: GroupOf = _no_group
+    recorder: Recorder | None = None
+    """Writes down what changes something; None where nothing is served that does."""
+
+
+def chain(metrics: Metrics, rules: Rules | None = None, *, unary_seconds: float = UNARY_SECONDS) -> Sequence[aio.ServerInterceptor]:
+    """The interceptors of one of the coordinator's servers, in order."""
+    return (Guard(metrics, rules or Rules(), unary_seconds=unary_seconds),)
 
 
 class Guard(aio.ServerInterceptor):
     """Lets a call through to its handler, or not, and tells how it went."""
 
-    def __init__(self, metrics: Metrics, *, principal: Principal, policy: Mapping[str, frozenset[Principal]], unary_seconds: float) -> None:
-        """`policy` says who may call what; `unary_seconds` is the deadline of unary calls that have none."""
+    def __init__(self, metrics: Metrics, rules: Rules, *, unary_seconds: float) -> None:
+        """`unary_seconds` is the deadline of unary calls that have none."""
         self._metrics = metrics
-        self._principal = principal
-        self._policy = policy
+        self.rules = rules
         self.unary_seconds = unary_seconds
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
     async def intercept_service(self, continuation: Find, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
-        """Say who calls, and put the wrapped handler in the handler's place."""
+        """Put the wrapped handler in the handler's place."""
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        caller.set(self._principal)
         method = handler_call_details.method
         known = self._wrapped.get(method)
         if known is None or known[0] is not handler:
@@ -81,31 +97,27 @@ class Guard(aio.ServerInterceptor):
 
     def _single(self, method: str, behaviour: Any, seconds: float | None) -> Callable[..., Any]:
         async def single(request: Any, context: Context) -> Any:
-            async with _Call(self, method, request, context) as call:
+            async with _Call(self, method, request, context, lasts=seconds is None) as call:
                 remaining: float | None = context.time_remaining()  # None without a deadline, whatever its stubs say
                 async with asyncio.timeout(seconds if remaining is None else None) as limit:
-                    call.limit = limit
-                    return await behaviour(request, context)
+                    call.began(limit)
+                    call.response = await behaviour(call.request, context)
+                    return call.response
 
         return single
 
     def _stream(self, method: str, behaviour: Any) -> Callable[..., Any]:
         async def written(request: Any, context: Context) -> None:
-            async with _Call(self, method, request, context):
+            async with _Call(self, method, request, context, lasts=True):
                 await behaviour(request, context)
 
         async def generated(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with _Call(self, method, request, context):
+            async with _Call(self, method, request, context, lasts=True) as call, asyncio.timeout(None) as limit:
+                call.began(limit, timed=False)
                 async for response in behaviour(request, context):
                     yield response
 
         return generated if inspect.isasyncgenfunction(behaviour) else written
-
-    def admit(self, method: str) -> None:
-        """Raise Denied unless the caller may call the method."""
-        principal = caller.get()
-        if principal not in self._policy.get(method, frozenset()):
-            raise Denied(f"cannot call {method}: {principal} may not; ask who runs the coordinator")
 
     def refusal(self, error: BaseException, method: str, request: object) -> Status:
         """What the client is told of an error. A bug is logged, here and only here."""
@@ -124,45 +136,104 @@ class Guard(aio.ServerInterceptor):
 class _Call:
     """One call, from its admission to its count."""
 
-    __slots__ = ("_began", "_context", "_guard", "_method", "_request", "limit")
-
-    def __init__(self, guard: Guard, method: str, request: object, context: Context) -> None:
+    def __init__(self, guard: Guard, method: str, request: object, context: Context, *, lasts: bool) -> None:
+        """A call that `lasts` ends when its caller may not stay."""
         self._guard = guard
         self._method = method
-        self._request = request
+        self._rule = guard.rules.policy.get(method)
+        self._lasts = lasts
         self._context = context
-        self._began = asyncio.get_running_loop().time()
-        self.limit: asyncio.Timeout | None = None
+        self._begun = asyncio.get_running_loop().time()
+        self._principal = Principal(Kind.Nobody)
+        self._limit: asyncio.Timeout | None = None
+        self._timed = False
+        self._stay: Stay | None = None
+        self._asked = request if isinstance(request, Message) else None
+        """The request; of a stream, its first message."""
+        self.request = request
+        """What the handler gets."""
+        self.response: object = None
 
     async def __aenter__(self) -> "_Call":
         try:
-            self._guard.admit(self._method)
-        except DeployError as error:
+            await self._admit()
+        except BaseException as error:
             await self._end(error)
+            raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._end(error)
 
-    async def _end(self, error: BaseException | None) -> None:
-        """Count the call and, where its handler raised, abort it with a status."""
-        status = None
-        if error is None or isinstance(error, aio.AbortError):
-            code = _code(self._context)
-        elif isinstance(error, asyncio.CancelledError | GeneratorExit):  # the client is gone, or its deadline has passed
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if self._context.time_remaining() == 0 else grpc.StatusCode.CANCELLED
+    def began(self, limit: asyncio.Timeout, *, timed: bool = True) -> None:
+        """The handler begins, and has to end when `limit` runs out."""
+        self._limit, self._timed = limit, timed
+        if self._stay is not None:
+            self._stay.bind(limit)
+
+    async def _admit(self) -> None:
+        """Raise unless the caller may do this."""
+        rules = self._guard.rules
+        self._principal = Principal(Kind.Nobody, address=peer_address(self._context))
+        self._principal = await rules.entrance.principal(self._context)
+        if self._lasts:
+            self._stay = rules.entrance.stay(self._principal)
+        caller.set(self._principal)
+        check_kind(self._rule, self._principal, self._method)
+        if self._asked is None:
+            if self._rule is not None and self._rule.permission is not None:
+                self.request = self._checked(self.request)
         else:
-            if isinstance(error, TimeoutError) and self.limit is not None and self.limit.expired():
-                status = refusals.too_late(self._guard.unary_seconds)
-            else:
-                status = self._guard.refusal(error, self._method, self._request)
-            code = _CODES[status.code]
+            await self._check_place(self._asked)
+
+    async def _checked(self, messages: Any) -> AsyncIterator[Any]:
+        """The messages of a client, of which the first says what it wants."""
+        async for message in messages:
+            if self._asked is None:
+                self._asked = message
+                await self._check_place(message)
+            yield message
+
+    async def _check_place(self, request: Message) -> None:
+        if self._rule is not None:
+            await check_place(self._rule, self._principal, request, self._guard.rules.group_of)
+
+    async def _end(self, error: BaseException | None) -> None:
+        """Count the call, write it down and, where it was refused or its handler raised, abort it with a status."""
+        self._guard.rules.entrance.left(self._principal, self._stay)
+        code, status = self._outcome(error)
+        try:
+            await self._record(code)
+        except DeployError as failure:
+            if error is None:
+                status = self._guard.refusal(failure, self._method, self._asked)
+                code = _CODES[status.code]
         self._guard.done(self._method, code, self._seconds())
         if status is not None:
             await self._context.abort_with_status(rpc_status.to_status(status))
 
+    def _outcome(self, error: BaseException | None) -> tuple[grpc.StatusCode, Status | None]:
+        """How the call went, and what its client is told of an error."""
+        if error is None or isinstance(error, aio.AbortError):
+            return _code(self._context), None
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):  # the client is gone, or its deadline has passed
+            late = self._context.time_remaining() == 0
+            return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED, None
+        if isinstance(error, TimeoutError) and self._limit is not None and self._limit.expired():
+            status = refusals.too_late(self._guard.unary_seconds)
+            if self._lasts:
+                status = self._guard.refusal(Denied(STAYED), self._method, self._asked)
+        else:
+            status = self._guard.refusal(error, self._method, self._asked)
+        return _CODES[status.code], status
+
+    async def _record(self, code: grpc.StatusCode) -> None:
+        recorder = self._guard.rules.recorder
+        if recorder is not None and self._rule is not None and not self._rule.reads:
+            await recorder.record(self._method, self._principal, self._asked, self.response, code)
+
     def _seconds(self) -> float | None:
-        return None if self.limit is None else asyncio.get_running_loop().time() - self._began
+        return asyncio.get_running_loop().time() - self._begun if self._timed else None
 
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}

@@ -40,7 +40,7 @@ def request_key(method: str, request: Message) -> RequestKey:
     request_id = str(getattr(request, "request_id", "")).lower()
     if request_id and not _UUID.fullmatch(request_id):
         raise Invalid(f"cannot accept {request_id[:60]!r} as a request id: it must be a UUID", field="request_id")
-    return RequestKey(principal=caller.get(), method=method, request_id=request_id, digest=_digest(request, "request_id"))
+    return RequestKey(principal=str(caller.get()), method=method, request_id=request_id, digest=_digest(request, "request_id"))
 
 
 def page_size(request: Paged) -> int:

@@ -1,5 +1,7 @@
 """Puts every service on a gRPC server, and refuses to start one that is not guarded whole."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -10,14 +12,20 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from coordinator.api.policy import check_coverage
 from coordinator.api.reflection import METHOD, NEW, OLD, add_reflection
-from hookline.v1 import agent_pb2, catalog_pb2, deployments_pb2, fleet_pb2
+from hookline.v1 import access_pb2, agent_pb2, catalog_pb2, deployments_pb2, fleet_pb2
+from hookline.v1.access_pb2_grpc import (
+    AccessServiceServicer,
+    AuditServiceServicer,
+    add_AccessServiceServicer_to_server,
+    add_AuditServiceServicer_to_server,
+)
 from hookline.v1.catalog_pb2_grpc import CatalogServiceServicer, add_CatalogServiceServicer_to_server
 from hookline.v1.deployments_pb2_grpc import DeploymentServiceServicer, add_DeploymentServiceServicer_to_server
 from hookline.v1.fleet_pb2_grpc import FleetServiceServicer, add_FleetServiceServicer_to_server
 
 ENROLMENT: Final = "hookline.v1.EnrolmentService"
 AGENTS: Final = "hookline.v1.AgentService"
-FILES: Final = (catalog_pb2, deployments_pb2, fleet_pb2, agent_pb2, health_pb2)
+FILES: Final = (catalog_pb2, deployments_pb2, fleet_pb2, access_pb2, agent_pb2, health_pb2)
 
 
 class Agents(Protocol):
@@ -28,29 +36,36 @@ class Agents(Protocol):
         ...
 
 
-def register(
-    server: aio.Server,
-    *,
-    catalog: CatalogServiceServicer,
-    deployments: DeploymentServiceServicer,
-    fleet: FleetServiceServicer,
-    agents: Agents | None = None,
-) -> HealthServicer:
-    """Put the operators' services on a server, with health and reflection; the agents' as well where they have no listener of their own.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operators:
+    """What operators are served."""
+
+    catalog: CatalogServiceServicer
+    deployments: DeploymentServiceServicer
+    fleet: FleetServiceServicer
+    access: AccessServiceServicer
+    audit: AuditServiceServicer
+
+
+def register(servers: Iterable[aio.Server], operators: Operators, *, agents: Agents | None = None) -> HealthServicer:
+    """Put the operators' services on servers, with health and reflection; the agents' as well where they have no listener of their own.
     Raises RuntimeError when the policy forgets a method.
 
-    Returns the health service, so that it can say NOT_SERVING before the server stops.
+    Returns the health service, so that it can say NOT_SERVING before the servers stop.
     """
     check_coverage(methods())
-    add_CatalogServiceServicer_to_server(catalog, server)
-    add_DeploymentServiceServicer_to_server(deployments, server)
-    add_FleetServiceServicer_to_server(fleet, server)
-    if agents is not None:
-        agents.register(server)
     health = HealthServicer()
-    add_HealthServicer_to_server(health, server)
     absent = {ENROLMENT} if agents is not None else {ENROLMENT, AGENTS}
-    add_reflection(server, [name for name in (service.full_name for service in _services()) if name not in absent])
+    for server in servers:
+        add_CatalogServiceServicer_to_server(operators.catalog, server)
+        add_DeploymentServiceServicer_to_server(operators.deployments, server)
+        add_FleetServiceServicer_to_server(operators.fleet, server)
+        add_AccessServiceServicer_to_server(operators.access, server)
+        add_AuditServiceServicer_to_server(operators.audit, server)
+        if agents is not None:
+            agents.register(server)
+        add_HealthServicer_to_server(health, server)
+        add_reflection(server, [name for name in (service.full_name for service in _services()) if name not in absent])
     return health
 
 

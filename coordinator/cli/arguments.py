@@ -12,7 +12,7 @@ import click
 
 from coordinator.cli import protos, suggestions
 from coordinator.cli.connection import ADMIN_SOCKET
-from coordinator.cli.console import DEFAULT_COORDINATOR, DEFAULT_TIMEOUT, JSON, TEXT, Console
+from coordinator.cli.console import DEFAULT_TIMEOUT, JSON, TEXT, Console
 from coordinator.cli.spelling import spell
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Parameters = ParamSpec("Parameters")
 Value = TypeVar("Value")
 AnyCommand = TypeVar("AnyCommand", bound=Callable[..., object])  # a function that is about to become a command
-COMMON = ("coordinator", "insecure", "output", "timeout")
+COMMON = ("coordinator", "ca", "insecure", "output", "timeout")
 
 
 def common_options(*, hidden: bool) -> list[click.Parameter]:
@@ -34,7 +34,14 @@ def common_options(*, hidden: bool) -> list[click.Parameter]:
             envvar="HOOKLINE_COORDINATOR" if environment else None,
             hidden=hidden,
             help="Where the coordinator listens, or unix:PATH for its admin socket. "
-            f"[HOOKLINE_COORDINATOR; {ADMIN_SOCKET} when it is there, else {DEFAULT_COORDINATOR}]",
+            f"[HOOKLINE_COORDINATOR; where you logged in; {ADMIN_SOCKET} when it is there]",
+        ),
+        click.Option(
+            ["--ca"],
+            metavar="FILE",
+            envvar="HOOKLINE_CA" if environment else None,
+            hidden=hidden,
+            help="The root certificate to trust, PEM, where nobody has logged in. [HOOKLINE_CA]",
         ),
         click.Option(
             ["--insecure"],

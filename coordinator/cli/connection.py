@@ -63,17 +63,34 @@ Page = TypeVar("Page", bound=PageResponse)
 class Connection:
     """A channel to the coordinator, opened when the first call is made."""
 
-    def __init__(self, coordinator: str, *, insecure: bool, timeout: float, clock: Clock) -> None:
+    def __init__(self, coordinator: str, *, insecure: bool, timeout: float, clock: Clock, trust: str = "", token: str = "") -> None:
+        """`trust` and `token` are for TLS: the root certificate, PEM, and the operator's token."""
         self.coordinator = coordinator
         self.insecure = insecure
+        self._trust = trust
+        self._token = token
         self.timeout = timeout
         self.pauses: Sequence[float] = PAUSES
         self._clock = clock
 
     @functools.cached_property
     def _channel(self) -> "grpc.Channel":
-        check_plaintext(self.coordinator, insecure=self.insecure)
-        return protos.grpc.insecure_channel(self.coordinator, options=OPTIONS)
+        grpc = protos.grpc
+        if self.coordinator.startswith(UNIX):
+            return grpc.insecure_channel(self.coordinator, options=OPTIONS)
+        check_address(self.coordinator)
+        if self.insecure:
+            check_plaintext(self.coordinator)
+            return grpc.insecure_channel(self.coordinator, options=OPTIONS)
+        if not self._trust:
+            raise click.UsageError(
+                f"cannot trust {self.coordinator} yet: type the `hookline login` that an admin's `hookline operator token create` prints, "
+                "or say --ca FILE; on the coordinator's machine --coordinator unix:DATA_DIR/admin.sock will do"
+            )
+        credentials = grpc.ssl_channel_credentials(self._trust.encode())
+        if self._token:
+            credentials = grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(self._token))
+        return grpc.secure_channel(self.coordinator, credentials, options=OPTIONS)
 
     @functools.cached_property
     def catalog(self) -> "protos.catalog_service.CatalogServiceStub":
@@ -89,6 +106,16 @@ class Connection:
     def fleet(self) -> "protos.fleet_service.FleetServiceStub":
         """Hosts and tags."""
         return protos.fleet_service.FleetServiceStub(self._channel)
+
+    @functools.cached_property
+    def access(self) -> "protos.access_service.AccessServiceStub":
+        """Operators."""
+        return protos.access_service.AccessServiceStub(self._channel)
+
+    @functools.cached_property
+    def audit(self) -> "protos.access_service.AuditServiceStub":
+        """What operators did."""
+        return protos.access_service.AuditServiceStub(self._channel)
 
     def close(self) -> None:
         """Close the channel if it was opened."""
@@ -124,25 +151,22 @@ class Connection:
             request.page_token = page.next_page_token
 
 
-def check_plaintext(coordinator: str, *, insecure: bool) -> None:
-    """Refuse what is not safe: plaintext that was not asked for, or to another machine. What is said to a socket stays on this one."""
-    if coordinator.startswith(UNIX):
-        return
+def check_address(coordinator: str) -> None:
+    """Refuse what is no address."""
     host, _, port = coordinator.rpartition(":")
-    host = host.strip("[]")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host.strip("[]") or not port.isdigit() or not 0 < int(port) < 65536:
         raise click.UsageError(
-            f"cannot use {coordinator!r} as the coordinator's address: write HOST:PORT, as in 127.0.0.1:8443, or unix:PATH"
+            f"cannot use {coordinator!r} as the coordinator's address: write HOST:PORT, as in 127.0.0.1:8445, or unix:PATH"
         )
-    if not insecure:
-        raise click.UsageError(
-            "TLS is not there yet: on the coordinator's machine say --coordinator unix:DATA_DIR/admin.sock, or --insecure to speak "
-            "plaintext to a coordinator that was started so"
-        )
+
+
+def check_plaintext(coordinator: str) -> None:
+    """Refuse plaintext to another machine."""
+    host = coordinator.rpartition(":")[0].strip("[]")
     if not is_loopback(host):
         raise click.UsageError(
-            f"cannot speak plaintext to {host}: --insecure is for a coordinator on this machine only (127.0.0.1, [::1], localhost), "
-            "and TLS is not there yet"
+            f"cannot speak plaintext to {host}: --insecure is for a coordinator on this machine only (127.0.0.1, [::1], localhost); "
+            "with TLS, type `hookline login` once and leave --insecure out"
         )
 
 

@@ -6,14 +6,16 @@ Answers go to stdout, as text or JSON; remarks about them (what to type next) to
 import functools
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from coordinator.cli.access import kept
 from coordinator.cli.clock import Clock, SystemClock
-from coordinator.cli.connection import Connection, found_here
+from coordinator.cli.connection import UNIX, Connection, found_here
 from coordinator.cli.spelling import JsonValue, to_json
 from coordinator.cli.text import STATUS_STYLES, Columns, Row, aligned
 
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
 AMessage = TypeVar("AMessage", bound="Message")
 
-DEFAULT_COORDINATOR = "127.0.0.1:8443"
+DEFAULT_COORDINATOR = "127.0.0.1:8445"
+DEFAULT_INSECURE = "127.0.0.1:8443"
 DEFAULT_TIMEOUT = 30.0
 TEXT, JSON = "text", "json"
 
@@ -36,15 +39,41 @@ class Console:
         self.json = settings.get("hookline.output", TEXT) == JSON
         self.timeout = float(settings.get("hookline.timeout") or DEFAULT_TIMEOUT)
         self.insecure = bool(settings.get("hookline.insecure"))
-        found = None if self.insecure else found_here()
-        self.coordinator = str(settings.get("hookline.coordinator") or found or DEFAULT_COORDINATOR)
+        self.ca = str(settings.get("hookline.ca") or "")
+        self._named = str(settings.get("hookline.coordinator") or "")
         self._cut = ""
         self.clock: Clock = settings.get("hookline.clock") or SystemClock()
 
     @functools.cached_property
+    def coordinator(self) -> str:
+        """Where it is: as named, as logged in, or on this machine."""
+        if self.insecure or self._named:
+            return self._named or DEFAULT_INSECURE
+        login = kept.read()
+        return login.coordinator if login else found_here() or DEFAULT_COORDINATOR
+
+    @functools.cached_property
+    def trust(self) -> str:
+        """The root certificate below which it has to stand, PEM; empty when nobody has said."""
+        if self.ca:
+            return kept.read_trust(self.ca)
+        login = self._login
+        return login.trust if login else ""
+
+    @functools.cached_property
     def connection(self) -> Connection:
         """The way to the coordinator."""
-        return Connection(self.coordinator, insecure=self.insecure, timeout=self.timeout, clock=self.clock)
+        if self.insecure or self.coordinator.startswith(UNIX):
+            return Connection(self.coordinator, insecure=self.insecure, timeout=self.timeout, clock=self.clock)
+        token = os.environ.get("HOOKLINE_TOKEN", "") or (self._login.token if self._login else "")
+        trust = self.trust
+        return Connection(self.coordinator, insecure=False, timeout=self.timeout, clock=self.clock, trust=trust, token=token)
+
+    @property
+    def _login(self) -> kept.Login | None:
+        """What is kept for this coordinator: a token is never sent to another."""
+        login = kept.read()
+        return login if login and login.coordinator == self.coordinator else None
 
     def close(self) -> None:
         """Close the way to the coordinator if it was opened."""

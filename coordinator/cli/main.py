@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from coordinator.cli.access import audit, doctor, login, operators
 from coordinator.cli.arguments import common_options, keep_common, show_examples
 from coordinator.cli.commands import catalog, completion, deployments, enrolment, fleet, groups, logs, revisions, signing, status
 from coordinator.cli.refusals import Interrupted
@@ -25,6 +26,7 @@ SECTIONS: dict[str, Sequence[click.Command]] = {
         signing.sign,
         completion.completion,
     ),
+    "Who may": (login.login, login.logout, login.whoami, operators.operator, audit.audit, doctor.doctor),
 }
 EXAMPLES = (
     "hookline app create shop",

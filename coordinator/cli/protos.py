@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from google.rpc import error_details_pb2 as error_details
     from grpc_status import rpc_status as rpc_status
 
+    from hookline.v1 import access_pb2 as access
+    from hookline.v1 import access_pb2_grpc as access_service
     from hookline.v1 import catalog_pb2 as catalog
     from hookline.v1 import catalog_pb2_grpc as catalog_service
     from hookline.v1 import deployments_pb2 as deployments
@@ -30,6 +32,8 @@ else:
         "timestamp": "google.protobuf.timestamp_pb2",
         "error_details": "google.rpc.error_details_pb2",
         "rpc_status": "grpc_status.rpc_status",
+        "access": "hookline.v1.access_pb2",
+        "access_service": "hookline.v1.access_pb2_grpc",
         "catalog": "hookline.v1.catalog_pb2",
         "catalog_service": "hookline.v1.catalog_pb2_grpc",
         "deployments": "hookline.v1.deployments_pb2",
@@ -50,6 +54,8 @@ else:
 
 
 __all__ = [
+    "access",
+    "access_service",
     "catalog",
     "catalog_service",
     "deployment_service",

@@ -184,6 +184,30 @@ class JoinTokenDoesNotExist(NotFound):
     code = "JoinTokenDoesNotExistException"
 
 
+class OperatorDoesNotExist(NotFound):
+    """No such operator."""
+
+    code = "OperatorDoesNotExistException"
+
+
+class OperatorAlreadyExists(AlreadyExists):
+    """The operator's name is taken; it is never free again."""
+
+    code = "OperatorAlreadyExistsException"
+
+
+class OperatorTokenDoesNotExist(NotFound):
+    """No such token of an operator."""
+
+    code = "OperatorTokenDoesNotExistException"
+
+
+class GrantDoesNotExist(NotFound):
+    """The operator has no such grant."""
+
+    code = "GrantDoesNotExistException"
+
+
 class InstanceInUse(Conflict):
     """The host is connected, or a deployment waits for it."""
 

@@ -122,6 +122,13 @@ class Entry(StrEnum):
     HostRevoked = "HostRevoked"
     HostLocked = "HostLocked"
     HostRenamed = "HostRenamed"
+    OperatorCreated = "OperatorCreated"
+    OperatorSuspended = "OperatorSuspended"
+    OperatorResumed = "OperatorResumed"
+    RoleGranted = "RoleGranted"
+    GrantRevoked = "GrantRevoked"
+    OperatorTokenCreated = "OperatorTokenCreated"
+    OperatorTokenRevoked = "OperatorTokenRevoked"
 
 
 class HistoryEntry(NamedTuple):

@@ -12,6 +12,7 @@ from sqlite_utils import Database, Migrations
 
 from coordinator.core.model import MinimumHealthyHosts, MinimumHealthyHostsType
 from coordinator.core.orders import Entry
+from coordinator.store.access import tables as access
 from coordinator.store.rows.columns import MINIMUM_NUMBERS
 from coordinator.store.views import create_views
 
@@ -343,6 +344,12 @@ def signatures(db: Database) -> None:
         ("deployment_group", "require_signature SMALLINT NOT NULL DEFAULT 0"),
     ):
         db.execute(f"ALTER TABLE {table} ADD COLUMN {column.replace('SMALLINT', 'INTEGER')}")
+
+
+@MIGRATIONS(name="4")
+def operators(db: Database) -> None:
+    """Who may call, and what was done."""
+    create(db, [Table(*table) for table in access.TABLES], access.INDEXES)
 
 
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:

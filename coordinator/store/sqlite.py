@@ -14,6 +14,8 @@ from coordinator.core.orders import Changes
 from coordinator.engine.ports import Clock, StoreBroken
 from coordinator.service.records import Ground
 from coordinator.store import calls, ground, running
+from coordinator.store.access.audit import SqliteAudit
+from coordinator.store.access.operators import SqliteOperators
 from coordinator.store.catalog.catalog import SqliteCatalog
 from coordinator.store.changes import Storing
 from coordinator.store.connections.files import claim, prepare
@@ -42,7 +44,7 @@ def _take_back() -> None:
 
 
 class SqliteStore:
-    """The engine's Store, the services' Requests and Grounds; `catalog`, `fleet` and `history` are the services' other ports."""
+    """The engine's Store, the services' Requests and Grounds; the other parts are the services' other ports."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: TextIO, clock: Clock) -> None:
         """Use `open`."""
@@ -52,6 +54,8 @@ class SqliteStore:
         self.catalog = SqliteCatalog(self.writer, self.reader)
         self.fleet = SqliteFleet(self.writer, self.reader)
         self.enrolments = SqliteEnrolments(self.writer, self.reader)
+        self.operators = SqliteOperators(self.writer, self.reader)
+        self.audit = SqliteAudit(self.writer, self.reader)
         self.history = SqliteHistory(self.reader)
         self._lock = lock
         self._clock = clock

@@ -77,10 +77,10 @@ def test_an_older_coordinator_is_told_apart(operator: Operator, coordinator: Fak
     assert "is it older than this program" in operator.types("app", "list").stderr
 
 
-def test_without_insecure_the_program_says_that_tls_is_not_there_yet(operator: Operator) -> None:
-    shown = operator.types_alone("status")
+def test_without_a_login_nobody_is_trusted(operator: Operator) -> None:
+    shown = operator.types_alone("--coordinator", "127.0.0.1:8445", "status")
     assert shown.exit_code == 2
-    assert "TLS is not there yet" in shown.stderr
+    assert "cannot trust 127.0.0.1:8445 yet: type the `hookline login`" in shown.stderr
 
 
 def test_a_socket_of_this_machine_needs_no_insecure(operator: Operator, tmp_path: Path) -> None:

@@ -23,7 +23,23 @@ from coordinator.service.records import DeploymentConfig
 from coordinator.store.schema import MIGRATIONS
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened
-from tests.store.things import NOW, R1, R2, WEB, applicant, created, deployment, join_token, key, known, plan, success
+from tests.store.things import (
+    NOW,
+    R1,
+    R2,
+    WEB,
+    applicant,
+    audit_call,
+    created,
+    deployment,
+    join_token,
+    key,
+    known,
+    operator,
+    operator_token,
+    plan,
+    success,
+)
 
 VERSIONS = Path(__file__).parent / "versions"
 
@@ -48,6 +64,10 @@ async def fill(store: SqliteStore) -> None:
     await store.commit(created(deployment(plan("d-3", created_at=NOW + 80_000), "h2", "h1")))
     await store.enrolments.add_token(join_token(), b"t" * 32, at=NOW, key=key("4", method="CreateJoinToken"))
     await store.enrolments.enrol(applicant("web-9"), b"t" * 32, at=NOW)
+    await store.operators.create(operator("anna"), at=NOW, key=key("5", method="CreateOperator"))
+    await store.operators.add_token(operator_token("anna"), b"o" * 32, at=NOW, key=key("6", method="CreateOperatorToken"))
+    for number in range(3):
+        await store.audit.append(audit_call(subject=f"d-{number}"))
 
 
 def _ended(changes: Changes, status: TargetStatus, event: EventStatus) -> Changes:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from coordinator.core.access import Grant, Operator, OperatorStatus, OperatorToken, Role
 from coordinator.core.enrolment import Enrolment, EnrolmentStatus, JoinToken
 from coordinator.core.facts import RequestKey
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
@@ -30,6 +31,7 @@ from coordinator.core.model import (
     Target,
 )
 from coordinator.core.orders import Changes, Entry, HistoryEntry
+from coordinator.service.access.audit import AuditCall
 
 NOW = 1_800_000_000_123
 WEB = GroupId("6f0d2b9e-0000-4000-8000-000000000001")
@@ -213,3 +215,32 @@ def applicant(name: str, *, key: str = "") -> Enrolment:
         tags={},
         trust_tags=False,
     )
+
+
+def operator(name: str, *grants: Grant, **other: object) -> Operator:
+    """An operator, who may do everything unless grants are given."""
+    made = Operator(name=name, status=OperatorStatus.Active, grants=grants or (Grant(Role.Admin),), created_at=NOW, created_by="local")
+    return replace(made, **other)  # type: ignore[arg-type]  # the tests say what
+
+
+def operator_token(name: str, **other: object) -> OperatorToken:
+    """A token that is good for a second."""
+    made = OperatorToken(
+        token_id="ot-1", operator=name, expires_at=NOW + 1_000, grants=(), description="a test", created_at=NOW, created_by="local"
+    )
+    return replace(made, **other)  # type: ignore[arg-type]  # the tests say what
+
+
+def audit_call(**other: object) -> AuditCall:
+    """Somebody stops a deployment."""
+    made = AuditCall(
+        at=NOW,
+        principal="operator:anna",
+        address="192.0.2.7",
+        method="/hookline.v1.DeploymentService/StopDeployment",
+        request='{"deployment_id":"d-1"}',
+        reason="it burns \u2026",
+        code="OK",
+        subject="d-1",
+    )
+    return replace(made, **other)  # type: ignore[arg-type]  # the tests say what

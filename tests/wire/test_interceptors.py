@@ -8,7 +8,7 @@ import grpc
 import pytest
 from grpc import aio
 
-from coordinator.api import policy, server
+from coordinator.api import interceptors, policy, server
 from coordinator.api.refusals import STATUS, code_of, reason_of
 from coordinator.core import errors
 from coordinator.core.errors import DeployError, StorageFailed
@@ -125,7 +125,7 @@ async def test_calls_are_counted_and_unary_ones_timed(world: World) -> None:
 
 async def test_a_method_that_the_policy_forgets_may_be_called_by_nobody() -> None:
     world = World()
-    async with serving(world, policy={method: who for method, who in policy.POLICY.items() if method != GET}):
+    async with serving(world, interceptors.Rules(policy={method: rule for method, rule in policy.POLICY.items() if method != GET})):
         no = await refused(world.catalog.GetApplication(catalog.GetApplicationRequest(application_name="shop")))
         assert (no.code, no.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED")
         await world.catalog.ListApplications(catalog.ListApplicationsRequest())

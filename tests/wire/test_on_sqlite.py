@@ -18,6 +18,7 @@ from grpc import aio
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.ids import RandomIds
 from coordinator.api import interceptors, server
+from coordinator.api.access.servicers import AccessServicer, AuditServicer
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import FleetServicer
@@ -28,6 +29,8 @@ from coordinator.core.model import HostId, JournalId, Session
 from coordinator.core.orders import Cancel, Instruction
 from coordinator.engine.loop import Engine
 from coordinator.metrics import Metrics
+from coordinator.service.access.audit import AuditService
+from coordinator.service.access.operators import AccessService
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
@@ -142,15 +145,16 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
     ended = partial(has_ended, store.history)
     logs = Logs(directory / "logs", retention=Retention(days=1, max_bytes=1 << 20), clock=clock, ended=ended)
     running = aio.server(interceptors=interceptors.chain(Metrics()))
-    server.register(
-        running,
+    operators = server.Operators(
         catalog=CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids), revisions),
         deployments=DeploymentServicer(
             DeploymentService(rooms, inbox=engine, clock=clock, ids=ids), world.watches, LogService(logs, store.history, clock=clock)
         ),
         fleet=FleetServicer(FleetService(store.fleet, store, inbox=engine, clock=clock), None, enrol_address=lambda: ""),
-        agents=EchoingAgents(),
+        access=AccessServicer(AccessService(store.operators, secrets=ids, clock=clock), fingerprint="", address=lambda: ""),
+        audit=AuditServicer(AuditService(store.audit, clock)),
     )
+    server.register([running], operators, agents=EchoingAgents())
     world.address = f"127.0.0.1:{running.add_insecure_port('127.0.0.1:0')}"
     await running.start()
     turning = asyncio.create_task(engine.run())

@@ -35,6 +35,7 @@ from hookline.v1 import agent_pb2 as agent
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import resources_pb2 as resources
+from hookline.v1.access_pb2_grpc import AccessServiceServicer, AuditServiceServicer
 from hookline.v1.agent_pb2_grpc import AgentServiceServicer, add_AgentServiceServicer_to_server
 from hookline.v1.catalog_pb2_grpc import CatalogServiceStub
 from hookline.v1.deployments_pb2_grpc import DeploymentServiceStub
@@ -42,6 +43,9 @@ from hookline.v1.fleet_pb2_grpc import FleetServiceStub
 from tests.wire.memory import CountedIds, MemoryCatalog, MemoryEngine, MemoryFleet, MemoryGrounds, MemoryKeep, MemoryRequests, VirtualClock
 
 MAX_BUNDLE_BYTES = 64 * 1024
+NO_ACCESS: Any = AccessServiceServicer
+NO_AUDIT: Any = AuditServiceServicer
+"""What is not served here; abstract in its stubs only."""
 D = TypeVar("D", bound=Message)
 
 
@@ -116,7 +120,8 @@ class World:
             "fleet": FleetServicer(
                 FleetService(self.hosts, self.requests, inbox=self.engine, clock=self.clock), None, enrol_address=lambda: ""
             ),
-            "agents": self.agents,
+            "access": NO_ACCESS(),
+            "audit": NO_AUDIT(),
         }
 
     def connect(self, channel: aio.Channel) -> None:
@@ -176,13 +181,13 @@ class World:
 
 
 @asynccontextmanager
-async def serving(world: World, **guard: Any) -> AsyncIterator[World]:
+async def serving(world: World, rules: interceptors.Rules | None = None) -> AsyncIterator[World]:
     """The world with a server on a free port and a client connected to it."""
-    running = aio.server(interceptors=interceptors.chain(world.metrics, unary_seconds=world.unary_seconds, **guard))
+    running = aio.server(interceptors=interceptors.chain(world.metrics, rules, unary_seconds=world.unary_seconds))
     with tempfile.TemporaryDirectory() as directory:
         ended = partial(has_ended, world.engine)
         world.logs = Logs(Path(directory), retention=Retention(days=1, max_bytes=1 << 20), clock=world.clock, ended=ended)
-        health = server.register(running, **world.servicers())
+        health = server.register([running], server.Operators(**world.servicers()), agents=world.agents)
         await server.tell_serving(health)
         world.address = f"127.0.0.1:{running.add_insecure_port('127.0.0.1:0')}"
         await running.start()

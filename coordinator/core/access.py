@@ -1,0 +1,160 @@
+"""Who may do what: principals, what they were granted, and the one table of what each role allows.
+
+Pure; knows no methods and no requests: `api/policy.py` says which permission a call takes, and where.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Final
+
+from coordinator.core.errors import Denied, Unauthenticated
+
+
+class Role(IntEnum):
+    """What a grant allows; the numbers are the protos'."""
+
+    Viewer = 1
+    Deployer = 2
+    Approver = 3
+    Admin = 4
+
+
+class Permission(StrEnum):
+    """What a call may take, in the words of a refusal."""
+
+    View = "view"
+    Deploy = "deploy"
+    Approve = "approve hosts"
+    Configure = "configure"
+    Access = "administer access"
+
+
+PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
+    Role.Viewer: frozenset({Permission.View}),
+    Role.Deployer: frozenset({Permission.View, Permission.Deploy}),
+    Role.Approver: frozenset({Permission.View, Permission.Deploy, Permission.Approve}),
+    Role.Admin: frozenset({Permission.View, Permission.Deploy, Permission.Approve, Permission.Configure, Permission.Access}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role, everywhere or in a part; empty names mean all."""
+
+    role: Role
+    application: str = ""
+    group: str = ""
+
+    def __str__(self) -> str:
+        """As a person reads it: "deployer of shop/web"."""
+        where = "/".join(name for name in (self.application, self.group) if name)
+        return f"{self.role.name.lower()} of {where}" if where else self.role.name.lower()
+
+
+class Kind(StrEnum):
+    """What a principal is."""
+
+    Local = "local"
+    """Whoever reaches the admin socket, or a coordinator that listens on loopback only, in plaintext."""
+    Operator = "operator"
+    Agent = "agent"
+    """Whoever shows an agent's certificate; which one, the gateway knows."""
+    Machine = "machine"
+    """Whoever reaches the listener where machines ask to become hosts."""
+    Nobody = "nobody"
+    """Whoever shows nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls."""
+
+    kind: Kind
+    name: str = ""
+    grants: tuple[Grant, ...] = ()
+    address: str = ""
+    """Where the call comes from."""
+    expires_at: int | None = None
+    """When what they showed ends, UTC milliseconds."""
+
+    def __str__(self) -> str:
+        """What the history gets: "local", "operator:anna"."""
+        return f"{self.kind}:{self.name}" if self.name else self.kind.value
+
+
+class OperatorStatus(IntEnum):
+    """Whether an operator may come in; the numbers are the protos'."""
+
+    Active = 1
+    Suspended = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """Somebody who may call."""
+
+    name: str
+    status: OperatorStatus
+    grants: tuple[Grant, ...]
+    created_at: int
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorToken:
+    """What an operator calls with; its text is known to nobody but them. No grants: all that its operator may do."""
+
+    token_id: str
+    operator: str
+    expires_at: int
+    grants: tuple[Grant, ...]
+    description: str
+    created_at: int
+    created_by: str
+    revoked: bool = False
+
+
+def permits(grants: Iterable[Grant], permission: Permission, application: str | None, group: str | None) -> bool:
+    """Whether any of the grants allows this there.
+
+    An empty name is all applications, or all groups of one. None is what they share: whoever may do it to any of them may do it to that.
+    """
+    return any(permission in PERMISSIONS[one.role] and _covers(one, application, group) for one in grants)
+
+
+def principal(token: OperatorToken, operator: Operator, *, at: int, address: str) -> Principal:
+    """Who calls with a token, and what they may do now. Raises Unauthenticated for a token, Denied for an operator that is no good."""
+    name = operator.name
+    if token.revoked:
+        raise Unauthenticated(f"cannot let {name} in: the token {token.token_id} was revoked; log in with another")
+    if token.expires_at <= at:
+        raise Unauthenticated(
+            f"cannot let {name} in: the token {token.token_id} has ended; have `hookline operator token create {name}` run"
+        )
+    if operator.status is not OperatorStatus.Active:
+        raise Denied(f"cannot let {name} in: the account is suspended; an admin may `hookline operator resume {name}`")
+    return Principal(Kind.Operator, name, narrowed(operator.grants, token.grants), address, token.expires_at)
+
+
+def narrowed(grants: tuple[Grant, ...], token: tuple[Grant, ...]) -> tuple[Grant, ...]:
+    """What is left of an operator's grants with a token that has grants of its own: what both allow."""
+    if not token:
+        return grants
+    both = (_meet(one, other) for one in grants for other in token)
+    return tuple(dict.fromkeys(grant for grant in both if grant is not None))
+
+
+def _covers(grant: Grant, application: str | None, group: str | None) -> bool:
+    if application is not None and grant.application not in ("", application):
+        return False
+    return group is None or application is None or grant.group in ("", group)
+
+
+def _meet(one: Grant, other: Grant) -> Grant | None:
+    role = min(one.role, other.role)
+    if one.application and other.application and one.application != other.application:
+        return None
+    if one.group and other.group and one.group != other.group:
+        return None
+    return Grant(role, one.application or other.application, one.group or other.group)

@@ -1,0 +1,1 @@
+"""Operators and what they may do; and the audit of what they did."""

@@ -1,0 +1,1 @@
+"""Operators, their grants and tokens; and the audit."""
