@@ -803,7 +803,7 @@ class Host(_message.Message):
     REGISTER_TIME_FIELD_NUMBER: _builtins.int
     HOLDINGS_FIELD_NUMBER: _builtins.int
     host_id: _builtins.str
-    """Random, made by the agent; everything is keyed by it."""
+    """Random; everything is keyed by it. Made by the coordinator when the host enrols; over plaintext, by the agent."""
     name: _builtins.str
     """The display name."""
     status: _resources_pb2.HostStatus.ValueType

@@ -159,7 +159,7 @@ class FleetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListEnrolments(self, request, context):
-        """Lists who has asked to become a host and what became of it, the newest first.
+        """Lists who has asked to become a host and what became of it, the newest first. Over plaintext nobody has to ask.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,7 +55,7 @@ class FleetServiceStub:
     RevokeJoinToken: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RevokeJoinTokenRequest, _fleet_pb2.RevokeJoinTokenResponse]
     """Makes a join token useless. Hosts that came with it stay."""
     ListEnrolments: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.ListEnrolmentsRequest, _fleet_pb2.ListEnrolmentsResponse]
-    """Lists who has asked to become a host and what became of it, the newest first."""
+    """Lists who has asked to become a host and what became of it, the newest first. Over plaintext nobody has to ask."""
     ApproveHost: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.ApproveHostRequest, _fleet_pb2.ApproveHostResponse]
     """Lets a host in that waits for it, or one that was locked. FAILED_PRECONDITION if it was revoked: that is for ever."""
     RevokeHost: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RevokeHostRequest, _fleet_pb2.RevokeHostResponse]
@@ -87,7 +87,7 @@ class FleetServiceAsyncStub(FleetServiceStub):
     RevokeJoinToken: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RevokeJoinTokenRequest, _fleet_pb2.RevokeJoinTokenResponse]  # type: ignore[assignment]
     """Makes a join token useless. Hosts that came with it stay."""
     ListEnrolments: _aio.UnaryUnaryMultiCallable[_fleet_pb2.ListEnrolmentsRequest, _fleet_pb2.ListEnrolmentsResponse]  # type: ignore[assignment]
-    """Lists who has asked to become a host and what became of it, the newest first."""
+    """Lists who has asked to become a host and what became of it, the newest first. Over plaintext nobody has to ask."""
     ApproveHost: _aio.UnaryUnaryMultiCallable[_fleet_pb2.ApproveHostRequest, _fleet_pb2.ApproveHostResponse]  # type: ignore[assignment]
     """Lets a host in that waits for it, or one that was locked. FAILED_PRECONDITION if it was revoked: that is for ever."""
     RevokeHost: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RevokeHostRequest, _fleet_pb2.RevokeHostResponse]  # type: ignore[assignment]
@@ -170,7 +170,7 @@ class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _fleet_pb2.ListEnrolmentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_fleet_pb2.ListEnrolmentsResponse, _abc.Awaitable[_fleet_pb2.ListEnrolmentsResponse]]:
-        """Lists who has asked to become a host and what became of it, the newest first."""
+        """Lists who has asked to become a host and what became of it, the newest first. Over plaintext nobody has to ask."""
 
     @_abc_1.abstractmethod
     def ApproveHost(
