@@ -120,3 +120,16 @@ def test_a_presence_that_cannot_be_understood_is_none(tmp_path: Path) -> None:
     (tmp_path / "presence.json").write_text('{"pid": 1, "more": 2}')
     assert presence.read(tmp_path) is None
     presence.write(tmp_path / "nowhere", PRESENT)  # says so in the log, and nothing else
+
+
+def test_the_policy_is_told_or_why_it_cannot_be(directory: DataDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    FileJournal(directory.journal).close()
+    policy = tmp_path / "agent-policy.toml"
+    policy.write_text('destinations = ["/srv"]\nroot_hooks = false\n')
+    policy.chmod(0o600)
+    asked = ["status", "--data-dir", str(directory.path), "--root-prefix", str(tmp_path), "--policy", str(policy)]
+    main(asked)
+    assert f"policy       {policy}: destinations /srv; no root hooks\n" in capsys.readouterr().out
+    policy.chmod(0o606)
+    main([*asked, "--json"])
+    assert f"others may write {policy}" in json.loads(capsys.readouterr().out)["policy"]

@@ -58,11 +58,11 @@ def keygen(console: Console, out: str, no_password: bool) -> None:
     from coordinator.cli.signing.minisign import generate
 
     key = generate()
-    password = None if no_password else _new_password()
+    content = key.secret_file(None if no_password else _new_password())
     try:
         secret = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(secret, "w") as file:
-            file.write(key.secret_file(password))
+            file.write(content)
         Path(f"{out}.pub").write_text(key.public_file)
     except FileExistsError:
         raise click.ClickException(f"cannot write {out}: it is there already, and a key that is lost cannot be made again") from None
