@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +18,7 @@ from agent.facts import Begin, EventEnded, EventInterrupted, EventNeverBegan, Re
 from agent.hooks import EventOutcome, EventRun
 from agent.model import Diagnostics, ErrorCode, FileExistsBehavior, LifecycleEvent, Place
 from agent.payload import PayloadError
+from agent.scrub import scrubbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -289,6 +291,10 @@ class CoordinatorBundles:
 
 
 def _ended(order: Begin | Recover, diagnostics: Diagnostics | None, *, at: int | None = None) -> EventEnded:
+    """An event is over; what is told of it holds no secret, whoever has said it."""
+    if diagnostics is not None:
+        message, log_tail = scrubbed(diagnostics.message), scrubbed(diagnostics.log_tail)
+        diagnostics = dataclasses.replace(diagnostics, message=message, log_tail=log_tail)
     return EventEnded(order.instruction.instruction_id, order.event, diagnostics, at)
 
 

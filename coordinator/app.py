@@ -58,6 +58,7 @@ from coordinator.store.logs.keep import Logs, Retention
 from coordinator.store.sqlite import FILE_NAME, SqliteStore
 from coordinator.web.app import Health, app
 from coordinator.web.server import HttpServer
+from coordinator.wire.scrub import scrubbed
 from hookline.v1.fleet_pb2_grpc import add_EnrolmentServiceServicer_to_server
 
 log = logging.getLogger("hookline.coordinator")
@@ -311,6 +312,14 @@ async def _say_ready(coordinator: Coordinator) -> None:
     sys.stdout.flush()
 
 
+class LogLines(logging.Formatter):
+    """The coordinator's own log, without what looks like a secret."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A line, or several with a traceback."""
+        return scrubbed(super().format(record))
+
+
 def tune() -> None:
     """What measurably helps a process that holds thousands of streams (see coordinator/README.md)."""
     gc.collect()
@@ -322,7 +331,9 @@ def tune() -> None:
 def main() -> None:
     """`hookline-coordinator`."""
     settings = config.parse(sys.argv[1:])
-    logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(LogLines("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[lines])
     try:
         uvloop.run(serve(settings))
     except* StoreBroken as errors:

@@ -19,6 +19,7 @@ from agent.local.settings import VARIABLES
 from agent.policy import DEFAULT_FILE, MEMORY_NAME, Guard, Memory, PolicyFile
 from agent.retention import Retention
 from agent.scripts import EventScripts
+from agent.scrub import scrubbed
 from agent.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -109,7 +110,17 @@ def retention(told: Settings) -> Retention:
 
 def begin_to_log(level: str) -> None:
     """Sends the agent's own log to the standard error."""
-    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(LogLines("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[lines])
+
+
+class LogLines(logging.Formatter):
+    """The agent's own log, without what looks like a secret."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A line, or several with a traceback."""
+        return scrubbed(super().format(record))
 
 
 def usable_prefix(settings: Settings) -> Path:

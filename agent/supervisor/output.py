@@ -1,13 +1,14 @@
 """What hook scripts print: one byte stream per instruction, the logs for people, and the tail for the diagnostics.
 
 The stream only ever grows, so an offset in it stays true; past its limit bytes are dropped, and a line says so and how many.
-A disk that is full costs output, never a hook.
+A disk that is full costs output, never a hook. What looks like a secret is masked before it is written anywhere.
 """
 
 from __future__ import annotations
 
 import os
 
+from agent.scrub import Scrubber
 from agent.supervisor import clock
 from agent.supervisor.deployments import open_for_append
 
@@ -32,6 +33,7 @@ class Output:
         self._room = limit - _size(self._stream)
         self._dropped = 0
         self._unfinished: dict[str, bytes] = {}
+        self._scrubbers: dict[str, Scrubber] = {}
         self._tail: list[str] = []
         self._tail_length = 0
         self._wall = 0
@@ -74,6 +76,7 @@ class Output:
 
     def _add(self, source: str, lines: Sequence[bytes]) -> None:
         begin = self._now() + _encoded(f"[{source}]")
+        lines = self._scrubber(source).scrub(b"\n".join(lines)).split(b"\n")
         block = begin + (b"\n" + begin).join(lines) + b"\n"
         self._remember([f"[{source}]{line.decode('utf-8', 'replace')}" for line in lines[-TAIL_CHARACTERS // 8 :]])
         if len(block) > self._room:
@@ -86,6 +89,10 @@ class Output:
             self._room = 0
         else:
             self._write(block)
+
+    def _scrubber(self, source: str) -> Scrubber:
+        """What masks secrets in what comes from there; it has to see every line, for some secrets take several."""
+        return self._scrubbers.setdefault(source, Scrubber())
 
     def _write(self, block: bytes) -> None:
         if not block:

@@ -35,6 +35,7 @@ from coordinator.core.model import (
 )
 from coordinator.core.orders import Cancel, Instruction
 from coordinator.core.tags import TAG_KEY_LENGTH, TAG_VALUE_LENGTH, TAGS_AT_MOST
+from coordinator.wire.scrub import scrubbed
 from hookline.v1 import agent_pb2 as pb
 from hookline.v1 import resources_pb2 as resources
 
@@ -163,9 +164,9 @@ def reports(message: pb.Reports) -> tuple[Report, ...]:
 def _diagnostics(message: resources.Diagnostics) -> Diagnostics:
     return Diagnostics(
         error_code=_ERROR_CODES.get(message.error_code, LifecycleErrorCode.UnknownError),
-        script_name=message.script_name[:1024],
-        message=message.message[:4096],
-        log_tail=message.log_tail[-2048:],
+        script_name=scrubbed(message.script_name[:1024]),
+        message=scrubbed(message.message[:4096]),
+        log_tail=scrubbed(message.log_tail[-2048:]),
     )
 
 
