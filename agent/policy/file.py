@@ -54,25 +54,23 @@ class PolicyFile:
     def policy(self) -> Policy | None:
         """What it says now; None: there is no such file, and nothing is restricted. Raises AgentError when it cannot be trusted."""
         try:
-            file = os.open(os.path.realpath(self._path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            if self._seen is None or _version(os.stat(self._path)) != self._seen:
+                self._seen = None
+                self._read()
         except FileNotFoundError as error:
             if self._is_needed:
                 raise AgentError(f"cannot read the policy {self._path}: there is no such file") from error
             return None
         except OSError as error:
             raise AgentError(f"cannot read the policy {self._path}: {(error.strerror or str(error)).lower()}") from error
-        try:
-            return self._read(file)
-        finally:
-            os.close(file)
+        return self._policy
 
-    def _read(self, file: int) -> Policy | None:
-        self._is_needed = True
-        found = os.fstat(file)
-        _check_owners(self._path, found)
-        seen = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        if seen != self._seen:
-            self._seen, self._policy = None, None
+    def _read(self) -> None:
+        file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            self._is_needed = True
+            found = os.fstat(file)
+            _check_owners(self._path, found)
             content = os.read(file, _MOST_BYTES + 1)
             if not content or len(content) > _MOST_BYTES:
                 why = (
@@ -82,8 +80,14 @@ class PolicyFile:
                 )
                 raise AgentError(f"cannot trust the policy {self._path}: {why}")
             self._policy = _policy(str(self._path), content)
-            self._seen = seen
-        return self._policy
+            self._seen = _version(found)
+        finally:
+            os.close(file)
+
+
+def _version(found: os.stat_result) -> tuple[int, ...]:
+    """What changes with a file, and with who may write it."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _check_owners(path: Path, found: os.stat_result) -> None:
