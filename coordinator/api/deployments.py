@@ -60,9 +60,11 @@ class DeploymentServicer(DeploymentServiceServicer):
     async def StopDeployment(self, request: pb.StopDeploymentRequest, context: Context) -> pb.StopDeploymentResponse:
         """Stop a deployment."""
         key = request_key("StopDeployment", request)
-        now = await self._deployments.stop(DeploymentId(request.deployment_id), request.reason, key)
+        roll_back = request.auto_rollback_enabled if request.HasField("auto_rollback_enabled") else None
+        now = await self._deployments.stop(DeploymentId(request.deployment_id), key, reason=request.reason, roll_back=roll_back)
         if now.status.terminal:
             status, message = pb.STOP_STATUS_SUCCEEDED, "no event runs any more, and no further one will be sent to a host"
+            message += f"; {now.rollback_message}" if now.rollback_message else ""
         else:
             status, message = pb.STOP_STATUS_PENDING, "no further host begins; some hosts still finish their running event"
         return pb.StopDeploymentResponse(status=status, status_message=message, deployment=messages.deployment(now))

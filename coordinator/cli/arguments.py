@@ -16,7 +16,7 @@ from coordinator.cli.console import DEFAULT_TIMEOUT, JSON, TEXT, Console
 from coordinator.cli.spelling import spell
 
 if TYPE_CHECKING:
-    from hookline.v1.resources_pb2 import AutoRollbackConfiguration, MinimumHealthyHosts, TagFilter
+    from hookline.v1.resources_pb2 import AutoRollbackConfiguration, AutoRollbackEvent, MinimumHealthyHosts, TagFilter
 
 Parameters = ParamSpec("Parameters")
 Value = TypeVar("Value")
@@ -199,15 +199,26 @@ def show_minimum(of: "MinimumHealthyHosts") -> str:
 
 
 def auto_rollback(typed: str) -> "AutoRollbackConfiguration":
-    """`failure` or `none`."""
-    events = [protos.resources.AUTO_ROLLBACK_EVENT_DEPLOYMENT_FAILURE] if typed == "failure" else []
-    return protos.resources.AutoRollbackConfiguration(enabled=bool(events), events=events)
+    """`failure`, `stop`, both with a comma between them, or `none`."""
+    words = [word.strip() for word in typed.lower().split(",")]
+    if "alarm" in words:
+        raise ValueError("cannot roll back on alarms: no deployment watches alarms; write failure, stop, failure,stop or none")
+    known = _rollback_words()
+    if words == ["none"]:
+        return protos.resources.AutoRollbackConfiguration()
+    if strange := [word for word in words if word not in known]:
+        raise ValueError(f"cannot read {strange[0]!r}: write failure, stop, failure,stop or none")
+    return protos.resources.AutoRollbackConfiguration(enabled=True, events=sorted({known[word] for word in words}))
 
 
 def show_auto_rollback(of: "AutoRollbackConfiguration") -> str:
     """When a deployment is rolled back by itself."""
-    on_failure = protos.resources.AUTO_ROLLBACK_EVENT_DEPLOYMENT_FAILURE in of.events
-    return "failure" if of.enabled and on_failure else "none"
+    return ",".join(word for word, event in _rollback_words().items() if of.enabled and event in of.events) or "none"
+
+
+def _rollback_words() -> "dict[str, AutoRollbackEvent.ValueType]":
+    events = protos.resources.AutoRollbackEvent
+    return {"failure": events.AUTO_ROLLBACK_EVENT_DEPLOYMENT_FAILURE, "stop": events.AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_REQUEST}
 
 
 APPLICATION = click.argument("application", metavar="APP", shell_complete=suggestions.applications)
@@ -216,7 +227,10 @@ DEPLOYMENT = click.argument("deployment", metavar="DEPLOYMENT", shell_complete=s
 HOST = click.argument("host", metavar="HOST", shell_complete=suggestions.hosts)
 CONFIG = click.option("--config", metavar="NAME", shell_complete=suggestions.configs, help="The deployment config. [the group's own]")
 AUTO_ROLLBACK = click.option(
-    "--auto-rollback", type=click.Choice(["failure", "none"]), help="Roll back by itself when the deployment fails, or never."
+    "--auto-rollback",
+    type=Parsed("auto_rollback", auto_rollback),
+    metavar="failure|stop|failure,stop|none",
+    help="Roll back by itself when the deployment fails, when somebody stops it, in both cases, or never.",
 )
 REQUIRE_SIGNATURE = click.option(
     "--require-signature/--no-require-signature",

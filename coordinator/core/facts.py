@@ -62,6 +62,8 @@ class StopRequested(Fact):
     deployment_id: DeploymentId
     requested_by: str
     reason: str
+    auto_rollback_enabled: bool | None = None
+    """Whether it is rolled back once it has stopped; None: as its own events say."""
     request: RequestKey | None = None
 
 

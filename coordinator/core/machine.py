@@ -154,10 +154,16 @@ def _stop_on_request(now: Decision, fact: StopRequested) -> None:
         return
     now.orders.append(Answer(fact, None))
     now.remember(fact.request, deployment.plan)
+    now.because, now.principal = "StopDeployment", fact.requested_by
+    wish = fact.auto_rollback_enabled
+    changed = wish is not None and wish is not deployment.roll_back
+    if changed:
+        deployment.roll_back = wish
     if deployment.stopping is None:
-        now.because, now.principal = "StopDeployment", fact.requested_by
         message = reasons.stopped_by(fact.requested_by, fact.reason)
         _stop(now, deployment, ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message=message))
+    elif changed:
+        now.tell(deployment, Entry.Stopping, reasons.wished(fact.requested_by, roll_back=deployment.roll_back is True))
 
 
 def _lose(now: Decision, host_id: HostId) -> None:

@@ -65,6 +65,7 @@ class AutoRollbackEvent(StrEnum):
     """What makes a deployment be rolled back by itself."""
 
     DEPLOYMENT_FAILURE = "DEPLOYMENT_FAILURE"
+    DEPLOYMENT_STOP_ON_REQUEST = "DEPLOYMENT_STOP_ON_REQUEST"
 
 
 class FileExistsBehavior(IntEnum):
@@ -330,6 +331,8 @@ class Deployment:
     """min(M, healthy members at creation): what must stay healthy and not in progress."""
     stopping: ErrorInformation | None = None
     """Set as soon as no further host may begin; the deployment ends when nothing is in progress."""
+    roll_back: bool | None = None
+    """The word of whoever stopped it, whether it is rolled back; None: nobody has said, the plan's events decide."""
     error: ErrorInformation | None = None
     rollback_deployment_id: DeploymentId | None = None
     rollback_message: str = ""

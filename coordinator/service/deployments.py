@@ -73,8 +73,8 @@ class DeploymentService:
             return await self._rooms.history.deployment(DeploymentId(done))
         return await self._rooms.history.deployment(plan.deployment_id)
 
-    async def stop(self, deployment_id: DeploymentId, reason: str, key: RequestKey) -> DeploymentRecord:
-        """Stop a deployment and return it as it is then, stopping or stopped."""
+    async def stop(self, deployment_id: DeploymentId, key: RequestKey, *, reason: str, roll_back: bool | None) -> DeploymentRecord:
+        """Stop a deployment and return it as it is then, stopping or stopped. `roll_back` None: as its own events say."""
         if await self._rooms.requests.replayed(key) is not None:
             return await self._rooms.history.deployment(deployment_id)
         check_description(reason, field="reason")
@@ -88,6 +88,7 @@ class DeploymentService:
                 deployment_id=deployment_id,
                 requested_by=key.principal,
                 reason=reason,
+                auto_rollback_enabled=roll_back,
                 request=key if key.request_id else None,
             )
         )

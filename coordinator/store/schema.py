@@ -352,6 +352,12 @@ def operators(db: Database) -> None:
     create(db, [Table(*table) for table in access.TABLES], access.INDEXES)
 
 
+@MIGRATIONS(name="5")
+def word_on_rollback(db: Database) -> None:
+    """What whoever stopped a deployment said about rolling it back."""
+    db.execute("ALTER TABLE deployment ADD COLUMN roll_back INTEGER")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

@@ -251,6 +251,27 @@ def test_without_auto_rollback_the_group_decides(operator: Operator, coordinator
     assert not coordinator.requests("CreateDeployment")[0].HasField("auto_rollback_configuration")
 
 
+def test_stop_says_whether_to_roll_back_only_when_it_was_typed(operator: Operator, coordinator: FakeCoordinator) -> None:
+    operator.types("stop", "d-AAAAAAAA1")
+    operator.types("stop", "d-AAAAAAAA1", "--rollback")
+    operator.types("stop", "d-AAAAAAAA1", "--no-rollback")
+    asked = coordinator.requests("StopDeployment")
+    assert [one.HasField("auto_rollback_enabled") for one in asked] == [False, True, True]
+    assert [one.auto_rollback_enabled for one in asked] == [False, True, False]
+
+
+@pytest.mark.parametrize("typed, said", [("alarm", "no deployment watches alarms"), ("sometimes", "cannot read 'sometimes'")])
+def test_a_rollback_on_what_never_comes_is_refused(operator: Operator, typed: str, said: str) -> None:
+    assert said in " ".join(operator.types("group", "update", "shop", "production", "--auto-rollback", typed).stderr.split())
+
+
+def test_a_rollback_on_both_events(operator: Operator, coordinator: FakeCoordinator) -> None:
+    operator.types("deploy", "shop", "production", "--revision", "r-1", "--auto-rollback", "failure,stop")
+    wanted = coordinator.requests("CreateDeployment")[0].auto_rollback_configuration
+    events = [resources.AUTO_ROLLBACK_EVENT_DEPLOYMENT_FAILURE, resources.AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_REQUEST]
+    assert (wanted.enabled, list(wanted.events)) == (True, events)
+
+
 def test_stop_says_how_it_stands(operator: Operator, coordinator: FakeCoordinator) -> None:
     shown = operator.types("stop", "d-AAAAAAAA1", "--reason", "wrong one")
     assert shown.stdout == "d-AAAAAAAA1 is stopping: 2 hosts finish their running event\n"

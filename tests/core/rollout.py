@@ -73,7 +73,7 @@ def host_id(name: str) -> HostId:
     return HostId(f"id-of-{name}")
 
 
-def plan(deployment_id: str, of: str, minimum: MinimumHealthyHosts, *, rollback: bool) -> Plan:
+def plan(deployment_id: str, of: str, minimum: MinimumHealthyHosts, *, events: Iterable[AutoRollbackEvent] = ()) -> Plan:
     """What an operator asks for."""
     return Plan(
         deployment_id=DeploymentId(deployment_id),
@@ -83,7 +83,7 @@ def plan(deployment_id: str, of: str, minimum: MinimumHealthyHosts, *, rollback:
         revision=revision(of),
         config_name="custom",
         minimum_healthy_hosts=minimum,
-        auto_rollback=frozenset({AutoRollbackEvent.DEPLOYMENT_FAILURE}) if rollback else frozenset(),
+        auto_rollback=frozenset(events),
         file_exists_behavior=FileExistsBehavior.DISALLOW,
         creator=Creator.user,
         created_by="ann",
@@ -176,13 +176,15 @@ class Rollout:
         minimum: MinimumHealthyHosts = ALL_AT_ONCE,
         *,
         rollback: bool = False,
+        events: Iterable[AutoRollbackEvent] = (),
         lost: Sequence[str] = (),
         exists: FileExistsBehavior = FileExistsBehavior.DISALLOW,
         request: RequestKey | None = None,
     ) -> None:
         """Somebody wants a revision deployed."""
+        events = [AutoRollbackEvent.DEPLOYMENT_FAILURE] if rollback else events
         self._made += 1
-        asked = replace(plan(f"d-{self._made}", of, minimum, rollback=rollback), file_exists_behavior=exists)
+        asked = replace(plan(f"d-{self._made}", of, minimum, events=events), file_exists_behavior=exists)
         hosts = tuple(Snapshot(host_id=host_id(name), name=name, lost=name in lost) for name in names)
         self.step([DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=hosts, request=request)])
 
@@ -251,11 +253,18 @@ class Rollout:
         fence = DeploymentId(of)
         self.step([EpochSeen(at=self.at, elapsed=self.elapsed, host_id=host_id(name), target_epoch=target_epoch, deployment_id=fence)])
 
-    def stop(self, deployment_id: DeploymentId | None = None, *, reason: str = "", request: RequestKey | None = None) -> None:
+    def stop(
+        self,
+        deployment_id: DeploymentId | None = None,
+        *,
+        reason: str = "",
+        roll_back: bool | None = None,
+        request: RequestKey | None = None,
+    ) -> None:
         """Somebody wants the live deployment stopped."""
         asked = deployment_id or self.deployment.deployment_id
         fact = StopRequested(at=self.at, elapsed=self.elapsed, deployment_id=asked, requested_by="bob", reason=reason, request=request)
-        self.step([fact])
+        self.step([replace(fact, auto_rollback_enabled=roll_back)])
 
     def wait(self, milliseconds: int) -> list[Order]:
         """Time passes, and the group is woken whenever it asked for it. All orders of that time."""

@@ -336,7 +336,7 @@ def test_a_deployment_that_stops_does_not_wait_for_lost_hosts() -> None:
 
 
 def test_a_wall_clock_that_jumps_changes_no_deadline(rollout: Rollout) -> None:
-    asked = DeploymentRequested(at=10**15, elapsed=rollout.elapsed, plan=plan("d-2", "r3", ALL_AT_ONCE, rollback=False), hosts=())
+    asked = DeploymentRequested(at=10**15, elapsed=rollout.elapsed, plan=plan("d-2", "r3", ALL_AT_ONCE), hosts=())
     rollout.step([asked])
     rollout.wait(299_999)
     assert rollout.in_progress == ["a"]

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from coordinator.core.facts import EpochSeen, GroupFact, HostLost, HostReturned, JournalLost, StopRequested, Woken
 from coordinator.core.lifecycle import IN_PLACE, EventStatus, InstructionStatus, LifecycleEvent, TargetStatus
 from coordinator.core.machine import restore, step
-from coordinator.core.model import Deployment, DeploymentId, Group, HostId, InstanceHealth
+from coordinator.core.model import AutoRollbackEvent, Deployment, DeploymentId, Group, HostId, InstanceHealth
 from coordinator.core.orders import Changes, Instruct, Order, Settled
 from tests.core.rollout import GROUP, Rollout, count, deployment_rows, host_id, rows, stored
 
@@ -73,15 +73,15 @@ class Deployments(RuleBasedStateMachine):
         self.oracle.healthy = {host_id(name) for name in healthy}
 
     @precondition(lambda self: self.rollout.group.deployment is None)
-    @rule(names=st.sets(st.sampled_from(HOSTS), min_size=1), minimum=st.integers(0, 8), rollback=st.booleans())
-    def deploy(self, names: set[str], minimum: int, rollback: bool) -> None:
+    @rule(names=st.sets(st.sampled_from(HOSTS), min_size=1), minimum=st.integers(0, 8), events=st.sets(st.sampled_from(AutoRollbackEvent)))
+    def deploy(self, names: set[str], minimum: int, events: set[AutoRollbackEvent]) -> None:
         """Somebody deploys."""
         lost = [name for name in names if host_id(name) in self.oracle.lost]
         if len(names) > 1:
             minimum = min(minimum, len(names) - 1)
         self.oracle.create({host_id(name) for name in names}, minimum)
         revision = f"r{len(self.rollout.ended)}"
-        self.rollout.deploy(revision, sorted(names), count(minimum), rollback=rollback, lost=lost)
+        self.rollout.deploy(revision, sorted(names), count(minimum), events=events, lost=lost)
         self.oracle.obey(self.rollout.orders)
 
     @precondition(lambda self: self.rollout.group.deployment is not None)
@@ -144,10 +144,10 @@ class Deployments(RuleBasedStateMachine):
         self._let(lambda: self.rollout.see_epoch(name, epoch))
 
     @precondition(lambda self: self.rollout.group.deployment is not None)
-    @rule()
-    def stop(self) -> None:
-        """Somebody stops the deployment."""
-        self._let(self.rollout.stop)
+    @rule(roll_back=st.sampled_from([None, True, False]))
+    def stop(self, roll_back: bool | None) -> None:
+        """Somebody stops the deployment, and may say whether it is to be rolled back."""
+        self._let(lambda: self.rollout.stop(roll_back=roll_back))
 
     @rule(seconds=st.sampled_from([1, 9, 10, 60, 290, 300]))
     def wait(self, seconds: int) -> None:
@@ -250,7 +250,7 @@ def worlds(draw: st.DrawFn) -> tuple[Rollout, list[GroupFact]]:
     names = HOSTS[: draw(st.integers(1, 6))]
     rollout.given(draw(st.lists(st.sampled_from(names), unique=True)))
     minimum = draw(st.integers(0, max(0, len(names) - 1)))
-    rollout.deploy("r2", names, count(minimum), rollback=draw(st.booleans()))
+    rollout.deploy("r2", names, count(minimum), events=draw(st.sets(st.sampled_from(AutoRollbackEvent))))
     facts: list[GroupFact] = []
     for _ in range(draw(st.integers(1, 25))):
         rollout.elapsed += draw(st.sampled_from([0, 1, 5_000, 100_000, 300_000]))
@@ -271,7 +271,14 @@ def _fact(draw: st.DrawFn, rollout: Rollout, name: str) -> GroupFact:
         HostReturned(at=at, elapsed=elapsed, host_id=host),
         JournalLost(at=at, elapsed=elapsed, host_id=host),
         EpochSeen(at=at, elapsed=elapsed, host_id=host, target_epoch=7, deployment_id=of),
-        StopRequested(at=at, elapsed=elapsed, deployment_id=of, requested_by="bob", reason=""),
+        StopRequested(
+            at=at,
+            elapsed=elapsed,
+            deployment_id=of,
+            requested_by="bob",
+            reason="",
+            auto_rollback_enabled=draw(st.sampled_from([None, True, False])),
+        ),
         Woken(at=at, elapsed=elapsed),
     ]
     return draw(st.sampled_from(happens))

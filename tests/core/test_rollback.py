@@ -1,7 +1,9 @@
 """When a failed deployment is rolled back, to what, and where."""
 
-from coordinator.core.lifecycle import DeploymentStatus
-from coordinator.core.model import Creator
+import pytest
+
+from coordinator.core.lifecycle import DeploymentStatus, InstructionStatus
+from coordinator.core.model import AutoRollbackEvent, Creator
 from coordinator.core.orders import Entry, Instruct
 from tests.core.rollout import ONE_AT_A_TIME, Rollout, count
 
@@ -52,14 +54,78 @@ def test_nothing_is_rolled_back_unless_the_group_asks_for_it() -> None:
     assert Entry.RollbackSkipped not in {entry.entry for entry in rollout.history}
 
 
-def test_a_stopped_deployment_is_not_rolled_back() -> None:
+def stopped(*events: AutoRollbackEvent, roll_back: bool | None = None) -> Rollout:
+    """Two hosts on r1; somebody stopped r2 while a was busy, and a failed."""
     rollout = Rollout()
     rollout.given(["a", "b"])
-    rollout.deploy("r2", ["a", "b"], ONE_AT_A_TIME, rollback=True)
-    rollout.stop()
+    rollout.deploy("r2", ["a", "b"], ONE_AT_A_TIME, events=events)
+    rollout.stop(roll_back=roll_back)
     rollout.fail("a")
+    return rollout
+
+
+def test_a_stopped_deployment_is_not_rolled_back_because_failures_are() -> None:
+    rollout = stopped(AutoRollbackEvent.DEPLOYMENT_FAILURE)
     assert rollout.group.deployment is None
     assert rollout.deployment.status is DeploymentStatus.Stopped
+    assert rollout.deployment.rollback_message == ""
+
+
+def test_a_stopped_deployment_is_rolled_back_when_its_events_say_so() -> None:
+    rollout = stopped(AutoRollbackEvent.DEPLOYMENT_STOP_ON_REQUEST)
+    assert rollout.ended[0].status is DeploymentStatus.Stopped
+    assert rollout.deployment.plan.rolls_back == "d-1"
+    assert sorted(rollout.deployment.targets) == ["id-of-a"]
+
+
+@pytest.mark.parametrize("roll_back", [True, False])
+def test_who_stops_a_deployment_decides_whatever_its_events_say(roll_back: bool) -> None:
+    events = [] if roll_back else [AutoRollbackEvent.DEPLOYMENT_STOP_ON_REQUEST]
+    rollout = stopped(*events, roll_back=roll_back)
+    assert (rollout.group.deployment is not None) is roll_back
+
+
+def test_the_last_word_on_a_rollback_counts_and_survives_a_restart() -> None:
+    rollout = Rollout()
+    rollout.given(["a", "b"])
+    rollout.deploy("r2", ["a", "b"], ONE_AT_A_TIME)
+    rollout.stop(roll_back=False)
+    rollout.stop()
+    rollout.stop(roll_back=True)
+    assert rollout.history[-1].message == "bob wants it rolled back"
+    assert set(rollout.changes.deployments) == {"d-1"}
+    rollout.restart()
+    rollout.fail("a")
+    assert rollout.deployment.plan.rolls_back == "d-1"
+
+
+def test_a_host_that_was_stopped_before_its_first_event_is_not_rolled_back() -> None:
+    rollout = Rollout()
+    rollout.given(["a", "b", "c"])
+    rollout.deploy("r2", ["a", "b", "c"], count(1))
+    rollout.stop(roll_back=True)
+    rollout.report("a", rollout.whole("a", InstructionStatus.Cancelled))
+    rollout.fail("b")
+    assert sorted(rollout.deployment.targets) == ["id-of-b"]
+
+
+def test_where_nothing_had_begun_there_is_nothing_to_roll_back() -> None:
+    rollout = Rollout()
+    rollout.given(["a", "b"])
+    rollout.deploy("r2", ["a", "b"], ONE_AT_A_TIME)
+    rollout.stop(roll_back=True)
+    rollout.report("a", rollout.whole("a", InstructionStatus.Cancelled))
+    assert rollout.group.deployment is None
+    assert rollout.deployment.rollback_message == "cannot roll back: nothing had begun on any host, so all of them have what they had"
+
+
+def test_a_rollback_that_is_stopped_is_not_rolled_back_and_says_why_when_asked() -> None:
+    rollout = failed()
+    rollout.stop(roll_back=True)
+    rollout.fail("b")
+    assert rollout.group.deployment is None
+    assert rollout.deployment.status is DeploymentStatus.Stopped
+    assert rollout.deployment.rollback_message == "cannot roll back: d-1-back is itself the rollback of d-1; deploy a revision that works"
 
 
 def test_without_a_successful_revision_the_failed_deployment_says_so() -> None:

@@ -115,7 +115,7 @@ class Operators:
             return True
 
     async def _stop(self, plan: Plan) -> None:
-        key = self._key("StopDeployment")
+        key, wish = self._key("StopDeployment"), self.chance.choice((None, None, True, False))
         while True:
             life, restores = await self._life(), self.coordinator.restores
             try:
@@ -124,6 +124,7 @@ class Operators:
                     fact = StopRequested(
                         at=at, elapsed=elapsed, deployment_id=plan.deployment_id, requested_by="operator", reason="", request=key
                     )
+                    fact = replace(fact, auto_rollback_enabled=wish)
                     if not await self._asked(life, fact):
                         continue
             except AGAIN:
@@ -183,7 +184,7 @@ class Operators:
             ),
             config_name="some",
             minimum_healthy_hosts=group.minimum,
-            auto_rollback=frozenset({AutoRollbackEvent.DEPLOYMENT_FAILURE}) if group.rolls_back else frozenset(),
+            auto_rollback=frozenset(AutoRollbackEvent) if group.rolls_back else frozenset(),
             file_exists_behavior=FileExistsBehavior.Unspecified,
             creator=Creator.user,
             created_by="operator",

@@ -159,6 +159,7 @@ def _copied(deployment: Deployment, targets: dict[HostId, Target] | None = None)
         members=deployment.members,
         floor=deployment.floor,
         stopping=deployment.stopping,
+        roll_back=deployment.roll_back,
         error=deployment.error,
         rollback_deployment_id=deployment.rollback_deployment_id,
         rollback_message=deployment.rollback_message,

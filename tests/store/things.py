@@ -152,6 +152,7 @@ def deployment(plan: Plan, *names: str, **changed: object) -> Deployment:
         members=frozenset(one.host_id for one in targets),
         floor=2,
         stopping=ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message="stopped by ada"),
+        roll_back=True,
         started_at=NOW + 3,
         clock=1_234,
     )

@@ -2,7 +2,7 @@
 
     given HOSTS on REVISION                    these hosts are Healthy and carry a revision that succeeded before
     deploy REVISION to HOSTS keep MINIMUM      MINIMUM as HOST_COUNT:2, FLEET_PERCENT:50 or MOST_CONCURRENCY:1; then, if wanted:
-        rollback                                 roll back by itself on failure
+        rollback [EVENTS]                        roll back by itself on EVENTS (DEPLOYMENT_FAILURE)
         lost HOSTS                               these are known to be lost
         exists BEHAVIOR                          what Install does with files that exist: OVERWRITE or RETAIN, where it is not DISALLOW
     HOST begins EVENT                          it reports everything up to that event being in progress
@@ -12,7 +12,7 @@
     lost HOST | returned HOST                  it falls silent; it is back
     journal-lost HOST                          it is back with another journal
     epoch HOST NUMBER                          it knows a fence
-    stop [WHY]                                 somebody stops the live deployment
+    stop [and-roll-back | for-good] [WHY]      somebody stops the live deployment, and may say whether it is to be rolled back
     wait SECONDS                               time passes
     restart                                    the coordinator is killed, and started an hour later
 
@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleEvent
-from coordinator.core.model import FileExistsBehavior, HostId, MinimumHealthyHosts, MinimumHealthyHostsType
+from coordinator.core.model import AutoRollbackEvent, FileExistsBehavior, HostId, MinimumHealthyHosts, MinimumHealthyHostsType
 from coordinator.core.orders import Answer, HistoryEntry, Instruct, Order, SendCancel, Settled, WakeAt
 from tests.core.rollout import Rollout
 
@@ -79,7 +79,7 @@ class Teller:
                 self.names |= {HostId(f"id-of-{name}"): name for name in names.split(",")}
                 lost = rest[rest.index("lost") + 1].split(",") if "lost" in rest else []
                 exists = FileExistsBehavior[rest[rest.index("exists") + 1] if "exists" in rest else "DISALLOW"]
-                rollout.deploy(revision, names.split(","), _minimum(minimum), rollback="rollback" in rest, lost=lost, exists=exists)
+                rollout.deploy(revision, names.split(","), _minimum(minimum), events=_events(rest), lost=lost, exists=exists)
             case [name, "succeeds"]:
                 rollout.succeed(name)
             case [name, "begins", event]:
@@ -102,6 +102,8 @@ class Teller:
                 rollout.lose_journal(name)
             case ["epoch", name, number]:
                 rollout.see_epoch(name, int(number))
+            case ["stop", "and-roll-back" | "for-good" as wish, *why]:
+                rollout.stop(reason=" ".join(why), roll_back=wish == "and-roll-back")
             case ["stop", *why]:
                 rollout.stop(reason=" ".join(why))
             case ["wait", seconds]:
@@ -145,6 +147,14 @@ class Teller:
             f"= {deployment.deployment_id} {deployment.status.name}: {counted}; "
             f"{healthy} of {len(deployment.members)} healthy; last successful {last.revision.revision_id if last else 'none'}"
         )
+
+
+def _events(rest: list[str]) -> list[AutoRollbackEvent]:
+    if "rollback" not in rest:
+        return []
+    said = rest[rest.index("rollback") + 1 :]
+    named = said[0].split(",") if said and said[0].startswith("DEPLOYMENT") else ["DEPLOYMENT_FAILURE"]
+    return [AutoRollbackEvent(one) for one in named]
 
 
 def _minimum(told: str) -> MinimumHealthyHosts:

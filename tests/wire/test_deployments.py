@@ -172,6 +172,22 @@ async def test_a_rollback_and_what_it_rolls_back_are_linked(world: World) -> Non
     assert (back.creator, back.revision_id) == (resources.DEPLOYMENT_CREATOR_CODE_DEPLOY_ROLLBACK, revision)
 
 
+async def test_a_stop_may_say_that_there_is_to_be_a_rollback(world: World) -> None:
+    revision = await world.shop("h1")
+    await world.deploy(revision)
+    for event in IN_PLACE:
+        world.report("h1", event)
+    bad = await world.deploy(await world.push_other())
+    stop = deployments.StopDeploymentRequest(deployment_id=bad.deployment_id, auto_rollback_enabled=True, request_id=ONE)
+    assert (await world.deployments.StopDeployment(stop)).status == deployments.STOP_STATUS_PENDING
+    world.report("h1", LifecycleEvent.ApplicationStop, EventStatus.Failed)
+    done = await world.deployments.StopDeployment(stop)
+    assert done.status == deployments.STOP_STATUS_SUCCEEDED
+    assert done.deployment.status == resources.DEPLOYMENT_STATUS_STOPPED
+    assert done.status_message.endswith(f"{done.deployment.rollback_info.rollback_deployment_id} rolls back to revision {revision}")
+    assert (await get(world, done.deployment.rollback_info.rollback_deployment_id)).revision_id == revision
+
+
 async def test_the_history_says_what_happened_newest_first(world: World) -> None:
     made = await world.deploy(await world.shop("h1"))
     request = deployments.ListHistoryRequest(application_name="shop", deployment_group_name="web", deployment_id=made.deployment_id)

@@ -1,10 +1,10 @@
 """`hookline deploy`, `follow`, `stop` and `rollback`: what moves."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from coordinator.cli import arguments, protos, suggestions
+from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import APPLICATION, AUTO_ROLLBACK, CONFIG, DEPLOYMENT, GROUP, command
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
@@ -14,8 +14,19 @@ from coordinator.cli.text import clean
 
 if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import CreateDeploymentRequest, Deployment
+    from hookline.v1.resources_pb2 import AutoRollbackConfiguration
 
 FOLLOW = click.option("--follow", is_flag=True, help="Show it until it has ended, and its rollback; exit code 1 unless it succeeds.")
+
+
+class Typed(TypedDict):
+    """What was typed of a deployment; None was not."""
+
+    revision: str
+    config: str | None
+    description: str
+    auto_rollback: "AutoRollbackConfiguration | None"
+    file_exists: str | None
 
 
 @command(
@@ -43,17 +54,17 @@ FOLLOW = click.option("--follow", is_flag=True, help="Show it until it has ended
     help="What Install does with a file that it did not put there, where the AppSpec does not say. [DISALLOW]",
 )
 @FOLLOW
-def deploy(console: Console, /, application: str, group: str, *, follow: bool, **typed: str | None) -> None:
+def deploy(console: Console, /, application: str, group: str, *, follow: bool, **typed: Unpack[Typed]) -> None:
     """Deploy a revision to the hosts of a deployment group."""
     request = protos.deployments.CreateDeploymentRequest(
         application_name=application,
         deployment_group_name=group,
-        revision_id=typed["revision"] or "",
+        revision_id=typed["revision"],
         deployment_config_name=typed["config"] or "",
-        description=typed["description"] or "",
+        description=typed["description"],
     )
-    if typed["auto_rollback"]:
-        request.auto_rollback_configuration.CopyFrom(arguments.auto_rollback(typed["auto_rollback"]))
+    if typed["auto_rollback"] is not None:
+        request.auto_rollback_configuration.CopyFrom(typed["auto_rollback"])
     if typed["file_exists"]:
         kinds = protos.resources.FileExistsBehavior
         request.file_exists_behavior = kinds.ValueType(number(kinds, typed["file_exists"]))
@@ -98,17 +109,26 @@ def _follow(console: Console, deployment_id: str) -> None:
 
 @command(
     "stop",
-    examples=["hookline stop d-8A1B2C3D4", 'hookline stop d-8A1B2C3D4 --reason "wrong revision"'],
+    examples=["hookline stop d-8A1B2C3D4", 'hookline stop d-8A1B2C3D4 --reason "wrong revision" --rollback'],
     related=["follow", "status", "rollback"],
 )
 @DEPLOYMENT
 @click.option("--reason", default="", metavar="TEXT", help="Why; shown in the history.")
-def stop(console: Console, deployment: str, reason: str) -> None:
+@click.option(
+    "--rollback/--no-rollback",
+    "roll_back",
+    default=None,
+    help="Take the hosts that were touched back to the last successful revision, or leave them. [as --auto-rollback stop says]",
+)
+def stop(console: Console, deployment: str, reason: str, *, roll_back: bool | None) -> None:
     """Stop a deployment.
 
-    No further host begins; on hosts in progress the running lifecycle event finishes and the rest is skipped.
+    No further host begins; on hosts in progress the running lifecycle event finishes and the rest is skipped. A rollback begins once
+    nothing runs any more; typed again, stop may still say whether there is to be one.
     """
-    request = protos.deployments.StopDeploymentRequest(deployment_id=deployment, reason=reason, request_id=new_request_id())
+    request = protos.deployments.StopDeploymentRequest(
+        deployment_id=deployment, reason=reason, request_id=new_request_id(), auto_rollback_enabled=roll_back
+    )
     reply = console.connection.ask(console.connection.deployments.StopDeployment, request)
     if console.json:
         console.json_value(to_json(reply))

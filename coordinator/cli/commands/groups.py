@@ -13,7 +13,7 @@ from coordinator.cli.text import Columns, clean, columns, with_age
 
 if TYPE_CHECKING:
     from hookline.v1.catalog_pb2 import DeploymentGroup, LastDeployment
-    from hookline.v1.resources_pb2 import TagFilter
+    from hookline.v1.resources_pb2 import AutoRollbackConfiguration, TagFilter
 
 
 class SaidRules(TypedDict):
@@ -21,7 +21,7 @@ class SaidRules(TypedDict):
 
     tag_filters: "tuple[TagFilter, ...]"
     config: str | None
-    auto_rollback: str | None
+    auto_rollback: "AutoRollbackConfiguration | None"
     require_signature: bool | None
 
 
@@ -107,7 +107,7 @@ def show(console: Console, application: str, group: str) -> None:
     examples=[
         "hookline group update shop production --config CodeDeployDefault.HalfAtATime",
         "hookline group update shop production --tag role=web --tag role=api        # these instead of the old ones",
-        "hookline group update shop production --auto-rollback none",
+        "hookline group update shop production --auto-rollback failure,stop",
         "hookline group update shop production --require-signature",
     ],
     related=["group show", "config list"],
@@ -156,7 +156,7 @@ def _ruled(application: str, group: str, **said: Unpack[SaidRules]) -> "tuple[De
         wanted.deployment_config_name = said["config"]
         mask.append("deployment_config_name")
     if said["auto_rollback"] is not None:
-        wanted.auto_rollback_configuration.CopyFrom(arguments.auto_rollback(said["auto_rollback"]))
+        wanted.auto_rollback_configuration.CopyFrom(said["auto_rollback"])
         mask.append("auto_rollback_configuration")
     if said["require_signature"] is not None:
         wanted.require_signature = said["require_signature"]

@@ -53,9 +53,9 @@ def finish(now: Decision, deployment: Deployment) -> None:
     if deployment.error.code is DeploymentErrorCode.MANUAL_STOP:
         deployment.status = DeploymentStatus.Stopped
         now.tell(deployment, Entry.Stopped, deployment.error.message)
-        return
-    deployment.status = DeploymentStatus.Failed
-    now.tell(deployment, Entry.Failed, deployment.error.message)
+    else:
+        deployment.status = DeploymentStatus.Failed
+        now.tell(deployment, Entry.Failed, deployment.error.message)
     if rollback.wanted(deployment):
         _roll_back(now, deployment)
 

@@ -43,6 +43,11 @@ def stopped_by(who: str, reason: str) -> str:
     return f"stopped by {who}: {reason}" if reason else f"stopped by {who}"
 
 
+def wished(who: str, *, roll_back: bool) -> str:
+    """Somebody said of a deployment that stops already whether it is to be rolled back."""
+    return f"{who} wants it rolled back" if roll_back else f"{who} wants no rollback"
+
+
 def cannot_go_on(group: Group, deployment: Deployment) -> ErrorInformation:
     """Targets wait, and none of them may begin."""
     failed, hosts, minimum = _failed(deployment), len(deployment.members), batches.minimum(deployment)

@@ -1,31 +1,45 @@
-"""What a rollback of a failed deployment deploys, and to whom (spec 4.4).
+"""Whether a deployment that did not succeed is rolled back, what its rollback deploys, and to whom (spec 4.4).
 
-A rollback is a new deployment of the revision that was the group's last successful one when the failed deployment was created, with that
-one's word on files that exist, to the hosts that an instruction of the failed one was sent to: the others still have what they had. It
-is never rolled back itself.
+A rollback is a new deployment of the revision that was the group's last successful one when the failed or stopped deployment was created,
+with that one's word on files that exist, to the hosts that were touched: the others still have what they had. It is never rolled back
+itself.
 
 Pure: everything was frozen in the plan.
 """
 
 from dataclasses import replace
+from typing import Final
 
+from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import AutoRollbackEvent, Creator, Deployment, DeploymentId, Plan, Target
+
+EVENTS: Final = {
+    DeploymentStatus.Failed: AutoRollbackEvent.DEPLOYMENT_FAILURE,
+    DeploymentStatus.Stopped: AutoRollbackEvent.DEPLOYMENT_STOP_ON_REQUEST,
+}
+"""Which event the end of a deployment is."""
 
 
 def wanted(deployment: Deployment) -> bool:
-    """Whether the failure of this deployment is to be rolled back."""
-    return AutoRollbackEvent.DEPLOYMENT_FAILURE in deployment.plan.auto_rollback and deployment.plan.rolls_back is None
+    """Whether this deployment, which has failed or stopped, is to be rolled back: who stopped it decides, else its events."""
+    if deployment.roll_back is not None:
+        return deployment.roll_back
+    return EVENTS[deployment.status] in deployment.plan.auto_rollback and deployment.plan.rolls_back is None
 
 
 def touched(deployment: Deployment) -> list[Target]:
-    """Targets whose hosts an instruction was sent to, in the order of the line."""
-    return [one for one in deployment.targets.values() if one.started_at is not None]
+    """Targets whose hosts an instruction was sent to and that did not answer that nothing had begun, in the order of the line."""
+    return [one for one in deployment.targets.values() if one.started_at is not None and one.status is not TargetStatus.Skipped]
 
 
 def plan(deployment: Deployment, at: int) -> Plan | str:
     """The rollback's plan, or a sentence that says why there cannot be one."""
     frozen = deployment.plan
     before = frozen.last_successful
+    if frozen.rolls_back is not None:
+        return f"cannot roll back: {frozen.deployment_id} is itself the rollback of {frozen.rolls_back}; deploy a revision that works"
+    if not touched(deployment):
+        return "cannot roll back: nothing had begun on any host, so all of them have what they had"
     if before is None:
         return "cannot roll back: no deployment of this group had succeeded before; deploy a revision that works"
     revision = before.revision

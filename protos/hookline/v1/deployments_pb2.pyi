@@ -567,24 +567,32 @@ class StopDeploymentRequest(_message.Message):
     DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AUTO_ROLLBACK_ENABLED_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     """Its id."""
     reason: _builtins.str
     """Why; shown in the history."""
     request_id: _builtins.str
     """A UUID: the same call with the same id again is answered with the first answer and done once."""
+    auto_rollback_enabled: _builtins.bool
+    """Whether the hosts that were touched go back to the group's last successful revision, once nothing runs any more. Unset: as the
+    deployment's auto_rollback_configuration says (DEPLOYMENT_STOP_ON_REQUEST). Of several calls the last that sets it counts.
+    """
     def __init__(
         self,
         *,
         deployment_id: _builtins.str = ...,
         reason: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        auto_rollback_enabled: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_auto_rollback_enabled", b"_auto_rollback_enabled", "auto_rollback_enabled", b"auto_rollback_enabled"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_auto_rollback_enabled", b"_auto_rollback_enabled", "auto_rollback_enabled", b"auto_rollback_enabled", "deployment_id", b"deployment_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__auto_rollback_enabled: _TypeAlias = _typing.Literal["auto_rollback_enabled"]  # noqa: Y015
+    _WhichOneofArgType__auto_rollback_enabled: _TypeAlias = _typing.Literal["_auto_rollback_enabled", b"_auto_rollback_enabled"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__auto_rollback_enabled) -> _WhichOneofReturnType__auto_rollback_enabled | None: ...
 
 Global___StopDeploymentRequest: _TypeAlias = StopDeploymentRequest  # noqa: Y015
 

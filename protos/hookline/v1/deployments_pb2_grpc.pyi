@@ -46,6 +46,7 @@ class DeploymentServiceStub:
     """Lists deployments, newest first."""
     StopDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.StopDeploymentRequest, _deployments_pb2.StopDeploymentResponse]
     """Stops a deployment: no further host begins; on hosts that are in progress the running event finishes and the rest is skipped.
+    Where it is to be rolled back, that begins as soon as nothing runs any more; rollback_info says so, or why there can be no rollback.
     Safe to repeat. FAILED_PRECONDITION (DeploymentAlreadyCompletedException) once it has ended.
     """
     WatchDeployment: _grpc.UnaryStreamMultiCallable[_deployments_pb2.WatchDeploymentRequest, _deployments_pb2.WatchDeploymentResponse]
@@ -80,6 +81,7 @@ class DeploymentServiceAsyncStub(DeploymentServiceStub):
     """Lists deployments, newest first."""
     StopDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.StopDeploymentRequest, _deployments_pb2.StopDeploymentResponse]  # type: ignore[assignment]
     """Stops a deployment: no further host begins; on hosts that are in progress the running event finishes and the rest is skipped.
+    Where it is to be rolled back, that begins as soon as nothing runs any more; rollback_info says so, or why there can be no rollback.
     Safe to repeat. FAILED_PRECONDITION (DeploymentAlreadyCompletedException) once it has ended.
     """
     WatchDeployment: _aio.UnaryStreamMultiCallable[_deployments_pb2.WatchDeploymentRequest, _deployments_pb2.WatchDeploymentResponse]  # type: ignore[assignment]
@@ -135,6 +137,7 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_deployments_pb2.StopDeploymentResponse, _abc.Awaitable[_deployments_pb2.StopDeploymentResponse]]:
         """Stops a deployment: no further host begins; on hosts that are in progress the running event finishes and the rest is skipped.
+        Where it is to be rolled back, that begins as soon as nothing runs any more; rollback_info says so, or why there can be no rollback.
         Safe to repeat. FAILED_PRECONDITION (DeploymentAlreadyCompletedException) once it has ended.
         """
 

@@ -422,6 +422,10 @@ class _AutoRollbackEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Aut
     """Not said."""
     AUTO_ROLLBACK_EVENT_DEPLOYMENT_FAILURE: _AutoRollbackEvent.ValueType  # 1
     """The deployment failed (DEPLOYMENT_FAILURE)."""
+    AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_ALARM: _AutoRollbackEvent.ValueType  # 2
+    """An alarm stopped it (DEPLOYMENT_STOP_ON_ALARM). Refused: no deployment watches alarms, so it would promise what never comes."""
+    AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_REQUEST: _AutoRollbackEvent.ValueType  # 3
+    """Somebody stopped it (DEPLOYMENT_STOP_ON_REQUEST), and did not say otherwise with the stop."""
 
 class AutoRollbackEvent(_AutoRollbackEvent, metaclass=_AutoRollbackEventEnumTypeWrapper):
     """What makes the coordinator roll a deployment back by itself."""
@@ -430,6 +434,10 @@ AUTO_ROLLBACK_EVENT_UNSPECIFIED: AutoRollbackEvent.ValueType  # 0
 """Not said."""
 AUTO_ROLLBACK_EVENT_DEPLOYMENT_FAILURE: AutoRollbackEvent.ValueType  # 1
 """The deployment failed (DEPLOYMENT_FAILURE)."""
+AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_ALARM: AutoRollbackEvent.ValueType  # 2
+"""An alarm stopped it (DEPLOYMENT_STOP_ON_ALARM). Refused: no deployment watches alarms, so it would promise what never comes."""
+AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_REQUEST: AutoRollbackEvent.ValueType  # 3
+"""Somebody stopped it (DEPLOYMENT_STOP_ON_REQUEST), and did not say otherwise with the stop."""
 Global___AutoRollbackEvent: _TypeAlias = AutoRollbackEvent  # noqa: Y015
 
 class _TagFilterType:
