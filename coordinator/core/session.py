@@ -141,6 +141,7 @@ def greet(roster: Roster, hello: Hello, changes: Changes) -> Admission | DeployE
     roster._add(session)
     roster.silent.pop(hello.host_id, None)
     changes.hosts[hello.host_id] = session
+    changes.cursors.pop(hello.host_id, None)  # of reports in this very turn: the session has it, or counts anew with another journal
     if returned:
         changes.history.append(HistoryEntry(hello.at, Entry.HostConnected, "hello", host_id=hello.host_id, message="it had been lost"))
     for holding in hello.holdings:

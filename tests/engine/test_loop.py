@@ -234,3 +234,15 @@ async def test_an_operator_does_not_wait_for_a_burst_of_reports() -> None:
         it.report(of_event(1, LifecycleEvent.Install, EventStatus.InProgress))
         await it.deploy()
         assert it.clock.at == began
+
+
+async def test_a_cursor_of_a_lost_journal_is_not_stored_for_the_new_one() -> None:
+    async with running() as it:
+        it.hello()
+        await it.turned()
+        it.report(of_event(1, LifecycleEvent.Install, EventStatus.InProgress), of_event(2, LifecycleEvent.Install, EventStatus.Succeeded))
+        message = pb.Hello(host_id=HOST, name="h1", journal_id="another", last_seq=0)
+        it.engine.inbox.put(wire.hello(message, stream=2, at=NOW, elapsed=NOW))
+        await it.turned()
+        stored = it.store.hosts[HOST]
+        assert (stored.journal_id, stored.acked_seq) == ("another", 0)
