@@ -58,6 +58,8 @@ class Host:
     supervisors: Supervisors = field(init=False)
     clock: HostClock = field(init=False)
     agent: LivingAgent | None = None
+    started_at: float = 0.0
+    """When it started, in virtual seconds."""
     links: list[Link] = field(default_factory=list)
     told: dict[Step, EventStatus] = field(default_factory=dict)
     """Every result that has reached the disk and is still on it, or was kept long enough to be acknowledged."""
@@ -112,6 +114,7 @@ class Host:
         """Start an agent, unless one runs."""
         if self.agent is None:
             self.around.witness.tell(self.name, "agent starts")
+            self.started_at = self.around.loop.time()
             self.agent = LivingAgent(self)
             self.agent.start()
 

@@ -157,7 +157,7 @@ class World:
 
     def _well(self, host_id: HostId) -> bool:
         host = next(one for one in self.hosts if one.host_id == host_id)
-        welcomed = self.coordinator.welcomed.get(host_id, self.loop.time())
+        welcomed = max(host.started_at, self.coordinator.welcomed.get(host_id, self.loop.time()))
         open_links = [link for link in host.links if link.status is None]
         sound = len(open_links) == 1 and not open_links[0].half_open
         return host.agent is not None and not host.stuck and sound and self.loop.time() - welcomed > 60
