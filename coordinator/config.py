@@ -15,6 +15,7 @@ from coordinator import program_version
 MAX_BUNDLE_BYTES = 1 << 30
 AGENT_LIFETIME = 24 * 3600
 AGENT_LIFETIME_AT_MOST = 90 * 24 * 3600
+SOCKET_PATH_AT_MOST = 107
 LOG_RETENTION_DAYS = 30
 LOG_MAX_BYTES = 4 << 30
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -96,12 +97,15 @@ def parse(arguments: Sequence[str]) -> Settings:
     for option, address in (("--listen", listen), ("--bundle-listen", bundle_listen)):
         if given.insecure and not address.loopback:
             parser.error(f"cannot listen on {address} ({option}) with --insecure: only loopback addresses such as 127.0.0.1 are allowed")
+    tls = None if given.insecure else _tls(given)
+    if tls is not None and len(os.fsencode(tls.admin_socket)) > SOCKET_PATH_AT_MOST:
+        parser.error(f"cannot listen on {tls.admin_socket}: a socket's path has at most {SOCKET_PATH_AT_MOST} bytes; use --admin-socket")
     return Settings(
         data_dir=given.data_dir,
         listen=listen,
         http_listen=given.http_listen,
         bundle_listen=bundle_listen,
-        tls=None if given.insecure else _tls(given),
+        tls=tls,
         max_bundle_bytes=given.max_bundle_bytes,
         log_level=given.log_level,
         log_retention_days=given.log_retention_days,

@@ -101,12 +101,15 @@ class Cluster:
 
     def start_coordinator(self) -> float:
         """Start it where it was before, if it was; returns when it was ready."""
-        where = self.addresses or dict.fromkeys(("listen", "http", "bundles", "enrol"), "127.0.0.1:0")
+        where = self.addresses or dict.fromkeys(("listen", "http", "bundles", "enrol", "operators"), "127.0.0.1:0")
+        # The socket's path has to be short, and a test's own directory is long.
+        socket = ("--admin-socket", str(self.directory / "admin.sock"))
+        secure = ("--enrol-listen", where.get("enrol", ""), "--operator-listen", where.get("operators", ""), *socket)
         process = self._start(
             "coordinator",
             *("hookline-coordinator", "--data-dir", str(self.data_dir), "--listen", where["listen"]),
             *("--http-listen", where["http"], "--bundle-listen", where["bundles"]),
-            *(("--enrol-listen", where["enrol"]) if self.secure else ("--insecure",)),
+            *(secure if self.secure else ("--insecure",)),
             *self.options,
         )
         assert process.stdout is not None

@@ -81,6 +81,14 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("hookline-coordinator ")
 
 
+def test_a_socket_whose_path_is_too_long_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--data-dir", "/" + "d" * 96])
+    assert "at most 107 bytes; use --admin-socket" in capsys.readouterr().err
+    assert parse(["--data-dir", "/" + "d" * 95]).tls is not None
+    assert parse(["--data-dir", "/" + "d" * 96, "--insecure"]).tls is None
+
+
 @pytest.mark.parametrize("said,seconds", [("90s", 90), ("15m", 900), ("24h", 86_400), ("7d", 604_800)])
 def test_how_long_certificates_last_is_said_in_words(said: str, seconds: int) -> None:
     tls = parse(["--certificate-lifetime", said]).tls
