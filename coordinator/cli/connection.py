@@ -170,6 +170,16 @@ def check_plaintext(coordinator: str) -> None:
         )
 
 
+def reached_as(address: str, coordinator: str) -> str:
+    """An address that a coordinator listens on, for those elsewhere: where that is every address, the one that it was reached at."""
+    import socket
+
+    host, _, port = address.rpartition(":")
+    if host in ("", "0.0.0.0", "[::]"):
+        host = socket.getfqdn() if coordinator.startswith(UNIX) else coordinator.rpartition(":")[0]
+    return f"{host}:{port}"
+
+
 def found_here() -> str | None:
     """The socket of this machine's coordinator, if there is one and it lets this user in."""
     try:

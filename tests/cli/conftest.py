@@ -3,6 +3,7 @@
 import datetime
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -50,10 +51,11 @@ class Operator:
 
 
 @pytest.fixture(autouse=True)
-def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Local time is UTC, and nothing is set in the environment."""
-    for name in ("HOOKLINE_COORDINATOR", "HOOKLINE_INSECURE"):
+def utc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Local time is UTC, nothing is set in the environment, and nobody is logged in."""
+    for name in ("HOOKLINE_COORDINATOR", "HOOKLINE_INSECURE", "HOOKLINE_CA", "HOOKLINE_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     yield

@@ -90,6 +90,8 @@ class FakeCoordinator:
     """Answers calls; `faults` are raised first, one a call; `watches` and `logs` are what each call of WatchDeployment and of
     ReadLogs sends, in turn."""
 
+    services = ((catalog, "CatalogService"), (deployments, "DeploymentService"), (fleet, "FleetService"))
+
     def __init__(self, listen: str = "127.0.0.1:0") -> None:
         self.calls: list[Call] = []
         self.faults: list[Refused] = []
@@ -107,11 +109,15 @@ class FakeCoordinator:
         self.enrolments: dict[str, fleet.Enrolment] = {}
         self.enrol_address = "10.0.0.1:8446"
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
-        for file, service in ((catalog, "CatalogService"), (deployments, "DeploymentService"), (fleet, "FleetService")):
+        self.metadata: dict[str, str | bytes] = {}
+        for file, service in self.services:
             self._serve(file.DESCRIPTOR.services_by_name[service])
-        port = self._server.add_insecure_port(listen)
+        port = self._open(self._server, listen)
         self.address = listen.replace(":0", f":{port}")
         self._server.start()
+
+    def _open(self, server: grpc.Server, listen: str) -> int:
+        return server.add_insecure_port(listen)
 
     def stop(self) -> None:
         """End the server."""
@@ -141,6 +147,7 @@ class FakeCoordinator:
     def _answer(self, name: str, method: Callable[[Any], Any], *, streams: bool) -> Callable[[Any, grpc.ServicerContext], Any]:
         def answer(request: Any, context: grpc.ServicerContext) -> Any:
             self.calls.append(Call(name, request))
+            self.metadata = dict(context.invocation_metadata())
             try:
                 if self.faults:
                     raise self.faults.pop(0)

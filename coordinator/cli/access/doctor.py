@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from coordinator.cli import protos
-from coordinator.cli.access import handshake, kept
+from coordinator.cli.access import kept
 from coordinator.cli.access.grants import written
 from coordinator.cli.arguments import command
 from coordinator.cli.connection import UNIX
@@ -74,6 +74,8 @@ def _login(console: Console) -> str:
 
 
 def _certificate(console: Console) -> str:
+    from coordinator.cli.access import handshake  # ssl takes a while to import
+
     seen = handshake.look(console.coordinator, console.trust)
     left = seen.until - console.clock.now().timestamp()
     return f"{console.coordinator} is who you trust; its certificate is good for {span(left)}, for {', '.join(seen.names)}"

@@ -97,7 +97,7 @@ def _why(address: str, error: OSError) -> Refusal:
     if isinstance(error, ssl.SSLCertVerificationError):
         said = error.verify_message.rstrip(".")
         clock = "; is this machine's clock right?" if "expired" in said or "not yet valid" in said else ""
-        return Refusal(f"cannot trust {address}: {said[:1].lower()}{said[1:]}{clock}")
+        return Refusal(f"cannot trust {address}: {said}{clock}")
     if isinstance(error, ssl.SSLError):
         said = str(error.reason or "it hangs up").lower().replace("_", " ")
         return Refusal(f"cannot speak TLS with {address} ({said}): is it the coordinator's --operator-listen?")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from coordinator.cli import protos
-from coordinator.cli.access import handshake, kept
+from coordinator.cli.access import kept
 from coordinator.cli.access.grants import written
 from coordinator.cli.arguments import command
 from coordinator.cli.connection import Connection, check_address
@@ -35,6 +35,8 @@ def login(console: Console, address: str, token: str) -> None:
 
     Nothing is trusted unseen: the fingerprint comes with the token, from whoever made it.
     """
+    from coordinator.cli.access import handshake  # ssl takes a while to import
+
     check_address(address)
     if not token.startswith("hlo_"):
         raise click.UsageError("cannot log in with this token: an operator's begins with hlo_")

@@ -8,6 +8,7 @@ from coordinator.cli import protos
 from coordinator.cli.access.grants import grant, lifetime, written
 from coordinator.cli.arguments import Parsed, command, group
 from coordinator.cli.clock import new_request_id
+from coordinator.cli.connection import reached_as
 from coordinator.cli.console import Console
 from coordinator.cli.spelling import spelt, to_json
 from coordinator.cli.text import Columns, clean, columns, date_time, with_age
@@ -125,15 +126,15 @@ def create_token(console: Console, name: str, ttl: int, grants: "tuple[Grant, ..
     if console.json:
         console.json_value(to_json(made))
         return
-    console.line(_command(made))
+    console.line(_command(made, console.coordinator))
     token = made.operator_token
     console.remark(f"Token {token.operator_token_id} is good until {date_time(token.expire_time)}. Its text is not kept: hand it on now.")
 
 
-def _command(made: "CreateOperatorTokenResponse") -> str:
+def _command(made: "CreateOperatorTokenResponse", coordinator: str) -> str:
     if not made.authority_fingerprint:  # a coordinator without TLS has no authority
         return clean(made.text)
-    return clean(f"hookline login {made.operator_address} --ca {made.authority_fingerprint} --token {made.text}")
+    return clean(f"hookline login {reached_as(made.operator_address, coordinator)} --ca {made.authority_fingerprint} --token {made.text}")
 
 
 @command("list", examples=["hookline operator token list", "hookline operator token list anna"], related=["operator token revoke"])

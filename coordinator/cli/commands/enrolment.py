@@ -1,7 +1,6 @@
 """`hookline token` and `hookline hosts approve|revoke|rename`: how machines become hosts, and how they are shut out."""
 
 import re
-import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 from coordinator.cli import protos
 from coordinator.cli.arguments import HOST, Parsed, command, group
 from coordinator.cli.clock import new_request_id
+from coordinator.cli.connection import reached_as
 from coordinator.cli.console import Console
 from coordinator.cli.spelling import spelt, to_json
 from coordinator.cli.text import Columns, clean, columns, date_time, span, tags, with_age
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from hookline.v1.fleet_pb2 import CreateJoinTokenResponse, Enrolment, JoinToken
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
-_ANY = ("", "0.0.0.0", "[::]")
 _GROUPED = 16  # digits of a fingerprint between two blanks, so that it can be compared by eye
 
 
@@ -97,10 +96,8 @@ def create_token(
 
 def _join_command(made: "CreateJoinTokenResponse", coordinator: str) -> str:
     """The address is as the coordinator knows it; where it listens on every address, as the operator has reached it."""
-    host, _, port = made.enrol_address.rpartition(":")
-    if host in _ANY:
-        host = socket.getfqdn() if coordinator.startswith("unix:") else coordinator.rpartition(":")[0]
-    return f"hookline-agent join {clean(host)}:{clean(port)} --token {clean(made.text)} --ca {clean(made.authority_fingerprint)}"
+    address = reached_as(made.enrol_address, coordinator)
+    return f"hookline-agent join {clean(address)} --token {clean(made.text)} --ca {clean(made.authority_fingerprint)}"
 
 
 @command("list", examples=["hookline token list"], related=["token create", "token revoke"])
