@@ -10,23 +10,24 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from coordinator.core.facts import RequestKey
-from coordinator.core.lifecycle import DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
+from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
-    AutoRollbackEvent,
     DeploymentId,
-    Diagnostics,
-    ErrorInformation,
-    GroupId,
     HostId,
-    HostStatus,
-    InstanceHealth,
-    MinimumHealthyHosts,
-    Plan,
-    Revision,
     RevisionId,
 )
 from coordinator.core.tags import TagFilter
-from coordinator.service.records import Application, CatalogRevision, DeploymentConfig, DeploymentGroup, DeploymentRecord, EventRecord, Ground, HistoryRecord, Host, HostHolding, LastDeployment, TargetRecord
+from coordinator.service.records import (
+    Application,
+    CatalogRevision,
+    DeploymentConfig,
+    DeploymentGroup,
+    DeploymentRecord,
+    Ground,
+    HistoryRecord,
+    Host,
+    TargetRecord,
+)
 
 T = TypeVar("T")
 
