@@ -20,7 +20,6 @@ exit 3
 """
 
 
-@pytest.mark.e2e
 @pytest.mark.timeout(120)
 def test_a_secret_that_a_hook_prints_is_found_nowhere(tmp_path: Path) -> None:
     with Cluster(tmp_path / "cluster") as cluster:

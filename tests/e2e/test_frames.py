@@ -1,0 +1,72 @@
+"""Mutated frames on every port of a coordinator: it does not crash, and serves whoever else is there."""
+
+import os
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from hookline.v1 import agent_pb2, deployments_pb2, fleet_pb2
+from tests.e2e.cluster import Cluster
+from tests.e2e.frames import Connect, conversation, fuzz, tcp, tls, unix
+
+HELLO = agent_pb2.AgentMessage(hello=agent_pb2.Hello(host_id="f" * 32, name="web-9", journal_id="j", last_seq=3)).SerializeToString()
+REPORTS = agent_pb2.AgentMessage(
+    reports=agent_pb2.Reports(first_seq=1, reports=[agent_pb2.Report(instruction_id=f"d-GONE00000/{'f' * 32}/0/1")])
+).SerializeToString()
+PIECE = agent_pb2.PublishLogsRequest(instruction_id=f"d-GONE00000/{'f' * 32}/0/1", content=b"text").SerializeToString()
+LIST = deployments_pb2.ListDeploymentsRequest(page_size=10).SerializeToString()
+AGENT = "/hookline.v1.AgentService"
+SPOKEN = {
+    "listen": (
+        conversation(f"{AGENT}/Connect", [HELLO, REPORTS]),
+        conversation(f"{AGENT}/PublishLogs", [PIECE]),
+        conversation("/hookline.v1.DeploymentService/ListDeployments", [LIST]),
+    ),
+    "bundles": (conversation(f"{AGENT}/FetchBundle", [agent_pb2.FetchBundleRequest(sha256=bytes(32)).SerializeToString()]),),
+    "enrol": (
+        conversation("/hookline.v1.EnrolmentService/Enrol", [fleet_pb2.EnrolRequest(join_token="hlj_x", name="w").SerializeToString()]),
+    ),
+    "admin": (conversation("/hookline.v1.DeploymentService/ListDeployments", [LIST]),),
+    "http": ((b"GET /metrics HTTP/1.1\r\n", b"Host: h\r\n", b"Accept: */*\r\n", b"Content-Length: 4\r\n", b"\r\n", b"body"),),
+}
+FRAMES = int(os.environ.get("HOOKLINE_FRAMES", "500"))
+"""On each port; 50,000 take some minutes."""
+
+pytestmark = pytest.mark.timeout(60 + FRAMES // 50)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("plain") / "cluster") as cluster:
+        cluster.start_agents("web-1")
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("secure") / "cluster", secure=True) as cluster:
+        cluster.start_agents("web-1")
+        yield cluster
+
+
+def survives(cluster: Cluster, port: str, connect: Connect) -> None:
+    coordinator = cluster.processes["coordinator"].pid
+    fuzz(random.Random(port), connect, SPOKEN[port], FRAMES, begin=b"" if port == "http" else b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    assert cluster.processes["coordinator"].poll() is None
+    assert cluster.processes["coordinator"].pid == coordinator
+    assert '"serving"' in cluster.http("/healthz")
+    assert ("web-1", "Connected") in [(host["name"], host["status"]) for host in cluster.hookline("hosts").json]
+    assert "incident=" not in cluster.log("coordinator")
+
+
+@pytest.mark.parametrize("port", ["listen", "bundles", "http"])
+def test_mutated_frames_do_not_end_a_plaintext_port(plain: Cluster, port: str) -> None:
+    survives(plain, port, tcp(plain.addresses[port]))
+
+
+@pytest.mark.parametrize("port", ["listen", "bundles", "enrol", "admin"])
+def test_mutated_frames_do_not_end_a_port_with_tls(secure: Cluster, port: str) -> None:
+    address = secure.addresses[port]
+    connect = unix(address) if port == "admin" else tls(address) if port == "enrol" else tcp(address)
+    survives(secure, port, connect)
