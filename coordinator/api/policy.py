@@ -144,6 +144,8 @@ def check_coverage(methods: Iterable[str], policy: Mapping[str, Rule] = POLICY) 
 
 def check_kind(rule: Rule | None, principal: Principal, method: str) -> None:
     """Raise unless a principal may call a method at all, whatever it asks."""
+    if principal.barred:
+        raise Unauthenticated(principal.barred)
     if rule is None:
         raise Denied(f"cannot call {method}: nobody may; ask who runs the coordinator")
     if principal.kind not in rule.kinds:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
 
-from coordinator.core.errors import Denied, Unauthenticated
-
 
 class Role(IntEnum):
     """What a grant allows; the numbers are the protos'."""
@@ -77,6 +75,8 @@ class Principal:
     """Where the call comes from."""
     expires_at: int | None = None
     """When what they showed ends, UTC milliseconds."""
+    barred: str = ""
+    """Why they may not come in, in a sentence, though it is known who they are; empty: they may."""
 
     def __str__(self) -> str:
         """What the history gets: "local", "operator:anna"."""
@@ -124,16 +124,16 @@ def permits(grants: Iterable[Grant], permission: Permission, application: str | 
 
 
 def principal(token: OperatorToken, operator: Operator, *, at: int, address: str) -> Principal:
-    """Who calls with a token, and what they may do now. Raises Unauthenticated for a token, Denied for an operator that is no good."""
-    name = operator.name
+    """Who calls with a token, and what they may do now: nothing, when the token or its operator is no good."""
+    name, why = operator.name, ""
     if token.revoked:
-        raise Unauthenticated(f"cannot let {name} in: the token {token.token_id} was revoked; log in with another")
-    if token.expires_at <= at:
-        raise Unauthenticated(
-            f"cannot let {name} in: the token {token.token_id} has ended; have `hookline operator token create {name}` run"
-        )
-    if operator.status is not OperatorStatus.Active:
-        raise Denied(f"cannot let {name} in: the account is suspended; an admin may `hookline operator resume {name}`")
+        why = f"the token {token.token_id} was revoked; log in with another"
+    elif token.expires_at <= at:
+        why = f"the token {token.token_id} has ended; have `hookline operator token create {name}` run"
+    elif operator.status is not OperatorStatus.Active:
+        why = f"the account is suspended; an admin may `hookline operator resume {name}`"
+    if why:
+        return Principal(Kind.Operator, name, (), address, barred=f"cannot let {name} in: {why}")
     return Principal(Kind.Operator, name, narrowed(operator.grants, token.grants), address, token.expires_at)
 
 

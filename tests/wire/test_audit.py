@@ -12,7 +12,7 @@ from coordinator.service.access.attempts import FAILURES_AT_MOST
 from coordinator.service.access.audit import AuditCall, AuditEntry
 from hookline.v1 import access_pb2 as pb
 from hookline.v1 import catalog_pb2 as catalog
-from tests.wire.house import House, shop
+from tests.wire.house import UNASKED, House, shop
 from tests.wire.world import refused
 
 
@@ -58,6 +58,14 @@ async def test_those_who_show_nothing_cannot_fill_the_audit(house: House) -> Non
     for _ in range(FAILURES_AT_MOST + 5):
         await refused(nobody.catalog.CreateApplication(catalog.CreateApplicationRequest(application_name="shop")))
     assert len(await house.audited()) == FAILURES_AT_MOST
+
+
+async def test_who_was_suspended_stands_in_the_audit_by_name_and_cannot_fill_it(house: House) -> None:
+    anna = await house.operator("anna", Grant(Role.Admin))
+    await house.access.suspend("anna", "", UNASKED)
+    for _ in range(FAILURES_AT_MOST + 5):
+        await refused(anna.catalog.CreateApplication(catalog.CreateApplicationRequest(application_name="shop")))
+    assert calls(await house.audited()) == [("operator:anna", "CreateApplication", "UNAUTHENTICATED", "shop")] * FAILURES_AT_MOST
 
 
 async def test_a_change_that_cannot_be_written_down_is_not_answered_as_done(house: House) -> None:

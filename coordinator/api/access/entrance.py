@@ -21,7 +21,7 @@ class Entrance(Protocol):
     """Says who calls, and ends what lasts too long."""
 
     async def principal(self, context: Context) -> Principal:
-        """The caller. Raises Unauthenticated, Denied or Limit for whoever shows something that is no good."""
+        """The caller, who may be barred. Raises Unauthenticated or Limit for whoever shows something that says nothing."""
         ...
 
     def stay(self, principal: Principal) -> "Stay | None":

@@ -35,7 +35,7 @@ class Recorder:
     async def record(self, method: str, principal: Principal, request: object, response: object, code: grpc.StatusCode) -> None:
         """Write a call down. Raises StorageFull or StorageFailed when it cannot be. Of those who show nothing that is any good only some
         are: they could fill the disk."""
-        if principal.kind is Kind.Nobody:
+        if principal.kind is Kind.Nobody or principal.barred:
             if not self._nobody.allowed(principal.address):
                 return
             self._nobody.failed(principal.address)

@@ -121,8 +121,8 @@ class AccessService:
         self._changes = 0
 
     async def who(self, text: str, address: str) -> Principal:
-        """Who calls from there with this token, and what they may do now. Raises Unauthenticated, Denied, and Limit after too many
-        attempts from one address."""
+        """Who calls from there with this token, what they may do now, and whether they are barred. Raises Unauthenticated for a token
+        that nobody has, and Limit after too many of those from one address."""
         sha256 = _digest(text[:LENGTH_AT_MOST])
         kept = self._known.get(sha256)
         if kept is None or self._clock.elapsed() - kept[0] >= KNOWN_FOR:
