@@ -31,6 +31,7 @@ class Line:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.closing = asyncio.Event()
+        self.is_old = False
         self.host = dict(context.invocation_metadata() or ()).get("hookline-host-id")
 
     async def hear(self) -> PublishLogsRequest | None:
@@ -68,6 +69,8 @@ class Coordinator:
         line = Line(context)
         self._lines.put_nowait(line)
         await line.closing.wait()
+        if line.is_old:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "max connection age")
 
     async def called(self) -> Line:
         async with asyncio.timeout(10):
@@ -274,6 +277,30 @@ async def test_a_coordinator_that_is_slow_to_acknowledge_gets_fewer_and_larger_p
             assert not done
             await line.answer(1)
             assert await hearing == (ID, IN_FLIGHT, b"the rest", False)
+
+
+async def test_the_age_of_a_connection_is_no_failure(coordinator: Coordinator, hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+    async with publishing(coordinator, hooks, chance=100.0) as publisher:
+        with publisher.printing(ID):
+            prints(hooks, b"said twice")
+            line = await coordinator.called()
+            await line.hear()
+            line.is_old = True
+            line.closing.set()
+            assert await (await coordinator.called()).said() == (ID, 0, b"said twice", False)
+    assert caplog.text == ""
+
+
+async def test_after_a_renewal_the_next_call_goes_over_the_next_channel(coordinator: Coordinator, hooks: Hooks) -> None:
+    async with Coordinator() as other, publishing(coordinator, hooks) as publisher, insecure_channel(other.address) as channel:
+        with publisher.printing(ID):
+            prints(hooks, b"one two")
+            line = await coordinator.called()
+            await line.hear()
+            publisher.move(channel)
+            await line.answer(4)
+            line.closing.set()
+            assert await (await other.called()).said() == (ID, 4, b"two", False)
 
 
 async def test_the_next_welcome_ends_the_wait_after_a_failure(coordinator: Coordinator, hooks: Hooks) -> None:

@@ -57,7 +57,8 @@ def test_both_forms_deploy(tmp_path: Path, frozen: bool) -> None:
 @pytest.mark.e2e
 def test_what_the_agent_starts_for_itself_is_not_told_to_operators() -> None:
     told = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True).stdout
-    for command in ("run", "deploy-local", "status", "doctor", "lint", "gc"):
+    for command in ("join", "run", "deploy-local", "status", "doctor", "lint", "gc"):
         assert f"\n    {command}" in told
     assert "supervisor" not in told
     assert "unpacker" not in told
+    assert "key-maker" not in told

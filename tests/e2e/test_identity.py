@@ -88,6 +88,14 @@ def test_the_stream_of_a_revoked_host_ends_at_once_and_its_agent_says_why(cluste
     until(lambda: "its identity was revoked" in cluster.log("web-1"), "its agent says why")
     assert "its identity was revoked" in doctor(cluster, "web-1")["coordinator"]
     assert "for ever" in cluster.hookline("hosts", "approve", "web-1", expected=1).err
+    cluster.kill("web-1", signal.SIGTERM)
+    cluster.hookline("host", "remove", "web-1")  # only then its name is free
+    shut_out = (cluster.agent_dir("web-1") / "host_id").read_text()
+    command = [*cluster.join_command("web-1", "--auto-approve"), "--again"]
+    subprocess.run(command, env=cluster.environment, check=True, timeout=60)
+    assert (cluster.agent_dir("web-1") / "host_id").read_text() != shut_out
+    cluster.start_agent("web-1")
+    cluster.wait_for_agents()
 
 
 def test_a_copied_data_directory_is_locked_within_one_renewal(hasty: Cluster) -> None:
