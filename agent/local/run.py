@@ -62,9 +62,9 @@ def run(args: argparse.Namespace) -> int:
         loopback(told.the_coordinator)
     usable_prefix(told)
     policy = host_policy(told)
+    credentials = None if told.insecure else _credentials(told.data_dir)
     directory = DataDirectory(told.data_dir)
     try:
-        credentials = None if told.insecure else _credentials(directory)
         if credentials is not None:
             name = credentials.enrolment.name
             directory.become(credentials.enrolment.host_id)
@@ -83,12 +83,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _credentials(directory: DataDirectory) -> Credentials:
+def _credentials(directory: Path) -> Credentials:
     """What this host shows. Says so when it is of no use just now; a clock that is wrong may still be set right."""
-    credentials = IdentityFiles(directory.path).credentials()
+    credentials = IdentityFiles(directory).credentials()
     if credentials is None:
         raise AgentError(
-            f"cannot connect: this machine is no host yet (there is no identity in {directory.path}); join with the command that"
+            f"cannot connect: this machine is no host yet (there is no identity in {directory}); join with the command that"
             " `hookline token create` prints, or use --insecure with a coordinator on this machine that does as well"
         )
     why = why_not_valid(credentials.enrolment, SystemClock().now_ms())
