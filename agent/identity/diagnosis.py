@@ -34,11 +34,11 @@ def until(enrolment: Enrolment) -> str:
     return f"certificate until {_date(enrolment.ends_at)}, renewed {enrolment.generation} times"
 
 
-def why_not_accepted(coordinator: str, credentials: Credentials, files: IdentityFiles) -> str | None:
-    """What is wrong between this host's certificate and the coordinator's; None: they accept each other. Waits for the network."""
+async def why_not_accepted(coordinator: str, credentials: Credentials, files: IdentityFiles) -> str | None:
+    """What is wrong between this host's certificate and the coordinator's; None: they accept each other."""
     chain, key = files.pair(credentials.enrolment.generation)
     try:
-        why = why_not(coordinator, credentials.trust, chain, key)
+        why = await why_not(coordinator, credentials.trust, chain, key)
     except ssl.SSLError as error:
         return f"this host's certificate cannot be used: {error.reason}; {AGAIN}"
     return None if why is None else f"the coordinator at {coordinator}: {why}"

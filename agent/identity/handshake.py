@@ -5,17 +5,19 @@ gRPC says of a handshake that failed only that it did; the standard library says
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import os
 import re
-import socket
 import ssl
 import sys
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from agent.errors import AgentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 _PATIENCE = 10.0
@@ -33,7 +35,7 @@ class Unreachable(AgentError):
     exit_code = 1
 
 
-def root_of(address: str, fingerprint: str) -> bytes:
+async def root_of(address: str, fingerprint: str) -> bytes:
     """The root certificate with this SHA-256 fingerprint, PEM, that the server at HOST:PORT stands below and names itself by.
 
     Raises AgentError: nobody else is trusted, the first time as little as later.
@@ -41,7 +43,7 @@ def root_of(address: str, fingerprint: str) -> bytes:
     wanted = fingerprint.lower().replace(":", "")
     if not _FINGERPRINT.fullmatch(wanted):
         raise AgentError(f"cannot use {fingerprint!r} as --ca: it is the 64 digits of 0-9 a-f that `hookline token create` prints")
-    shown = _shown_by(address)
+    shown = await _shown_by(address)
     found = next((each for each in shown if hashlib.sha256(each).hexdigest() == wanted), None)
     if found is None:
         top = hashlib.sha256(shown[-1]).hexdigest()
@@ -50,13 +52,13 @@ def root_of(address: str, fingerprint: str) -> bytes:
             " somebody stands in between, or the command is for another coordinator. Nothing was sent"
         )
     root = ssl.DER_cert_to_PEM_cert(found).encode()
-    why = why_not(address, root)
+    why = await why_not(address, root)
     if why is not None:
         raise AgentError(f"cannot trust {address}: {why}. Nothing was sent")
     return root
 
 
-def why_not(address: str, trust: bytes, chain: Path | None = None, key: Path | None = None) -> str | None:
+async def why_not(address: str, trust: bytes, chain: Path | None = None, key: Path | None = None) -> str | None:
     """Why a server cannot be spoken to by who trusts these roots (PEM) and shows this certificate; None: it can.
 
     Raises ssl.SSLError for a certificate, key or root that is none.
@@ -68,8 +70,8 @@ def why_not(address: str, trust: bytes, chain: Path | None = None, key: Path | N
     if chain is not None:
         context.load_cert_chain(chain, key)
     try:
-        with _connected(address, context) as connection:
-            return _word_of(connection) if chain is not None else None
+        async with _connected(address, context) as (reader, _):
+            return await _word_of(reader) if chain is not None else None
     except ssl.SSLCertVerificationError as error:
         return f"its certificate is not good here: {error.verify_message.lower().rstrip('.')}{_clock_advice(error.verify_message)}"
     except ssl.SSLError as error:
@@ -78,12 +80,10 @@ def why_not(address: str, trust: bytes, chain: Path | None = None, key: Path | N
         return str(error)
 
 
-def _word_of(connection: ssl.SSLSocket) -> str | None:
+async def _word_of(reader: asyncio.StreamReader) -> str | None:
     """A server refuses a client's certificate after the handshake, and gRPC's hangs up then; one that accepts it says its settings."""
     try:
-        first = connection.recv(1)
-    except TimeoutError:
-        return None
+        first = await reader.read(1)
     except OSError:  # a TLS alert is one as well
         first = b""
     return None if first else _HANGS_UP
@@ -98,19 +98,19 @@ def _clock_advice(message: str) -> str:
     return "; is this host's clock right?" if "expired" in message or "not yet valid" in message else ""
 
 
-def _shown_by(address: str) -> list[bytes]:
+async def _shown_by(address: str) -> list[bytes]:
     """The certificates that a server shows, DER, its own first. Nothing about them has been verified."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
     try:
-        with _connected(address, context) as connection:
-            return list(_chain(connection))
+        async with _connected(address, context) as (_, writer):
+            return list(_chain(writer.get_extra_info("ssl_object")))
     except ssl.SSLError as error:
         raise AgentError(f"cannot join by {address}: {_said(error)}; is it the coordinator's --enrol-listen?") from error
 
 
-def _chain(connection: ssl.SSLSocket) -> Iterator[bytes]:
+def _chain(connection: ssl.SSLObject) -> Iterator[bytes]:
     if sys.version_info >= (3, 13):
         yield from connection.get_unverified_chain()
     else:
@@ -119,20 +119,24 @@ def _chain(connection: ssl.SSLSocket) -> Iterator[bytes]:
             yield each.public_bytes(_DER)
 
 
-def _connected(address: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+@asynccontextmanager
+async def _connected(address: str, context: ssl.SSLContext) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to HOST:PORT, whose handshake is done; nothing on it takes long. Raises Unreachable, ssl.SSLError."""
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise AgentError(f"cannot use {address!r} as an address: it has to be HOST:PORT")
     bare = host.strip("[]")
     try:
-        plain = socket.create_connection((bare, int(port)), timeout=_PATIENCE)
-    except OSError as error:
-        raise Unreachable(f"cannot reach {address}: {(error.strerror or str(error)).lower()}") from error
-    try:
-        return context.wrap_socket(plain, server_hostname=bare)
+        async with asyncio.timeout(_PATIENCE):
+            reader, writer = await asyncio.open_connection(bare, int(port), ssl=context, server_hostname=bare)
+            try:
+                yield reader, writer
+            finally:
+                writer.transport.abort()
     except ssl.SSLError:
-        plain.close()
         raise
+    except TimeoutError:
+        raise Unreachable(f"cannot reach {address}: no answer within {_PATIENCE:.0f} s") from None
     except OSError as error:
-        plain.close()
-        raise Unreachable(f"cannot reach {address}: {(error.strerror or str(error)).lower()}") from error
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        raise Unreachable(f"cannot reach {address}: {why.lower()}") from error

@@ -134,7 +134,7 @@ def _identity(told: Settings) -> tuple[Credentials | None, list[Finding]]:
 
 async def _secure_coordinator(told: Settings, shown: Credentials) -> Finding:
     where = told.coordinator or shown.enrolment.coordinator
-    why = await asyncio.to_thread(why_not_accepted, where, shown, IdentityFiles(told.data_dir))
+    why = await why_not_accepted(where, shown, IdentityFiles(told.data_dir))
     if why is not None:
         return _fail("coordinator", why, "start it, correct the setting coordinator or the clock, or join again")
     async with secure_channel(where, shown) as channel:

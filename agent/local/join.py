@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             token=args.token,
             enrol_address=args.address,
             authority=args.ca.lower().replace(":", ""),
-            root=root_of(args.address, args.ca),
+            root=asyncio.run(root_of(args.address, args.ca)),
             agent_version=agent_version(),
         )
         if args.again and args.token:  # without a token nothing could begin anew

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -86,9 +85,8 @@ class SecureLine:
 
     async def why_not(self) -> str | None:
         """What is wrong with this host's certificate or the coordinator's; None: nothing, so it is for something else."""
-        return why_not_valid(self._credentials.enrolment, self._clock.now_ms()) or await asyncio.to_thread(
-            why_not_accepted, self._coordinator, self._credentials, self._files
-        )
+        why = why_not_valid(self._credentials.enrolment, self._clock.now_ms())
+        return why or await why_not_accepted(self._coordinator, self._credentials, self._files)
 
 
 @asynccontextmanager

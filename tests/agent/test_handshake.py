@@ -59,35 +59,35 @@ def served(directory: Path, pem: bytes, *, version: ssl.TLSVersion = ssl.TLSVers
     thread.join(10)
 
 
-def test_the_root_with_the_fingerprint_is_trusted_when_the_server_stands_below_it(tmp_path: Path) -> None:
+async def test_the_root_with_the_fingerprint_is_trusted_when_the_server_stands_below_it(tmp_path: Path) -> None:
     root, issuing = authority()
     with served(tmp_path, shown(issuing, issuing[1], root[1])) as address:
         spelt = certificates.fingerprint(root[1]).upper()
         colons = ":".join(spelt[at : at + 2] for at in range(0, 64, 2))
-        assert root_of(address, colons) == certificates.to_pem(root[1])
+        assert await root_of(address, colons) == certificates.to_pem(root[1])
 
 
-def test_another_root_is_not_trusted_and_both_fingerprints_are_told(tmp_path: Path) -> None:
+async def test_another_root_is_not_trusted_and_both_fingerprints_are_told(tmp_path: Path) -> None:
     (root, issuing), (other, _) = authority(), authority()
     with served(tmp_path, shown(issuing, issuing[1], root[1])) as address:
         with pytest.raises(AgentError) as refused:
-            root_of(address, certificates.fingerprint(other[1]))
+            await root_of(address, certificates.fingerprint(other[1]))
     assert certificates.fingerprint(root[1]) in str(refused.value)
     assert "Nothing was sent" in str(refused.value)
 
 
-def test_whoever_shows_a_root_that_is_not_above_him_is_not_trusted(tmp_path: Path) -> None:
+async def test_whoever_shows_a_root_that_is_not_above_him_is_not_trusted(tmp_path: Path) -> None:
     (root, _), (_, strangers) = authority(), authority()
     with served(tmp_path, shown(strangers, strangers[1], root[1])) as address:
         with pytest.raises(AgentError, match="its certificate is not good here"):
-            root_of(address, certificates.fingerprint(root[1]))
+            await root_of(address, certificates.fingerprint(root[1]))
 
 
-def test_what_is_not_a_root_is_not_trusted_as_one(tmp_path: Path) -> None:
+async def test_what_is_not_a_root_is_not_trusted_as_one(tmp_path: Path) -> None:
     root, issuing = authority()
     with served(tmp_path, shown(issuing, issuing[1], root[1])) as address:
         with pytest.raises(AgentError, match="its certificate is not good here"):
-            root_of(address, certificates.fingerprint(issuing[1]))
+            await root_of(address, certificates.fingerprint(issuing[1]))
 
 
 @pytest.mark.parametrize(
@@ -98,32 +98,32 @@ def test_what_is_not_a_root_is_not_trusted_as_one(tmp_path: Path) -> None:
         ("127.0.0.1", BEGAN + DAY, "is this host's clock right"),
     ],
 )
-def test_a_server_with_another_name_or_at_another_time_is_not_trusted(
+async def test_a_server_with_another_name_or_at_another_time_is_not_trusted(
     tmp_path: Path, name: str, begins: datetime.datetime, why: str
 ) -> None:
     root, issuing = authority()
     with served(tmp_path, shown(issuing, issuing[1], root[1], name=name, begins=begins)) as address:
         with pytest.raises(AgentError, match=why):
-            root_of(address, certificates.fingerprint(root[1]))
+            await root_of(address, certificates.fingerprint(root[1]))
 
 
-def test_a_server_that_speaks_an_older_tls_is_not_spoken_to(tmp_path: Path) -> None:
+async def test_a_server_that_speaks_an_older_tls_is_not_spoken_to(tmp_path: Path) -> None:
     root, issuing = authority()
     with served(tmp_path, shown(issuing, issuing[1], root[1]), version=ssl.TLSVersion.TLSv1_2) as address:
-        assert "does not speak TLS 1.3" in str(why_not(address, certificates.to_pem(root[1])))
+        assert "does not speak TLS 1.3" in str(await why_not(address, certificates.to_pem(root[1])))
 
 
-def test_what_cannot_be_a_fingerprint_or_an_address_is_refused_at_once() -> None:
+async def test_what_cannot_be_a_fingerprint_or_an_address_is_refused_at_once() -> None:
     for fingerprint in ("", "ab", "g" * 64):
         with pytest.raises(AgentError, match="as --ca"):
-            root_of("127.0.0.1:1", fingerprint)
+            await root_of("127.0.0.1:1", fingerprint)
     for address in ("127.0.0.1", ":1", "host:http", "host:0"):
         with pytest.raises(AgentError, match="it has to be HOST:PORT"):
-            root_of(address, "ab" * 32)
+            await root_of(address, "ab" * 32)
 
 
-def test_a_server_that_is_not_there_is_told_so() -> None:
+async def test_a_server_that_is_not_there_is_told_so() -> None:
     with socket.socket() as nobody_listens:
         nobody_listens.bind(("127.0.0.1", 0))
         with pytest.raises(Unreachable, match="connection refused"):
-            root_of(f"127.0.0.1:{nobody_listens.getsockname()[1]}", "ab" * 32)
+            await root_of(f"127.0.0.1:{nobody_listens.getsockname()[1]}", "ab" * 32)

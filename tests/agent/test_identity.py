@@ -307,11 +307,11 @@ def test_the_dates_of_a_certificate_are_explained(authority: Authority) -> None:
     assert "--again" in late
 
 
-def test_a_pair_that_does_not_belong_together_is_told(files: IdentityFiles, authority: Authority) -> None:
+async def test_a_pair_that_does_not_belong_together_is_told(files: IdentityFiles, authority: Authority) -> None:
     made = joined(files, authority)
     files.pair(0)[1].write_bytes(keys.new_key())
     os.chmod(files.pair(0)[1], 0o600)
-    assert "cannot be used" in str(why_not_accepted("127.0.0.1:1", made, files))
+    assert "cannot be used" in str(await why_not_accepted("127.0.0.1:1", made, files))
 
 
 def test_a_root_that_was_replaced_is_noticed(authority: Authority) -> None:

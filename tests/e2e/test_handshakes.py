@@ -1,5 +1,6 @@
 """Everybody who must not get in, at each listener of a real coordinator; and what the agent then says about it."""
 
+import asyncio
 import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from agent.identity.handshake import why_not
+from agent.identity import handshake
 from coordinator.adapters.authority import certificates
 from hookline.v1 import agent_pb2, agent_pb2_grpc
 from tests.e2e.cluster import Cluster
@@ -22,6 +23,11 @@ pytestmark = pytest.mark.e2e
 HOST = "spiffe://hookline/agent/" + "1" * 32
 NOW = datetime.datetime.now(datetime.UTC)  # what the coordinator is shown has to be wrong by its own clock
 DAY = datetime.timedelta(days=1)
+
+
+def why_not(address: str, trust: bytes, *pair: Path) -> str | None:
+    """What the agent says of a coordinator that it cannot speak to."""
+    return asyncio.run(handshake.why_not(address, trust, *pair))
 
 
 @dataclass
