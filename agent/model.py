@@ -143,6 +143,11 @@ class Instruction:
     creator: str = "user"
     appspec_name: str = ""
     signature: Signature | None = None
+    ignore_application_stop_failures: bool = False
+
+    def ignores(self, event: LifecycleEvent | None) -> bool:
+        """Whether the next event begins although this one failed."""
+        return self.ignore_application_stop_failures and event in OLD_REVISION_EVENTS and event is not self.events[-1].event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

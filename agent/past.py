@@ -180,6 +180,9 @@ class Past:
                 course.begun = None
                 course.position += 1
                 self._apply_success(course, report.event)
+            case EventStatus.FAILED if course.instruction.ignores(report.event):
+                course.begun = None
+                course.position += 1
             case EventStatus.FAILED | InstructionStatus.CANCELLED:
                 self._end(course)
             case InstructionStatus.REFUSED:

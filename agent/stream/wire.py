@@ -152,6 +152,7 @@ def instruction(message: agent_pb2.Instruction) -> Instruction:
             file_exists_behavior=_BEHAVIORS[message.file_exists_behavior],
             creator=_CREATORS[message.creator],
             signature=_signature(message),
+            ignore_application_stop_failures=message.ignore_application_stop_failures,
         )
     except KeyError as error:
         raise Unreadable(f"{error.args[0]!r} has no meaning here; is this agent older than the coordinator?") from error

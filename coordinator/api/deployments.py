@@ -36,6 +36,7 @@ class DeploymentServicer(DeploymentServiceServicer):
             description=request.description,
             auto_rollback=rollback,
             file_exists_behavior=wire.read_file_exists_behavior(request.file_exists_behavior, field="file_exists_behavior"),
+            ignore_application_stop_failures=request.ignore_application_stop_failures,
         )
         made = await self._deployments.create(wanted, request_key("CreateDeployment", request))
         return pb.CreateDeploymentResponse(deployment=messages.deployment(made))

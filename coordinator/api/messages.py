@@ -106,6 +106,7 @@ def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
         create_time=wire.time(plan.created_at),
         start_time=wire.time(record.started_at),
         complete_time=wire.time(record.completed_at),
+        ignore_application_stop_failures=plan.ignore_application_stop_failures,
     )
 
 

@@ -207,6 +207,8 @@ class Plan:
     lifecycle_events: tuple[LifecycleEvent, ...] = IN_PLACE
     event_timeout: int = 3_600_000
     """Milliseconds that each event may take on a host (CodeDeploy: 3600 s, spec 5); kept by the agent."""
+    ignore_application_stop_failures: bool = False
+    """A host goes on when an event fails whose scripts are those of the revision that is on it already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

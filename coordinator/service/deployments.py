@@ -32,6 +32,7 @@ class Wanted:
     description: str = ""
     auto_rollback: frozenset[AutoRollbackEvent] | None = None
     file_exists_behavior: FileExistsBehavior = FileExistsBehavior.Unspecified
+    ignore_application_stop_failures: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +149,7 @@ class DeploymentService:
             minimum_healthy_hosts=config.minimum_healthy_hosts,
             auto_rollback=group.auto_rollback if wanted.auto_rollback is None else wanted.auto_rollback,
             file_exists_behavior=wanted.file_exists_behavior,
+            ignore_application_stop_failures=wanted.ignore_application_stop_failures,
             creator=Creator.user,
             created_by=created_by,
             description=wanted.description,

@@ -358,6 +358,12 @@ def word_on_rollback(db: Database) -> None:
     db.execute("ALTER TABLE deployment ADD COLUMN roll_back INTEGER")
 
 
+@MIGRATIONS(name="6")
+def ignored_failures(db: Database) -> None:
+    """Whether hosts go on when the scripts of the revision that they leave fail."""
+    db.execute("ALTER TABLE deployment ADD COLUMN ignore_application_stop_failures INTEGER NOT NULL DEFAULT 0")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

@@ -203,6 +203,7 @@ def instruction_common(plan: Plan) -> bytes:
         file_exists_behavior=resources.FileExistsBehavior.ValueType(plan.file_exists_behavior),
         creator=resources.DeploymentCreator.ValueType(plan.creator),
         signature=None if plan.revision.signature is None else _signature(plan.revision.signature),
+        ignore_application_stop_failures=plan.ignore_application_stop_failures,
     )
     for event in plan.lifecycle_events:
         planned = message.lifecycle_events.add(lifecycle_event=resources.LifecycleEvent.ValueType(event))

@@ -33,6 +33,7 @@ _INSTALLED = Installed(revision_id=RevisionId("r1"), deployment_id=DeploymentId(
 _WHY = Diagnostics(error_code=ErrorCode.SCRIPT_FAILED, message="exit 1", script_name="a.sh", log_tail="é\n\x00")
 EVERY_KIND: list[Entry] = [
     Accepted(instruction()),
+    Accepted(replace(instruction("d-3"), ignore_application_stop_failures=True)),
     Accepted(replace(instruction("d-2"), signature=Signature("any byté\n".encode(), bytes(range(256))))),
     Started(_ID, None),
     Started(_ID, _INSTALLED),

@@ -59,6 +59,47 @@ def test_a_failed_event_ends_the_instruction() -> None:
     assert Finish(InstructionId("d-1/h/1/1")) in orders
 
 
+def ignoring(*events: LifecycleEvent) -> InstructionReceived:
+    """An instruction that goes on when the old revision's scripts fail."""
+    return InstructionReceived(replace(instruction(events=events), ignore_application_stop_failures=True))
+
+
+def test_where_failures_of_the_old_revision_are_ignored_the_next_event_begins() -> None:
+    told = Told()
+    told.tell(Connected(0))
+    orders = told.end(must_begin(told.tell(ignoring(*SEVEN))), "exit code 1")
+    assert words(orders) == ["d-1 ApplicationStop Failed", "d-1 DownloadBundle InProgress"]
+    assert not any(isinstance(order, Finish) for order in orders)
+    again = told.restarted()
+    assert must_begin(again.resumed()).event is LifecycleEvent.DOWNLOAD_BUNDLE
+    again.tell(Connected(0))
+    again.walk(must_begin(told.orders[-2:]))
+    assert again.machine.unfinished == ()
+
+
+def test_a_failure_of_the_new_revision_is_never_ignored() -> None:
+    told = Told()
+    told.tell(Connected(0))
+    second = must_begin(told.end(must_begin(told.tell(ignoring(*SEVEN))), "exit code 1"))
+    assert words(told.end(second, "no such bundle")) == ["d-1 DownloadBundle Failed"]
+    assert told.machine.unfinished == ()
+
+
+def test_an_instruction_whose_last_event_fails_has_ended_whatever_is_ignored() -> None:
+    told = Told()
+    told.tell(Connected(0))
+    orders = told.end(must_begin(told.tell(ignoring(LifecycleEvent.APPLICATION_STOP))), "exit code 1")
+    assert Finish(InstructionId("d-1/h/1/1")) in orders
+
+
+def test_a_cancel_counts_although_the_running_event_fails_and_that_is_ignored() -> None:
+    told = Told()
+    told.tell(Connected(0))
+    first = must_begin(told.tell(ignoring(*SEVEN)))
+    told.tell(cancel("d-1", "enough"))
+    assert words(told.end(first, "exit code 1")) == ["d-1 ApplicationStop Failed", "d-1 Cancelled"]
+
+
 def test_an_event_of_the_old_revision_that_comes_after_the_download_is_served_by_the_new_one() -> None:
     told = Told()
     told.tell(Connected(0))

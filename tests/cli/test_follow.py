@@ -235,12 +235,14 @@ def test_the_outcome_of_a_deployment_that_had_ended_comes_after_its_targets(oper
 
 def test_deploy_prints_the_id_alone_and_passes_on_what_was_said(operator: Operator, coordinator: FakeCoordinator) -> None:
     words = ["--config", "half", "--description", "why", "--auto-rollback", "none", "--file-exists-behavior", "overwrite"]
+    words.append("--ignore-application-stop-failures")
     shown = operator.types("deploy", "shop", "production", "--revision", "r-1", *words)
     assert shown.stdout == "d-AAAAAAAA1\n"
     assert shown.stderr == "Next: hookline follow d-AAAAAAAA1\n"
     (request,) = coordinator.requests("CreateDeployment")
     assert (request.revision_id, request.deployment_config_name, request.description) == ("r-1", "half", "why")
     assert request.file_exists_behavior == resources.FILE_EXISTS_BEHAVIOR_OVERWRITE
+    assert request.ignore_application_stop_failures
     assert request.HasField("auto_rollback_configuration")
     assert not request.auto_rollback_configuration.enabled
     assert json.loads(operator.types("deploy", "shop", "production", "--revision", "r-1", "--output", "json").stdout)["status"] == "Created"

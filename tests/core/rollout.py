@@ -179,12 +179,14 @@ class Rollout:
         events: Iterable[AutoRollbackEvent] = (),
         lost: Sequence[str] = (),
         exists: FileExistsBehavior = FileExistsBehavior.DISALLOW,
+        ignore: bool = False,
         request: RequestKey | None = None,
     ) -> None:
         """Somebody wants a revision deployed."""
         events = [AutoRollbackEvent.DEPLOYMENT_FAILURE] if rollback else events
         self._made += 1
         asked = replace(plan(f"d-{self._made}", of, minimum, events=events), file_exists_behavior=exists)
+        asked = replace(asked, ignore_application_stop_failures=ignore)
         hosts = tuple(Snapshot(host_id=host_id(name), name=name, lost=name in lost) for name in names)
         self.step([DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=hosts, request=request)])
 

@@ -151,6 +151,31 @@ def test_nothing_follows_the_report_that_ended_a_target(rollout: Rollout) -> Non
     assert rollout.history[4].because == f"report {failed.seq}"
 
 
+def test_a_host_goes_on_when_a_failure_of_the_old_revision_is_ignored() -> None:
+    rollout = Rollout()
+    rollout.given(["a", "b"])
+    rollout.deploy("r2", ["a", "b"], ONE_AT_A_TIME, ignore=True)
+    rollout.report("a", rollout.event("a", STOP, IN_PROGRESS), rollout.event("a", STOP, FAILED, message="exit status 1"))
+    target = rollout.target("a")
+    assert target.status is TargetStatus.InProgress
+    stopped = rollout.changes.events[target, STOP]
+    assert (stopped.status, stopped.diagnostics is None) == (FAILED, False)
+    rollout.succeed("a")
+    assert rollout.target("a").status is TargetStatus.Succeeded
+    rollout.fail("b", at=INSTALL)
+    assert rollout.target("b").status is TargetStatus.Failed
+
+
+def test_a_rollback_ignores_what_its_deployment_ignored() -> None:
+    rollout = Rollout()
+    rollout.given(["a", "b"])
+    rollout.deploy("r2", ["a", "b"], ONE_AT_A_TIME, ignore=True, rollback=True)
+    rollout.fail("a", at=INSTALL)
+    assert rollout.deployment.plan.rolls_back == "d-1"
+    rollout.fail("a", at=STOP)
+    assert rollout.target("a").status is TargetStatus.InProgress
+
+
 def test_a_failed_event_ends_the_target_with_its_diagnostics(rollout: Rollout) -> None:
     rollout.fail("a", at=INSTALL)
     target = rollout.target("a")

@@ -250,7 +250,7 @@ def worlds(draw: st.DrawFn) -> tuple[Rollout, list[GroupFact]]:
     names = HOSTS[: draw(st.integers(1, 6))]
     rollout.given(draw(st.lists(st.sampled_from(names), unique=True)))
     minimum = draw(st.integers(0, max(0, len(names) - 1)))
-    rollout.deploy("r2", names, count(minimum), events=draw(st.sets(st.sampled_from(AutoRollbackEvent))))
+    rollout.deploy("r2", names, count(minimum), events=draw(st.sets(st.sampled_from(AutoRollbackEvent))), ignore=draw(st.booleans()))
     facts: list[GroupFact] = []
     for _ in range(draw(st.integers(1, 25))):
         rollout.elapsed += draw(st.sampled_from([0, 1, 5_000, 100_000, 300_000]))

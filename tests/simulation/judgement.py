@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agent.model import EventStatus as Told
 from agent.model import InstructionId
 from agent.model import LifecycleEvent as AgentEvent
+from coordinator.core.deployment import target as targets
 from coordinator.core.lifecycle import EventStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
 from coordinator.core.model import DeploymentId, GroupId, HostId, HostStatus
 from coordinator.core.orders import Entry
@@ -124,7 +125,8 @@ def _lies(world: World) -> Iterator[str]:
             if target.status is TargetStatus.Succeeded and not doubted:
                 for event in deployment.plan.lifecycle_events:
                     done = world.store.events.get((deployment.deployment_id, target.host_id, event, target.attempt))
-                    if done is None or done.status is not EventStatus.Succeeded:
+                    ignored = targets.ignored(deployment.plan, event) and done is not None and done.status is EventStatus.Failed
+                    if not ignored and (done is None or done.status is not EventStatus.Succeeded):
                         yield f"{target.host_name} of {deployment.deployment_id} has Succeeded without {event.name}"
 
 

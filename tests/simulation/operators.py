@@ -115,7 +115,7 @@ class Operators:
             return True
 
     async def _stop(self, plan: Plan) -> None:
-        key, wish = self._key("StopDeployment"), self.chance.choice((None, None, True, False))
+        key, wish = self._key("StopDeployment"), (None, None, True, False)[self._calls % 4]
         while True:
             life, restores = await self._life(), self.coordinator.restores
             try:
@@ -191,6 +191,7 @@ class Operators:
             description="",
             created_at=0,
             event_timeout=EVENT_TIMEOUT,
+            ignore_application_stop_failures=number % 4 == 0,
         )
 
 

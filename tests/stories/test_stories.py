@@ -5,6 +5,7 @@
         rollback [EVENTS]                        roll back by itself on EVENTS (DEPLOYMENT_FAILURE)
         lost HOSTS                               these are known to be lost
         exists BEHAVIOR                          what Install does with files that exist: OVERWRITE or RETAIN, where it is not DISALLOW
+        ignore-stop-failures                     a host goes on when the old revision's scripts fail
     HOST begins EVENT                          it reports everything up to that event being in progress
     HOST succeeds                              it reports all events Succeeded
     HOST fails EVENT                           it reports that event Failed
@@ -79,7 +80,8 @@ class Teller:
                 self.names |= {HostId(f"id-of-{name}"): name for name in names.split(",")}
                 lost = rest[rest.index("lost") + 1].split(",") if "lost" in rest else []
                 exists = FileExistsBehavior[rest[rest.index("exists") + 1] if "exists" in rest else "DISALLOW"]
-                rollout.deploy(revision, names.split(","), _minimum(minimum), events=_events(rest), lost=lost, exists=exists)
+                ignore = "ignore-stop-failures" in rest
+                rollout.deploy(revision, names.split(","), _minimum(minimum), events=_events(rest), lost=lost, exists=exists, ignore=ignore)
             case [name, "succeeds"]:
                 rollout.succeed(name)
             case [name, "begins", event]:

@@ -172,6 +172,15 @@ async def test_a_rollback_and_what_it_rolls_back_are_linked(world: World) -> Non
     assert (back.creator, back.revision_id) == (resources.DEPLOYMENT_CREATOR_CODE_DEPLOY_ROLLBACK, revision)
 
 
+async def test_ignored_failures_are_told_to_the_host_and_shown(world: World) -> None:
+    made = await world.deploy(await world.shop("h1"), ignore_application_stop_failures=True)
+    assert made.ignore_application_stop_failures
+    world.report("h1", LifecycleEvent.ApplicationStop, EventStatus.Failed)
+    for event in IN_PLACE[1:]:
+        world.report("h1", event)
+    assert (await get(world, made.deployment_id)).status == resources.DEPLOYMENT_STATUS_SUCCEEDED
+
+
 async def test_a_stop_may_say_that_there_is_to_be_a_rollback(world: World) -> None:
     revision = await world.shop("h1")
     await world.deploy(revision)

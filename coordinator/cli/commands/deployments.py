@@ -27,6 +27,7 @@ class Typed(TypedDict):
     description: str
     auto_rollback: "AutoRollbackConfiguration | None"
     file_exists: str | None
+    ignore_stop_failures: bool
 
 
 @command(
@@ -53,6 +54,12 @@ class Typed(TypedDict):
     metavar="DISALLOW|OVERWRITE|RETAIN",
     help="What Install does with a file that it did not put there, where the AppSpec does not say. [DISALLOW]",
 )
+@click.option(
+    "--ignore-application-stop-failures",
+    "ignore_stop_failures",
+    is_flag=True,
+    help="Go on where the old revision's own scripts fail: ApplicationStop, BeforeBlockTraffic, AfterBlockTraffic.",
+)
 @FOLLOW
 def deploy(console: Console, /, application: str, group: str, *, follow: bool, **typed: Unpack[Typed]) -> None:
     """Deploy a revision to the hosts of a deployment group."""
@@ -62,6 +69,7 @@ def deploy(console: Console, /, application: str, group: str, *, follow: bool, *
         revision_id=typed["revision"],
         deployment_config_name=typed["config"] or "",
         description=typed["description"],
+        ignore_application_stop_failures=typed["ignore_stop_failures"],
     )
     if typed["auto_rollback"] is not None:
         request.auto_rollback_configuration.CopyFrom(typed["auto_rollback"])

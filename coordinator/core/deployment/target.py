@@ -10,7 +10,14 @@ from typing import NamedTuple
 
 from coordinator.core.deployment.deadlines import allowance
 from coordinator.core.facts import Report
-from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
+from coordinator.core.lifecycle import (
+    OLD_REVISION_EVENTS,
+    EventStatus,
+    InstructionStatus,
+    LifecycleErrorCode,
+    LifecycleEvent,
+    TargetStatus,
+)
 from coordinator.core.model import Diagnostics, InstructionId, Plan, Target
 from coordinator.core.orders import Cancel, Changes, EventChange, HoldingChange, Instruction
 
@@ -81,7 +88,7 @@ def record(plan: Plan, target: Target, reports: tuple[Report, ...], changes: Cha
             continue
         before = events.get(key)
         events[key] = _change(EventChange, (status, before and before.started_at, time, seq, diagnostics))
-        if status is FAILED:
+        if status is FAILED and not ignored(plan, event):
             ending = ending or Ending(TargetStatus.Failed, f"report {seq}", told=_why(event, diagnostics))
         elif status is SUCCEEDED and (event is last or event is INSTALL):
             if event is last:
@@ -90,6 +97,11 @@ def record(plan: Plan, target: Target, reports: tuple[Report, ...], changes: Cha
                 _hold(plan, target, changes, deployed=event is last)
     target.event_status = progress
     return _noted(target, ending, known=known)
+
+
+def ignored(plan: Plan, event: LifecycleEvent) -> bool:
+    """Whether a host goes on after the failure of an event, by what its instruction said."""
+    return plan.ignore_application_stop_failures and event in OLD_REVISION_EVENTS and event is not plan.lifecycle_events[-1]
 
 
 def interrupted(target: Target, at: int, changes: Changes) -> Ending:

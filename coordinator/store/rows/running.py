@@ -199,6 +199,7 @@ PLAN_COLUMNS: Final = (
     "rollback_id",
     "lifecycle_events",
     "event_timeout",
+    "ignore_application_stop_failures",
 )
 
 
@@ -215,6 +216,7 @@ def plan_columns(plan: Plan) -> Row:
         plan.rollback_id,
         event_bits(plan.lifecycle_events),
         plan.event_timeout,
+        int(plan.ignore_application_stop_failures),
     )
 
 
@@ -268,6 +270,7 @@ def plan(row: Named) -> Plan:
         rolls_back=row["rolls_back"],
         lifecycle_events=lifecycle_events(row["lifecycle_events"]),
         event_timeout=row["event_timeout"],
+        ignore_application_stop_failures=bool(row["ignore_application_stop_failures"]),
     )
 
 

@@ -502,6 +502,7 @@ class Instruction(_message.Message):
     FILE_EXISTS_BEHAVIOR_FIELD_NUMBER: _builtins.int
     CREATOR_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    IGNORE_APPLICATION_STOP_FAILURES_FIELD_NUMBER: _builtins.int
     instruction_id: _builtins.str
     """Derived, never minted: DEPLOYMENT_ID/HOST_ID/SEGMENT/ATTEMPT. A coordinator that forgot re-creates the same one."""
     digest: _builtins.bytes
@@ -522,6 +523,10 @@ class Instruction(_message.Message):
     """Said by the deployment; the AppSpec's own word wins."""
     creator: _resources_pb2.DeploymentCreator.ValueType
     """Who made the deployment."""
+    ignore_application_stop_failures: _builtins.bool
+    """After the failure of ApplicationStop, BeforeBlockTraffic or AfterBlockTraffic, report it and go on with the next event. Whatever a
+    host's policy refuses then is refused again at the next event, which ends the instruction.
+    """
     @_builtins.property
     def location(self) -> _resources_pb2.RevisionLocation:
         """Where its bundle lies."""
@@ -552,10 +557,11 @@ class Instruction(_message.Message):
         file_exists_behavior: _resources_pb2.FileExistsBehavior.ValueType = ...,
         creator: _resources_pb2.DeploymentCreator.ValueType = ...,
         signature: _resources_pb2.Signature | None = ...,
+        ignore_application_stop_failures: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "creator", b"creator", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "digest", b"digest", "file_exists_behavior", b"file_exists_behavior", "instruction_id", b"instruction_id", "lifecycle_events", b"lifecycle_events", "location", b"location", "revision_id", b"revision_id", "signature", b"signature", "target_epoch", b"target_epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "creator", b"creator", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "digest", b"digest", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "instruction_id", b"instruction_id", "lifecycle_events", b"lifecycle_events", "location", b"location", "revision_id", b"revision_id", "signature", b"signature", "target_epoch", b"target_epoch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

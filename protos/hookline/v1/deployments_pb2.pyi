@@ -73,6 +73,7 @@ class Deployment(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     COMPLETE_TIME_FIELD_NUMBER: _builtins.int
+    IGNORE_APPLICATION_STOP_FAILURES_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     """"d-" and nine of A-Z0-9; random."""
     application_name: _builtins.str
@@ -95,6 +96,8 @@ class Deployment(_message.Message):
     """What the caller wrote; to 256 characters."""
     file_exists_behavior: _resources_pb2.FileExistsBehavior.ValueType
     """What Install does with files that exist already."""
+    ignore_application_stop_failures: _builtins.bool
+    """Whether hosts go on when ApplicationStop, BeforeBlockTraffic or AfterBlockTraffic fails."""
     @_builtins.property
     def minimum_healthy_hosts(self) -> _resources_pb2.MinimumHealthyHosts:
         """The rule of that config, frozen."""
@@ -149,10 +152,11 @@ class Deployment(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         complete_time: _timestamp_pb2.Timestamp | None = ...,
+        ignore_application_stop_failures: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "deployment_overview", b"deployment_overview", "error_information", b"error_information", "minimum_healthy_hosts", b"minimum_healthy_hosts", "rollback_info", b"rollback_info", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "created_by", b"created_by", "creator", b"creator", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "deployment_overview", b"deployment_overview", "description", b"description", "error_information", b"error_information", "file_exists_behavior", b"file_exists_behavior", "minimum_healthy_hosts", b"minimum_healthy_hosts", "previous_revision_id", b"previous_revision_id", "revision_id", b"revision_id", "rollback_info", b"rollback_info", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "created_by", b"created_by", "creator", b"creator", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "deployment_overview", b"deployment_overview", "description", b"description", "error_information", b"error_information", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "minimum_healthy_hosts", b"minimum_healthy_hosts", "previous_revision_id", b"previous_revision_id", "revision_id", b"revision_id", "rollback_info", b"rollback_info", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -382,6 +386,7 @@ class CreateDeploymentRequest(_message.Message):
     AUTO_ROLLBACK_CONFIGURATION_FIELD_NUMBER: _builtins.int
     FILE_EXISTS_BEHAVIOR_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    IGNORE_APPLICATION_STOP_FAILURES_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
@@ -396,6 +401,10 @@ class CreateDeploymentRequest(_message.Message):
     """What Install does with files that exist already, where the AppSpec does not say."""
     request_id: _builtins.str
     """A UUID: the same call with the same id again is answered with the first answer and done once."""
+    ignore_application_stop_failures: _builtins.bool
+    """Whether a host goes on with its next event when ApplicationStop, BeforeBlockTraffic or AfterBlockTraffic fails, whose scripts are those
+    of the revision that is on it already. The event is still reported Failed. A rollback takes the word over.
+    """
     @_builtins.property
     def auto_rollback_configuration(self) -> _resources_pb2.AutoRollbackConfiguration:
         """Instead of the group's."""
@@ -411,10 +420,11 @@ class CreateDeploymentRequest(_message.Message):
         auto_rollback_configuration: _resources_pb2.AutoRollbackConfiguration | None = ...,
         file_exists_behavior: _resources_pb2.FileExistsBehavior.ValueType = ...,
         request_id: _builtins.str = ...,
+        ignore_application_stop_failures: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "description", b"description", "file_exists_behavior", b"file_exists_behavior", "request_id", b"request_id", "revision_id", b"revision_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "description", b"description", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "request_id", b"request_id", "revision_id", b"revision_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
