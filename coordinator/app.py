@@ -42,6 +42,7 @@ from coordinator.gateway.renewal import RenewalServicer
 from coordinator.gateway.servicer import AgentServicer
 from coordinator.gateway.streams import Streams
 from coordinator.gateway.tls import PairFile, agents_credentials, open_credentials
+from coordinator.gateway.watching import ListenerEnded, watch
 from coordinator.metrics import LoopLag, Metrics
 from coordinator.service.access.audit import AuditService
 from coordinator.service.access.operators import AccessService
@@ -179,12 +180,15 @@ class Coordinator:
             servers, health = await self._open()
             looking_after = parts.create_task(self._look_after_certificates(), name="certificates")
             noting = parts.create_task(self._audit.run(), name="audit")
+            listeners = [self.listen, self.enrol_listen, self.operator_listen, self.bundle_process.address]
+            watching = parts.create_task(watch([each for each in listeners if each is not None], self._clock), name="watching")
             await api.tell_serving(health)
             lag = LoopLag(self.metrics)
             lag.start()
             self.ready.set()
             await self._stop.wait()
             log.info("stopping")
+            watching.cancel()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GRACE):
                     await health.enter_graceful_shutdown()
@@ -339,6 +343,10 @@ def main() -> None:
     except* StoreBroken as errors:
         for error in _leaves(errors):
             log.critical("cannot go on: this is a bug; nothing unstored was told to anybody, so it can be started again", exc_info=error)
+        sys.exit(1)
+    except* ListenerEnded as errors:
+        for error in _leaves(errors):
+            log.critical("%s; start it again", error)
         sys.exit(1)
     except* (DeployError, Unusable, OSError) as errors:
         for error in _leaves(errors):

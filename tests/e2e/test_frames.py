@@ -3,12 +3,14 @@
 import os
 import random
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from hookline.v1 import agent_pb2, deployments_pb2, fleet_pb2
 from tests.e2e.cluster import Cluster
-from tests.e2e.frames import Connect, conversation, fuzz, tcp, tls, unix
+from tests.e2e.frames import PREFACE, Connect, conversation, fuzz, tcp, tls, unix
 
 HELLO = agent_pb2.AgentMessage(hello=agent_pb2.Hello(host_id="f" * 32, name="web-9", journal_id="j", last_seq=3)).SerializeToString()
 REPORTS = agent_pb2.AgentMessage(
@@ -52,7 +54,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def survives(cluster: Cluster, port: str, connect: Connect) -> None:
     coordinator = cluster.processes["coordinator"].pid
-    fuzz(random.Random(port), connect, SPOKEN[port], FRAMES, begin=b"" if port == "http" else b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    fuzz(random.Random(port), connect, SPOKEN[port], FRAMES, begin=b"" if port == "http" else PREFACE)
     assert cluster.processes["coordinator"].poll() is None
     assert cluster.processes["coordinator"].pid == coordinator
     assert '"serving"' in cluster.http("/healthz")
@@ -63,6 +65,21 @@ def survives(cluster: Cluster, port: str, connect: Connect) -> None:
 @pytest.mark.parametrize("port", ["listen", "bundles", "http"])
 def test_mutated_frames_do_not_end_a_plaintext_port(plain: Cluster, port: str) -> None:
     survives(plain, port, tcp(plain.addresses[port]))
+
+
+def test_a_coordinator_whose_listener_has_ended_ends_so_that_it_is_started_again(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "cluster") as cluster:
+        spoken = conversation(AGENT, [HELLO])
+        spoken[2] = spoken[2].replace(AGENT.encode(), b"\xe2" + AGENT.encode()[1:])  # no UTF-8: grpcio's server ends over it
+        with suppress(OSError), tcp(cluster.addresses["listen"])() as connection:
+            connection.sendall(PREFACE + b"".join(spoken[:4]))
+            while connection.recv(65_536):
+                pass
+        assert cluster.processes["coordinator"].wait(20) == 1
+        assert "its listener has ended" in cluster.log("coordinator")
+        cluster.kill("coordinator")
+        cluster.start_coordinator()
+        assert cluster.typed("hosts").code == 0
 
 
 @pytest.mark.parametrize("port", ["listen", "bundles", "enrol", "admin"])
