@@ -5,10 +5,11 @@ place. Whoever can write the database can make the whole chain anew: against tha
 may be compared later.
 """
 
+import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -115,11 +116,9 @@ class AuditService:
             raise Invalid("cannot compare with this hash: it must have 32 bytes", field="noted_hash")
         head, last = await self._rows.head(), Head(number=0, hash=FIRST)
         async for entries in self._rows.chain():
-            for entry in entries:
-                problem = _problem(last, entry, noted)
-                if problem:
-                    return Verdict(entries=last.number, head=last, broken=last.number + 1, problem=problem)
-                last = Head(number=entry.number, hash=entry.hash)
+            last, problem = await asyncio.to_thread(_followed, last, entries, noted)
+            if problem:
+                return Verdict(entries=last.number, head=last, broken=last.number + 1, problem=problem)
         if last.number < head.number or (last.number == head.number and last.hash != head.hash):
             problem = f"the audit ends with row {last.number}, and {head.number} were written: rows at the end are gone"
             return Verdict(entries=last.number, head=last, broken=last.number + 1, problem=problem)
@@ -138,6 +137,16 @@ class AuditService:
         """Write the newest hash to the log."""
         head = await self._rows.head()
         log.info("audit head audit_no=%d hash=%s", head.number, head.hash.hex())
+
+
+def _followed(last: Head, entries: Sequence[AuditEntry], noted: Head | None) -> tuple[Head, str]:
+    """The last of the rows that are as they were written, and what is wrong with the next; empty when nothing is."""
+    for entry in entries:
+        problem = _problem(last, entry, noted)
+        if problem:
+            return last, problem
+        last = Head(number=entry.number, hash=entry.hash)
+    return last, ""
 
 
 def _problem(last: Head, entry: AuditEntry, noted: Head | None) -> str:

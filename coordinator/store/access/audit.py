@@ -20,7 +20,7 @@ HEAD: Final = """
     INSERT INTO audit_head (one, audit_no, hash) VALUES (1, ?, ?)
     ON CONFLICT (one) DO UPDATE SET audit_no = excluded.audit_no, hash = excluded.hash"""
 NEWEST: Final = (1 << 63) - 1
-AT_ONCE: Final = 5_000
+AT_ONCE: Final = 1_000
 """Rows read in one go while the chain is computed."""
 
 
