@@ -8,7 +8,9 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from coordinator.api import server
+from coordinator.api.access.entrance import Bearer, peer_address
 from coordinator.core.access import Grant, Role
+from coordinator.core.errors import Unauthenticated
 from coordinator.service.access.attempts import FAILURES_AT_MOST
 from hookline.v1 import access_pb2 as pb
 from hookline.v1 import catalog_pb2 as catalog
@@ -150,6 +152,23 @@ async def test_what_is_not_one_bearer_token_is_refused(house: House) -> None:
     access = house.client().access
     for said in ((("authorization", "Basic YTpi"),), (("authorization", "Bearer a"), ("authorization", "Bearer b"))):
         assert "once, as Bearer" in (await refused(access.WhoAmI(WHOAMI, metadata=said))).message
+
+
+class OlderTls:
+    """What gRPC tells of a call over TLS 1.2."""
+
+    def peer(self) -> str:
+        return "ipv6:%5B2001:db8::7%5D:4711"
+
+    def auth_context(self) -> dict[str, list[bytes]]:
+        return {"ssl_tls_version": [b"TLSv1.2"]}
+
+
+async def test_older_tls_is_refused_whoever_calls(house: House) -> None:
+    call: Any = OlderTls()
+    assert peer_address(call) == "2001:db8::7"
+    with pytest.raises(Unauthenticated, match=r"TLS 1\.3"):
+        await Bearer(house.access).principal(call)
 
 
 async def test_too_many_wrong_tokens_from_one_address_are_not_even_looked_up(house: House) -> None:

@@ -15,6 +15,7 @@ Context: TypeAlias = "aio.ServicerContext[Any, Any]"
 """Any: calls of every kind are asked the same."""
 
 SCHEME: Final = "bearer "
+TLS: Final = b"TLSv1.3"  # gRPC for Python has no setting for the least version
 
 
 class Entrance(Protocol):
@@ -81,6 +82,8 @@ class Bearer:
     async def principal(self, context: Context) -> Principal:
         """The operator whose token the call carries."""
         address = peer_address(context)
+        if list(context.auth_context().get("ssl_tls_version", (TLS,))) != [TLS]:
+            raise Unauthenticated("cannot let you in: this call does not speak TLS 1.3")
         said = [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
         if not said:
             return Principal(Kind.Nobody, address=address)
