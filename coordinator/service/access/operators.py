@@ -126,7 +126,7 @@ class AccessService:
         sha256 = _digest(text[:LENGTH_AT_MOST])
         kept = self._known.get(sha256)
         if kept is None or self._clock.elapsed() - kept[0] >= KNOWN_FOR:
-            if not self._attempts.allowed(address):
+            if kept is None and not self._attempts.allowed(address):
                 raise Limit(f"cannot let anybody in from {address} just now: too many tokens were wrong; wait a minute")
             kept = await self._look_up(sha256, address)
         return principal(kept[1].token, kept[1].operator, at=self._clock.now(), address=address)
