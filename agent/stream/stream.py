@@ -111,9 +111,7 @@ class AgentStream:
     def move(self, channel: grpc.aio.Channel) -> None:
         """Goes on over another channel: its stream is welcomed before the one that is open ends."""
         self._stub = agent_pb2_grpc.AgentServiceStub(channel)
-        if self._session is not None and not self._stopping:
-            if self._successor is not None:
-                self._successor.cancel()
+        if self._session is not None and not self._stopping and (self._successor is None or self._successor.done()):
             self._successor = self._tasks.create_task(self._one_session(), name="next stream")
 
     async def _keep_connected(self) -> None:
