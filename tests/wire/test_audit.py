@@ -6,7 +6,8 @@ import grpc
 
 from coordinator.api import server
 from coordinator.api.access.recording import request_text, subject_of
-from coordinator.core.access import Grant, Role
+from coordinator.api.policy import POLICY
+from coordinator.core.access import Grant, Kind, Role
 from coordinator.core.errors import StorageFailed
 from coordinator.service.access.attempts import FAILURES_AT_MOST
 from coordinator.service.access.audit import AuditCall, AuditEntry
@@ -98,3 +99,10 @@ def test_what_is_secret_in_a_message_is_marked_as_such() -> None:
     fields = [field for message in messages for field in message.fields if field.name in words and field.message_type is None]
     assert len(fields) >= 3
     assert all(field.GetOptions().debug_redact for field in fields), fields
+
+
+def test_of_what_operators_call_only_what_reads_is_left_out() -> None:
+    reading = ("Get", "List", "Watch", "Read", "WhoAmI", "Verify", "Check", "ServerReflection")
+    for method, rule in POLICY.items():
+        if Kind.Operator in rule.kinds:
+            assert rule.reads is method.rpartition("/")[2].startswith(reading), method
