@@ -21,10 +21,15 @@ class Pace:
 
     async def spend(self, amount: int) -> None:
         """Wait until it is this amount's turn."""
-        now = self._clock.elapsed()
+        owed = self.owed(amount, self._clock.elapsed())
+        if owed:
+            await self._clock.sleep(owed)
+
+    def owed(self, amount: int, now: int) -> int:
+        """Milliseconds to wait until it is this amount's turn; 0: it is, as it is for nearly all."""
         self._paid_until = max(self._paid_until, now) + amount * 1_000 / self._per_second
-        if self._paid_until > now + self._allowance + NAP:
-            await self._clock.sleep(math.ceil(self._paid_until - now - self._allowance))
+        ahead = self._paid_until - now - self._allowance
+        return math.ceil(ahead) if ahead > NAP else 0
 
     @property
     def fresh(self) -> bool:

@@ -131,7 +131,8 @@ class AgentServicer:
                 streams.hear(stream, "goodbye")
                 log.info("goodbye host=%s reason=%r", stream.name, message.goodbye.reason[:200])
                 return
-            await pace.spend(1)
+            if owed := pace.owed(1, stream.last_heard):
+                await clock.sleep(owed)
 
 
 async def _abort(context: Context, error: DeployError) -> None:
