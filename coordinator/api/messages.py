@@ -34,6 +34,7 @@ def deployment_group(record: DeploymentGroup) -> catalog_pb2.DeploymentGroup:
         deployment_group_name=record.name,
         deployment_group_id=record.group_id,
         tag_filters=[wire.tag_filter(one) for one in record.tag_filters],
+        tag_sets=[wire.tag_filter_list(one) for one in record.tag_sets],
         deployment_config_name=record.config_name,
         auto_rollback_configuration=wire.auto_rollback(record.auto_rollback),
         require_signature=record.require_signature,

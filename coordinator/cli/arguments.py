@@ -16,7 +16,7 @@ from coordinator.cli.console import DEFAULT_TIMEOUT, JSON, TEXT, Console
 from coordinator.cli.spelling import spell
 
 if TYPE_CHECKING:
-    from hookline.v1.resources_pb2 import AutoRollbackConfiguration, AutoRollbackEvent, MinimumHealthyHosts, TagFilter
+    from hookline.v1.resources_pb2 import AutoRollbackConfiguration, AutoRollbackEvent, MinimumHealthyHosts, TagFilter, TagFilterList
 
 Parameters = ParamSpec("Parameters")
 Value = TypeVar("Value")
@@ -170,6 +170,11 @@ def tag_filter(typed: str) -> "TagFilter":
     return protos.resources.TagFilter(key=key, value=value, type=kind)
 
 
+def tag_filter_list(typed: str) -> "TagFilterList":
+    """Tag filters with commas between them."""
+    return protos.resources.TagFilterList(tag_filters=[tag_filter(one) for one in typed.split(",")])
+
+
 def show_tag_filter(of: "TagFilter") -> str:
     """A tag filter as people type it."""
     kinds = protos.resources.TagFilterType
@@ -244,5 +249,13 @@ TAGS = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     help="Hosts with this tag belong to the group (any of several); KEY: whatever its value; =VALUE: whatever its key.",
+)
+TAG_SETS = click.option(
+    "--tag-set",
+    "tag_sets",
+    type=Parsed("tag_set", tag_filter_list),
+    multiple=True,
+    metavar="KEY=VALUE,...",
+    help="Instead of --tag: hosts with any tag of every set belong to the group; up to three times.",
 )
 LIMIT = click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="At most this many, the newest; 0: all.")

@@ -18,6 +18,15 @@ def tags_match(tags: Mapping[str, str], filters: Iterable["TagFilter"]) -> bool:
     return any(one.matches(tags) for one in filters)
 
 
+TagSets = tuple[tuple["TagFilter", ...], ...]
+"""Lists of filters: a host matches when it matches any filter of every list (spec 3.3: AND of ORs)."""
+
+
+def sets_match(tags: Mapping[str, str], sets: TagSets) -> bool:
+    """Whether a host with `tags` matches every list; without lists none does."""
+    return bool(sets) and all(tags_match(tags, filters) for filters in sets)
+
+
 class TagFilterType(IntEnum):
     """How a tag filter compares (spec 3.3)."""
 

@@ -19,7 +19,7 @@ from coordinator.engine.ports import Clock, Ids
 from coordinator.service.keep import BundleKeep
 from coordinator.service.ports import Catalog, Cursor, Page, Replayed
 from coordinator.service.records import Application, DeploymentConfig, DeploymentGroup
-from coordinator.service.rules import RESERVED_PREFIX, check_name, normalised
+from coordinator.service.rules import RESERVED_PREFIX, check_name, normalised, normalised_sets
 
 M = TypeVar("M", Application, DeploymentGroup, DeploymentConfig)
 
@@ -34,6 +34,7 @@ class GroupRules:
     config_name: str | None
     auto_rollback: frozenset[AutoRollbackEvent] | None
     require_signature: bool | None = None
+    tag_sets: Sequence[Sequence[TagFilter]] | None = None
 
 
 class CatalogService:
@@ -86,7 +87,7 @@ class CatalogService:
             auto_rollback=frozenset(),
             created_at=now,
         )
-        group = _ruled(blank, replace(rules, tag_filters=rules.tag_filters or ()))
+        group = _ruled(blank, rules if rules.tag_filters or rules.tag_sets else replace(rules, tag_filters=(), tag_sets=None))
         try:
             return await self._catalog.create_group(group, at=now, key=key)
         except Replayed as done:
@@ -163,8 +164,8 @@ def _gone(what: str) -> str:
 
 
 def _ruled(group: DeploymentGroup, rules: GroupRules) -> DeploymentGroup:
-    if rules.tag_filters is not None:
-        group = replace(group, tag_filters=normalised(rules.tag_filters, field="deployment_group.tag_filters", least=1))
+    if rules.tag_filters is not None or rules.tag_sets is not None:
+        group = _selecting(group, rules.tag_filters or (), rules.tag_sets or ())
     if rules.config_name is not None:
         group = replace(group, config_name=rules.config_name or DEFAULT_CONFIG)
     if rules.auto_rollback is not None:
@@ -172,6 +173,15 @@ def _ruled(group: DeploymentGroup, rules: GroupRules) -> DeploymentGroup:
     if rules.require_signature is not None:
         group = replace(group, require_signature=rules.require_signature)
     return group
+
+
+def _selecting(group: DeploymentGroup, filters: Sequence[TagFilter], sets: Sequence[Sequence[TagFilter]]) -> DeploymentGroup:
+    """A group that finds its hosts anew, in one of the two ways."""
+    if filters and sets:
+        raise Invalid("cannot find hosts by tag_filters and by tag_sets: give one of them", field="deployment_group.tag_sets")
+    if sets:
+        return replace(group, tag_filters=(), tag_sets=normalised_sets(sets, field="deployment_group.tag_sets"))
+    return replace(group, tag_filters=normalised(filters, field="deployment_group.tag_filters", least=1), tag_sets=())
 
 
 def _check_minimum(minimum: MinimumHealthyHosts) -> None:

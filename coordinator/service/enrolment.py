@@ -324,7 +324,7 @@ class EnrolmentService:
         if not wanted.group_name and not wanted.application_name:
             return {}
         group = await self._catalog.group(wanted.application_name, wanted.group_name)
-        return _matching(group.tag_filters[0])
+        return {key: value for filters in group.selection for key, value in _matching(filters[0]).items()}
 
 
 def _matching(filter: TagFilter) -> Mapping[str, str]:

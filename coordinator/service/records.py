@@ -18,7 +18,7 @@ from coordinator.core.model import (
     Revision,
     RevisionId,
 )
-from coordinator.core.tags import TagFilter
+from coordinator.core.tags import TagFilter, TagSets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +52,15 @@ class DeploymentGroup:
     auto_rollback: frozenset[AutoRollbackEvent]
     created_at: int
     require_signature: bool = False
+    tag_sets: TagSets = ()
+    """Instead of tag_filters; one of the two is empty."""
     last_successful: LastDeployment | None = None
     last_attempted: LastDeployment | None = None
+
+    @property
+    def selection(self) -> TagSets:
+        """By what its hosts are found, however it was said."""
+        return self.tag_sets or (self.tag_filters,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

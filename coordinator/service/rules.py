@@ -3,12 +3,15 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 from coordinator.core.errors import Invalid
-from coordinator.core.tags import TAG_KEY_LENGTH, TAG_VALUE_LENGTH, TAGS_AT_MOST, TagFilter, TagFilterType
+from coordinator.core.tags import TAG_KEY_LENGTH, TAG_VALUE_LENGTH, TAGS_AT_MOST, TagFilter, TagFilterType, TagSets
 
 DESCRIPTION_LENGTH = 256
 TAG_FILTERS = 10
+TAG_SETS = 3
+"""Lists, and tag filters in all of them together (spec 5)."""
 RESERVED_PREFIX = "CodeDeployDefault."
 
 _NAME = re.compile(r"[A-Za-z0-9._+=,@-]{1,100}")
@@ -50,6 +53,24 @@ def normalised(filters: Sequence[TagFilter], *, field: str, least: int) -> tuple
     if not least <= len(filters) <= TAG_FILTERS:
         raise Invalid(f"cannot accept {len(filters)} tag filters: {least} to {TAG_FILTERS} are allowed", field=field)
     return tuple(dict.fromkeys(_normalised(one, f"{field}[{index}]") for index, one in enumerate(filters)))
+
+
+def normalised_sets(sets: Sequence[Sequence[TagFilter]], *, field: str) -> TagSets:
+    """The lists, each as `normalised` makes it. Raises Invalid for too many, and for two that no host can both match."""
+    if len(sets) > TAG_SETS:
+        raise Invalid(f"cannot accept {len(sets)} lists of tag filters: {TAG_SETS} is the most", field=field)
+    found = tuple(normalised(one, field=f"{field}[{index}].tag_filters", least=1) for index, one in enumerate(sets))
+    if (filters := sum(map(len, found))) > TAG_FILTERS:
+        raise Invalid(f"cannot accept {filters} tag filters in all lists together: {TAG_FILTERS} is the most", field=field)
+    for one, other in combinations(found, 2):
+        keys = {filter.key for filter in (*one, *other)}
+        exact = all(filter.type is TagFilterType.KEY_AND_VALUE for filter in (*one, *other))
+        if exact and len(keys) == 1 and not set(one) & set(other):
+            raise Invalid(
+                f"cannot accept two lists that ask tag {keys.pop()!r} for different values: no host matches both; put them into one list",
+                field=field,
+            )
+    return found
 
 
 def _normalised(one: TagFilter, field: str) -> TagFilter:

@@ -8,7 +8,7 @@ from coordinator.core.errors import InstanceDoesNotExist
 from coordinator.core.facts import RequestKey
 from coordinator.core.model import HostId, HostStatus, InstanceHealth, RevisionId
 from coordinator.core.orders import Entry
-from coordinator.core.tags import TagFilter, tags_match
+from coordinator.core.tags import TagFilter, TagSets, sets_match
 from coordinator.service.ports import Cursor, Page
 from coordinator.service.records import Host, HostHolding
 from coordinator.store.calls import Told, finish, refuse_replay, tell
@@ -92,9 +92,9 @@ class SqliteFleet:
         return await self._writer.run(change)
 
 
-def matching(db: sqlite3.Connection, filters: Sequence[TagFilter]) -> list[tuple[HostId, str]]:
-    """Ids and names of all hosts that match any of the filters, by name."""
-    matches = _matcher(filters)
+def matching(db: sqlite3.Connection, sets: TagSets) -> list[tuple[HostId, str]]:
+    """Ids and names of all hosts that match any filter of every list, by name."""
+    matches = _matcher(sets)
     return [(HostId(host_id), name) for host_id, name, own, operators in db.execute(MATCHING) if matches(own, operators)]
 
 
@@ -108,7 +108,7 @@ def _row(db: sqlite3.Connection, host: str) -> HostRow:
     return found
 
 
-def _matcher(filters: Sequence[TagFilter]) -> Callable[[str, str], bool]:
+def _matcher(sets: TagSets) -> Callable[[str, str], bool]:
     """Whether a host with these texts of its own and its operators' tags matches. Many hosts have the same: each is looked at once."""
     known: dict[tuple[str, str], bool] = {}
 
@@ -116,7 +116,7 @@ def _matcher(filters: Sequence[TagFilter]) -> Callable[[str, str], bool]:
         key = (own, operators)
         found = known.get(key)
         if found is None:
-            found = known[key] = tags_match(_effective(own, operators), filters)
+            found = known[key] = sets_match(_effective(own, operators), sets)
         return found
 
     return matches
@@ -128,7 +128,7 @@ def _effective(own: str, operators: str) -> dict[str, str]:
 
 
 def _matching_rows(db: sqlite3.Connection, filters: Sequence[TagFilter], key: list[str | int], wanted: int) -> list[HostRow]:
-    matches = _matcher(filters)
+    matches = _matcher((tuple(filters),))
     found: list[HostRow] = []
     while len(found) < wanted:
         chunk = db.execute(f"{HOSTS} AND (n.name, h.host_no) > (?, ?) ORDER BY n.name, h.host_no LIMIT {CHUNK}", key).fetchall()

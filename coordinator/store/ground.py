@@ -16,5 +16,5 @@ def read(db: sqlite3.Connection, application_name: str, group_name: str, revisio
         group=group,
         revision=revisions.get(db, application_name, revision_id).revision,
         config=existing_config(db, config_name or group.config_name),
-        hosts=tuple(matching(db, group.tag_filters)),
+        hosts=tuple(matching(db, group.selection)),
     )

@@ -364,6 +364,12 @@ def ignored_failures(db: Database) -> None:
     db.execute("ALTER TABLE deployment ADD COLUMN ignore_application_stop_failures INTEGER NOT NULL DEFAULT 0")
 
 
+@MIGRATIONS(name="7")
+def tag_sets(db: Database) -> None:
+    """Groups that find their hosts by several lists of tag filters at once."""
+    db.execute("ALTER TABLE deployment_group ADD COLUMN tag_sets TEXT NOT NULL DEFAULT '[]'")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

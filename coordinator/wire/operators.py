@@ -29,7 +29,7 @@ from coordinator.core.model import (
     S3Location,
     Signature,
 )
-from coordinator.core.tags import TagFilter, TagFilterType
+from coordinator.core.tags import TagFilter, TagFilterType, TagSets
 from hookline.v1 import resources_pb2 as pb
 
 MINIMUM_HEALTHY_HOSTS_TYPES = {
@@ -95,6 +95,16 @@ def tag_filter(value: TagFilter) -> pb.TagFilter:
 def read_tag_filters(messages: Iterable[pb.TagFilter], *, field: str) -> tuple[TagFilter, ...]:
     """The conditions that a caller names; one without a type compares what it gives."""
     return tuple(_tag_filter(message, f"{field}[{index}]") for index, message in enumerate(messages))
+
+
+def tag_filter_list(values: Iterable[TagFilter]) -> pb.TagFilterList:
+    """One list of a tag set."""
+    return pb.TagFilterList(tag_filters=[tag_filter(one) for one in values])
+
+
+def read_tag_sets(messages: Iterable[pb.TagFilterList], *, field: str) -> TagSets:
+    """The lists of conditions that a caller names."""
+    return tuple(read_tag_filters(message.tag_filters, field=f"{field}[{index}].tag_filters") for index, message in enumerate(messages))
 
 
 def _tag_filter(message: pb.TagFilter, field: str) -> TagFilter:

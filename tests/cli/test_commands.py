@@ -62,6 +62,15 @@ def test_a_group_without_a_tag_is_refused_before_anything_is_asked(operator: Ope
     assert coordinator.calls == []
 
 
+def test_tag_sets_are_typed_with_commas_and_shown_as_typed(operator: Operator, coordinator: FakeCoordinator) -> None:
+    operator.types("group", "create", "shop", "west", "--tag-set", "role=web,role=api", "--tag-set", "region")
+    (request,) = coordinator.requests("CreateDeploymentGroup")
+    typed = [[(one.key, one.value) for one in each.tag_filters] for each in request.deployment_group.tag_sets]
+    assert typed == [[("role", "web"), ("role", "api")], [("region", "")]]
+    operator.types("group", "update", "shop", "west", "--tag-set", "role=web")
+    assert list(coordinator.requests("UpdateDeploymentGroup")[0].update_mask.paths) == ["tag_sets"]
+
+
 def test_changing_a_group_names_only_what_was_said(operator: Operator, coordinator: FakeCoordinator) -> None:
     operator.types("group", "update", "shop", "production", "--config", "CodeDeployDefault.AllAtOnce")
     operator.types("group", "update", "shop", "production", "--auto-rollback", "none", "--tag", "a=b")

@@ -150,7 +150,13 @@ async def test_a_group_comes_back_as_it_was_made(store: SqliteStore) -> None:
 async def test_a_group_takes_other_rules(store: SqliteStore) -> None:
     await store.catalog.create_application("shop", at=NOW, key=key(""))
     await store.catalog.create_group(group("web"), at=NOW, key=key(""))
-    changed = group("web", tag_filters=(), config_name="CodeDeployDefault.AllAtOnce", auto_rollback=frozenset())
+    changed = group(
+        "web",
+        tag_filters=(),
+        tag_sets=(group("web").tag_filters, group("web").tag_filters[1:]),
+        config_name="CodeDeployDefault.AllAtOnce",
+        auto_rollback=frozenset(),
+    )
     assert await store.catalog.update_group(changed, at=NOW + 1, key=key("")) == changed
     assert await store.catalog.group("shop", "web") == changed
     with pytest.raises(DeploymentConfigDoesNotExist):

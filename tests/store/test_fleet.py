@@ -34,7 +34,7 @@ async def store(tmp_path: Path) -> "AsyncIterator[SqliteStore]":
 
 async def matching(store: SqliteStore, filters: list[TagFilter]) -> list[tuple[HostId, str]]:
     """What a deployment to a group with these filters would freeze."""
-    return await store.reader.run(lambda db: fleet.matching(db, filters))
+    return await store.reader.run(lambda db: fleet.matching(db, (tuple(filters),)))
 
 
 async def test_a_host_is_found_by_id_and_by_name(store: SqliteStore) -> None:
@@ -78,6 +78,7 @@ async def test_hosts_match_by_the_tags_that_count(store: SqliteStore) -> None:
     assert await matching(store, [PROD]) == [("id-h1", "h1"), ("id-h2", "h2")]
     assert await matching(store, [CANARY]) == [("id-h2", "h2")]
     assert await matching(store, []) == []
+    assert await store.reader.run(lambda db: fleet.matching(db, ((PROD,), (CANARY,)))) == [("id-h2", "h2")]
     assert [one.name for one in (await store.fleet.hosts(filters=[CANARY], size=5, after="")).items] == ["h2"]
 
 

@@ -41,7 +41,7 @@ from coordinator.core.model import (
     Target,
 )
 from coordinator.core.orders import Answer, Changes, EventChange, Instruct, Instruction
-from coordinator.core.tags import TagFilter, tags_match
+from coordinator.core.tags import TagFilter, sets_match, tags_match
 from coordinator.service.ports import Page, Replayed
 from coordinator.service.records import (
     Application,
@@ -323,9 +323,7 @@ class MemoryGrounds:
             group=group,
             revision=(await self.catalog.revision(application_name, revision_id)).revision,
             config=await self.catalog.config(config_name or group.config_name),
-            hosts=tuple(
-                (host.host_id, name) for name, host in sorted(self.fleet.known.items()) if tags_match(host.tags, group.tag_filters)
-            ),
+            hosts=tuple((host.host_id, name) for name, host in sorted(self.fleet.known.items()) if sets_match(host.tags, group.selection)),
         )
 
 

@@ -215,12 +215,23 @@ async def test_a_config_that_makes_no_sense_is_refused(world: World, name: str, 
     assert (no.code, no.fields) == (INVALID, [field])
 
 
+def tag_set(*typed: str) -> resources.TagFilterList:
+    """Hosts match any of these, KEY=VALUE or KEY."""
+    pairs = [one.partition("=") for one in typed]
+    return resources.TagFilterList(tag_filters=[resources.TagFilter(key=key, value=value) for key, _, value in pairs])
+
+
 @pytest.mark.parametrize(
     "change, field",
     [
         ({"tag_filters": []}, "deployment_group.tag_filters"),
         ({"tag_filters": [resources.TagFilter(key=str(n)) for n in range(11)]}, "deployment_group.tag_filters"),
         ({"tag_filters": [resources.TagFilter()]}, "deployment_group.tag_filters[0].value"),
+        ({"tag_sets": [tag_set("role=web")]}, "deployment_group.tag_sets"),
+        ({"tag_filters": [], "tag_sets": [tag_set("a=1"), tag_set()]}, "deployment_group.tag_sets[1].tag_filters"),
+        ({"tag_filters": [], "tag_sets": [tag_set("a=1"), tag_set("b=1"), tag_set("c=1"), tag_set("d=1")]}, "deployment_group.tag_sets"),
+        ({"tag_filters": [], "tag_sets": [tag_set(*"abcdef"), tag_set(*"ghijk")]}, "deployment_group.tag_sets"),
+        ({"tag_filters": [], "tag_sets": [tag_set("role=web"), tag_set("role=api", "role=db")]}, "deployment_group.tag_sets"),
         ({"tag_filters": [resources.TagFilter(key="k", type=9)]}, "deployment_group.tag_filters[0].type"),  # type: ignore[arg-type]
         (
             {"auto_rollback_configuration": resources.AutoRollbackConfiguration(enabled=True)},

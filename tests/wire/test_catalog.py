@@ -201,6 +201,28 @@ async def test_a_group_is_made_with_the_default_config_and_its_filters_made_plai
     assert list(listed.deployment_groups) == [made]
 
 
+def tag_set(*filters: resources.TagFilter) -> resources.TagFilterList:
+    """Hosts match any of these."""
+    return resources.TagFilterList(tag_filters=filters)
+
+
+async def test_tag_sets_and_tag_filters_take_each_others_place(world: World) -> None:
+    await world.catalog.CreateApplication(creation("shop"))
+    made = await group_of(world)
+    sets = [tag_set(resources.TagFilter(key="role", value="web"), resources.TagFilter(key="role", value="api"))]
+    sets.append(tag_set(resources.TagFilter(key="region")))
+    change = catalog.DeploymentGroup(application_name="shop", deployment_group_name="db", tag_sets=sets)
+    request = catalog.UpdateDeploymentGroupRequest(deployment_group=change, update_mask=FieldMask(paths=["tag_sets"]))
+    after = (await world.catalog.UpdateDeploymentGroup(request)).deployment_group
+    assert not after.tag_filters
+    assert [[(one.key, one.value) for one in each.tag_filters] for each in after.tag_sets] == [
+        [("role", "web"), ("role", "api")],
+        [("region", "")],
+    ]
+    back = catalog.UpdateDeploymentGroupRequest(deployment_group=made, update_mask=FieldMask(paths=["tag_filters"]))
+    assert (await world.catalog.UpdateDeploymentGroup(back)).deployment_group == made
+
+
 async def test_an_update_changes_only_what_its_mask_names(world: World) -> None:
     await world.catalog.CreateApplication(creation("shop"))
     before = await group_of(world, deployment_config_name="CodeDeployDefault.AllAtOnce")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from coordinator.cli import arguments, protos
-from coordinator.cli.arguments import APPLICATION, AUTO_ROLLBACK, CONFIG, GROUP, REQUIRE_SIGNATURE, TAGS, command, show_tag_filter
+from coordinator.cli.arguments import APPLICATION, AUTO_ROLLBACK, CONFIG, GROUP, REQUIRE_SIGNATURE, TAG_SETS, TAGS, command, show_tag_filter
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
 from coordinator.cli.spelling import spelt, to_json
@@ -13,13 +13,14 @@ from coordinator.cli.text import Columns, clean, columns, with_age
 
 if TYPE_CHECKING:
     from hookline.v1.catalog_pb2 import DeploymentGroup, LastDeployment
-    from hookline.v1.resources_pb2 import AutoRollbackConfiguration, TagFilter
+    from hookline.v1.resources_pb2 import AutoRollbackConfiguration, TagFilter, TagFilterList
 
 
 class SaidRules(TypedDict):
     """The rules of a group that were said; None and () were not."""
 
     tag_filters: "tuple[TagFilter, ...]"
+    tag_sets: "tuple[TagFilterList, ...]"
     config: str | None
     auto_rollback: "AutoRollbackConfiguration | None"
     require_signature: bool | None
@@ -30,6 +31,7 @@ class SaidRules(TypedDict):
     examples=[
         "hookline group create shop production --tag role=web --tag role=api",
         "hookline group create shop staging --tag stage=staging --config CodeDeployDefault.AllAtOnce --auto-rollback failure",
+        "hookline group create shop west --tag-set role=web,role=api --tag-set region=west      # (web or api) and west",
         "hookline group create shop canary --tag canary            # hosts with the tag, whatever its value",
     ],
     related=["group update", "hosts", "tag add", "config list", "deploy"],
@@ -37,6 +39,7 @@ class SaidRules(TypedDict):
 @APPLICATION
 @click.argument("group", metavar="GROUP")
 @TAGS
+@TAG_SETS
 @CONFIG
 @AUTO_ROLLBACK
 @REQUIRE_SIGNATURE
@@ -45,9 +48,9 @@ def create(console: Console, /, application: str, group: str, **said: Unpack[Sai
 
     Without --config deployments go one host at a time (CodeDeployDefault.OneAtATime).
     """
-    if not said["tag_filters"]:
+    if not said["tag_filters"] and not said["tag_sets"]:
         raise click.UsageError(
-            "cannot make a group without hosts: say at least one --tag KEY=VALUE (hookline hosts shows the tags there are)"
+            "cannot make a group without hosts: say at least one --tag KEY=VALUE, or --tag-set (hookline hosts shows the tags there are)"
         )
     wanted, _ = _ruled(application, group, **said)
     request = protos.catalog.CreateDeploymentGroupRequest(deployment_group=wanted, request_id=new_request_id())
@@ -115,6 +118,7 @@ def show(console: Console, application: str, group: str) -> None:
 @APPLICATION
 @GROUP
 @TAGS
+@TAG_SETS
 @CONFIG
 @AUTO_ROLLBACK
 @REQUIRE_SIGNATURE
@@ -122,7 +126,9 @@ def update(console: Console, /, application: str, group: str, **said: Unpack[Sai
     """Change what is said, leave the rest. A running deployment keeps what it froze at its creation."""
     wanted, mask = _ruled(application, group, **said)
     if not mask:
-        raise click.UsageError("cannot change nothing: say at least one of --tag, --config, --auto-rollback and --require-signature")
+        raise click.UsageError(
+            "cannot change nothing: say at least one of --tag, --tag-set, --config, --auto-rollback and --require-signature"
+        )
     request = protos.catalog.UpdateDeploymentGroupRequest(
         deployment_group=wanted, update_mask=protos.field_mask.FieldMask(paths=mask), request_id=new_request_id()
     )
@@ -152,6 +158,9 @@ def _ruled(application: str, group: str, **said: Unpack[SaidRules]) -> "tuple[De
     if said["tag_filters"]:
         wanted.tag_filters.extend(said["tag_filters"])
         mask.append("tag_filters")
+    if said["tag_sets"]:
+        wanted.tag_sets.extend(said["tag_sets"])
+        mask.append("tag_sets")
     if said["config"] is not None:
         wanted.deployment_config_name = said["config"]
         mask.append("deployment_config_name")
@@ -172,6 +181,8 @@ def _show_change(console: Console, group: "DeploymentGroup", change: str) -> Non
 
 
 def _tags(group: "DeploymentGroup") -> str:
+    if group.tag_sets:
+        return " and ".join(",".join(clean(show_tag_filter(found)) for found in one.tag_filters) for one in group.tag_sets)
     return " ".join(clean(show_tag_filter(found)) for found in group.tag_filters)
 
 

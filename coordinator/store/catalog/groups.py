@@ -19,18 +19,18 @@ from coordinator.service.records import DeploymentGroup, LastDeployment
 from coordinator.store.calls import Told, finish, refuse_replay, tell
 from coordinator.store.connections.numbers import Numbers
 from coordinator.store.paging import Paging
-from coordinator.store.rows.columns import filters_text, rollback_bits, rollback_events, tag_filters
+from coordinator.store.rows.columns import filters_text, rollback_bits, rollback_events, sets_text, tag_filters, tag_sets
 
 GROUPS: Final = """
     SELECT g.group_no, g.group_id, a.name, g.name, g.tag_filters, c.name, g.auto_rollback, g.require_signature,
-           g.created_at, g.last_successful_no
+           g.tag_sets, g.created_at, g.last_successful_no
     FROM deployment_group g
     JOIN application a ON a.application_no = g.application_no JOIN deployment_config c ON c.config_no = g.config_no
     WHERE g.deleted_at IS NULL AND g.application_no = ?"""
 LAST: Final = """
     SELECT deployment_id, status, revision_id, d.created_at, completed_at
     FROM deployment d JOIN revision r ON r.revision_no = d.revision_no"""
-GroupRow = tuple[int, str, str, str, str, str, int, int, int, int | None]
+GroupRow = tuple[int, str, str, str, str, str, int, int, str, int, int | None]
 
 
 def application_no(db: sqlite3.Connection, name: str) -> int | None:
@@ -72,11 +72,11 @@ def create(db: sqlite3.Connection, numbers: Numbers, group: DeploymentGroup, *, 
         )
     made = db.execute(
         """INSERT INTO deployment_group
-               (group_id, application_no, name, tag_filters, config_no, auto_rollback, require_signature, created_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING group_no""",
+               (group_id, application_no, name, tag_filters, config_no, auto_rollback, require_signature, tag_sets, created_at)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING group_no""",
         (
             *(group.group_id, application, group.name, filters_text(group.tag_filters), _existing_config_no(db, group.config_name)),
-            *(rollback_bits(group.auto_rollback), int(group.require_signature), at),
+            *(rollback_bits(group.auto_rollback), int(group.require_signature), sets_text(group.tag_sets), at),
         ),
     ).fetchone()
     tell(db, numbers, Told(Entry.DeploymentGroupCreated, group.name, group_no=made[0]), at=at, key=key)
@@ -89,10 +89,11 @@ def update(db: sqlite3.Connection, numbers: Numbers, group: DeploymentGroup, *, 
     refuse_replay(db, key)
     number = _existing(db, group.application_name, group.name)[0]
     db.execute(
-        "UPDATE deployment_group SET tag_filters = ?, config_no = ?, auto_rollback = ?, require_signature = ? WHERE group_no = ?",
+        """UPDATE deployment_group SET tag_filters = ?, config_no = ?, auto_rollback = ?, require_signature = ?, tag_sets = ?
+           WHERE group_no = ?""",
         (
             *(filters_text(group.tag_filters), _existing_config_no(db, group.config_name)),
-            *(rollback_bits(group.auto_rollback), int(group.require_signature), number),
+            *(rollback_bits(group.auto_rollback), int(group.require_signature), sets_text(group.tag_sets), number),
         ),
     )
     tell(db, numbers, Told(Entry.DeploymentGroupUpdated, group.name, group_no=number), at=at, key=key)
@@ -145,7 +146,7 @@ def _existing_config_no(db: sqlite3.Connection, name: str) -> int:
 
 
 def _group(db: sqlite3.Connection, row: GroupRow) -> DeploymentGroup:
-    number, group_id, application_name, name, filters, config_name, rollback, require_signature, created_at, last_successful_no = row
+    number, group_id, application_name, name, filters, config_name, rollback, require_signature, sets, created_at, last_successful_no = row
     succeeded = None if last_successful_no is None else db.execute(f"{LAST} WHERE deployment_no = ?", (last_successful_no,)).fetchone()
     attempted = db.execute(f"{LAST} WHERE group_no = ? ORDER BY deployment_no DESC LIMIT 1", (number,)).fetchone()
     return DeploymentGroup(
@@ -156,6 +157,7 @@ def _group(db: sqlite3.Connection, row: GroupRow) -> DeploymentGroup:
         config_name=config_name,
         auto_rollback=rollback_events(rollback),
         require_signature=bool(require_signature),
+        tag_sets=tag_sets(sets),
         created_at=created_at,
         last_successful=_last(succeeded),
         last_attempted=_last(attempted),

@@ -25,7 +25,7 @@ from coordinator.core.model import (
     S3Location,
     Signature,
 )
-from coordinator.core.tags import TagFilter, TagFilterType
+from coordinator.core.tags import TagFilter, TagFilterType, TagSets
 
 Column = str | int | bytes | None
 Row = tuple[Column, ...]
@@ -80,6 +80,18 @@ def filters_text(filters: Iterable[TagFilter]) -> str:
 def tag_filters(text: str) -> tuple[TagFilter, ...]:
     """The opposite of `filters_text`."""
     return tuple(TagFilter(key=key, value=value, type=TagFilterType(type)) for key, value, type in json.loads(text))
+
+
+def sets_text(sets: TagSets) -> str:
+    """Lists of tag filters as JSON."""
+    return text_of([[[one.key, one.value, int(one.type)] for one in filters] for filters in sets])
+
+
+def tag_sets(text: str) -> TagSets:
+    """The opposite of `sets_text`."""
+    return tuple(
+        tuple(TagFilter(key=key, value=value, type=TagFilterType(type)) for key, value, type in filters) for filters in json.loads(text)
+    )
 
 
 def place_columns(place: Place) -> tuple[int, str]:

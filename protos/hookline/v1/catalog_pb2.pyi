@@ -68,6 +68,7 @@ class DeploymentGroup(_message.Message):
     LAST_SUCCESSFUL_DEPLOYMENT_FIELD_NUMBER: _builtins.int
     LAST_ATTEMPTED_DEPLOYMENT_FIELD_NUMBER: _builtins.int
     REQUIRE_SIGNATURE_FIELD_NUMBER: _builtins.int
+    TAG_SETS_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
@@ -80,7 +81,7 @@ class DeploymentGroup(_message.Message):
     """Whether CreateDeployment refuses revisions without a signature. Whose signature counts is said on the hosts, in the agents' policy."""
     @_builtins.property
     def tag_filters(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.TagFilter]:
-        """Hosts that match any of these belong to the group; 1 to 10."""
+        """Hosts that match any of these belong to the group; 1 to 10, or none where there are tag_sets."""
 
     @_builtins.property
     def auto_rollback_configuration(self) -> _resources_pb2.AutoRollbackConfiguration:
@@ -98,6 +99,10 @@ class DeploymentGroup(_message.Message):
     def last_attempted_deployment(self) -> Global___LastDeployment:
         """The newest deployment."""
 
+    @_builtins.property
+    def tag_sets(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.TagFilterList]:
+        """Instead of tag_filters: hosts that match any filter of every list belong to the group. 1 to 3 lists with 10 filters in all."""
+
     def __init__(
         self,
         *,
@@ -111,10 +116,11 @@ class DeploymentGroup(_message.Message):
         last_successful_deployment: Global___LastDeployment | None = ...,
         last_attempted_deployment: Global___LastDeployment | None = ...,
         require_signature: _builtins.bool = ...,
+        tag_sets: _abc.Iterable[_resources_pb2.TagFilterList] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "require_signature", b"require_signature", "tag_filters", b"tag_filters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "require_signature", b"require_signature", "tag_filters", b"tag_filters", "tag_sets", b"tag_sets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -630,7 +636,9 @@ class UpdateDeploymentGroupRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Any of tag_filters, deployment_config_name, auto_rollback_configuration, require_signature; "*" or unset means all four."""
+        """Any of tag_filters, tag_sets, deployment_config_name, auto_rollback_configuration, require_signature; "*" or unset means all five.
+        Either of tag_filters and tag_sets takes the place of the other.
+        """
 
     def __init__(
         self,

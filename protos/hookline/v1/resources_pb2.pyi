@@ -555,6 +555,30 @@ class TagFilter(_message.Message):
 Global___TagFilter: _TypeAlias = TagFilter  # noqa: Y015
 
 @_typing.final
+class TagFilterList(_message.Message):
+    """Tag filters of which a host has to match any one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAG_FILTERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tag_filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___TagFilter]:
+        """At least one."""
+
+    def __init__(
+        self,
+        *,
+        tag_filters: _abc.Iterable[Global___TagFilter] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tag_filters", b"tag_filters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TagFilterList: _TypeAlias = TagFilterList  # noqa: Y015
+
+@_typing.final
 class MinimumHealthyHosts(_message.Message):
     """How many hosts of the group must stay healthy while a deployment goes on."""
 
