@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from coordinator.store.schema import FIRST_TABLES
+from coordinator.store.tables import FIRST_TABLES
 from coordinator.store.views import VIEWS
 from tests.store.make_version import fill
 from tests.store.seeds import opened
