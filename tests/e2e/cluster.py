@@ -141,9 +141,10 @@ class Cluster:
             return db.execute(query, parameters).fetchall()
 
     def kept(self) -> list[str]:
-        """Everything that the coordinator has written down: the whole database, and the names of its files."""
+        """Everything that the coordinator has written down: the whole database but the audit, which tells of refusals too, and the names
+        of its files."""
         with closing(sqlite3.connect(f"file:{self.data_dir / 'hookline.db'}?mode=ro", uri=True, timeout=10)) as db:
-            lines = list(db.iterdump())
+            lines = [line for line in db.iterdump() if not line.startswith('INSERT INTO "audit')]
         return lines + sorted(str(path) for path in (self.data_dir / "bundles").rglob("*"))
 
     def status(self, deployment_id: str) -> str:
