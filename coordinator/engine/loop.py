@@ -73,6 +73,7 @@ class Engine:
         self._acting = Acting(agents, self._groups)
         self._sweep_at = 0
         self._turned_at = 0
+        self._burst = False
         self._commit_made = asyncio.Event()
         self.started = asyncio.Event()
 
@@ -109,8 +110,9 @@ class Engine:
         while True:
             await self._wait()
             await self._gather()
-            await self._commit_and_act(self.inbox.take())
-            self._turned_at = self._clock.elapsed()
+            items = self.inbox.take()
+            await self._commit_and_act(items)
+            self._turned_at, self._burst = self._clock.elapsed(), len(items) > 1
 
     async def _start(self) -> None:
         self._roster = sessions.start(await self._store.sessions(), elapsed=self._clock.elapsed())
@@ -136,9 +138,9 @@ class Engine:
             pass
 
     async def _gather(self) -> None:
-        """Let a burst of reports gather. The first one after a pause, and whatever an operator asks for, goes at once."""
+        """Let a burst of reports gather, once a turn had more than one. A lone host, and whatever an operator asks for, waits for nothing."""
         rest = self._turned_at + GATHER - self._clock.elapsed()
-        if rest > 0 and len(self.inbox) < ENOUGH and self.inbox.only_reports:
+        if self._burst and rest > 0 and len(self.inbox) < ENOUGH and self.inbox.only_reports:
             await self._clock.sleep(rest)
 
     async def _commit_and_act(self, items: list[Item]) -> None:

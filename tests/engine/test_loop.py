@@ -204,7 +204,7 @@ async def test_a_deployment_that_is_stopped_twice_is_stopped_once() -> None:
         assert len(it.agents.cancelled) == 1
 
 
-async def test_of_a_burst_of_reports_the_first_goes_at_once_and_the_others_go_together() -> None:
+async def test_of_a_burst_of_reports_the_first_go_at_once_and_the_others_go_together() -> None:
     async with running() as it:
         it.hello()
         await it.turned()
@@ -212,17 +212,29 @@ async def test_of_a_burst_of_reports_the_first_goes_at_once_and_the_others_go_to
         began, commits = it.clock.at, it.engine.committed
 
         def others_come() -> None:
-            for seq in (3, 4):
+            for seq in (4, 5):
                 it.report(of_event(seq, LifecycleEvent.Install, EventStatus.InProgress))
 
         it.clock.meanwhile = others_come
-        it.report(of_event(1, LifecycleEvent.DownloadBundle, EventStatus.InProgress))
+        for seq in (1, 2):
+            it.report(of_event(seq, LifecycleEvent.DownloadBundle, EventStatus.InProgress))
         await it.turned()
         assert it.clock.at == began
-        it.report(of_event(2, LifecycleEvent.DownloadBundle, EventStatus.Succeeded))
+        it.report(of_event(3, LifecycleEvent.DownloadBundle, EventStatus.Succeeded))
         await it.turned()
         assert (it.clock.at, it.engine.committed) == (began + GATHER, commits + 2)
-        assert it.agents.acknowledged == [1, 4]
+        assert it.agents.acknowledged == [2, 5]
+
+
+async def test_what_a_lone_host_reports_goes_at_once() -> None:
+    async with running() as it:
+        it.hello()
+        await it.turned()
+        began = it.clock.at
+        for seq in (1, 2, 3):
+            it.report(of_event(seq, LifecycleEvent.Install, EventStatus.InProgress))
+            await it.turned()
+        assert it.clock.at == began
 
 
 async def test_an_operator_does_not_wait_for_a_burst_of_reports() -> None:
@@ -231,7 +243,10 @@ async def test_an_operator_does_not_wait_for_a_burst_of_reports() -> None:
         it.hello()
         await it.turned()
         began = it.clock.at
-        it.report(of_event(1, LifecycleEvent.Install, EventStatus.InProgress))
+        for seq in (1, 2):
+            it.report(of_event(seq, LifecycleEvent.Install, EventStatus.InProgress))
+        await it.turned()
+        it.report(of_event(3, LifecycleEvent.Install, EventStatus.InProgress))
         await it.deploy()
         assert it.clock.at == began
 
