@@ -138,7 +138,7 @@ class Engine:
             pass
 
     async def _gather(self) -> None:
-        """Let a burst of reports gather, once a turn had more than one. A lone host, and whatever an operator asks for, waits for nothing."""
+        """Let a burst of reports gather, once a turn had more than one. A lone host waits for nothing, nor does an operator."""
         rest = self._turned_at + GATHER - self._clock.elapsed()
         if self._burst and rest > 0 and len(self.inbox) < ENOUGH and self.inbox.only_reports:
             await self._clock.sleep(rest)
