@@ -156,11 +156,13 @@ class World:
                 self.witness.accuse("P8", f"everybody is well, and {deployment_id} is {deployment.status.name}")
 
     def _well(self, host_id: HostId) -> bool:
+        """A journal that went back and has counted as far again since cannot be told from one that never did, and a report in it may
+        have the number of one that was acknowledged: then its target ends by its deadline, and rightly says that nobody knows."""
         host = next(one for one in self.hosts if one.host_id == host_id)
         welcomed = max(host.started_at, self.coordinator.welcomed.get(host_id, self.loop.time()))
         open_links = [link for link in host.links if link.status is None]
         sound = len(open_links) == 1 and not open_links[0].half_open
-        return host.agent is not None and not host.stuck and sound and self.loop.time() - welcomed > 60
+        return host.agent is not None and not host.stuck and not host.forgot and sound and self.loop.time() - welcomed > 60
 
     async def _heal(self) -> None:
         await asyncio.sleep(self.until - self.loop.time())
