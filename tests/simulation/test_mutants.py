@@ -5,7 +5,7 @@ import pytest
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.world import simulate
 
-SEEDS = 150
+SEEDS = 600
 """Worlds that a mutant has to survive, to be a scandal."""
 
 
