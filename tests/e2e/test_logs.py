@@ -75,7 +75,7 @@ def test_a_line_is_shown_within_a_second_and_what_both_hosts_say_once(tmp_path: 
         assert len(shown) == 1000
         late = sorted(at - printed for at, printed in shown if printed > shown[0][0])  # before that, the reader was not there yet
         assert late[int(0.9 * len(late))] < 1.0
-        # Live, lines are folded that come within a moment of each other, which busy hosts may miss.
+        # What follows the different lines is folded or not by which host was first; live, only what comes within a moment is.
         afterwards = subprocess.run(
             cluster.command("logs", deployment), capture_output=True, text=True, env=cluster.environment, check=True, timeout=20
         ).stdout.splitlines()

@@ -41,7 +41,11 @@ class _Entry:
 
 
 class Fold:
-    """Lines that wait for their like. A line is like another when they differ in nothing but the time before them."""
+    """Lines that wait for their like. A line is like another when they differ in nothing but the time before them.
+
+    Nothing that has its place is moved: of hosts that print different lines in between, the like of a line is found or not found
+    by which of them printed first, and is shown twice in the latter case.
+    """
 
     def __init__(self, window: float | None) -> None:
         """`window` seconds are waited; None: until the end, or until too many wait."""
