@@ -132,7 +132,7 @@ class Coordinator:
         retention = Retention(days=settings.log_retention_days, max_bytes=settings.log_max_bytes)
         ended = partial(has_ended, store.history)
         self._logs = Logs(settings.data_dir / "logs", retention=retention, clock=clock, ended=ended)
-        self._publishing = LogServicer(logs=self._logs, history=store.history, clock=clock, identity=identity)
+        self._publishing = LogServicer(logs=self._logs, history=store.history, clock=clock, callers=identity)
         self._deployments = DeploymentServicer(
             DeploymentService(rooms, inbox=self.engine, clock=clock, ids=ids),
             WatchService(store.history, self.engine, clock=clock),

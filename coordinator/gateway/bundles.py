@@ -23,10 +23,9 @@ import grpc.aio
 
 from coordinator.config import Address
 from coordinator.core.errors import Denied, Unauthenticated
-from coordinator.core.facts import Hello
 from coordinator.core.model import HostId
 from coordinator.engine.ports import Clock
-from coordinator.gateway.identity import Believed, Context, Identity, host_of
+from coordinator.gateway.identity import Believed, Callers, Context, host_of
 from coordinator.gateway.tls import PairFile, agents_credentials
 from hookline.v1 import agent_pb2 as pb
 
@@ -54,10 +53,10 @@ PREDECESSOR_LOOKED_FOR_EVERY: Final = 50
 class BundleServicer:
     """FetchBundle, and nothing else of AgentService."""
 
-    def __init__(self, directory: Path, identity: Identity) -> None:
+    def __init__(self, directory: Path, callers: Callers) -> None:
         """`directory` holds files named by their SHA-256."""
         self._directory = directory
-        self._identity = identity
+        self._callers = callers
         self._reading = 0
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -74,7 +73,7 @@ class BundleServicer:
     ) -> AsyncIterator[bytes]:
         """Send a bundle from an offset, or ask the host to wait for its turn. What is sent is serialised here."""
         try:
-            self._identity.host(context)
+            self._callers.host(context)
         except Unauthenticated as error:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.message)
         except Denied as error:
@@ -150,15 +149,11 @@ class Admitted:
         change(line[1:])
 
     def host(self, context: Context) -> HostId:
-        """See `Identity`."""
+        """See `Callers`."""
         host_id = host_of(context.auth_context(), self._cluster)
         if host_id not in self._hosts:
             raise Denied("cannot serve bundles to this host: it may not come in any more")
         return host_id
-
-    def admitted(self, context: Context, hello: Hello) -> Hello:
-        """Nobody connects here."""
-        raise Denied("cannot connect here: this process serves bundles")
 
 
 class BundleProcess:

@@ -21,12 +21,16 @@ _HOST_ID: Final = re.compile(r"[0-9a-f]{32}")
 _TLS: Final = b"TLSv1.3"
 
 
-class Identity(Protocol):
+class Callers(Protocol):
     """Says whose call it is. Raises Unauthenticated or Denied, with a sentence for the agent."""
 
     def host(self, context: Context) -> HostId:
         """The host behind any call but Connect."""
         ...
+
+
+class Identity(Callers, Protocol):
+    """Says so for those who connect as well."""
 
     def admitted(self, context: Context, hello: Hello) -> Hello:
         """What counts of what an agent says when it connects."""

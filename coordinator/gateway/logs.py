@@ -16,7 +16,7 @@ import grpc.aio
 from coordinator.core.errors import DeployError, DeploymentDoesNotExist, DeploymentTargetDoesNotExist, Unavailable
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.engine.ports import Clock
-from coordinator.gateway.identity import Identity
+from coordinator.gateway.identity import Callers
 from coordinator.gateway.pace import Pace
 from coordinator.gateway.streams import BROKEN
 from coordinator.service.logs import Log, LogKeep, Sent, Taken
@@ -77,9 +77,9 @@ class Crowd:
 class LogServicer:
     """Takes output from agents, one call a host."""
 
-    def __init__(self, *, logs: LogKeep, history: History, clock: Clock, identity: Identity) -> None:
+    def __init__(self, *, logs: LogKeep, history: History, clock: Clock, callers: Callers) -> None:
         """`history` tells which host has a part in which deployment."""
-        self._identity = identity
+        self._callers = callers
         self._logs = logs
         self._history = history
         self._clock = clock
@@ -100,7 +100,7 @@ class LogServicer:
 
     async def publish_logs(self, _requests: object, context: Context) -> None:
         """One host's output, until it has no more."""
-        host_id = self._identity.host(context)
+        host_id = self._callers.host(context)
         task = asyncio.current_task()
         assert task is not None
         if older := self._calls.get(host_id):

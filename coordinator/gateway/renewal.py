@@ -3,7 +3,7 @@
 import grpc
 import grpc.aio
 
-from coordinator.gateway.identity import Context, Identity
+from coordinator.gateway.identity import Callers, Context
 from coordinator.service.enrolment import EnrolmentService
 from hookline.v1 import agent_pb2 as pb
 
@@ -11,10 +11,10 @@ from hookline.v1 import agent_pb2 as pb
 class RenewalServicer:
     """Renews agents' certificates."""
 
-    def __init__(self, enrolment: EnrolmentService, identity: Identity) -> None:
-        """`identity` says whose call it is."""
+    def __init__(self, enrolment: EnrolmentService, callers: Callers) -> None:
+        """`callers` says whose call it is."""
         self._enrolment = enrolment
-        self._identity = identity
+        self._callers = callers
 
     def register(self, server: grpc.aio.Server) -> None:
         """Serve RenewCertificate on `server`."""
@@ -28,7 +28,7 @@ class RenewalServicer:
 
     async def renew_certificate(self, request: pb.RenewCertificateRequest, context: Context) -> pb.RenewCertificateResponse:
         """The next certificate of the caller."""
-        host_id = self._identity.host(context)
+        host_id = self._callers.host(context)
         enrolment, certificate = await self._enrolment.renew(host_id, request.certificate_request, generation=request.generation)
         return pb.RenewCertificateResponse(
             certificate_chain=certificate.chain, trust=self._enrolment.trust, generation=enrolment.generation

@@ -2,7 +2,6 @@
 
 import base64
 import datetime
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,38 +15,23 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 from coordinator.adapters.authority import Authority, Unusable, certificates, fingerprint
 from coordinator.core.errors import Invalid
 from coordinator.service.enrolment import Certificate
+from tests.store.things import FixedClock
 
 DAY = 86_400_000
 NOW = 1_790_000_000_000
 
 
-@dataclass
-class MovedClock:
-    """Stands still unless it is moved."""
-
-    at: int = NOW
-
-    def now(self) -> int:
-        return self.at
-
-    def elapsed(self) -> int:
-        return self.at
-
-    async def sleep(self, milliseconds: int) -> None:
-        self.at += milliseconds
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock(at=NOW)
 
 
 @pytest.fixture
-def clock() -> MovedClock:
-    return MovedClock()
-
-
-@pytest.fixture
-def authority(tmp_path: Path, clock: MovedClock) -> Authority:
+def authority(tmp_path: Path, clock: FixedClock) -> Authority:
     return opened(tmp_path, clock)
 
 
-def opened(directory: Path, clock: MovedClock) -> Authority:
+def opened(directory: Path, clock: FixedClock) -> Authority:
     return Authority.open(directory / "pki", clock, names=("hookline.example", "127.0.0.1", "::1"))
 
 
@@ -57,7 +41,7 @@ def request_of(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed2
     return certificates.to_pem(x509.CertificateSigningRequestBuilder().subject_name(wanted).sign(key, algorithm))
 
 
-def verified(authority: Authority, issued: Certificate, clock: MovedClock) -> list[str]:
+def verified(authority: Authority, issued: Certificate, clock: FixedClock) -> list[str]:
     """The identities of a client's certificate, as a verifier that nobody here wrote reads them."""
     leaf, *above = x509.load_pem_x509_certificates(issued.chain)
     when = datetime.datetime.fromtimestamp(clock.at / 1000, datetime.UTC)
@@ -66,7 +50,7 @@ def verified(authority: Authority, issued: Certificate, clock: MovedClock) -> li
     return [str(subject.value) for subject in subjects or ()]
 
 
-def test_the_first_start_makes_an_authority_and_the_next_finds_it(tmp_path: Path, clock: MovedClock, authority: Authority) -> None:
+def test_the_first_start_makes_an_authority_and_the_next_finds_it(tmp_path: Path, clock: FixedClock, authority: Authority) -> None:
     again = opened(tmp_path, clock)
     assert (again.trust, again.fingerprint, again.cluster) == (authority.trust, authority.fingerprint, "hookline")
     assert authority.fingerprint == fingerprint(x509.load_pem_x509_certificates(authority.trust)[0])
@@ -74,14 +58,14 @@ def test_the_first_start_makes_an_authority_and_the_next_finds_it(tmp_path: Path
     assert modes == {"cluster": "644", "trust.crt": "644", "root.key": "600", "issuing.pem": "600"}
 
 
-def test_a_first_start_that_was_killed_is_begun_anew(tmp_path: Path, clock: MovedClock, authority: Authority) -> None:
+def test_a_first_start_that_was_killed_is_begun_anew(tmp_path: Path, clock: FixedClock, authority: Authority) -> None:
     (tmp_path / "pki" / "trust.crt").unlink()
     again = opened(tmp_path, clock)
     assert again.fingerprint != authority.fingerprint
     assert verified(again, again.issue("agent", "a1", request_of(certificates.new_key())), clock)
 
 
-def test_a_certificate_says_who_its_holder_is_and_nothing_that_the_request_asked_for(authority: Authority, clock: MovedClock) -> None:
+def test_a_certificate_says_who_its_holder_is_and_nothing_that_the_request_asked_for(authority: Authority, clock: FixedClock) -> None:
     issued = authority.issue("agent", "0123", request_of(certificates.new_key()))
     assert verified(authority, issued, clock) == ["spiffe://hookline/agent/0123"]
     leaf = x509.load_pem_x509_certificates(issued.chain)[0]
@@ -89,7 +73,7 @@ def test_a_certificate_says_who_its_holder_is_and_nothing_that_the_request_asked
     assert issued.expires_at == NOW + DAY
 
 
-def test_a_certificate_ends(authority: Authority, clock: MovedClock) -> None:
+def test_a_certificate_ends(authority: Authority, clock: FixedClock) -> None:
     issued = authority.issue("agent", "0123", request_of(certificates.new_key()))
     clock.at += DAY + 1_000
     with pytest.raises(VerificationError):
@@ -129,7 +113,7 @@ def test_a_request_signed_with_another_key_is_refused(authority: Authority) -> N
         authority.issue("agent", "0123", pem)
 
 
-def test_a_server_is_called_by_its_names_and_renews_itself(tmp_path: Path, authority: Authority, clock: MovedClock) -> None:
+def test_a_server_is_called_by_its_names_and_renews_itself(tmp_path: Path, authority: Authority, clock: FixedClock) -> None:
     path = tmp_path / "pki" / "server.pem"
     authority.renew()
     first = path.read_bytes()
@@ -156,14 +140,14 @@ def test_a_server_shows_its_root_to_machines_that_know_its_fingerprint_alone(tmp
     assert file.read_bytes() != without
 
 
-def test_a_server_that_is_called_otherwise_gets_another_certificate(tmp_path: Path, authority: Authority, clock: MovedClock) -> None:
+def test_a_server_that_is_called_otherwise_gets_another_certificate(tmp_path: Path, authority: Authority, clock: FixedClock) -> None:
     authority.renew()
     Authority.open(tmp_path / "pki", clock, names=("other.example",)).renew()
     shown = x509.load_pem_x509_certificates((tmp_path / "pki" / "server.pem").read_bytes())[0]
     assert certificates.names_of(shown) == {"other.example"}
 
 
-def test_the_issuing_authority_is_renewed_by_a_root_that_is_there(tmp_path: Path, clock: MovedClock, authority: Authority) -> None:
+def test_the_issuing_authority_is_renewed_by_a_root_that_is_there(tmp_path: Path, clock: FixedClock, authority: Authority) -> None:
     before = (tmp_path / "pki" / "issuing.pem").read_bytes()
     clock.at += 300 * DAY
     assert authority.renew() == ""
@@ -171,7 +155,7 @@ def test_the_issuing_authority_is_renewed_by_a_root_that_is_there(tmp_path: Path
     assert verified(authority, authority.issue("agent", "0123", request_of(certificates.new_key())), clock)
 
 
-def test_an_offline_root_signs_elsewhere(tmp_path: Path, clock: MovedClock, authority: Authority) -> None:
+def test_an_offline_root_signs_elsewhere(tmp_path: Path, clock: FixedClock, authority: Authority) -> None:
     pki = tmp_path / "pki"
     away = pki.rename(tmp_path / "away")
     pki.mkdir()
@@ -196,21 +180,21 @@ def test_an_offline_root_signs_elsewhere(tmp_path: Path, clock: MovedClock, auth
     assert verified(authority, authority.issue("agent", "0123", request_of(certificates.new_key())), clock)
 
 
-def test_nothing_is_issued_once_the_issuing_authority_has_ended(tmp_path: Path, clock: MovedClock, authority: Authority) -> None:
+def test_nothing_is_issued_once_the_issuing_authority_has_ended(tmp_path: Path, clock: FixedClock, authority: Authority) -> None:
     (tmp_path / "pki" / "root.key").unlink()
     clock.at += 366 * DAY
     with pytest.raises(Unusable, match="cannot issue certificates: .* signed where the root is kept"):
         authority.issue("agent", "0123", request_of(certificates.new_key()))
 
 
-def test_a_key_that_others_may_read_is_refused(tmp_path: Path, clock: MovedClock, authority: Authority) -> None:
+def test_a_key_that_others_may_read_is_refused(tmp_path: Path, clock: FixedClock, authority: Authority) -> None:
     (tmp_path / "pki" / "issuing.pem").chmod(0o640)
     with pytest.raises(Unusable, match="others may read it; run `chmod 600"):
         opened(tmp_path, clock)
     assert authority.cluster == "hookline"
 
 
-def test_an_issuing_authority_of_another_cluster_is_refused(tmp_path: Path, clock: MovedClock, authority: Authority) -> None:
+def test_an_issuing_authority_of_another_cluster_is_refused(tmp_path: Path, clock: FixedClock, authority: Authority) -> None:
     other = Authority.open(tmp_path / "other", clock, names=("x",))
     (tmp_path / "pki" / "issuing.pem").write_bytes((tmp_path / "other" / "issuing.pem").read_bytes())
     with pytest.raises(Unusable, match="no root that is trusted here has signed it"):
@@ -218,7 +202,7 @@ def test_an_issuing_authority_of_another_cluster_is_refused(tmp_path: Path, cloc
     assert other.fingerprint != authority.fingerprint
 
 
-def test_a_cluster_has_a_name_that_fits_into_an_identity(tmp_path: Path, clock: MovedClock) -> None:
+def test_a_cluster_has_a_name_that_fits_into_an_identity(tmp_path: Path, clock: FixedClock) -> None:
     with pytest.raises(Unusable, match="cluster's name"):
         Authority.open(tmp_path / "pki", clock, names=("x",), cluster="Not A Name")
     assert not (tmp_path / "pki").exists()

@@ -63,7 +63,7 @@ class PublishingAgents(EchoingAgents):
         self._world = world
 
     def register(self, server: aio.Server) -> None:
-        LogServicer(logs=self._world.logs, history=self._world.engine, clock=SystemClock(), identity=Believed()).register(server)
+        LogServicer(logs=self._world.logs, history=self._world.engine, clock=SystemClock(), callers=Believed()).register(server)
 
 
 class LogWorld(World):
@@ -266,7 +266,7 @@ async def test_a_host_that_is_gone_before_its_answer_is_no_failure(world: LogWor
     call = GoneHost(piece(world.instruction("web-1"), b"last words"))
     with pytest.raises(Unavailable):
         async with asyncio.timeout(10):
-            await LogServicer(logs=world.logs, history=world.engine, clock=SystemClock(), identity=Believed()).publish_logs(None, call)  # type: ignore[arg-type]
+            await LogServicer(logs=world.logs, history=world.engine, clock=SystemClock(), callers=Believed()).publish_logs(None, call)  # type: ignore[arg-type]
     assert joined(await world.read()) == b"last words"
 
 
