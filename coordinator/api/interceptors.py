@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc.status_pb2 import Status
 from grpc import aio
 from grpc_status import rpc_status
@@ -26,7 +26,7 @@ from coordinator.api.access.recording import Recorder
 from coordinator.api.policy import POLICY, GroupOf, Rule, check_kind, check_place
 from coordinator.api.principal import LOCAL, caller
 from coordinator.core.access import Kind, Principal
-from coordinator.core.errors import Denied, DeployError, DeploymentDoesNotExist
+from coordinator.core.errors import Denied, DeployError, DeploymentDoesNotExist, Invalid
 from coordinator.metrics import Metrics
 
 UNARY_SECONDS = 30.0
@@ -86,7 +86,8 @@ class Guard(aio.ServerInterceptor):
         return known[1]
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
-        codecs = {"request_deserializer": handler.request_deserializer, "response_serializer": handler.response_serializer}
+        read = _readable(handler.request_deserializer, raises=handler.request_streaming)
+        codecs = {"request_deserializer": read, "response_serializer": handler.response_serializer}
         if not handler.response_streaming:
             if handler.request_streaming:
                 return grpc.stream_unary_rpc_method_handler(self._single(method, handler.stream_unary, None), **codecs)
@@ -173,6 +174,8 @@ class _Call:
 
     async def _admit(self) -> None:
         """Raise unless the caller may do this."""
+        if isinstance(self.request, DeployError):
+            raise self.request
         rules = self._guard.rules
         self._principal = Principal(Kind.Nobody, address=peer_address(self._context))
         self._principal = await rules.entrance.principal(self._context)
@@ -234,6 +237,23 @@ class _Call:
 
     def _seconds(self) -> float | None:
         return asyncio.get_running_loop().time() - self._begun if self._timed else None
+
+
+def _readable(parse: Callable[[bytes], Any] | None, *, raises: bool) -> Callable[[bytes], Any] | None:
+    """Refuse octets that are no message, in words. A stream's reads raise the refusal; a single request cannot, and becomes it."""
+    if parse is None:
+        return None
+
+    def read(octets: bytes) -> Any:
+        try:
+            return parse(octets)
+        except DecodeError as error:
+            refusal = Invalid(f"cannot read a message of this call: {error}; use a client made from this coordinator's protos")
+            if raises:
+                raise refusal from None
+            return refusal
+
+    return read
 
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}

@@ -176,3 +176,22 @@ async def test_streams_that_yield_pass_and_are_refused_as_others_are(world: Worl
     assert await bundle.read() == agent.FetchBundleResponse()
     no = await refused(bundle.read())
     assert (no.code, no.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "CatalogService/GetApplication",
+        "CatalogService/PushRevision",
+        "DeploymentService/WatchDeployment",
+        "AgentService/Connect",
+        "AgentService/PublishLogs",
+    ],
+)
+async def test_octets_that_are_no_message_are_refused_and_are_no_bug(world: World, method: str, caplog: pytest.LogCaptureFixture) -> None:
+    call: Any = world.channel.stream_stream(f"/hookline.v1.{method}")  # every kind of call looks the same on the wire
+    with caplog.at_level(logging.ERROR):
+        no = await refused(anext(aiter(call(iter([b"\x0a\x02\xff\xff"])))))
+    assert (no.code, no.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT")
+    assert "cannot read a message of this call" in no.message
+    assert caplog.records == []
