@@ -1,14 +1,12 @@
-"""The nouns of the core: what is deployed, where, by which rules, and how far it has come.
+"""Deployments and their groups: by which rules, and how far they have come.
 
 Values are frozen. `Group`, `Deployment`, `Target` and `Member` are the running group: `core/machine.py` alone changes
 them in place, because copying ten thousand targets for each fact is too dear.
 """
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import NewType
 
 from coordinator.core.lifecycle import (
     IN_PLACE,
@@ -19,13 +17,9 @@ from coordinator.core.lifecycle import (
     LifecycleEvent,
     TargetStatus,
 )
-
-HostId = NewType("HostId", str)
-GroupId = NewType("GroupId", str)
-DeploymentId = NewType("DeploymentId", str)
-RevisionId = NewType("RevisionId", str)
-InstructionId = NewType("InstructionId", str)
-JournalId = NewType("JournalId", str)
+from coordinator.core.model.hosts import Member
+from coordinator.core.model.names import DeploymentId, GroupId, HostId
+from coordinator.core.model.revisions import FileExistsBehavior, Revision, Success
 
 PlaceInLine = tuple[int, str, HostId]
 """A target's place in the line: by health, then by name; `batches.place` makes it."""
@@ -68,116 +62,11 @@ class AutoRollbackEvent(StrEnum):
     DEPLOYMENT_STOP_ON_REQUEST = "DEPLOYMENT_STOP_ON_REQUEST"
 
 
-class FileExistsBehavior(IntEnum):
-    """What Install does with a file that exists already (spec 1.4); the AppSpec's own word wins."""
-
-    Unspecified = 0
-    DISALLOW = 1
-    OVERWRITE = 2
-    RETAIN = 3
-
-
-class BundleType(IntEnum):
-    """How a bundle is packed."""
-
-    Unspecified = 0
-    tar = 1
-    tgz = 2
-    zip = 3
-    directory = 4
-
-
 class Creator(IntEnum):
     """Who made a deployment; CodeDeploy's names (spec 3.4)."""
 
     user = 1
     codeDeployRollback = 2
-
-
-class InstanceHealth(IntEnum):
-    """Whether the last deployment of a group to a host went well (spec 4.1)."""
-
-    Healthy = 1
-    Unhealthy = 2
-
-
-class HostStatus(IntEnum):
-    """Whether the coordinator can speak with a host now."""
-
-    Unknown = 1
-    Connected = 2
-    Suspect = 3
-    Lost = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CoordinatorLocation:
-    """A bundle that the coordinator keeps, `size` bytes of it."""
-
-    size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S3Location:
-    """An object in Amazon S3 or a server with its API; an empty version is the newest, an empty ETag is not compared."""
-
-    bucket: str
-    key: str
-    version: str = ""
-    e_tag: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GitHubLocation:
-    """A commit on GitHub, `repository` as ACCOUNT/REPOSITORY."""
-
-    repository: str
-    commit_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpLocation:
-    """A file behind http or https."""
-
-    url: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileLocation:
-    """A file or directory on every host, as an absolute path under its root prefix."""
-
-    path: str
-
-
-Place = CoordinatorLocation | S3Location | GitHubLocation | HttpLocation | FileLocation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
-    """Who answers for a revision: a statement and minisign's signature of it. Only agents have keys to verify it with."""
-
-    statement: str
-    signature: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revision:
-    """A bundle of an application: where it lies and what it must hash to (empty: nobody knows). signature None: it is not signed."""
-
-    revision_id: RevisionId
-    place: Place
-    bundle_type: BundleType
-    sha256: bytes
-    signature: Signature | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Success:
-    """A deployment that succeeded, as far as a rollback to it has to know."""
-
-    deployment_id: DeploymentId
-    revision: Revision
-    file_exists_behavior: FileExistsBehavior
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,15 +101,6 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """A host as the fleet knew it when a deployment was requested."""
-
-    host_id: HostId
-    name: str
-    lost: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostics:
     """Why and how a lifecycle event failed (spec 2.5)."""
 
@@ -236,47 +116,6 @@ class ErrorInformation:
 
     code: DeploymentErrorCode
     message: str
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Session:
-    """What the coordinator knows of one host's agent and of its present or last stream."""
-
-    host_id: HostId
-    name: str
-    session_epoch: int = 0
-    """Grows by one with each accepted Hello."""
-    journal_id: JournalId = JournalId("")
-    acked_seq: int = 0
-    """Reports of this journal up to here are committed."""
-    boot_id: str = ""
-    status: HostStatus = HostStatus.Unknown
-    agent_version: str = ""
-    capabilities: tuple[str, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
-    """As the agent declares them."""
-    facts: Mapping[str, str] = field(default_factory=dict)
-    registered_at: int = 0
-    connected_at: int = 0
-    stream: int | None = None
-    """The gateway's number of the stream it speaks on; None while there is none. Not stored."""
-    resumed: bool = False
-    """Reports have come on this stream. Not stored."""
-    silent_since: int = 0
-    """The coordinator's monotonic reading when it was heard last, once its stream has ended. Not stored."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Member:
-    """What a group knows of one of its hosts across deployments."""
-
-    host_id: HostId
-    target_epoch: int = 0
-    """The highest fence under which the host was claimed; only grows."""
-    health: InstanceHealth = InstanceHealth.Unhealthy
-    """Never deployed counts as Unhealthy (spec 4.1)."""
-    lost: bool = False
-    """Nobody can say that a lost host serves: it counts as unhealthy. Not stored; told by the fleet."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

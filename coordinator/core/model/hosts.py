@@ -1,0 +1,73 @@
+"""Hosts: as they speak with the coordinator, and as a group knows them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from coordinator.core.model.names import HostId, JournalId
+
+
+class InstanceHealth(IntEnum):
+    """Whether the last deployment of a group to a host went well (spec 4.1)."""
+
+    Healthy = 1
+    Unhealthy = 2
+
+
+class HostStatus(IntEnum):
+    """Whether the coordinator can speak with a host now."""
+
+    Unknown = 1
+    Connected = 2
+    Suspect = 3
+    Lost = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A host as the fleet knew it when a deployment was requested."""
+
+    host_id: HostId
+    name: str
+    lost: bool = False
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Session:
+    """What the coordinator knows of one host's agent and of its present or last stream."""
+
+    host_id: HostId
+    name: str
+    session_epoch: int = 0
+    """Grows by one with each accepted Hello."""
+    journal_id: JournalId = JournalId("")
+    acked_seq: int = 0
+    """Reports of this journal up to here are committed."""
+    boot_id: str = ""
+    status: HostStatus = HostStatus.Unknown
+    agent_version: str = ""
+    capabilities: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """As the agent declares them."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    registered_at: int = 0
+    connected_at: int = 0
+    stream: int | None = None
+    """The gateway's number of the stream it speaks on; None while there is none. Not stored."""
+    resumed: bool = False
+    """Reports have come on this stream. Not stored."""
+    silent_since: int = 0
+    """The coordinator's monotonic reading when it was heard last, once its stream has ended. Not stored."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Member:
+    """What a group knows of one of its hosts across deployments."""
+
+    host_id: HostId
+    target_epoch: int = 0
+    """The highest fence under which the host was claimed; only grows."""
+    health: InstanceHealth = InstanceHealth.Unhealthy
+    """Never deployed counts as Unhealthy (spec 4.1)."""
+    lost: bool = False
+    """Nobody can say that a lost host serves: it counts as unhealthy. Not stored; told by the fleet."""
