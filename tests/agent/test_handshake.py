@@ -1,11 +1,12 @@
 """Whom a machine trusts that trusts nobody yet: who stands below the root with the right fingerprint, under the right name."""
 
+import asyncio
 import datetime
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,8 @@ def shown(issuing: Signer, *above: x509.Certificate, name: str = "127.0.0.1", be
     return certificates.key_to_pem(key) + certificates.to_pem(made, *above)
 
 
-@contextmanager
-def served(directory: Path, pem: bytes, *, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> Iterator[str]:
+@asynccontextmanager
+async def served(directory: Path, pem: bytes, *, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> AsyncIterator[str]:
     """A server that shakes hands and says one byte."""
     file = directory / "server.pem"
     file.write_bytes(pem)
@@ -56,12 +57,12 @@ def served(directory: Path, pem: bytes, *, version: ssl.TLSVersion = ssl.TLSVers
         thread.start()
         yield f"127.0.0.1:{listener.getsockname()[1]}"
         listener.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
+    await asyncio.to_thread(thread.join, 10)  # the client's end is closed by the loop
 
 
 async def test_the_root_with_the_fingerprint_is_trusted_when_the_server_stands_below_it(tmp_path: Path) -> None:
     root, issuing = authority()
-    with served(tmp_path, shown(issuing, issuing[1], root[1])) as address:
+    async with served(tmp_path, shown(issuing, issuing[1], root[1])) as address:
         spelt = certificates.fingerprint(root[1]).upper()
         colons = ":".join(spelt[at : at + 2] for at in range(0, 64, 2))
         assert await root_of(address, colons) == certificates.to_pem(root[1])
@@ -69,7 +70,7 @@ async def test_the_root_with_the_fingerprint_is_trusted_when_the_server_stands_b
 
 async def test_another_root_is_not_trusted_and_both_fingerprints_are_told(tmp_path: Path) -> None:
     (root, issuing), (other, _) = authority(), authority()
-    with served(tmp_path, shown(issuing, issuing[1], root[1])) as address:
+    async with served(tmp_path, shown(issuing, issuing[1], root[1])) as address:
         with pytest.raises(AgentError) as refused:
             await root_of(address, certificates.fingerprint(other[1]))
     assert certificates.fingerprint(root[1]) in str(refused.value)
@@ -78,14 +79,14 @@ async def test_another_root_is_not_trusted_and_both_fingerprints_are_told(tmp_pa
 
 async def test_whoever_shows_a_root_that_is_not_above_him_is_not_trusted(tmp_path: Path) -> None:
     (root, _), (_, strangers) = authority(), authority()
-    with served(tmp_path, shown(strangers, strangers[1], root[1])) as address:
+    async with served(tmp_path, shown(strangers, strangers[1], root[1])) as address:
         with pytest.raises(AgentError, match="its certificate is not good here"):
             await root_of(address, certificates.fingerprint(root[1]))
 
 
 async def test_what_is_not_a_root_is_not_trusted_as_one(tmp_path: Path) -> None:
     root, issuing = authority()
-    with served(tmp_path, shown(issuing, issuing[1], root[1])) as address:
+    async with served(tmp_path, shown(issuing, issuing[1], root[1])) as address:
         with pytest.raises(AgentError, match="its certificate is not good here"):
             await root_of(address, certificates.fingerprint(issuing[1]))
 
@@ -102,14 +103,14 @@ async def test_a_server_with_another_name_or_at_another_time_is_not_trusted(
     tmp_path: Path, name: str, begins: datetime.datetime, why: str
 ) -> None:
     root, issuing = authority()
-    with served(tmp_path, shown(issuing, issuing[1], root[1], name=name, begins=begins)) as address:
+    async with served(tmp_path, shown(issuing, issuing[1], root[1], name=name, begins=begins)) as address:
         with pytest.raises(AgentError, match=why):
             await root_of(address, certificates.fingerprint(root[1]))
 
 
 async def test_a_server_that_speaks_an_older_tls_is_not_spoken_to(tmp_path: Path) -> None:
     root, issuing = authority()
-    with served(tmp_path, shown(issuing, issuing[1], root[1]), version=ssl.TLSVersion.TLSv1_2) as address:
+    async with served(tmp_path, shown(issuing, issuing[1], root[1]), version=ssl.TLSVersion.TLSv1_2) as address:
         assert "does not speak TLS 1.3" in str(await why_not(address, certificates.to_pem(root[1])))
 
 

@@ -79,6 +79,7 @@ def test_a_journal_keeps_its_id_and_another_one_has_another(path: Path, tmp_path
     assert FileJournal(tmp_path / "other").journal_id != first.journal_id
 
 
+@pytest.mark.slow
 def test_a_torn_end_costs_the_last_writing_only_wherever_it_is_torn(path: Path) -> None:
     _written(path, [Numbered(1)], [Numbered(2)]).close()
     whole = path.stat().st_size

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -284,6 +285,7 @@ def _fact(draw: st.DrawFn, rollout: Rollout, name: str) -> GroupFact:
     return draw(st.sampled_from(happens))
 
 
+@pytest.mark.slow
 @given(world=worlds(), sizes=st.lists(st.integers(1, 6), min_size=25, max_size=25))
 @settings(max_examples=300)
 def test_how_facts_are_put_together_into_commits_changes_no_row(world: tuple[Rollout, list[GroupFact]], sizes: list[int]) -> None:
@@ -326,6 +328,7 @@ class Ledger:
         return {key: deployment_rows(one) for key, one in self.deployments.items()}, self.events
 
 
+@pytest.mark.slow
 @given(world=worlds())
 @settings(max_examples=200)
 def test_every_changed_row_is_stored(world: tuple[Rollout, list[GroupFact]]) -> None:
@@ -357,6 +360,7 @@ def _rows_by_key(group: Group) -> dict[object, object]:
     return told
 
 
+@pytest.mark.slow
 @given(world=worlds(), cut=st.integers(0, 25))
 @settings(max_examples=200)
 def test_a_coordinator_that_dies_and_returns_decides_as_one_that_never_did(world: tuple[Rollout, list[GroupFact]], cut: int) -> None:
