@@ -122,6 +122,8 @@ def target(record: TargetRecord) -> deployments_pb2.Target:
         lifecycle_events=[_event(one) for one in record.events],
         start_time=wire.time(record.started_at),
         end_time=wire.time(record.ended_at),
+        instance_health=pb.InstanceHealth.ValueType(record.health),
+        revision_health=pb.RevisionHealth.ValueType(record.revision_health),
     )
 
 
@@ -160,6 +162,7 @@ def _holding(record: HostHolding) -> fleet_pb2.HostHolding:
         installed_revision_id=record.installed,
         deployed_revision_id=record.deployed,
         instance_health=pb.InstanceHealth.ValueType(record.health),
+        revision_health=pb.RevisionHealth.ValueType(record.revision_health),
     )
 
 

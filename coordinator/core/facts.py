@@ -107,11 +107,20 @@ class EpochSeen(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HoldingSeen(Fact):
+    """A host says which revisions of the group it holds; it may have gone on while nobody heard it."""
+
+    host_id: HostId
+    installed: RevisionId
+    deployed: RevisionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Woken(Fact):
     """The time that a group asked to be woken at has come, or the coordinator has just started with the group live."""
 
 
-GroupFact = DeploymentRequested | StopRequested | Reported | HostLost | HostReturned | JournalLost | EpochSeen | Woken
+GroupFact = DeploymentRequested | StopRequested | Reported | HostLost | HostReturned | JournalLost | EpochSeen | HoldingSeen | Woken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from coordinator.core.facts import (
     DeploymentRequested,
     EpochSeen,
     GroupFact,
+    HoldingSeen,
     HostLost,
     HostReturned,
     JournalLost,
@@ -29,7 +30,20 @@ from coordinator.core.facts import (
 )
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, EventStatus, TargetStatus
 from coordinator.core.model import Deployment, ErrorInformation, Group, HostId, InstanceHealth, Member, Target
-from coordinator.core.orders import Answer, Cancel, Changes, Entry, HistoryEntry, Instruct, Instruction, Order, SendCancel, Settled, WakeAt
+from coordinator.core.orders import (
+    Answer,
+    Cancel,
+    Changes,
+    Entry,
+    HistoryEntry,
+    HoldingChange,
+    Instruct,
+    Instruction,
+    Order,
+    SendCancel,
+    Settled,
+    WakeAt,
+)
 
 FORGOTTEN: Final = "begun in a history that is forgotten"
 """Because of which a host is in progress that was never begun with, as far as the store knows."""
@@ -95,7 +109,7 @@ def _report(now: Decision, fact: Reported) -> bool:
         now.changes.late.extend((fact.host_id, one) for one in fact.reports)
         return False
     target.awaited_since = deployment.clock
-    ending = targets.record(deployment.plan, target, fact.reports, now.changes)
+    ending = targets.record(deployment.plan, target, now.group.members[fact.host_id], fact.reports, now.changes)
     now.store(target)
     if ending is None:
         return False
@@ -121,6 +135,8 @@ def _take(now: Decision, fact: GroupFact) -> None:
                 _end(now, target, targets.interrupted(target, now.at, now.changes))
         case EpochSeen():
             _raise_epoch(now, fact)
+        case HoldingSeen():
+            _see_holding(now, fact)
         case Woken():
             now.because = "time passed"
         case Reported():
@@ -226,6 +242,21 @@ def _raise_epoch(now: Decision, fact: EpochSeen) -> None:
         # window has room for; it is true all the same.
         now.because = FORGOTTEN
         _begin(now, deployment, target, epoch=fact.target_epoch)
+    else:
+        batches.join(group, deployment, target)
+
+
+def _see_holding(now: Decision, fact: HoldingSeen) -> None:
+    """What a host says of itself is newer than what is stored, and than the reports of it that came before."""
+    group, deployment = now.group, now.group.deployment
+    member = group.members.get(fact.host_id)
+    if member is None or (member.installed, member.deployed) == (fact.installed, fact.deployed):
+        return
+    member.installed, member.deployed = fact.installed, fact.deployed
+    now.changes.holdings[group.group_id, fact.host_id] = HoldingChange(fact.installed, fact.deployed)
+    target = None if deployment is None else deployment.targets.get(fact.host_id)
+    if deployment is not None and target is not None:
+        batches.join(group, deployment, target)
 
 
 # ------------------------------------------------------------------------------------------------------- what follows
@@ -288,6 +319,8 @@ def _end(now: Decision, target: Target, ending: targets.Ending) -> None:
         succeeded = ending.status is TargetStatus.Succeeded
         member.health = InstanceHealth.Healthy if succeeded else InstanceHealth.Unhealthy
         now.changes.members[group.group_id, target.host_id] = member
+        if not member.installed:  # it holds nothing, and that is known from now on
+            now.changes.holdings[group.group_id, target.host_id] = HoldingChange(None, None)
     if batches.serves(member):
         group.available += 1
     now.move(deployment, target, ending.status, ending.told)

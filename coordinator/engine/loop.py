@@ -14,6 +14,7 @@ from coordinator.core.facts import (
     DeploymentRequested,
     EpochSeen,
     Hello,
+    HoldingSeen,
     HostLost,
     HostRemovalRequested,
     HostReturned,
@@ -289,6 +290,13 @@ class Engine:
             if epoch > (member.target_epoch if member else 0):
                 seen = EpochSeen(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id, target_epoch=epoch, deployment_id=deployment_id)
                 turn.facts.setdefault(group_id, []).append(seen)
+
+        for held in hello.holdings:
+            if held.group_id in self._groups and held.group_id not in self._groups.parked:
+                holding = HoldingSeen(
+                    at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id, installed=held.installed, deployed=held.deployed
+                )
+                turn.facts.setdefault(held.group_id, []).append(holding)
 
     def _tell_groups(self, turn: Turn, fact: HostReturned | JournalLost | HostLost) -> None:
         for group_id in self._groups.of_host(fact.host_id):

@@ -16,6 +16,7 @@ from coordinator.core.model import (
     MinimumHealthyHosts,
     Plan,
     Revision,
+    RevisionHealth,
     RevisionId,
 )
 from coordinator.core.tags import TagFilter, TagSets
@@ -94,6 +95,7 @@ class HostHolding:
     installed: RevisionId
     deployed: RevisionId
     health: InstanceHealth
+    revision_health: RevisionHealth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +166,9 @@ class TargetRecord:
     events: tuple[EventRecord, ...]
     started_at: int | None
     ended_at: int | None
+    health: InstanceHealth
+    """Of the host in the group, as it is now."""
+    revision_health: RevisionHealth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Final
 
 from coordinator.core.errors import InstanceDoesNotExist
 from coordinator.core.facts import RequestKey
-from coordinator.core.model import HostId, HostStatus, InstanceHealth, RevisionId
+from coordinator.core.model import HostId, HostStatus, InstanceHealth, RevisionId, revision_health
 from coordinator.core.orders import Entry
 from coordinator.core.tags import TagFilter, TagSets, sets_match
 from coordinator.service.ports import Cursor, Page
@@ -26,11 +26,12 @@ MATCHING: Final = """
     SELECT h.host_id, n.name, h.tags, h.operator_tags FROM name n JOIN host h ON h.name_no = n.name_no
     WHERE h.removed_at IS NULL ORDER BY n.name, h.host_no"""
 HOLDINGS: Final = """
-    SELECT o.host_no, a.name, g.name, i.name, d.name, m.health
+    SELECT o.host_no, a.name, g.name, i.name, d.name, m.health, r.revision_id
     FROM holding o
     JOIN deployment_group g ON g.group_no = o.group_no JOIN application a ON a.application_no = g.application_no
     LEFT JOIN member m ON m.group_no = o.group_no AND m.host_no = o.host_no
     LEFT JOIN name i ON i.name_no = o.installed_no LEFT JOIN name d ON d.name_no = o.deployed_no
+    LEFT JOIN deployment l ON l.deployment_no = g.last_successful_no LEFT JOIN revision r ON r.revision_no = l.revision_no
     WHERE g.deleted_at IS NULL AND o.host_no IN ({}) ORDER BY a.name, g.name"""
 HostRow = tuple[int, str, str, int, str, str, str, str, int, int]
 CHUNK: Final = 500
@@ -147,13 +148,14 @@ def _hosts(db: sqlite3.Connection, rows: Sequence[HostRow]) -> list[Host]:
 def _holdings(db: sqlite3.Connection, hosts: Sequence[int]) -> dict[int, list[HostHolding]]:
     found: dict[int, list[HostHolding]] = {}
     for row in db.execute(HOLDINGS.format(", ".join("?" * len(hosts))), hosts):
-        number, application_name, group_name, installed, deployed, health = row
+        number, application_name, group_name, installed, deployed, health, current = row
         holding = HostHolding(
             application_name=application_name,
             group_name=group_name,
             installed=RevisionId(installed or ""),
             deployed=RevisionId(deployed or ""),
             health=InstanceHealth(health or InstanceHealth.Unhealthy),
+            revision_health=revision_health(RevisionId(installed or ""), RevisionId(deployed or ""), RevisionId(current or "")),
         )
         found.setdefault(number, []).append(holding)
     return found

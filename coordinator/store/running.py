@@ -34,7 +34,11 @@ GROUP: Final = f"""
     LEFT JOIN deployment d ON d.deployment_no = g.last_successful_no LEFT JOIN revision r ON r.revision_no = d.revision_no
     WHERE g.group_id = ?"""
 MEMBERS: Final = """
-    SELECT host_id, target_epoch, health FROM member JOIN host USING (host_no) WHERE group_no = ?"""
+    SELECT host_id, target_epoch, health, coalesce(i.name, ''), coalesce(d.name, '')
+    FROM member m JOIN host h ON h.host_no = m.host_no
+    LEFT JOIN holding o ON o.host_no = m.host_no AND o.group_no = m.group_no
+    LEFT JOIN name i ON i.name_no = o.installed_no LEFT JOIN name d ON d.name_no = o.deployed_no
+    WHERE m.group_no = ?"""
 EPOCH: Final = """
     SELECT coalesce(m.target_epoch, 0) FROM deployment_group g
     LEFT JOIN host h ON h.host_id = ? LEFT JOIN member m ON m.group_no = g.group_no AND m.host_no = h.host_no
@@ -87,8 +91,8 @@ def group(db: sqlite3.Connection, group_id: GroupId) -> Group:
         deployment=_live_deployment(db, group_no),
         last_successful=success,
         members={
-            host_id: Member(host_id=host_id, target_epoch=epoch, health=InstanceHealth(health))
-            for host_id, epoch, health in db.execute(MEMBERS, (group_no,))
+            host_id: Member(host_id=host_id, target_epoch=epoch, health=InstanceHealth(health), installed=installed, deployed=deployed)
+            for host_id, epoch, health, installed, deployed in db.execute(MEMBERS, (group_no,))
         },
     )
 

@@ -148,13 +148,14 @@ def test_a_host_is_shown_with_its_tags_and_what_it_holds(operator: Operator, coo
         installed_revision_id="r-2",
         deployed_revision_id="r-1",
         instance_health=resources.INSTANCE_HEALTH_UNHEALTHY,
+        revision_health=resources.REVISION_HEALTH_OLD,
     )
     coordinator.hosts["web-1"] = fleet.Host(
         host_id="ab" * 16, name="web-1", status=resources.HOST_STATUS_CONNECTED, tags={"role": "web", "az": "b"}, holdings=[holding]
     )
     assert "az=b role=web" in operator.types("hosts").stdout
     shown = operator.types("hosts", "web-1").stdout
-    assert "shop/production r-1 (installed: r-2) Unhealthy" in shown
+    assert "shop/production r-1 (installed: r-2) Unhealthy, Old" in shown
     assert json.loads(operator.types("hosts", "web-1", "--output", "json").stdout)["tags"] == {"az": "b", "role": "web"}
 
 

@@ -8,6 +8,7 @@ from coordinator.core.facts import (
     DeploymentRequested,
     EpochSeen,
     GroupFact,
+    HoldingSeen,
     HostLost,
     HostReturned,
     JournalLost,
@@ -153,7 +154,8 @@ class Rollout:
             deployment_id=DeploymentId("d-0"), revision=revision(on), file_exists_behavior=FileExistsBehavior.DISALLOW
         )
         for name in names:
-            self.group.members[host_id(name)] = Member(host_id=host_id(name), health=health, target_epoch=1)
+            member = Member(host_id=host_id(name), health=health, target_epoch=1, installed=RevisionId(on), deployed=RevisionId(on))
+            self.group.members[host_id(name)] = member
 
     def step(self, facts: Sequence[GroupFact]) -> None:
         """One commit."""
@@ -255,6 +257,13 @@ class Rollout:
         fence = DeploymentId(of)
         self.step([EpochSeen(at=self.at, elapsed=self.elapsed, host_id=host_id(name), target_epoch=target_epoch, deployment_id=fence)])
 
+    def see_holding(self, name: str, installed: str, deployed: str) -> None:
+        """It says what it holds."""
+        said = HoldingSeen(
+            at=self.at, elapsed=self.elapsed, host_id=host_id(name), installed=RevisionId(installed), deployed=RevisionId(deployed)
+        )
+        self.step([said])
+
     def stop(
         self,
         deployment_id: DeploymentId | None = None,
@@ -313,7 +322,7 @@ def rows(group: Group) -> dict[str, object]:
     """Everything that is stored of a group, in a form that can be compared."""
     told: dict[str, object] = {
         "last_successful": group.last_successful,
-        "members": {host: (member.target_epoch, member.health) for host, member in group.members.items()},
+        "members": {host: (one.target_epoch, one.health, one.installed, one.deployed) for host, one in group.members.items()},
     }
     if group.deployment is not None:
         told |= deployment_rows(group.deployment)

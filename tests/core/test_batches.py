@@ -4,9 +4,10 @@ import pytest
 
 from coordinator.core.deployment import batches
 from coordinator.core.errors import HealthConstraintsInvalid
-from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, TargetStatus
+from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, LifecycleEvent, TargetStatus
 from coordinator.core.model import InstanceHealth, MinimumHealthyHosts
-from tests.core.rollout import ALL_AT_ONCE, HALF_AT_A_TIME, ONE_AT_A_TIME, Rollout, count, percent
+from coordinator.core.orders import HoldingChange
+from tests.core.rollout import ALL_AT_ONCE, GROUP, HALF_AT_A_TIME, ONE_AT_A_TIME, Rollout, count, host_id, percent
 
 SUCCEEDED, FAILED = DeploymentStatus.Succeeded, DeploymentStatus.Failed
 
@@ -185,3 +186,40 @@ def test_a_rollback_of_one_touched_host_fails_when_that_host_does() -> None:
     rollout.fail("h01")
     assert rollout.group.deployment is None
     assert [one.status for one in rollout.ended] == [DeploymentStatus.Failed, DeploymentStatus.Failed]
+
+
+def test_hosts_with_another_revision_go_before_those_that_have_the_last_good_one() -> None:
+    rollout = Rollout()
+    rollout.given(["b", "d"], on="r0")
+    rollout.given(["a", "c"], on="r1")
+    rollout.deploy("r2", ["a", "b", "c", "d"], ONE_AT_A_TIME)
+    assert [one.host_name for one in rollout.deployment.targets.values()] == ["b", "d", "a", "c"]
+
+
+def test_a_host_of_which_nobody_knows_what_it_has_goes_before_those_with_an_old_revision() -> None:
+    rollout = Rollout()
+    rollout.given(["a"], on="r0")
+    rollout.given(["b"], on="")
+    rollout.given(["c"], on="r1")
+    rollout.deploy("r2", ["a", "b", "c"], ONE_AT_A_TIME)
+    assert [batches.standing(rollout.group, rollout.member(name)).name for name in "bac"] == ["Unknown", "Old", "Current"]
+    assert [one.host_name for one in rollout.deployment.targets.values()] == ["b", "a", "c"]
+
+
+def test_what_a_host_says_of_itself_moves_it_in_the_line() -> None:
+    rollout = Rollout()
+    rollout.given(["a", "b", "c", "d"])
+    rollout.deploy("r2", ["a", "b", "c", "d"], ONE_AT_A_TIME)
+    rollout.see_holding("d", "r0", "r0")
+    rollout.see_holding("b", "r2", "r1")
+    rollout.succeed("a")
+    assert rollout.in_progress == ["b"]
+    rollout.succeed("b")
+    assert rollout.in_progress == ["d"]
+
+
+def test_a_host_that_fails_its_first_deployment_is_known_to_hold_nothing() -> None:
+    rollout = Rollout()
+    rollout.deploy("r1", ["a"])
+    rollout.fail("a", at=LifecycleEvent.BeforeInstall)
+    assert rollout.changes.holdings == {(GROUP, host_id("a")): HoldingChange(None, None)}

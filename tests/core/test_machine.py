@@ -191,7 +191,7 @@ def test_a_failed_event_ends_the_target_with_its_diagnostics(rollout: Rollout) -
 def test_what_the_host_holds_follows_install_and_the_last_event(rollout: Rollout) -> None:
     rollout.report("a", *rollout.walk("a", until=INSTALL, last=SUCCEEDED))
     ((installed, deployed),) = rollout.changes.holdings.values()
-    assert (installed, deployed) == ("r2", None)
+    assert (installed, deployed) == ("r2", "r1")
     rollout.report("a", rollout.event("a", VALIDATE, SUCCEEDED))
     ((installed, deployed),) = rollout.changes.holdings.values()
     assert (installed, deployed) == ("r2", "r2")

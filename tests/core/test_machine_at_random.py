@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from coordinator.core.facts import EpochSeen, GroupFact, HostLost, HostReturned, JournalLost, StopRequested, Woken
+from coordinator.core.facts import EpochSeen, GroupFact, HoldingSeen, HostLost, HostReturned, JournalLost, StopRequested, Woken
 from coordinator.core.lifecycle import IN_PLACE, EventStatus, InstructionStatus, LifecycleEvent, TargetStatus
 from coordinator.core.machine import restore, step
-from coordinator.core.model import AutoRollbackEvent, Deployment, DeploymentId, Group, HostId, InstanceHealth
+from coordinator.core.model import AutoRollbackEvent, Deployment, DeploymentId, Group, HostId, InstanceHealth, RevisionId
 from coordinator.core.orders import Changes, Instruct, Order, Settled
 from tests.core.rollout import GROUP, Rollout, count, deployment_rows, host_id, rows, stored
 
@@ -264,6 +264,7 @@ def _fact(draw: st.DrawFn, rollout: Rollout, name: str) -> GroupFact:
     of = DeploymentId(draw(st.sampled_from(["d-1", "d-1", "d-1-back"])))
     event = draw(st.sampled_from([*IN_PLACE, *[IN_PLACE[-1]] * 7]))
     report = rollout.event(name, event, draw(st.sampled_from([EventStatus.InProgress, *ENDED, *[EventStatus.Succeeded] * 2])), of=of)
+    deployed = RevisionId(draw(st.sampled_from(["r1", "r2"])))
     happens: list[GroupFact] = [
         rollout.reported(name, report),
         rollout.reported(name, report),
@@ -272,6 +273,7 @@ def _fact(draw: st.DrawFn, rollout: Rollout, name: str) -> GroupFact:
         HostReturned(at=at, elapsed=elapsed, host_id=host),
         JournalLost(at=at, elapsed=elapsed, host_id=host),
         EpochSeen(at=at, elapsed=elapsed, host_id=host, target_epoch=7, deployment_id=of),
+        HoldingSeen(at=at, elapsed=elapsed, host_id=host, installed=RevisionId("r2"), deployed=deployed),
         StopRequested(
             at=at,
             elapsed=elapsed,
@@ -344,6 +346,7 @@ def test_every_changed_row_is_stored(world: tuple[Rollout, list[GroupFact]]) -> 
         kept |= {("target", one.deployment_id, host) for one in changes.created.values() for host in one.targets}
         kept |= {("deployment", one) for one in changes.deployments}
         kept |= {("member", host) for _, host in changes.members}
+        kept |= {("holding", host) for _, host in changes.holdings}
         kept |= {("group",)} if GROUP in changes.groups else set()
         assert changed <= kept, f"changed and not stored: {changed - kept}"
 
@@ -351,6 +354,7 @@ def test_every_changed_row_is_stored(world: tuple[Rollout, list[GroupFact]]) -> 
 def _rows_by_key(group: Group) -> dict[object, object]:
     told: dict[object, object] = {("group",): group.last_successful}
     told |= {("member", host): (one.health, one.target_epoch) for host, one in group.members.items()}
+    told |= {("holding", host): (one.installed, one.deployed) for host, one in group.members.items()}
     if group.deployment is not None:
         row = deployment_rows(group.deployment)
         targets = row.pop("targets")

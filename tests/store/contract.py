@@ -26,9 +26,10 @@ from coordinator.core.model import (
     InstanceHealth,
     InstructionId,
     Member,
+    RevisionId,
     Target,
 )
-from coordinator.core.orders import Changes, EventChange
+from coordinator.core.orders import Changes, EventChange, HoldingChange
 from coordinator.engine.ports import Store
 from coordinator.service.ports import Requests
 from tests.store.things import API, NOW, R1, R2, WEB, created, deployment, host, key, known, plan, success, target
@@ -183,6 +184,9 @@ class StoreContract:
         }
         changes.groups[WEB] = Group(group_id=WEB, last_successful=success("d-1", R2))
         changes.members.update({(WEB, host_id): replace(member, lost=True) for host_id, member in members.items()})
+        one = members[HostId("id-h1")]
+        one.installed, one.deployed = RevisionId("r2"), RevisionId("r1")
+        changes.holdings[WEB, one.host_id] = HoldingChange(one.installed, one.deployed)
         await store.commit(changes)
         found = await store.group(WEB)
         assert found.last_successful == success("d-1", R2)

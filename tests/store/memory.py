@@ -87,8 +87,12 @@ class MemoryStore:
             group_id=group_id,
             deployment=None if newest is None or newest.status.terminal else _copied(newest),
             last_successful=self._last_successful.get(group_id),
-            members={host_id: replace(member) for (owner, host_id), member in self.members.items() if owner == group_id},
+            members={host_id: self._member(group_id, member) for (owner, host_id), member in self.members.items() if owner == group_id},
         )
+
+    def _member(self, group_id: GroupId, member: Member) -> Member:
+        installed, deployed = self.holdings.get((group_id, member.host_id), HoldingChange(None, None))
+        return replace(member, installed=installed or RevisionId(""), deployed=deployed or RevisionId(""))
 
     async def behind(self, epochs: Mapping[tuple[GroupId, HostId], int]) -> list[GroupId]:
         """Groups of which a host knows a higher epoch. There is no catalogue here: every group is known."""

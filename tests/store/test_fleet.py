@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from coordinator.core.errors import InstanceDoesNotExist
-from coordinator.core.model import HostId, HostStatus, InstanceHealth, Member, RevisionId
+from coordinator.core.model import HostId, HostStatus, InstanceHealth, Member, RevisionHealth, RevisionId
 from coordinator.core.orders import Changes, HoldingChange
 from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.service.ports import Replayed
@@ -118,13 +118,21 @@ async def test_what_a_host_holds_is_told_by_group(store: SqliteStore) -> None:
     later.holdings[API, host_id] = HoldingChange(none, none)
     await store.commit(later)
     assert (await store.fleet.host("h1")).holdings == (
-        HostHolding(application_name="shop", group_name="api", installed=none, deployed=none, health=InstanceHealth.Unhealthy),
+        HostHolding(
+            application_name="shop",
+            group_name="api",
+            installed=none,
+            deployed=none,
+            health=InstanceHealth.Unhealthy,
+            revision_health=RevisionHealth.Unknown,
+        ),
         HostHolding(
             application_name="shop",
             group_name="web",
             installed=RevisionId("r2"),
             deployed=RevisionId("r2"),
             health=InstanceHealth.Healthy,
+            revision_health=RevisionHealth.Old,
         ),
     )
 

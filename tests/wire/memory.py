@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from coordinator.core.deployment import batches
 from coordinator.core.errors import (
     ApplicationAlreadyExists,
     ApplicationDoesNotExist,
@@ -443,13 +444,13 @@ class MemoryEngine:
     async def targets(self, deployment_id: DeploymentId, *, statuses: Sequence[TargetStatus], size: int, after: str) -> Page[TargetRecord]:
         past = self._find(deployment_id)
         found = sorted(past.deployment.targets.values(), key=lambda one: one.host_name)
-        return page([_target(past, one) for one in found if not statuses or one.status in statuses], size, after)
+        return page([self._target(past, one) for one in found if not statuses or one.status in statuses], size, after)
 
     async def target(self, deployment_id: DeploymentId, host: str) -> TargetRecord:
         past = self._find(deployment_id)
         for one in past.deployment.targets.values():
             if host in (one.host_id, one.host_name):
-                return _target(past, one)
+                return self._target(past, one)
         raise DeploymentTargetDoesNotExist(f"cannot find host {host} in deployment {deployment_id}")
 
     async def changed(self, deployment_id: DeploymentId, *, since: int, size: int) -> tuple[list[TargetRecord], int]:
@@ -458,7 +459,10 @@ class MemoryEngine:
         if len(found) > size:
             found = [one for one in found if one[0] <= found[size - 1][0]]
         targets = past.deployment.targets
-        return [_target(past, targets[host_id]) for _, host_id in found], found[-1][0] if found else self.committed
+        return [self._target(past, targets[host_id]) for _, host_id in found], found[-1][0] if found else self.committed
+
+    def _target(self, past: Past, one: Target) -> TargetRecord:
+        return _target(past, self.groups[past.deployment.plan.group_id], one)
 
     async def entries(
         self, *, application_name: str, group_name: str, deployment_id: str, host: str, size: int, after: str
@@ -474,7 +478,7 @@ class MemoryEngine:
         return page(found, size, after)
 
 
-def _target(past: Past, one: Target) -> TargetRecord:
+def _target(past: Past, group: Group, one: Target) -> TargetRecord:
     def event(number: int) -> EventChange | None:
         return past.events.get((one.host_id, number))
 
@@ -499,6 +503,8 @@ def _target(past: Past, one: Target) -> TargetRecord:
         events=tuple(events),
         started_at=one.started_at,
         ended_at=one.ended_at,
+        health=group.members[one.host_id].health,
+        revision_health=batches.health(group, group.members[one.host_id]),
     )
 
 

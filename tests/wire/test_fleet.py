@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from coordinator.core.model import HostStatus, InstanceHealth, RevisionId
+from coordinator.core.model import HostStatus, InstanceHealth, RevisionHealth, RevisionId
 from coordinator.service.records import HostHolding
 from hookline.v1 import fleet_pb2 as fleet
 from hookline.v1 import resources_pb2 as resources
@@ -17,6 +17,7 @@ async def test_a_host_is_shown_with_what_it_holds(world: World) -> None:
         installed=RevisionId("r-2"),
         deployed=RevisionId("r-1"),
         health=InstanceHealth.Unhealthy,
+        revision_health=RevisionHealth.Old,
     )
     world.hosts.known["h1"] = replace(world.hosts.known["h1"], holdings=(holding,))
     host = (await world.fleet.GetHost(fleet.GetHostRequest(host="id-h1"))).host
@@ -26,6 +27,7 @@ async def test_a_host_is_shown_with_what_it_holds(world: World) -> None:
     assert (held.application_name, held.deployment_group_name) == ("shop", "web")
     assert (held.installed_revision_id, held.deployed_revision_id) == ("r-2", "r-1")
     assert held.instance_health == resources.INSTANCE_HEALTH_UNHEALTHY
+    assert held.revision_health == resources.REVISION_HEALTH_OLD
 
 
 async def test_hosts_are_listed_by_their_tags(world: World) -> None:

@@ -94,6 +94,7 @@ def test_times(milliseconds: int) -> None:
         (model.BundleType, pb.BundleType),
         (model.Creator, pb.DeploymentCreator),
         (model.InstanceHealth, pb.InstanceHealth),
+        (model.RevisionHealth, pb.RevisionHealth),
         (model.HostStatus, pb.HostStatus),
         (tags.TagFilterType, pb.TagFilterType),
     ],

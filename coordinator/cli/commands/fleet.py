@@ -89,7 +89,7 @@ def _holds(holding: "HostHolding") -> str:
     parts = [f"{holding.application_name}/{holding.deployment_group_name} {revision}"]
     if unfinished and holding.deployed_revision_id:
         parts.append(f"(installed: {holding.installed_revision_id})")
-    parts.append(spelt(holding, "instance_health"))
+    parts.append(", ".join(filter(None, (spelt(holding, "instance_health"), spelt(holding, "revision_health")))))
     return clean(" ".join(part for part in parts if part))
 
 

@@ -184,6 +184,7 @@ def targets(console: Console, deployment: str, statuses: tuple[str, ...]) -> Non
         ("STATUS", lambda target: spelt(target, "status")),
         ("EVENT", _current_event),
         ("TOOK", _took),
+        ("HEALTH", _health),
         ("WHY", wording.reason),
         whole="HOST STATUS EVENT",
     )
@@ -196,6 +197,11 @@ def _current_event(target: "Target") -> str:
     ended = [event for event in target.lifecycle_events if spelt(event, "status") == "Succeeded"]
     chosen = wanted[:1] or ended[-1:]
     return spelt(chosen[0], "lifecycle_event") if chosen else ""
+
+
+def _health(target: "Target") -> str:
+    """The host's two healths in the group, as they are now."""
+    return ", ".join(filter(None, (spelt(target, "instance_health"), spelt(target, "revision_health"))))
 
 
 def _took(of: "Target | LifecycleEventRecord") -> str:

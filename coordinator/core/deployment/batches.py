@@ -1,4 +1,4 @@
-"""Which hosts may begin now without breaking minimum healthy hosts (spec 4.2).
+"""Which hosts may begin now without breaking minimum healthy hosts (spec 4.2), and in which order (spec 4.1).
 
 N counts the group's hosts as frozen at creation and M is what must stay healthy of them, never of the subset that a rollback
 touches. There are no fixed batches: a window of max(1, N - M) slides over the line of pending targets. A failure keeps its place
@@ -7,10 +7,34 @@ in the window for good, so even if everything in progress failed, no more than N
 Pure arithmetic over the running group. Takes targets off the line, changes nothing else.
 """
 
+from enum import IntEnum
 from heapq import heappop, heappush
 
 from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import Deployment, Group, InstanceHealth, Member, PlaceInLine, Target
+from coordinator.core.model import (
+    Deployment,
+    Group,
+    InstanceHealth,
+    Member,
+    PlaceInLine,
+    RevisionHealth,
+    RevisionId,
+    Target,
+    revision_health,
+)
+
+
+class Standing(IntEnum):
+    """Who goes before whom (spec 4.1): to deploy to those in front costs the least, and brings the most."""
+
+    Failed = 0
+    """Unhealthy, and not for want of a deployment."""
+    Unknown = 1
+    """Never deployed to, or nobody knows what it has."""
+    Old = 2
+    """Healthy, with another revision than the group's last successful one."""
+    Current = 3
+    """Healthy, with that one."""
 
 
 def minimum(deployment: Deployment) -> int:
@@ -40,13 +64,32 @@ def available(group: Group, deployment: Deployment) -> int:
     )
 
 
+def health(group: Group, member: Member) -> RevisionHealth:
+    """Which of the group's revisions a host has."""
+    last = group.last_successful
+    return revision_health(member.installed, member.deployed, RevisionId("") if last is None else last.revision.revision_id)
+
+
+def standing(group: Group, member: Member) -> Standing:
+    """How early a host begins. One that was claimed by a deployment and is unhealthy has failed; one that never was has nothing."""
+    if member.health is InstanceHealth.Unhealthy:
+        return Standing.Failed if member.target_epoch else Standing.Unknown
+    match health(group, member):
+        case RevisionHealth.Unknown:
+            return Standing.Unknown
+        case RevisionHealth.Old:
+            return Standing.Old
+        case RevisionHealth.Current:
+            return Standing.Current
+
+
 def place(group: Group, target: Target) -> PlaceInLine:
-    """Where a target stands in the line: unhealthy hosts first, since deploying to them costs nothing; then by name.
+    """Where a target stands in the line: by its host's standing, then by name, then by id.
 
     Lost hosts stand aside and begin last: to wait for a dead one first would hold up everybody, and in a rollback it would
     use up the failures that the living could need.
     """
-    return (-group.members[target.host_id].health, target.host_name, target.host_id)
+    return (standing(group, group.members[target.host_id]), target.host_name, target.host_id)
 
 
 def line_up(group: Group, deployment: Deployment) -> None:
@@ -57,7 +100,7 @@ def line_up(group: Group, deployment: Deployment) -> None:
 
 
 def join(group: Group, deployment: Deployment, target: Target) -> None:
-    """Put a pending target in the line, or aside while its host is lost. It may stand in the other one still: there it is passed over."""
+    """Put a pending target in the line, or aside while its host is lost. Where it stood before, it is passed over."""
     if target.status is TargetStatus.Pending:
         line = deployment.pending_lost if group.members[target.host_id].lost else deployment.pending
         heappush(line, place(group, target))
@@ -65,9 +108,9 @@ def join(group: Group, deployment: Deployment, target: Target) -> None:
 
 def lined_up(group: Group, deployment: Deployment) -> bool:
     """Whether every pending target can be found where it belongs. Counts them all: for tests."""
-    line, aside = ({entry[2] for entry in entries} for entries in (deployment.pending, deployment.pending_lost))
-    waiting = [one.host_id for one in deployment.targets.values() if one.status is TargetStatus.Pending]
-    return all(host_id in (aside if group.members[host_id].lost else line) for host_id in waiting)
+    line, aside = set(deployment.pending), set(deployment.pending_lost)
+    waiting = [one for one in deployment.targets.values() if one.status is TargetStatus.Pending]
+    return all(place(group, one) in (aside if group.members[one.host_id].lost else line) for one in waiting)
 
 
 def next_target(group: Group, deployment: Deployment) -> Target | None:
@@ -95,7 +138,8 @@ def _first(group: Group, deployment: Deployment, line: list[PlaceInLine]) -> Tar
     aside = line is deployment.pending_lost
     while line:
         target = deployment.targets[line[0][2]]
-        if target.status is TargetStatus.Pending and group.members[target.host_id].lost is aside:
+        waits = target.status is TargetStatus.Pending and group.members[target.host_id].lost is aside
+        if waits and line[0] == place(group, target):
             return target
         heappop(line)
     return None

@@ -3,7 +3,7 @@
 Statuses only move forward: of two reports about one lifecycle event the later status is right, and an earlier event than the last
 one reported is old news. So duplicates and late arrivals need no thought.
 
-Knows one target and its plan: no group, no other host.
+Knows one target, its plan, and what its group knows of its host: no other host.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from coordinator.core.lifecycle import (
     LifecycleEvent,
     TargetStatus,
 )
-from coordinator.core.model import Diagnostics, InstructionId, Plan, Target
+from coordinator.core.model import Diagnostics, InstructionId, Member, Plan, Target
 from coordinator.core.orders import Cancel, Changes, EventChange, HoldingChange, Instruction
 
 IN_PROGRESS = EventStatus.InProgress
@@ -58,7 +58,7 @@ def cancel(plan: Plan, target: Target) -> Cancel:
     return Cancel(instruction_id(target), target.host_id, target.target_epoch, plan.group_id, target.cancelled)
 
 
-def record(plan: Plan, target: Target, reports: tuple[Report, ...], changes: Changes) -> Ending | None:
+def record(plan: Plan, target: Target, member: Member, reports: tuple[Report, ...], changes: Changes) -> Ending | None:
     """Write down what the host reports; return how the target ends by it, if it does.
 
     Of a target that has ended already only the lifecycle events are written down. Events that the deployment does not have are passed
@@ -94,7 +94,7 @@ def record(plan: Plan, target: Target, reports: tuple[Report, ...], changes: Cha
             if event is last:
                 ending = ending or Ending(TargetStatus.Succeeded, f"report {seq}")
             if target.status is TargetStatus.InProgress:
-                _hold(plan, target, changes, deployed=event is last)
+                _hold(plan, member, changes, deployed=event is last)
     target.event_status = progress
     return _noted(target, ending, known=known)
 
@@ -171,11 +171,11 @@ def _cut_short(target: Target, said: str, *, refused: bool, begun: bool) -> tupl
     return TargetStatus.Failed, f"{target.host_name} was stopped before its last event: {why}"
 
 
-def _hold(plan: Plan, target: Target, changes: Changes, *, deployed: bool) -> None:
-    key = (plan.group_id, target.host_id)
-    revision_id = plan.revision.revision_id
-    before = changes.holdings.get(key)
-    changes.holdings[key] = HoldingChange(revision_id, revision_id if deployed else None if before is None else before.deployed)
+def _hold(plan: Plan, member: Member, changes: Changes, *, deployed: bool) -> None:
+    member.installed = plan.revision.revision_id
+    if deployed:
+        member.deployed = plan.revision.revision_id
+    changes.holdings[plan.group_id, member.host_id] = HoldingChange(member.installed, member.deployed or None)
 
 
 def _why(event: LifecycleEvent, diagnostics: Diagnostics | None) -> str:

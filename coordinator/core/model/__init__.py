@@ -18,8 +18,10 @@ from coordinator.core.model.hosts import (
     HostStatus,
     InstanceHealth,
     Member,
+    RevisionHealth,
     Session,
     Snapshot,
+    revision_health,
 )
 from coordinator.core.model.names import (
     DeploymentId,
@@ -71,6 +73,7 @@ __all__ = [
     "PlaceInLine",
     "Plan",
     "Revision",
+    "RevisionHealth",
     "RevisionId",
     "S3Location",
     "Session",
@@ -78,4 +81,5 @@ __all__ = [
     "Snapshot",
     "Success",
     "Target",
+    "revision_health",
 ]

@@ -22,7 +22,7 @@ from coordinator.core.model.names import DeploymentId, GroupId, HostId
 from coordinator.core.model.revisions import FileExistsBehavior, Revision, Success
 
 PlaceInLine = tuple[int, str, HostId]
-"""A target's place in the line: by health, then by name; `batches.place` makes it."""
+"""A target's place in the line: by the health of its host, then by name; `batches.place` makes it."""
 
 Look = tuple[int, HostId]
 """When, by the deployment's own clock, a host is looked at whose word is awaited; `deadlines` makes it."""

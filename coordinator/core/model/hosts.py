@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from coordinator.core.model.names import HostId, JournalId
+from coordinator.core.model.names import HostId, JournalId, RevisionId
 
 
 class InstanceHealth(IntEnum):
@@ -12,6 +12,24 @@ class InstanceHealth(IntEnum):
 
     Healthy = 1
     Unhealthy = 2
+
+
+class RevisionHealth(IntEnum):
+    """Which of a group's revisions a host has (spec 4.1)."""
+
+    Current = 1
+    """That of the group's last successful deployment."""
+    Old = 2
+    """Another one, or what was begun over it did not end well."""
+    Unknown = 3
+    """No deployment of the group has ever ended well there."""
+
+
+def revision_health(installed: RevisionId, deployed: RevisionId, current: RevisionId) -> RevisionHealth:
+    """What a host's revisions are to a group whose last successful one is `current`; each may be empty."""
+    if not deployed:
+        return RevisionHealth.Unknown
+    return RevisionHealth.Current if installed == deployed == current else RevisionHealth.Old
 
 
 class HostStatus(IntEnum):
@@ -69,5 +87,9 @@ class Member:
     """The highest fence under which the host was claimed; only grows."""
     health: InstanceHealth = InstanceHealth.Unhealthy
     """Never deployed counts as Unhealthy (spec 4.1)."""
+    installed: RevisionId = RevisionId("")
+    """The revision whose Install finished last; empty where none did. Stored as the host's holding."""
+    deployed: RevisionId = RevisionId("")
+    """The revision of the last deployment that ended well there; empty where none did. Stored as the host's holding."""
     lost: bool = False
     """Nobody can say that a lost host serves: it counts as unhealthy. Not stored; told by the fleet."""

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from coordinator.core.errors import DeploymentTargetDoesNotExist
 from coordinator.core.lifecycle import EventStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus, event_status
-from coordinator.core.model import DeploymentId, Diagnostics, HostId
+from coordinator.core.model import DeploymentId, Diagnostics, HostId, InstanceHealth, RevisionId, revision_health
 from coordinator.service.ports import Cursor, Page
 from coordinator.service.records import EventRecord, TargetRecord
 from coordinator.store.history import names
@@ -16,8 +16,14 @@ from coordinator.store.paging import Paging
 from coordinator.store.rows.columns import lifecycle_events
 
 TARGETS: Final = """
-    SELECT t.host_no, h.host_id, n.name, t.status, t.message, t.started_at, t.ended_at
+    SELECT t.host_no, h.host_id, n.name, t.status, t.message, t.started_at, t.ended_at,
+           m.health, i.name AS installed, f.name AS deployed, r.revision_id AS current
     FROM target t JOIN host h ON h.host_no = t.host_no JOIN name n ON n.name_no = t.host_name_no
+    JOIN deployment d ON d.deployment_no = t.deployment_no JOIN deployment_group g ON g.group_no = d.group_no
+    LEFT JOIN member m ON m.group_no = d.group_no AND m.host_no = t.host_no
+    LEFT JOIN holding o ON o.host_no = t.host_no AND o.group_no = d.group_no
+    LEFT JOIN name i ON i.name_no = o.installed_no LEFT JOIN name f ON f.name_no = o.deployed_no
+    LEFT JOIN deployment l ON l.deployment_no = g.last_successful_no LEFT JOIN revision r ON r.revision_no = l.revision_no
     WHERE t.deployment_no = ?"""
 EVENTS: Final = """
     SELECT e.host_no, e.event, e.status, e.started_at, e.ended_at, d.error_code, d.script_name, d.message, d.log_tail
@@ -28,7 +34,7 @@ EVENTS: Final = """
 MANY: Final = 500
 """For more hosts than this all events of the deployment are read: that is cheaper than to name the hosts."""
 
-TargetRow = tuple[int, str, str, int, str | None, int | None, int | None]
+TargetRow = tuple[int, str, str, int, str | None, int | None, int | None, int | None, str | None, str | None, str | None]
 
 
 class Asked(NamedTuple):
@@ -108,7 +114,7 @@ def _records(db: sqlite3.Connection, asked: Asked, rows: Sequence[TargetRow]) ->
         return []
     stored = _stored(db, asked, [row[0] for row in rows])
     made = []
-    for number, host_id, name, status_no, message, started_at, ended_at in rows:
+    for number, host_id, name, status_no, message, started_at, ended_at, health, installed, deployed, current in rows:
         status = TargetStatus(status_no)
         mine = stored.get(number, {})
         record = TargetRecord(
@@ -120,6 +126,8 @@ def _records(db: sqlite3.Connection, asked: Asked, rows: Sequence[TargetRow]) ->
             events=tuple(_event(event, status, mine.get(event)) for event in asked.events),
             started_at=started_at,
             ended_at=ended_at,
+            health=InstanceHealth(health or InstanceHealth.Unhealthy),
+            revision_health=revision_health(RevisionId(installed or ""), RevisionId(deployed or ""), RevisionId(current or "")),
         )
         made.append(record)
     return made

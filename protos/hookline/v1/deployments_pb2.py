@@ -26,15 +26,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from hookline.v1 import resources_pb2 as hookline_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhookline/v1/deployments.proto\x12\x0bhookline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bhookline/v1/resources.proto\"\xed\x06\n\nDeployment\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x18\n\x10\x61pplication_name\x18\x02 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x03 \x01(\t\x12\x13\n\x0brevision_id\x18\x04 \x01(\t\x12\x1c\n\x14previous_revision_id\x18\x05 \x01(\t\x12\x1e\n\x16\x64\x65ployment_config_name\x18\x06 \x01(\t\x12?\n\x15minimum_healthy_hosts\x18\x07 \x01(\x0b\x32 .hookline.v1.MinimumHealthyHosts\x12-\n\x06status\x18\x08 \x01(\x0e\x32\x1d.hookline.v1.DeploymentStatus\x12\x38\n\x11\x65rror_information\x18\t \x01(\x0b\x32\x1d.hookline.v1.ErrorInformation\x12<\n\x13\x64\x65ployment_overview\x18\n \x01(\x0b\x32\x1f.hookline.v1.DeploymentOverview\x12/\n\x07\x63reator\x18\x0b \x01(\x0e\x32\x1e.hookline.v1.DeploymentCreator\x12\x12\n\ncreated_by\x18\x0c \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\r \x01(\t\x12\x30\n\rrollback_info\x18\x0e \x01(\x0b\x32\x19.hookline.v1.RollbackInfo\x12K\n\x1b\x61uto_rollback_configuration\x18\x0f \x01(\x0b\x32&.hookline.v1.AutoRollbackConfiguration\x12=\n\x14\x66ile_exists_behavior\x18\x10 \x01(\x0e\x32\x1f.hookline.v1.FileExistsBehavior\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n ignore_application_stop_failures\x18\x14 \x01(\x08\"S\n\x10\x45rrorInformation\x12.\n\x04\x63ode\x18\x01 \x01(\x0e\x32 .hookline.v1.DeploymentErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\"n\n\x12\x44\x65ploymentOverview\x12\x0f\n\x07pending\x18\x01 \x01(\x05\x12\x13\n\x0bin_progress\x18\x02 \x01(\x05\x12\x11\n\tsucceeded\x18\x03 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x05\x12\x0f\n\x07skipped\x18\x05 \x01(\x05\"s\n\x0cRollbackInfo\x12\x1e\n\x16rollback_deployment_id\x18\x01 \x01(\t\x12)\n!rollback_triggering_deployment_id\x18\x02 \x01(\t\x12\x18\n\x10rollback_message\x18\x03 \x01(\t\"\x9a\x02\n\x06Target\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0f\n\x07host_id\x18\x02 \x01(\t\x12\x11\n\thost_name\x18\x03 \x01(\t\x12)\n\x06status\x18\x04 \x01(\x0e\x32\x19.hookline.v1.TargetStatus\x12\x0f\n\x07message\x18\x05 \x01(\t\x12;\n\x10lifecycle_events\x18\x06 \x03(\x0b\x32!.hookline.v1.LifecycleEventRecord\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf3\x01\n\x0cHistoryEntry\x12\x12\n\nhistory_id\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x61pplication_name\x18\x03 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x04 \x01(\t\x12\x15\n\rdeployment_id\x18\x05 \x01(\t\x12\x11\n\thost_name\x18\x06 \x01(\t\x12\r\n\x05\x65ntry\x18\x07 \x01(\t\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x08 \x01(\t\x12\x0f\n\x07message\x18\t \x01(\t\x12\x11\n\tprincipal\x18\n \x01(\t\"\xe6\x02\n\x17\x43reateDeploymentRequest\x12\x18\n\x10\x61pplication_name\x18\x01 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x02 \x01(\t\x12\x13\n\x0brevision_id\x18\x03 \x01(\t\x12\x1e\n\x16\x64\x65ployment_config_name\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12K\n\x1b\x61uto_rollback_configuration\x18\x06 \x01(\x0b\x32&.hookline.v1.AutoRollbackConfiguration\x12=\n\x14\x66ile_exists_behavior\x18\x07 \x01(\x0e\x32\x1f.hookline.v1.FileExistsBehavior\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12(\n ignore_application_stop_failures\x18\t \x01(\x08\"G\n\x18\x43reateDeploymentResponse\x12+\n\ndeployment\x18\x01 \x01(\x0b\x32\x17.hookline.v1.Deployment\"-\n\x14GetDeploymentRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"D\n\x15GetDeploymentResponse\x12+\n\ndeployment\x18\x01 \x01(\x0b\x32\x17.hookline.v1.Deployment\"\xa9\x01\n\x16ListDeploymentsRequest\x12\x18\n\x10\x61pplication_name\x18\x01 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x02 \x01(\t\x12/\n\x08statuses\x18\x03 \x03(\x0e\x32\x1d.hookline.v1.DeploymentStatus\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"`\n\x17ListDeploymentsResponse\x12,\n\x0b\x64\x65ployments\x18\x01 \x03(\x0b\x32\x17.hookline.v1.Deployment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x90\x01\n\x15StopDeploymentRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\"\n\x15\x61uto_rollback_enabled\x18\x04 \x01(\x08H\x00\x88\x01\x01\x42\x18\n\x16_auto_rollback_enabled\"\x86\x01\n\x16StopDeploymentResponse\x12\'\n\x06status\x18\x01 \x01(\x0e\x32\x17.hookline.v1.StopStatus\x12\x16\n\x0estatus_message\x18\x02 \x01(\t\x12+\n\ndeployment\x18\x03 \x01(\x0b\x32\x17.hookline.v1.Deployment\"E\n\x16WatchDeploymentRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"\xc9\x01\n\x17WatchDeploymentResponse\x12-\n\ndeployment\x18\x01 \x01(\x0b\x32\x17.hookline.v1.DeploymentH\x00\x12.\n\x07targets\x18\x02 \x01(\x0b\x32\x1b.hookline.v1.WatchedTargetsH\x00\x12.\n\x08\x62ookmark\x18\x03 \x01(\x0b\x32\x1a.hookline.v1.WatchBookmarkH\x00\x12\x14\n\x0cresume_token\x18\x04 \x01(\tB\t\n\x07message\"6\n\x0eWatchedTargets\x12$\n\x07targets\x18\x01 \x03(\x0b\x32\x13.hookline.v1.Target\"!\n\rWatchBookmark\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\"\x7f\n\x12ListTargetsRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12+\n\x08statuses\x18\x02 \x03(\x0e\x32\x19.hookline.v1.TargetStatus\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"T\n\x13ListTargetsResponse\x12$\n\x07targets\x18\x01 \x03(\x0b\x32\x13.hookline.v1.Target\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"7\n\x10GetTargetRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\"8\n\x11GetTargetResponse\x12#\n\x06target\x18\x01 \x01(\x0b\x32\x13.hookline.v1.Target\"\x99\x01\n\x12ListHistoryRequest\x12\x18\n\x10\x61pplication_name\x18\x01 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x02 \x01(\t\x12\x15\n\rdeployment_id\x18\x03 \x01(\t\x12\x0c\n\x04host\x18\x04 \x01(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"Z\n\x13ListHistoryResponse\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.hookline.v1.HistoryEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"l\n\x0fReadLogsRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x14\n\x0cresume_token\x18\x05 \x01(\t\"\x96\x01\n\x10ReadLogsResponse\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x11\n\thost_name\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\x12\x15\n\rdropped_bytes\x18\x05 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x06 \x01(\x08\x12\x14\n\x0cresume_token\x18\x07 \x01(\t*]\n\nStopStatus\x12\x1b\n\x17STOP_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13STOP_STATUS_PENDING\x10\x01\x12\x19\n\x15STOP_STATUS_SUCCEEDED\x10\x02\x32\xa0\x06\n\x11\x44\x65ploymentService\x12_\n\x10\x43reateDeployment\x12$.hookline.v1.CreateDeploymentRequest\x1a%.hookline.v1.CreateDeploymentResponse\x12V\n\rGetDeployment\x12!.hookline.v1.GetDeploymentRequest\x1a\".hookline.v1.GetDeploymentResponse\x12\\\n\x0fListDeployments\x12#.hookline.v1.ListDeploymentsRequest\x1a$.hookline.v1.ListDeploymentsResponse\x12Y\n\x0eStopDeployment\x12\".hookline.v1.StopDeploymentRequest\x1a#.hookline.v1.StopDeploymentResponse\x12^\n\x0fWatchDeployment\x12#.hookline.v1.WatchDeploymentRequest\x1a$.hookline.v1.WatchDeploymentResponse0\x01\x12P\n\x0bListTargets\x12\x1f.hookline.v1.ListTargetsRequest\x1a .hookline.v1.ListTargetsResponse\x12J\n\tGetTarget\x12\x1d.hookline.v1.GetTargetRequest\x1a\x1e.hookline.v1.GetTargetResponse\x12P\n\x0bListHistory\x12\x1f.hookline.v1.ListHistoryRequest\x1a .hookline.v1.ListHistoryResponse\x12I\n\x08ReadLogs\x12\x1c.hookline.v1.ReadLogsRequest\x1a\x1d.hookline.v1.ReadLogsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhookline/v1/deployments.proto\x12\x0bhookline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bhookline/v1/resources.proto\"\xed\x06\n\nDeployment\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x18\n\x10\x61pplication_name\x18\x02 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x03 \x01(\t\x12\x13\n\x0brevision_id\x18\x04 \x01(\t\x12\x1c\n\x14previous_revision_id\x18\x05 \x01(\t\x12\x1e\n\x16\x64\x65ployment_config_name\x18\x06 \x01(\t\x12?\n\x15minimum_healthy_hosts\x18\x07 \x01(\x0b\x32 .hookline.v1.MinimumHealthyHosts\x12-\n\x06status\x18\x08 \x01(\x0e\x32\x1d.hookline.v1.DeploymentStatus\x12\x38\n\x11\x65rror_information\x18\t \x01(\x0b\x32\x1d.hookline.v1.ErrorInformation\x12<\n\x13\x64\x65ployment_overview\x18\n \x01(\x0b\x32\x1f.hookline.v1.DeploymentOverview\x12/\n\x07\x63reator\x18\x0b \x01(\x0e\x32\x1e.hookline.v1.DeploymentCreator\x12\x12\n\ncreated_by\x18\x0c \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\r \x01(\t\x12\x30\n\rrollback_info\x18\x0e \x01(\x0b\x32\x19.hookline.v1.RollbackInfo\x12K\n\x1b\x61uto_rollback_configuration\x18\x0f \x01(\x0b\x32&.hookline.v1.AutoRollbackConfiguration\x12=\n\x14\x66ile_exists_behavior\x18\x10 \x01(\x0e\x32\x1f.hookline.v1.FileExistsBehavior\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n ignore_application_stop_failures\x18\x14 \x01(\x08\"S\n\x10\x45rrorInformation\x12.\n\x04\x63ode\x18\x01 \x01(\x0e\x32 .hookline.v1.DeploymentErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\"n\n\x12\x44\x65ploymentOverview\x12\x0f\n\x07pending\x18\x01 \x01(\x05\x12\x13\n\x0bin_progress\x18\x02 \x01(\x05\x12\x11\n\tsucceeded\x18\x03 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x05\x12\x0f\n\x07skipped\x18\x05 \x01(\x05\"s\n\x0cRollbackInfo\x12\x1e\n\x16rollback_deployment_id\x18\x01 \x01(\t\x12)\n!rollback_triggering_deployment_id\x18\x02 \x01(\t\x12\x18\n\x10rollback_message\x18\x03 \x01(\t\"\x86\x03\n\x06Target\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0f\n\x07host_id\x18\x02 \x01(\t\x12\x11\n\thost_name\x18\x03 \x01(\t\x12)\n\x06status\x18\x04 \x01(\x0e\x32\x19.hookline.v1.TargetStatus\x12\x0f\n\x07message\x18\x05 \x01(\t\x12;\n\x10lifecycle_events\x18\x06 \x03(\x0b\x32!.hookline.v1.LifecycleEventRecord\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0finstance_health\x18\t \x01(\x0e\x32\x1b.hookline.v1.InstanceHealth\x12\x34\n\x0frevision_health\x18\n \x01(\x0e\x32\x1b.hookline.v1.RevisionHealth\"\xf3\x01\n\x0cHistoryEntry\x12\x12\n\nhistory_id\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x61pplication_name\x18\x03 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x04 \x01(\t\x12\x15\n\rdeployment_id\x18\x05 \x01(\t\x12\x11\n\thost_name\x18\x06 \x01(\t\x12\r\n\x05\x65ntry\x18\x07 \x01(\t\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x08 \x01(\t\x12\x0f\n\x07message\x18\t \x01(\t\x12\x11\n\tprincipal\x18\n \x01(\t\"\xe6\x02\n\x17\x43reateDeploymentRequest\x12\x18\n\x10\x61pplication_name\x18\x01 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x02 \x01(\t\x12\x13\n\x0brevision_id\x18\x03 \x01(\t\x12\x1e\n\x16\x64\x65ployment_config_name\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12K\n\x1b\x61uto_rollback_configuration\x18\x06 \x01(\x0b\x32&.hookline.v1.AutoRollbackConfiguration\x12=\n\x14\x66ile_exists_behavior\x18\x07 \x01(\x0e\x32\x1f.hookline.v1.FileExistsBehavior\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12(\n ignore_application_stop_failures\x18\t \x01(\x08\"G\n\x18\x43reateDeploymentResponse\x12+\n\ndeployment\x18\x01 \x01(\x0b\x32\x17.hookline.v1.Deployment\"-\n\x14GetDeploymentRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"D\n\x15GetDeploymentResponse\x12+\n\ndeployment\x18\x01 \x01(\x0b\x32\x17.hookline.v1.Deployment\"\xa9\x01\n\x16ListDeploymentsRequest\x12\x18\n\x10\x61pplication_name\x18\x01 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x02 \x01(\t\x12/\n\x08statuses\x18\x03 \x03(\x0e\x32\x1d.hookline.v1.DeploymentStatus\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"`\n\x17ListDeploymentsResponse\x12,\n\x0b\x64\x65ployments\x18\x01 \x03(\x0b\x32\x17.hookline.v1.Deployment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x90\x01\n\x15StopDeploymentRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\"\n\x15\x61uto_rollback_enabled\x18\x04 \x01(\x08H\x00\x88\x01\x01\x42\x18\n\x16_auto_rollback_enabled\"\x86\x01\n\x16StopDeploymentResponse\x12\'\n\x06status\x18\x01 \x01(\x0e\x32\x17.hookline.v1.StopStatus\x12\x16\n\x0estatus_message\x18\x02 \x01(\t\x12+\n\ndeployment\x18\x03 \x01(\x0b\x32\x17.hookline.v1.Deployment\"E\n\x16WatchDeploymentRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"\xc9\x01\n\x17WatchDeploymentResponse\x12-\n\ndeployment\x18\x01 \x01(\x0b\x32\x17.hookline.v1.DeploymentH\x00\x12.\n\x07targets\x18\x02 \x01(\x0b\x32\x1b.hookline.v1.WatchedTargetsH\x00\x12.\n\x08\x62ookmark\x18\x03 \x01(\x0b\x32\x1a.hookline.v1.WatchBookmarkH\x00\x12\x14\n\x0cresume_token\x18\x04 \x01(\tB\t\n\x07message\"6\n\x0eWatchedTargets\x12$\n\x07targets\x18\x01 \x03(\x0b\x32\x13.hookline.v1.Target\"!\n\rWatchBookmark\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\"\x7f\n\x12ListTargetsRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12+\n\x08statuses\x18\x02 \x03(\x0e\x32\x19.hookline.v1.TargetStatus\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"T\n\x13ListTargetsResponse\x12$\n\x07targets\x18\x01 \x03(\x0b\x32\x13.hookline.v1.Target\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"7\n\x10GetTargetRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\"8\n\x11GetTargetResponse\x12#\n\x06target\x18\x01 \x01(\x0b\x32\x13.hookline.v1.Target\"\x99\x01\n\x12ListHistoryRequest\x12\x18\n\x10\x61pplication_name\x18\x01 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x02 \x01(\t\x12\x15\n\rdeployment_id\x18\x03 \x01(\t\x12\x0c\n\x04host\x18\x04 \x01(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"Z\n\x13ListHistoryResponse\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.hookline.v1.HistoryEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"l\n\x0fReadLogsRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x14\n\x0cresume_token\x18\x05 \x01(\t\"\x96\x01\n\x10ReadLogsResponse\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x11\n\thost_name\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\x12\x15\n\rdropped_bytes\x18\x05 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x06 \x01(\x08\x12\x14\n\x0cresume_token\x18\x07 \x01(\t*]\n\nStopStatus\x12\x1b\n\x17STOP_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13STOP_STATUS_PENDING\x10\x01\x12\x19\n\x15STOP_STATUS_SUCCEEDED\x10\x02\x32\xa0\x06\n\x11\x44\x65ploymentService\x12_\n\x10\x43reateDeployment\x12$.hookline.v1.CreateDeploymentRequest\x1a%.hookline.v1.CreateDeploymentResponse\x12V\n\rGetDeployment\x12!.hookline.v1.GetDeploymentRequest\x1a\".hookline.v1.GetDeploymentResponse\x12\\\n\x0fListDeployments\x12#.hookline.v1.ListDeploymentsRequest\x1a$.hookline.v1.ListDeploymentsResponse\x12Y\n\x0eStopDeployment\x12\".hookline.v1.StopDeploymentRequest\x1a#.hookline.v1.StopDeploymentResponse\x12^\n\x0fWatchDeployment\x12#.hookline.v1.WatchDeploymentRequest\x1a$.hookline.v1.WatchDeploymentResponse0\x01\x12P\n\x0bListTargets\x12\x1f.hookline.v1.ListTargetsRequest\x1a .hookline.v1.ListTargetsResponse\x12J\n\tGetTarget\x12\x1d.hookline.v1.GetTargetRequest\x1a\x1e.hookline.v1.GetTargetResponse\x12P\n\x0bListHistory\x12\x1f.hookline.v1.ListHistoryRequest\x1a .hookline.v1.ListHistoryResponse\x12I\n\x08ReadLogs\x12\x1c.hookline.v1.ReadLogsRequest\x1a\x1d.hookline.v1.ReadLogsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hookline.v1.deployments_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STOPSTATUS']._serialized_start=4145
-  _globals['_STOPSTATUS']._serialized_end=4238
+  _globals['_STOPSTATUS']._serialized_start=4253
+  _globals['_STOPSTATUS']._serialized_end=4346
   _globals['_DEPLOYMENT']._serialized_start=109
   _globals['_DEPLOYMENT']._serialized_end=986
   _globals['_ERRORINFORMATION']._serialized_start=988
@@ -44,49 +44,49 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROLLBACKINFO']._serialized_start=1185
   _globals['_ROLLBACKINFO']._serialized_end=1300
   _globals['_TARGET']._serialized_start=1303
-  _globals['_TARGET']._serialized_end=1585
-  _globals['_HISTORYENTRY']._serialized_start=1588
-  _globals['_HISTORYENTRY']._serialized_end=1831
-  _globals['_CREATEDEPLOYMENTREQUEST']._serialized_start=1834
-  _globals['_CREATEDEPLOYMENTREQUEST']._serialized_end=2192
-  _globals['_CREATEDEPLOYMENTRESPONSE']._serialized_start=2194
-  _globals['_CREATEDEPLOYMENTRESPONSE']._serialized_end=2265
-  _globals['_GETDEPLOYMENTREQUEST']._serialized_start=2267
-  _globals['_GETDEPLOYMENTREQUEST']._serialized_end=2312
-  _globals['_GETDEPLOYMENTRESPONSE']._serialized_start=2314
-  _globals['_GETDEPLOYMENTRESPONSE']._serialized_end=2382
-  _globals['_LISTDEPLOYMENTSREQUEST']._serialized_start=2385
-  _globals['_LISTDEPLOYMENTSREQUEST']._serialized_end=2554
-  _globals['_LISTDEPLOYMENTSRESPONSE']._serialized_start=2556
-  _globals['_LISTDEPLOYMENTSRESPONSE']._serialized_end=2652
-  _globals['_STOPDEPLOYMENTREQUEST']._serialized_start=2655
-  _globals['_STOPDEPLOYMENTREQUEST']._serialized_end=2799
-  _globals['_STOPDEPLOYMENTRESPONSE']._serialized_start=2802
-  _globals['_STOPDEPLOYMENTRESPONSE']._serialized_end=2936
-  _globals['_WATCHDEPLOYMENTREQUEST']._serialized_start=2938
-  _globals['_WATCHDEPLOYMENTREQUEST']._serialized_end=3007
-  _globals['_WATCHDEPLOYMENTRESPONSE']._serialized_start=3010
-  _globals['_WATCHDEPLOYMENTRESPONSE']._serialized_end=3211
-  _globals['_WATCHEDTARGETS']._serialized_start=3213
-  _globals['_WATCHEDTARGETS']._serialized_end=3267
-  _globals['_WATCHBOOKMARK']._serialized_start=3269
-  _globals['_WATCHBOOKMARK']._serialized_end=3302
-  _globals['_LISTTARGETSREQUEST']._serialized_start=3304
-  _globals['_LISTTARGETSREQUEST']._serialized_end=3431
-  _globals['_LISTTARGETSRESPONSE']._serialized_start=3433
-  _globals['_LISTTARGETSRESPONSE']._serialized_end=3517
-  _globals['_GETTARGETREQUEST']._serialized_start=3519
-  _globals['_GETTARGETREQUEST']._serialized_end=3574
-  _globals['_GETTARGETRESPONSE']._serialized_start=3576
-  _globals['_GETTARGETRESPONSE']._serialized_end=3632
-  _globals['_LISTHISTORYREQUEST']._serialized_start=3635
-  _globals['_LISTHISTORYREQUEST']._serialized_end=3788
-  _globals['_LISTHISTORYRESPONSE']._serialized_start=3790
-  _globals['_LISTHISTORYRESPONSE']._serialized_end=3880
-  _globals['_READLOGSREQUEST']._serialized_start=3882
-  _globals['_READLOGSREQUEST']._serialized_end=3990
-  _globals['_READLOGSRESPONSE']._serialized_start=3993
-  _globals['_READLOGSRESPONSE']._serialized_end=4143
-  _globals['_DEPLOYMENTSERVICE']._serialized_start=4241
-  _globals['_DEPLOYMENTSERVICE']._serialized_end=5041
+  _globals['_TARGET']._serialized_end=1693
+  _globals['_HISTORYENTRY']._serialized_start=1696
+  _globals['_HISTORYENTRY']._serialized_end=1939
+  _globals['_CREATEDEPLOYMENTREQUEST']._serialized_start=1942
+  _globals['_CREATEDEPLOYMENTREQUEST']._serialized_end=2300
+  _globals['_CREATEDEPLOYMENTRESPONSE']._serialized_start=2302
+  _globals['_CREATEDEPLOYMENTRESPONSE']._serialized_end=2373
+  _globals['_GETDEPLOYMENTREQUEST']._serialized_start=2375
+  _globals['_GETDEPLOYMENTREQUEST']._serialized_end=2420
+  _globals['_GETDEPLOYMENTRESPONSE']._serialized_start=2422
+  _globals['_GETDEPLOYMENTRESPONSE']._serialized_end=2490
+  _globals['_LISTDEPLOYMENTSREQUEST']._serialized_start=2493
+  _globals['_LISTDEPLOYMENTSREQUEST']._serialized_end=2662
+  _globals['_LISTDEPLOYMENTSRESPONSE']._serialized_start=2664
+  _globals['_LISTDEPLOYMENTSRESPONSE']._serialized_end=2760
+  _globals['_STOPDEPLOYMENTREQUEST']._serialized_start=2763
+  _globals['_STOPDEPLOYMENTREQUEST']._serialized_end=2907
+  _globals['_STOPDEPLOYMENTRESPONSE']._serialized_start=2910
+  _globals['_STOPDEPLOYMENTRESPONSE']._serialized_end=3044
+  _globals['_WATCHDEPLOYMENTREQUEST']._serialized_start=3046
+  _globals['_WATCHDEPLOYMENTREQUEST']._serialized_end=3115
+  _globals['_WATCHDEPLOYMENTRESPONSE']._serialized_start=3118
+  _globals['_WATCHDEPLOYMENTRESPONSE']._serialized_end=3319
+  _globals['_WATCHEDTARGETS']._serialized_start=3321
+  _globals['_WATCHEDTARGETS']._serialized_end=3375
+  _globals['_WATCHBOOKMARK']._serialized_start=3377
+  _globals['_WATCHBOOKMARK']._serialized_end=3410
+  _globals['_LISTTARGETSREQUEST']._serialized_start=3412
+  _globals['_LISTTARGETSREQUEST']._serialized_end=3539
+  _globals['_LISTTARGETSRESPONSE']._serialized_start=3541
+  _globals['_LISTTARGETSRESPONSE']._serialized_end=3625
+  _globals['_GETTARGETREQUEST']._serialized_start=3627
+  _globals['_GETTARGETREQUEST']._serialized_end=3682
+  _globals['_GETTARGETRESPONSE']._serialized_start=3684
+  _globals['_GETTARGETRESPONSE']._serialized_end=3740
+  _globals['_LISTHISTORYREQUEST']._serialized_start=3743
+  _globals['_LISTHISTORYREQUEST']._serialized_end=3896
+  _globals['_LISTHISTORYRESPONSE']._serialized_start=3898
+  _globals['_LISTHISTORYRESPONSE']._serialized_end=3988
+  _globals['_READLOGSREQUEST']._serialized_start=3990
+  _globals['_READLOGSREQUEST']._serialized_end=4098
+  _globals['_READLOGSRESPONSE']._serialized_start=4101
+  _globals['_READLOGSRESPONSE']._serialized_end=4251
+  _globals['_DEPLOYMENTSERVICE']._serialized_start=4349
+  _globals['_DEPLOYMENTSERVICE']._serialized_end=5149
 # @@protoc_insertion_point(module_scope)

@@ -270,6 +270,8 @@ class Target(_message.Message):
     LIFECYCLE_EVENTS_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    INSTANCE_HEALTH_FIELD_NUMBER: _builtins.int
+    REVISION_HEALTH_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     """The deployment."""
     host_id: _builtins.str
@@ -280,6 +282,10 @@ class Target(_message.Message):
     """How far it has come."""
     message: _builtins.str
     """Why it failed or waits, in a sentence, where no lifecycle event says it."""
+    instance_health: _resources_pb2.InstanceHealth.ValueType
+    """Whether the last deployment of the group to the host went well, as it is known now."""
+    revision_health: _resources_pb2.RevisionHealth.ValueType
+    """Whether the host has the revision of the group's last successful deployment, as it is known now."""
     @_builtins.property
     def lifecycle_events(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.LifecycleEventRecord]:
         """All events of the deployment on this host, in order."""
@@ -303,10 +309,12 @@ class Target(_message.Message):
         lifecycle_events: _abc.Iterable[_resources_pb2.LifecycleEventRecord] | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        instance_health: _resources_pb2.InstanceHealth.ValueType = ...,
+        revision_health: _resources_pb2.RevisionHealth.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "end_time", b"end_time", "host_id", b"host_id", "host_name", b"host_name", "lifecycle_events", b"lifecycle_events", "message", b"message", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "end_time", b"end_time", "host_id", b"host_id", "host_name", b"host_name", "instance_health", b"instance_health", "lifecycle_events", b"lifecycle_events", "message", b"message", "revision_health", b"revision_health", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -867,6 +867,7 @@ class HostHolding(_message.Message):
     INSTALLED_REVISION_ID_FIELD_NUMBER: _builtins.int
     DEPLOYED_REVISION_ID_FIELD_NUMBER: _builtins.int
     INSTANCE_HEALTH_FIELD_NUMBER: _builtins.int
+    REVISION_HEALTH_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
@@ -877,6 +878,8 @@ class HostHolding(_message.Message):
     """The revision of the last deployment that finished on the host."""
     instance_health: _resources_pb2.InstanceHealth.ValueType
     """Whether the last deployment to it went well."""
+    revision_health: _resources_pb2.RevisionHealth.ValueType
+    """Whether it has the revision of the group's last successful deployment."""
     def __init__(
         self,
         *,
@@ -885,10 +888,11 @@ class HostHolding(_message.Message):
         installed_revision_id: _builtins.str = ...,
         deployed_revision_id: _builtins.str = ...,
         instance_health: _resources_pb2.InstanceHealth.ValueType = ...,
+        revision_health: _resources_pb2.RevisionHealth.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "deployed_revision_id", b"deployed_revision_id", "deployment_group_name", b"deployment_group_name", "installed_revision_id", b"installed_revision_id", "instance_health", b"instance_health"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "deployed_revision_id", b"deployed_revision_id", "deployment_group_name", b"deployment_group_name", "installed_revision_id", b"installed_revision_id", "instance_health", b"instance_health", "revision_health", b"revision_health"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -524,6 +524,34 @@ INSTANCE_HEALTH_UNHEALTHY: InstanceHealth.ValueType  # 2
 """The last deployment failed, or there was none."""
 Global___InstanceHealth: _TypeAlias = InstanceHealth  # noqa: Y015
 
+class _RevisionHealth:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RevisionHealthEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RevisionHealth.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVISION_HEALTH_UNSPECIFIED: _RevisionHealth.ValueType  # 0
+    """Not said."""
+    REVISION_HEALTH_CURRENT: _RevisionHealth.ValueType  # 1
+    """That of the group's last successful deployment."""
+    REVISION_HEALTH_OLD: _RevisionHealth.ValueType  # 2
+    """Another one, or what was begun over it did not end well."""
+    REVISION_HEALTH_UNKNOWN: _RevisionHealth.ValueType  # 3
+    """No deployment of the group has ended well there."""
+
+class RevisionHealth(_RevisionHealth, metaclass=_RevisionHealthEnumTypeWrapper):
+    """Which of a group's revisions a host has."""
+
+REVISION_HEALTH_UNSPECIFIED: RevisionHealth.ValueType  # 0
+"""Not said."""
+REVISION_HEALTH_CURRENT: RevisionHealth.ValueType  # 1
+"""That of the group's last successful deployment."""
+REVISION_HEALTH_OLD: RevisionHealth.ValueType  # 2
+"""Another one, or what was begun over it did not end well."""
+REVISION_HEALTH_UNKNOWN: RevisionHealth.ValueType  # 3
+"""No deployment of the group has ended well there."""
+Global___RevisionHealth: _TypeAlias = RevisionHealth  # noqa: Y015
+
 @_typing.final
 class TagFilter(_message.Message):
     """One condition on a host's tags."""
