@@ -2,8 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from coordinator.core.enrolment import Enrolment, EnrolmentStatus, JoinToken, check_welcome
 from coordinator.core.errors import Conflict, Denied, Invalid
@@ -11,6 +10,7 @@ from coordinator.core.facts import RequestKey
 from coordinator.core.model import HostId
 from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.engine.ports import Clock
+from coordinator.service.enrolment.ports import Applicant, Authority, Certificate, Doors, Enrolments, Secrets, WantedToken
 from coordinator.service.ports import Catalog, Cursor, Page, Replayed
 from coordinator.service.rules import check_description, check_name, check_tags
 
@@ -23,134 +23,6 @@ PATTERN_LENGTH: Final = 100
 
 ASK_AGAIN_AFTER: Final = 5_000
 """Milliseconds after which a machine that waits for its approval asks again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
-    """What a host shows, PEM, and when it ends."""
-
-    chain: bytes
-    expires_at: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WantedToken:
-    """A join token that a caller wants. What is 0 or empty takes the default."""
-
-    ttl: int = 0
-    """Milliseconds."""
-    uses: int = 0
-    tags: Mapping[str, str]
-    auto_approve: bool = False
-    trust_tags: bool = False
-    name_pattern: str = ""
-    application_name: str = ""
-    group_name: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applicant:
-    """A machine that asks to become a host; `request` is a certificate request, PEM."""
-
-    name: str
-    token: str
-    request: bytes
-    address: str
-
-
-class Authority(Protocol):
-    """Who signs."""
-
-    @property
-    def trust(self) -> bytes:
-        """The roots, PEM."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the newest root."""
-        ...
-
-    def key_of(self, request: bytes) -> str:
-        """The digest of the key of a request. Raises Invalid when whoever sent it does not hold that key."""
-        ...
-
-    def certify(self, host_id: HostId, request: bytes) -> Certificate:
-        """A host's certificate."""
-        ...
-
-
-class Doors(Protocol):
-    """Where hosts come in; says nothing to those that are not there."""
-
-    def let_in(self, host_id: HostId) -> None:
-        """It may come in from now on."""
-        ...
-
-    def shut_out(self, host_id: HostId) -> None:
-        """It may come in no more, and is out at once."""
-        ...
-
-
-class Secrets(Protocol):
-    """Chance."""
-
-    def host_id(self) -> HostId:
-        """32 hexadecimal digits."""
-        ...
-
-    def join_token(self) -> tuple[str, str]:
-        """An id, and a text of 256 random bits."""
-        ...
-
-
-class Enrolments(Protocol):
-    """What is remembered of tokens and machines. `at` is UTC milliseconds; `sha256` that of a token's text."""
-
-    async def add_token(self, token: JoinToken, sha256: bytes, *, at: int, key: RequestKey) -> None:
-        """Raises Replayed."""
-        ...
-
-    async def tokens(self, *, at: int, size: int, after: Cursor) -> Page[JoinToken]:
-        """Those that can still be used, the newest first."""
-        ...
-
-    async def revoke_token(self, token_id: str, *, at: int, key: RequestKey) -> None:
-        """Raises JoinTokenDoesNotExist, Replayed."""
-        ...
-
-    async def enrol(self, wanted: Enrolment, sha256: bytes, *, at: int) -> Enrolment:
-        """The machine with the key of `wanted`: as it is known, or made now at the cost of one use of the token. Raises Denied for the
-        token, InstanceNameAlreadyRegistered for the name."""
-        ...
-
-    async def certified(self, host_id: HostId, expires_at: int) -> None:
-        """Its first certificate was issued."""
-        ...
-
-    async def renew(self, host_id: HostId, *, generation: int, key: str, expires_at: int, at: int) -> Enrolment:
-        """As `core.enrolment.renewed` decides. Raises Denied, InstanceDoesNotExist."""
-        ...
-
-    async def decide(self, host: str, status: EnrolmentStatus, reason: str, *, at: int, key: RequestKey) -> Enrolment:
-        """Approve or revoke, by id or name. Raises InstanceDoesNotExist, Conflict for what is revoked already, Replayed."""
-        ...
-
-    async def rename(self, host: str, name: str, *, at: int, key: RequestKey) -> Enrolment:
-        """Raises InstanceDoesNotExist, InstanceNameAlreadyRegistered, Replayed."""
-        ...
-
-    async def enrolment(self, host: str) -> Enrolment:
-        """By id or name. Raises InstanceDoesNotExist."""
-        ...
-
-    async def enrolments(self, statuses: Sequence[EnrolmentStatus], *, size: int, after: Cursor) -> Page[Enrolment]:
-        """The newest first; no statuses mean all."""
-        ...
-
-    async def everybody(self) -> list[Enrolment]:
-        """All that are not revoked."""
-        ...
 
 
 class EnrolmentService:
