@@ -116,10 +116,15 @@ class Coordinator:
         self.streams = gateway(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally)
         self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics)
         self._enrolment = self._identity = None
-        if self._authority is not None:
-            doors = Doors(self.streams, self.bundle_process)
+        if self._authority is not None and tls is not None:
             self._enrolment = EnrolmentService(
-                store.enrolments, store.catalog, authority=self._authority, secrets=ids, clock=clock, doors=doors
+                store.enrolments,
+                store.catalog,
+                authority=self._authority,
+                secrets=ids,
+                clock=clock,
+                doors=Doors(self.streams, self.bundle_process),
+                readmit_within=tls.readmit_within * 1000,
             )
             self._identity = Certified(self._authority.cluster, self._enrolment)
         identity = self._identity or Believed()
@@ -147,7 +152,8 @@ class Coordinator:
             port=settings.http_listen.port,
         )
         self._access, self._audit = AccessService(store.operators, secrets=ids, clock=clock), AuditService(store.audit, clock)
-        self._rules = partial(interceptors.Rules, group_of=partial(_group_of, store.history), recorder=Recorder(self._audit, clock))
+        self._recorder = Recorder(self._audit, clock)
+        self._rules = partial(interceptors.Rules, group_of=partial(_group_of, store.history), recorder=self._recorder)
         self._shortage = store.shortage
         self.metrics.watch_inbox(lambda: len(self.engine.inbox))
         self._settings = settings
@@ -217,7 +223,7 @@ class Coordinator:
         for servicer in (self.agents, self._publishing, RenewalServicer(enrolment, identity)):
             servicer.register(agents)
         self.listen = Address(self.listen.host, agents.add_secure_port(str(self.listen), agents_credentials(pairs)))
-        enrolling = EnrolmentServicer(enrolment, agent_address=lambda: f":{self.listen.port}")
+        enrolling = EnrolmentServicer(enrolment, agent_address=lambda: f":{self.listen.port}", recorder=self._recorder)
         add_EnrolmentServiceServicer_to_server(enrolling, machines)
         self.enrol_listen = Address(tls.enrol_listen.host, machines.add_secure_port(str(tls.enrol_listen), open_credentials(pairs)))
         health = self._serve_operators([admin, operators])

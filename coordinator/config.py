@@ -15,6 +15,7 @@ from coordinator import program_version
 MAX_BUNDLE_BYTES = 1 << 30
 AGENT_LIFETIME = 24 * 3600
 AGENT_LIFETIME_AT_MOST = 90 * 24 * 3600
+READMIT_WITHIN = 7 * 24 * 3600
 SOCKET_PATH_AT_MOST = 107
 LOG_RETENTION_DAYS = 30
 LOG_MAX_BYTES = 4 << 30
@@ -65,6 +66,8 @@ class Tls:
     cluster: str
     agent_lifetime: int = AGENT_LIFETIME
     """Seconds."""
+    readmit_within: int = READMIT_WITHIN
+    """Seconds after the end of its certificate in which a host comes back by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +127,7 @@ def _tls(given: argparse.Namespace) -> Tls:
         names=tuple(dict.fromkeys((*given.tls_name, *hosts, *own))),
         cluster=given.cluster,
         agent_lifetime=given.certificate_lifetime,
+        readmit_within=given.readmit_within,
     )
 
 
@@ -196,7 +200,15 @@ def _parser() -> argparse.ArgumentParser:
         type=_lifetime,
         default=AGENT_LIFETIME,
         metavar="TIME",
-        help="how long agents' certificates are valid, such as 7d: a host that was away for longer has to join again (default: 24h)",
+        help="how long agents' certificates are valid, such as 7d (default: 24h)",
+    )
+    parser.add_argument(
+        "--readmit-within",
+        type=_absence,
+        default=READMIT_WITHIN,
+        metavar="TIME",
+        help="how long after its certificate has ended a host comes back by itself; later, or with 0d, it waits for `hookline hosts "
+        "approve` (default: 7d)",
     )
     parser.add_argument(
         "--insecure", action="store_true", help="plaintext without certificates, everybody on --listen, loopback addresses only"
@@ -240,9 +252,16 @@ def _address(text: str) -> Address:
 
 
 def _lifetime(text: str) -> int:
+    seconds = _absence(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a length of time up to 90d that a certificate could be valid for, such as 24h")
+    return seconds
+
+
+def _absence(text: str) -> int:
     found = re.fullmatch(r"([0-9]{1,7})([smhd])", text)
-    seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else 0
-    if not 0 < seconds <= AGENT_LIFETIME_AT_MOST:
+    seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else -1
+    if not 0 <= seconds <= AGENT_LIFETIME_AT_MOST:
         raise argparse.ArgumentTypeError(f"{text!r} is not a length of time up to 90d, such as 24h or 7d")
     return seconds
 

@@ -24,7 +24,8 @@ def why_not_valid(enrolment: Enrolment, now: int) -> str | None:
     if now >= enrolment.ends_at:
         return (
             f"this host's certificate ended at {_date(enrolment.ends_at)}, and its clock shows {_date(now)}: if the clock is right, the"
-            f" agent was away for longer than a certificate lasts; {AGAIN}"
+            f" agent was away for longer than a certificate lasts; while it runs it asks {enrolment.enrol_address} to be let in again, and"
+            f" its log says what became of that: an operator may have to `hookline hosts approve {enrolment.name}`, or {AGAIN}"
         )
     return None
 

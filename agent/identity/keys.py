@@ -44,6 +44,14 @@ def request(key: bytes) -> bytes:
     return made.public_bytes(serialization.Encoding.PEM)
 
 
+def signature(key: bytes, said: bytes) -> bytes:
+    """What shows that whoever says something holds a key."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return _private(key).sign(said, ec.ECDSA(hashes.SHA256()))
+
+
 def fingerprint(key: bytes) -> str:
     """By which an operator knows a key again: SHA-256 of its public half, hexadecimal."""
     import hashlib

@@ -1,4 +1,4 @@
-"""The key-making process: makes a key and a request for it, or reads a certificate, and ends.
+"""The key-making process: makes a key and a request for it, signs with a key, or reads a certificate, and ends.
 
 An agent that did so itself would be 10 MiB larger from its first renewal on. It is asked on its stdin, by one JSON object, and answers
 with one on its stdout. A key is never said: both find it in the identity's files.
@@ -20,10 +20,18 @@ def main() -> None:
     """Answers one question."""
     asked = json.load(sys.stdin)
     try:
-        answer = _answer(IdentityFiles(Path(asked["data_dir"])), asked["generation"], asked.get("chain"))
+        files, generation = IdentityFiles(Path(asked["data_dir"])), asked["generation"]
+        answer = _signed(files, generation, asked["said"]) if "said" in asked else _answer(files, generation, asked.get("chain"))
     except AgentError as error:
         answer = {"failed": str(error)}
     json.dump(answer, sys.stdout)
+
+
+def _signed(files: IdentityFiles, generation: int, said: str) -> dict[str, object]:
+    key = files.key(generation)
+    if key is None:
+        raise AgentError(f"cannot sign anything: the key of generation {generation} is gone; join again with `hookline-agent join --again`")
+    return {"signature": keys.signature(key, said.encode()).hex()}
 
 
 def _answer(files: IdentityFiles, generation: int, chain: str | None) -> dict[str, object]:

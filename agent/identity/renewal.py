@@ -1,5 +1,7 @@
 """Renews this host's certificate in time, with a new key each time, and has it used without a gap.
 
+One that has ended opens nothing: a host that was away for so long asks where machines ask to become hosts, and signs with its key.
+
 Each renewal counts at the coordinator, so that a copy of a machine shows. That is why the same key is asked for again when the answer was
 lost: it is on the disk before anybody hears of it.
 """
@@ -7,6 +9,7 @@ lost: it is on the disk before anybody hears of it.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 from dataclasses import dataclass, replace
@@ -60,12 +63,20 @@ class Keys(Protocol):
         """What a certificate says, which has to be for that key."""
         ...
 
+    async def sign(self, generation: int, said: str) -> bytes:
+        """The signature of the key of a generation, which is there."""
+        ...
+
 
 class Line(Protocol):
     """The way to the coordinator."""
 
     async def renew(self, request: bytes, generation: int) -> Renewed:
         """Asks for a certificate, on the connection of the one of that generation. Raises NotRenewed."""
+        ...
+
+    async def readmit(self, request: bytes, signature: bytes) -> Renewed:
+        """Asks for a certificate where machines ask to become hosts, since the one that there is opens nothing more. Raises NotRenewed."""
         ...
 
     async def use(self, credentials: Credentials) -> None:
@@ -119,7 +130,11 @@ class Renewal:
         generation = now.generation + 1
         if self._request is None:
             self._request = await self._keys.request(generation)
-        renewed = await self._line.renew(self._request, now.generation)
+        if self._clock.now_ms() < now.ends_at:
+            renewed = await self._line.renew(self._request, now.generation)
+        else:
+            said = returning(now.host_id, now.generation, self._request)
+            renewed = await self._line.readmit(self._request, await self._keys.sign(now.generation, said))
         if renewed.generation != generation:
             why = f"the coordinator counts {renewed.generation} renewals and this host {generation}"
             raise NotRenewed(f"cannot use the certificate that has come: {why}")
@@ -151,6 +166,11 @@ def due_at(credentials: Credentials, chance: float) -> int:
     return began + round((EARLIEST + (LATEST - EARLIEST) * chance) * (enrolment.ends_at - began))
 
 
+def returning(host_id: str, generation: int, request: bytes) -> str:
+    """What a host signs with the key of a certificate that has ended; fleet.proto tells why."""
+    return f"hookline readmission 1\n{host_id}\n{generation}\n{hashlib.sha256(request).hexdigest()}\n"
+
+
 class KeyMaker:
     """Has keys made by a process of its own."""
 
@@ -165,6 +185,10 @@ class KeyMaker:
     async def read(self, generation: int, chain: bytes) -> Certificate:
         """See `Keys`."""
         return Certificate(**await self._asked({"generation": generation, "chain": chain.decode()}))
+
+    async def sign(self, generation: int, said: str) -> bytes:
+        """See `Keys`."""
+        return bytes.fromhex((await self._asked({"generation": generation, "said": said}))["signature"])
 
     async def _asked(self, question: dict[str, object]) -> dict[str, Any]:
         asked = json.dumps({**question, "data_dir": str(self._data_dir)}).encode()

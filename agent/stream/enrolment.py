@@ -1,4 +1,4 @@
-"""Asks to become a host, where the coordinator lets machines in."""
+"""Asks to become a host, or to be one again, where the coordinator lets machines in."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import grpc
 from agent.errors import AgentError
 from agent.identity.handshake import Unreachable
 from agent.identity.joining import Answer
+from agent.identity.renewal import NotRenewed, Renewed
 from hookline.v1 import fleet_pb2, fleet_pb2_grpc
 
 if TYPE_CHECKING:
+    from agent.identity.files import Credentials
     from agent.identity.joining import Application
 
 _PATIENCE = 20.0
@@ -43,6 +45,26 @@ class EnrolmentDoor:
             retry_seconds=answer.retry_after.ToMilliseconds() / 1000,
             agent_address=answer.agent_address,
         )
+
+
+async def readmit(credentials: Credentials, request: bytes, signature: bytes) -> Renewed:
+    """Asks for a certificate in the place of one that has ended. Raises NotRenewed."""
+    enrolment = credentials.enrolment
+    wanted = fleet_pb2.ReadmitRequest(
+        certificate_chain=credentials.chain, generation=enrolment.generation, certificate_request=request, signature=signature
+    )
+    trusted = grpc.ssl_channel_credentials(credentials.trust)
+    async with grpc.aio.secure_channel(enrolment.enrol_address, trusted, options=_OPTIONS) as channel:
+        stub: fleet_pb2_grpc.EnrolmentServiceAsyncStub = fleet_pb2_grpc.EnrolmentServiceStub(channel)
+        try:
+            answer = await stub.Readmit(wanted, timeout=_PATIENCE)
+        except grpc.aio.AioRpcError as error:
+            raise NotRenewed(str(_refusal(error, enrolment.enrol_address))) from error
+    if not answer.certificate_chain:
+        raise NotRenewed(
+            f"this host was away for so long that an operator has to let it in again: hookline hosts approve {enrolment.name}; it waits"
+        )
+    return Renewed(chain=answer.certificate_chain, trust=answer.trust, generation=answer.generation)
 
 
 def _refusal(error: grpc.aio.AioRpcError, address: str) -> AgentError:

@@ -11,6 +11,7 @@ import grpc
 from agent.identity.diagnosis import why_not_accepted, why_not_valid
 from agent.identity.files import IdentityFiles
 from agent.identity.renewal import KeyMaker, NotRenewed, Renewal, Renewed
+from agent.stream.enrolment import readmit
 from agent.stream.stream import insecure_channel, secure_channel
 from hookline.v1 import agent_pb2, agent_pb2_grpc
 
@@ -70,6 +71,10 @@ class SecureLine:
         except grpc.aio.AioRpcError as error:
             raise NotRenewed(f"{error.details()} ({error.code().name})") from error
         return Renewed(chain=answer.certificate_chain, trust=answer.trust, generation=answer.generation)
+
+    async def readmit(self, request: bytes, signature: bytes) -> Renewed:
+        """See `renewal.Line`."""
+        return await readmit(self._credentials, request, signature)
 
     async def use(self, credentials: Credentials) -> None:
         """See `renewal.Line`."""

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 
+import grpc
+
 from coordinator.api import messages
 from coordinator.api.access.entrance import peer_address
+from coordinator.api.access.recording import Recorder
 from coordinator.api.requests import Context, cursor, page_size, request_key, token
-from coordinator.core.enrolment import EnrolmentStatus
+from coordinator.core.access import Kind, Principal
+from coordinator.core.enrolment import EnrolmentStatus, check_welcome
 from coordinator.core.errors import Conflict, Invalid
-from coordinator.service.enrolment import ASK_AGAIN_AFTER, Applicant, EnrolmentService, WantedToken
+from coordinator.service.enrolment import ASK_AGAIN_AFTER, Applicant, EnrolmentService, Returning, WantedToken
 from coordinator.service.fleet import FleetService
 from coordinator.wire import operators as wire
 from hookline.v1 import fleet_pb2 as pb
@@ -117,9 +121,10 @@ class FleetServicer(FleetServiceServicer):
 class EnrolmentServicer(EnrolmentServiceServicer):
     """Where machines ask to become hosts."""
 
-    def __init__(self, enrolment: EnrolmentService, *, agent_address: Callable[[], str]) -> None:
-        """`agent_address`: where hosts connect."""
+    def __init__(self, enrolment: EnrolmentService, *, agent_address: Callable[[], str], recorder: Recorder) -> None:
+        """`agent_address`: where hosts connect; `recorder` writes down who came back."""
         self._enrolment = enrolment
+        self._recorder = recorder
         self._agent_address = agent_address
 
     async def Enrol(self, request: pb.EnrolRequest, context: Context) -> pb.EnrolResponse:
@@ -131,6 +136,30 @@ class EnrolmentServicer(EnrolmentServiceServicer):
         response = pb.EnrolResponse(
             enrolment=messages.enrolment(enrolment), trust=self._enrolment.trust, agent_address=self._agent_address()
         )
+        if certificate is None:
+            response.retry_after.FromMilliseconds(ASK_AGAIN_AFTER)
+        else:
+            response.certificate_chain = certificate.chain
+        return response
+
+    async def Readmit(self, request: pb.ReadmitRequest, context: Context) -> pb.ReadmitResponse:
+        """Take back a host that was away for long. Only what changes something is written down: it asks until it is let in."""
+        returning = Returning(
+            chain=request.certificate_chain,
+            generation=request.generation,
+            request=request.certificate_request,
+            signature=request.signature,
+            address=peer_address(context),
+        )
+        enrolment, certificate, news = await self._enrolment.readmit(returning)
+        locked = enrolment.status is EnrolmentStatus.Locked
+        response = pb.ReadmitResponse(trust=self._enrolment.trust, generation=enrolment.generation)
+        if news:
+            code = grpc.StatusCode.PERMISSION_DENIED if locked else grpc.StatusCode.OK
+            agent = Principal(Kind.Agent, enrolment.host_id, address=returning.address)
+            await self._recorder.record("/hookline.v1.EnrolmentService/Readmit", agent, request, messages.enrolment(enrolment), code)
+        if locked:
+            check_welcome(enrolment)
         if certificate is None:
             response.retry_after.FromMilliseconds(ASK_AGAIN_AFTER)
         else:

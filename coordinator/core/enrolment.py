@@ -21,6 +21,8 @@ class EnrolmentStatus(IntEnum):
     """For ever."""
     Locked = 4
     """Two machines have used the identity."""
+    Away = 5
+    """It came back so late that somebody has to approve it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,7 @@ class Enrolment:
     generation: int = 0
     """How often its certificate was renewed."""
     expires_at: int | None = None
-    """When its newest certificate ends; None while it has none."""
+    """When its newest certificate ends; None while it has none that is worth anything."""
     requested_at: int
     address: str
     token_id: str
@@ -86,6 +88,8 @@ def check_welcome(enrolment: Enrolment) -> None:
             raise Denied(f"cannot let {name} in yet: it waits for `hookline hosts approve {name}`")
         case EnrolmentStatus.Revoked:
             raise Denied(f"cannot let {name} in: it was revoked, which is for ever; enrol the machine anew with a join token")
+        case EnrolmentStatus.Away:
+            raise Denied(f"cannot let {name} in yet: it was away for so long that it waits for `hookline hosts approve {name}`")
         case EnrolmentStatus.Locked:
             raise Denied(
                 f"cannot let {name} in: two machines have used its identity, so one is a copy of the other; stop the copy, then "
@@ -105,3 +109,38 @@ def renewed(enrolment: Enrolment, *, generation: int, key: str, expires_at: int)
     if generation == enrolment.generation - 1 and key == enrolment.key:
         return replace(enrolment, expires_at=expires_at)
     return replace(enrolment, status=EnrolmentStatus.Locked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who has shown that they hold the key of a certificate that this authority gave, whether or not it has ended."""
+
+    host_id: HostId
+    key: str
+    ended_at: int
+
+
+def readmitted(enrolment: Enrolment, shown: Holder, *, generation: int, key: str, expires_at: int, at: int, within: int) -> Enrolment:
+    """The enrolment after a host that was away for longer than its certificate lasted has come back: renewed, when it is the newest
+    certificate that ended, `within` so many milliseconds or after an operator's word; Away, when it was longer ago.
+
+    The key of any older certificate shows that there are two of it: Locked, as in a renewal. One that ended too long ago to be of any use
+    changes nothing, or whoever starts a disk of last year would shut out the host of today. Raises Denied then, and for who may not come.
+    """
+    waits = enrolment.status is EnrolmentStatus.Away
+    if not waits:
+        check_welcome(enrolment)
+    newest = generation == enrolment.generation and shown.key == enrolment.key
+    repeated = generation == enrolment.generation - 1 and key == enrolment.key
+    if not newest and not repeated:
+        if at > shown.ended_at + within:
+            raise Denied(
+                f"cannot let {enrolment.name} in: its certificate ended long ago, and the host of that name has had others since; if this "
+                "is the machine that is to be that host, join again, and have it adopted with `hookline hosts adopt`"
+            )
+        return replace(enrolment, status=EnrolmentStatus.Locked)
+    if waits:
+        return enrolment
+    if enrolment.expires_at is not None and at > enrolment.expires_at + within:
+        return replace(enrolment, status=EnrolmentStatus.Away, expires_at=None)
+    return replace(enrolment, generation=generation + 1, key=key, expires_at=expires_at)

@@ -121,6 +121,8 @@ class Entry(StrEnum):
     HostApproved = "HostApproved"
     HostRevoked = "HostRevoked"
     HostLocked = "HostLocked"
+    HostAway = "HostAway"
+    HostReadmitted = "HostReadmitted"
     HostRenamed = "HostRenamed"
     OperatorCreated = "OperatorCreated"
     OperatorSuspended = "OperatorSuspended"

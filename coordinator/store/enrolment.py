@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from coordinator.core import enrolment as rules
-from coordinator.core.enrolment import Enrolment, EnrolmentStatus, JoinToken
+from coordinator.core.enrolment import Enrolment, EnrolmentStatus, Holder, JoinToken
 from coordinator.core.errors import Conflict, InstanceDoesNotExist, InstanceNameAlreadyRegistered, JoinTokenDoesNotExist
 from coordinator.core.facts import RequestKey
 from coordinator.core.model import HostId
@@ -32,6 +32,11 @@ INSERT_ENROLMENT: Final = """
     INSERT INTO enrolment (host_id, name, status, key, generation, requested_at, address, token_no, tags, trust_tags)
     VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"""
 NEWEST: Final = (1 << 63) - 1
+READMISSIONS: Final = {
+    EnrolmentStatus.Approved: Entry.HostReadmitted,
+    EnrolmentStatus.Away: Entry.HostAway,
+    EnrolmentStatus.Locked: Entry.HostLocked,
+}
 
 
 class SqliteEnrolments:
@@ -43,7 +48,7 @@ class SqliteEnrolments:
         self._reader = reader
 
     async def add_token(self, token: JoinToken, sha256: bytes, *, at: int, key: RequestKey) -> None:
-        """See `service.enrolment.Enrolments`."""
+        """See `service.enrolment.ports.Enrolments`."""
 
         def change(db: sqlite3.Connection, numbers: Numbers) -> None:
             refuse_replay(db, key)
@@ -55,7 +60,7 @@ class SqliteEnrolments:
         await self._writer.run(change)
 
     async def tokens(self, *, at: int, size: int, after: Cursor) -> Page[JoinToken]:
-        """See `service.enrolment.Enrolments`."""
+        """See `service.enrolment.ports.Enrolments`."""
         paging = Paging("join tokens")
 
         def query(db: sqlite3.Connection) -> Page[JoinToken]:
@@ -66,7 +71,7 @@ class SqliteEnrolments:
         return await self._reader.run(query)
 
     async def revoke_token(self, token_id: str, *, at: int, key: RequestKey) -> None:
-        """See `service.enrolment.Enrolments`."""
+        """See `service.enrolment.ports.Enrolments`."""
 
         def change(db: sqlite3.Connection, numbers: Numbers) -> None:
             refuse_replay(db, key)
@@ -78,7 +83,7 @@ class SqliteEnrolments:
         await self._writer.run(change)
 
     async def enrol(self, wanted: Enrolment, sha256: bytes, *, at: int) -> Enrolment:
-        """See `service.enrolment.Enrolments`."""
+        """See `service.enrolment.ports.Enrolments`."""
 
         def change(db: sqlite3.Connection, numbers: Numbers) -> Enrolment:
             known = db.execute(f"{ENROLMENTS} WHERE key = ?", (wanted.key,)).fetchone()
@@ -98,21 +103,18 @@ class SqliteEnrolments:
         return await self._writer.run(change)
 
     async def certified(self, host_id: HostId, expires_at: int) -> None:
-        """See `service.enrolment.Enrolments`."""
+        """See `service.enrolment.ports.Enrolments`."""
         await self._writer.run(
             lambda db, _: db.execute("UPDATE enrolment SET expires_at = ? WHERE host_id = ?", (expires_at, host_id)).rowcount
         )
 
     async def renew(self, host_id: HostId, *, generation: int, key: str, expires_at: int, at: int) -> Enrolment:
-        """See `service.enrolment.Enrolments`."""
+        """See `service.enrolment.ports.Enrolments`."""
 
         def change(db: sqlite3.Connection, numbers: Numbers) -> Enrolment:
             known = _enrolment(_find(db, host_id))
             now = rules.renewed(known, generation=generation, key=key, expires_at=expires_at)
-            db.execute(
-                "UPDATE enrolment SET status = ?, key = ?, generation = ?, expires_at = ? WHERE host_id = ?",
-                (now.status, now.key, now.generation, now.expires_at, host_id),
-            )
+            _update(db, now)
             if now.status is EnrolmentStatus.Locked:
                 said = f"{known.name}: a certificate of generation {generation} was to be renewed after {known.generation} renewals"
                 tell(db, numbers, Told(Entry.HostLocked, said, host_no=numbers.hosts.known(host_id)), at=at, key=_machine(known))
@@ -120,8 +122,26 @@ class SqliteEnrolments:
 
         return await self._writer.run(change)
 
+    async def readmit(
+        self, shown: Holder, *, generation: int, key: str, expires_at: int, at: int, within: int, address: str
+    ) -> tuple[Enrolment, bool]:
+        """See `service.enrolment.ports.Enrolments`."""
+
+        def change(db: sqlite3.Connection, numbers: Numbers) -> tuple[Enrolment, bool]:
+            known = _enrolment(_find(db, shown.host_id))
+            now = rules.readmitted(known, shown, generation=generation, key=key, expires_at=expires_at, at=at, within=within)
+            if now == known:
+                return known, False
+            _update(db, now)
+            entry = READMISSIONS[now.status]
+            said = f"{known.name} from {address}, with the certificate of generation {generation} after {known.generation} renewals"
+            tell(db, numbers, Told(entry, said, host_no=numbers.hosts.known(known.host_id)), at=at, key=_machine(known, "Readmit"))
+            return now, True
+
+        return await self._writer.run(change)
+
     async def decide(self, host: str, status: EnrolmentStatus, reason: str, *, at: int, key: RequestKey) -> Enrolment:
-        """See `service.enrolment.Enrolments`."""
+        """See `service.enrolment.ports.Enrolments`."""
         entry = Entry.HostApproved if status is EnrolmentStatus.Approved else Entry.HostRevoked
 
         def change(db: sqlite3.Connection, numbers: Numbers) -> Enrolment:
@@ -138,7 +158,7 @@ class SqliteEnrolments:
         return await self._writer.run(change)
 
     async def rename(self, host: str, name: str, *, at: int, key: RequestKey) -> Enrolment:
-        """See `service.enrolment.Enrolments`."""
+        """See `service.enrolment.ports.Enrolments`."""
 
         def change(db: sqlite3.Connection, numbers: Numbers) -> Enrolment:
             refuse_replay(db, key)
@@ -154,11 +174,11 @@ class SqliteEnrolments:
         return await self._writer.run(change)
 
     async def enrolment(self, host: str) -> Enrolment:
-        """See `service.enrolment.Enrolments`."""
+        """See `service.enrolment.ports.Enrolments`."""
         return await self._reader.run(lambda db: _enrolment(_find(db, host)))
 
     async def enrolments(self, statuses: Sequence[EnrolmentStatus], *, size: int, after: Cursor) -> Page[Enrolment]:
-        """See `service.enrolment.Enrolments`."""
+        """See `service.enrolment.ports.Enrolments`."""
         wanted = sorted(set(statuses)) or list(EnrolmentStatus)
         paging = Paging("enrolments", [int(one) for one in wanted])
 
@@ -170,9 +190,16 @@ class SqliteEnrolments:
         return await self._reader.run(query)
 
     async def everybody(self) -> list[Enrolment]:
-        """See `service.enrolment.Enrolments`."""
+        """See `service.enrolment.ports.Enrolments`."""
         where = f"WHERE status <> {EnrolmentStatus.Revoked.value}"
         return await self._reader.run(lambda db: [_enrolment(row) for row in db.execute(f"{ENROLMENTS} {where}")])
+
+
+def _update(db: sqlite3.Connection, now: Enrolment) -> None:
+    db.execute(
+        "UPDATE enrolment SET status = ?, key = ?, generation = ?, expires_at = ? WHERE host_id = ?",
+        (now.status, now.key, now.generation, now.expires_at, now.host_id),
+    )
 
 
 def _find(db: sqlite3.Connection, host: str) -> sqlite3.Row:
@@ -193,9 +220,9 @@ def _check_name_free(db: sqlite3.Connection, name: str) -> None:
         )
 
 
-def _machine(enrolment: Enrolment) -> RequestKey:
+def _machine(enrolment: Enrolment, method: str = "Enrol") -> RequestKey:
     """A machine speaks for itself."""
-    return RequestKey(principal=f"agent:{enrolment.host_id}", method="Enrol", request_id="", digest=b"")
+    return RequestKey(principal=f"agent:{enrolment.host_id}", method=method, request_id="", digest=b"")
 
 
 def _token(row: sqlite3.Row) -> JoinToken:

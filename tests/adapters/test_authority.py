@@ -2,6 +2,8 @@
 
 import base64
 import datetime
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from coordinator.adapters.authority import Authority, Unusable, certificates, fingerprint
-from coordinator.core.errors import Invalid
-from coordinator.service.enrolment import Certificate
+from coordinator.core.errors import Denied, Invalid
+from coordinator.service.enrolment import Certificate, Returning
 from tests.store.things import FixedClock
 
 DAY = 86_400_000
@@ -206,3 +208,66 @@ def test_a_cluster_has_a_name_that_fits_into_an_identity(tmp_path: Path, clock: 
     with pytest.raises(Unusable, match="cluster's name"):
         Authority.open(tmp_path / "pki", clock, names=("x",), cluster="Not A Name")
     assert not (tmp_path / "pki").exists()
+
+
+HOST_ID = "0123456789abcdef" * 2
+
+
+def returning(
+    issued: Certificate, key: ec.EllipticCurvePrivateKey, *, generation: int = 3, said: str = "", chain: bytes = b""
+) -> Returning:
+    """A host that shows a certificate and signs as it should, or something else."""
+    request = request_of(certificates.new_key())
+    said = said or f"hookline readmission 1\n{HOST_ID}\n{generation}\n{hashlib.sha256(request).hexdigest()}\n"
+    signature = key.sign(said.encode(), ec.ECDSA(hashes.SHA256()))
+    return Returning(chain=chain or issued.chain, generation=generation, request=request, signature=signature, address="10.0.0.1")
+
+
+def test_a_host_is_known_by_a_certificate_that_has_ended(authority: Authority, clock: FixedClock) -> None:
+    key = certificates.new_key()
+    issued = authority.issue("agent", HOST_ID, request_of(key))
+    clock.at += 30 * DAY
+    holder = authority.holder(returning(issued, key))
+    assert (holder.host_id, holder.key, holder.ended_at) == (HOST_ID, certificates.key_digest(key.public_key()), issued.expires_at)
+
+
+def test_who_does_not_hold_the_key_of_a_certificate_or_signs_something_else_is_nobody(authority: Authority) -> None:
+    key = certificates.new_key()
+    issued = authority.issue("agent", HOST_ID, request_of(key))
+    good = returning(issued, key)
+    for bad in (
+        returning(issued, certificates.new_key()),
+        returning(issued, key, said="anything"),
+        replace(good, generation=4),
+        replace(good, request=request_of(certificates.new_key())),
+        replace(good, signature=b""),
+    ):
+        with pytest.raises(Denied, match="not signed with the key"):
+            authority.holder(bad)
+
+
+def test_only_a_hosts_certificate_of_this_authority_brings_a_host_back(tmp_path: Path, authority: Authority, clock: FixedClock) -> None:
+    key = certificates.new_key()
+    mine = authority.issue("agent", HOST_ID, request_of(key))
+    other = opened(tmp_path / "other", clock).issue("agent", HOST_ID, request_of(key))
+    leaf, above = x509.load_pem_x509_certificates(mine.chain)
+    forged = certificates.leaf(
+        key.public_key(),
+        (key, leaf),
+        uri=f"spiffe://hookline/agent/{'f' * 32}",
+        begins=leaf.not_valid_before_utc,
+        lifetime=datetime.timedelta(1),
+    )
+    for chain in (
+        other.chain,
+        certificates.to_pem(leaf),
+        certificates.to_pem(forged, leaf),
+        certificates.to_pem(above, above),
+        b"",
+        b"nothing",
+    ):
+        with pytest.raises(Denied, match="cannot let this host in again"):
+            authority.holder(returning(mine, key, chain=chain or b"-"))
+    for kind, name in (("operator", "anna"), ("agent", "0123"), ("coordinator", HOST_ID)):
+        with pytest.raises(Denied, match="no certificate of an agent of cluster hookline"):
+            authority.holder(returning(authority.issue(kind, name, request_of(key)), key))

@@ -181,6 +181,9 @@ class Local:
         assert key is not None
         return keys.read(chain, key)
 
+    async def sign(self, generation: int, said: str) -> bytes:
+        return f"{generation} signs {said}".encode()
+
 
 class Stop(Exception):
     """The test has seen enough."""
@@ -196,6 +199,7 @@ class Counting:
     key: bytes = b""
     calls: int = 0
     used: list[Credentials] = field(default_factory=list)
+    signed: list[bytes] = field(default_factory=list)
     enough: int = 1
 
     async def renew(self, request: bytes, generation: int) -> Renewed:
@@ -208,6 +212,10 @@ class Counting:
         if self.calls in self.lost:
             raise NotRenewed("the answer was lost")
         return Renewed(chain=self.authority.certify(request), trust=self.authority.trust, generation=self.generation)
+
+    async def readmit(self, request: bytes, signature: bytes) -> Renewed:
+        self.signed.append(signature)
+        return await self.renew(request, 0)
 
     async def use(self, credentials: Credentials) -> None:
         self.used.append(credentials)
@@ -263,6 +271,24 @@ async def test_renewals_follow_each_other(files: IdentityFiles, authority: Autho
     assert [used.enrolment.generation for used in line.used] == [1, 2, 3]
 
 
+async def test_a_host_whose_certificate_has_ended_asks_to_be_let_in_again_with_the_signature_of_its_old_key(
+    files: IdentityFiles, authority: Authority
+) -> None:
+    made, line = joined(files, authority), Counting(authority)
+    with pytest.raises(Stop):
+        await renewal(files, made, line, Hasty(now=made.enrolment.ends_at)).run()
+    (signed,) = line.signed
+    assert signed.decode().startswith(f"0 signs hookline readmission 1\n{HOST_ID}\n0\n")
+    assert line.used[0].enrolment.generation == 1
+
+
+async def test_a_host_that_waits_to_be_let_in_again_goes_on_asking_with_the_same_key(files: IdentityFiles, authority: Authority) -> None:
+    made, line = joined(files, authority), Counting(authority, lost=(1, 2, 3))
+    with pytest.raises(Stop):
+        await renewal(files, made, line, Hasty(now=made.enrolment.ends_at)).run()
+    assert (line.calls, line.generation, len(line.signed)) == (4, 1, 4)
+
+
 async def test_a_certificate_of_another_generation_is_not_used(
     files: IdentityFiles, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -291,6 +317,9 @@ async def test_keys_are_made_by_a_process_of_their_own_and_are_never_said(files:
     assert (await maker.read(1, authority.certify(request))).host_id == HOST_ID
     with pytest.raises(AgentError, match="it is for another key"):
         await maker.read(0, authority.certify(request))
+    assert await maker.sign(0, "something")
+    with pytest.raises(AgentError, match="the key of generation 7 is gone"):
+        await maker.sign(7, "something")
 
 
 # ---------------------------------------------------------------------------------------------------------------------- diagnosis
@@ -304,6 +333,7 @@ def test_the_dates_of_a_certificate_are_explained(authority: Authority) -> None:
     assert late is not None
     assert "set the clock right" in early
     assert "ended at 2026-11-24 00:00:00 UTC" in late
+    assert "hookline hosts approve web-1" in late
     assert "--again" in late
 
 

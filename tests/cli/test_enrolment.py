@@ -63,6 +63,12 @@ def test_who_waits_is_shown_below_the_hosts_with_its_key(operator: Operator, coo
     assert [host["name"] for host in json.loads(operator.types("hosts", "list", "--output", "json").stdout)] == ["web-1"]
 
 
+def test_a_host_that_was_away_for_too_long_waits_too(operator: Operator, coordinator: FakeCoordinator) -> None:
+    waits(coordinator, "web-2")
+    coordinator.enrolments["web-2"].status = fleet.ENROLMENT_STATUS_AWAY
+    assert "Away" in operator.types("hosts").stdout
+
+
 def test_a_host_is_approved_renamed_and_revoked(operator: Operator, coordinator: FakeCoordinator) -> None:
     waits(coordinator, "web-2")
     approved = operator.types("hosts", "approve", "web-2")

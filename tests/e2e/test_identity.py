@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,6 +130,39 @@ def test_certificates_are_renewed_in_the_middle_of_a_rollout_and_nothing_is_lost
     assert set(hasty.times(deployment).items()) == {((host, event), 1) for host in hasty.hosts for event in HOOKED[1:]}
     for host in hasty.hosts:
         assert "disconnected" not in hasty.log(host)
+
+
+def ended(cluster: Cluster, host: str) -> None:
+    """Wait until the certificate of an agent that is not there has ended."""
+    enrolment = cluster.agent_dir(host) / "identity" / "current" / "enrolment.json"
+    ends_at = json.loads(enrolment.read_text())["ends_at"]
+    until(lambda: time.time() * 1000 > ends_at, "its certificate has ended", 20)
+
+
+def test_a_host_that_was_away_for_longer_than_its_certificate_lasts_comes_back_by_itself(hasty: Cluster) -> None:
+    hasty.start_agents("web-1")
+    hasty.kill("web-1")
+    ended(hasty, "web-1")
+    assert "asks 127.0.0.1" in doctor(hasty, "web-1")["identity"]
+    hasty.start_agent("web-1")
+    hasty.wait_for_agents()
+    assert "certificate renewed" in hasty.log("web-1")
+    assert hasty.rows("SELECT count(*) FROM v_history WHERE entry = 'HostReadmitted'") == [(1,)]
+    assert hasty.ended(deployed(hasty)) == "Succeeded"
+    assert "Readmit" in hasty.typed("audit", "list").out
+
+
+def test_a_host_that_was_away_for_too_long_waits_for_an_operator(tmp_path: Path) -> None:
+    options = ("--certificate-lifetime", "12s", "--readmit-within", "0s")
+    with Cluster(tmp_path / "cluster", secure=True, options=options) as strict:
+        strict.start_agents("web-1")
+        strict.kill("web-1")
+        ended(strict, "web-1")
+        strict.start_agent("web-1")
+        until(lambda: "away for so long that an operator has to let it in" in strict.log("web-1"), "its agent says what it waits for")
+        assert "Away" in strict.typed("hosts").out
+        strict.hookline("hosts", "approve", "web-1")
+        strict.wait_for_agents()
 
 
 def test_an_agent_that_is_killed_while_it_renews_comes_back_with_a_certificate_that_works(hasty: Cluster) -> None:

@@ -96,6 +96,13 @@ def test_how_long_certificates_last_is_said_in_words(said: str, seconds: int) ->
     assert tls.agent_lifetime == seconds
 
 
+def test_how_late_a_host_may_come_back_by_itself_is_said_in_words() -> None:
+    for said, seconds in (((), 604_800), (("--readmit-within", "0d"), 0), (("--readmit-within", "30d"), 2_592_000)):
+        tls = parse(said).tls
+        assert tls is not None
+        assert tls.readmit_within == seconds
+
+
 @pytest.mark.parametrize("said", ["0s", "24", "91d", "-1h", "soon"])
 def test_a_lifetime_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str], said: str) -> None:
     with pytest.raises(SystemExit):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.core.enrolment import EnrolmentStatus
+from coordinator.core.enrolment import EnrolmentStatus, Holder
 from coordinator.core.errors import Conflict, Denied, InstanceDoesNotExist, InstanceNameAlreadyRegistered, JoinTokenDoesNotExist
 from coordinator.core.model import HostId
 from coordinator.service.ports import Replayed
@@ -111,6 +111,31 @@ async def test_renewals_are_counted_and_a_copy_locks_both(store: SqliteStore) ->
     assert said[0].entry == "HostLocked"
     await store.enrolments.decide("web-1", EnrolmentStatus.Approved, "", at=NOW, key=key(""))
     assert await renew(2, "fourth") == (EnrolmentStatus.Approved, 3)
+
+
+async def test_a_host_that_comes_back_is_told_in_the_history_whatever_becomes_of_it(store: SqliteStore) -> None:
+    await token(store)
+    host = await store.enrolments.enrol(applicant("web-1"), TEXT, at=NOW)
+    await store.enrolments.certified(host.host_id, NOW + 10)
+
+    async def back(shown: str, generation: int, at: int) -> tuple[EnrolmentStatus, int, bool]:
+        holder = Holder(host_id=host.host_id, key=shown, ended_at=NOW + 10)
+        now, news = await store.enrolments.readmit(
+            holder, generation=generation, key="next", expires_at=at + 10, at=at, within=5, address="10.0.0.9"
+        )
+        return now.status, now.generation, news
+
+    assert await back(host.key, 0, NOW + 16) == (EnrolmentStatus.Away, 0, True)
+    assert await back(host.key, 0, NOW + 17) == (EnrolmentStatus.Away, 0, False)
+    assert [one.status for one in await store.enrolments.everybody()] == [EnrolmentStatus.Away]
+    await store.enrolments.decide("web-1", EnrolmentStatus.Approved, "", at=NOW + 17, key=key(""))
+    assert await back(host.key, 0, NOW + 18) == (EnrolmentStatus.Approved, 1, True)
+    assert await back(host.key, 0, NOW + 19) == (EnrolmentStatus.Approved, 1, True)  # the answer was lost
+    with pytest.raises(Denied, match="join again"):
+        await back("an old one", 5, NOW + 19)
+    said = (await store.history.entries(application_name="", group_name="", deployment_id="", host="", size=3, after="")).items
+    assert [one.entry for one in said] == ["HostReadmitted", "HostReadmitted", "HostApproved"]
+    assert "10.0.0.9" in said[0].message
 
 
 async def test_hosts_are_renamed_found_and_listed(store: SqliteStore) -> None:

@@ -12,6 +12,7 @@ Private keys are readable by the coordinator's user alone, and anything else is 
 """
 
 import datetime
+import hashlib
 import os
 import re
 import stat
@@ -24,11 +25,14 @@ from cryptography import x509
 
 from coordinator.adapters.authority import certificates
 from coordinator.adapters.authority.certificates import Key, Unusable
+from coordinator.core.enrolment import Holder
+from coordinator.core.errors import Denied
 from coordinator.core.model import HostId
 from coordinator.engine.ports import Clock
-from coordinator.service.enrolment import Certificate
+from coordinator.service.enrolment import Certificate, Returning
 
 CLUSTER: Final = "hookline"
+_HOST_ID: Final = re.compile(r"[0-9a-f]{32}")
 _CLUSTER: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 
 
@@ -88,6 +92,20 @@ class Authority:
     def certify(self, host_id: HostId, request: bytes) -> Certificate:
         """A host's certificate. Raises Invalid for a request that proves nothing, Unusable once the issuing authority has ended."""
         return self.issue("agent", host_id, request)
+
+    def holder(self, returning: Returning) -> Holder:
+        """Who has shown that they hold the key of a host's certificate, which may have ended. Raises Denied."""
+        shown, prefix = certificates.read_shown(returning.chain, self._roots), self.uri("agent", "")
+        uris = certificates.uris_of(shown)
+        host_id = uris[0].removeprefix(prefix) if len(uris) == 1 and uris[0].startswith(prefix) else ""
+        if not _HOST_ID.fullmatch(host_id):
+            raise Denied(f"cannot let this host in again: what it shows is no certificate of an agent of cluster {self.cluster}")
+        requested = hashlib.sha256(returning.request).hexdigest()
+        said = f"hookline readmission 1\n{host_id}\n{returning.generation}\n{requested}\n"
+        key = certificates.signer_of(shown, returning.signature, said.encode())
+        return Holder(
+            host_id=HostId(host_id), key=certificates.key_digest(key), ended_at=round(shown.not_valid_after_utc.timestamp() * 1000)
+        )
 
     def issue(self, kind: str, name: str, request: bytes) -> Certificate:
         """A client's certificate for the key of a request (PEM). Raises Invalid for a request that proves nothing."""

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from coordinator.core.errors import Invalid
+from coordinator.core.errors import Denied, Invalid
 
 Key = ec.EllipticCurvePrivateKey
 
@@ -22,6 +22,7 @@ BACKDATED: Final = datetime.timedelta(minutes=10)
 """How far before its making a certificate begins: clocks differ."""
 
 REQUEST_BYTES: Final = 8 << 10
+CHAIN_BYTES: Final = 16 << 10
 
 
 class Unusable(Exception):
@@ -110,6 +111,40 @@ def read_request(pem: bytes) -> ec.EllipticCurvePublicKey:
     except (ValueError, TypeError, InvalidSignature) as error:
         raise Invalid(f"cannot read the certificate request: {error}", field="certificate_request") from error
     return public_key
+
+
+def read_shown(chain: bytes, roots: Iterable[x509.Certificate]) -> x509.Certificate:
+    """The first certificate of a chain, which stands below an issuing authority and that below a root, whatever their dates say. Raises
+    Denied."""
+    try:
+        shown, above = x509.load_pem_x509_certificates(chain[:CHAIN_BYTES])[:2]
+        authority = above.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise Denied("cannot let this host in again: it shows no certificate with the one above it") from error
+    if not authority or not signed_by(shown, above) or not any(signed_by(above, one) for one in roots):
+        raise Denied("cannot let this host in again: another authority has given it its certificate; join again with a join token")
+    return shown
+
+
+def signer_of(shown: x509.Certificate, signature: bytes, said: bytes) -> ec.EllipticCurvePublicKey:
+    """The key of a certificate, which has signed what is said. Raises Denied."""
+    key = shown.public_key()
+    try:
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise InvalidSignature
+        key.verify(signature, said, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature as error:
+        raise Denied("cannot let this host in again: its request is not signed with the key of the certificate that it shows") from error
+    return key
+
+
+def uris_of(certificate: x509.Certificate) -> list[str]:
+    """Who a certificate is for."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return names.get_values_for_type(x509.UniformResourceIdentifier)
 
 
 def key_digest(public_key: ec.EllipticCurvePublicKey) -> str:

@@ -136,7 +136,7 @@ token = group("token", "Join tokens, with which machines become hosts: create, l
 @command("approve", examples=["hookline hosts approve web-3"], related=["hosts", "token create", "hosts revoke"])
 @HOST
 def approve(console: Console, host: str) -> None:
-    """Let a host in that waits, or one that was locked.
+    """Let a host in that waits, one that was locked, or one that was away for too long.
 
     Compare the key that is shown with the one that its agent prints: another machine may have asked under that name.
     """
@@ -176,7 +176,8 @@ def _tell(console: Console, enrolment: "Enrolment", what: str) -> None:
 
 def waiting(console: Console) -> "list[Enrolment]":
     """The machines that somebody has to decide about."""
-    statuses = protos.fleet.ENROLMENT_STATUS_PENDING, protos.fleet.ENROLMENT_STATUS_LOCKED
+    fleet = protos.fleet
+    statuses = fleet.ENROLMENT_STATUS_PENDING, fleet.ENROLMENT_STATUS_LOCKED, fleet.ENROLMENT_STATUS_AWAY
     request = protos.fleet.ListEnrolmentsRequest(statuses=statuses)
     return [each for page in console.connection.pages(console.connection.fleet.ListEnrolments, request) for each in page.enrolments]
 

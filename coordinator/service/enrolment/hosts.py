@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from coordinator.core.enrolment import Enrolment, EnrolmentStatus, JoinToken, check_welcome
 from coordinator.core.errors import Conflict, Denied, Invalid
@@ -10,7 +10,7 @@ from coordinator.core.facts import RequestKey
 from coordinator.core.model import HostId
 from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.engine.ports import Clock
-from coordinator.service.enrolment.ports import Applicant, Authority, Certificate, Doors, Enrolments, Secrets, WantedToken
+from coordinator.service.enrolment.ports import Applicant, Authority, Certificate, Doors, Enrolments, Returning, Secrets, WantedToken
 from coordinator.service.ports import Catalog, Cursor, Page, Replayed
 from coordinator.service.rules import check_description, check_name, check_tags
 
@@ -21,8 +21,21 @@ TTL_AT_MOST: Final = 24 * 3_600_000
 USES_AT_MOST: Final = 10_000
 PATTERN_LENGTH: Final = 100
 
+READMIT_WITHIN: Final = 7 * 86_400_000
+"""Milliseconds after the end of its certificate in which a host comes back by itself: a holiday, or a coordinator that was away."""
+
 ASK_AGAIN_AFTER: Final = 5_000
 """Milliseconds after which a machine that waits for its approval asks again."""
+
+
+class Readmission(NamedTuple):
+    """What became of a host that came back."""
+
+    enrolment: Enrolment
+    certificate: Certificate | None
+    """None: it may not come in."""
+    news: bool
+    """Whether anything has changed by that."""
 
 
 class EnrolmentService:
@@ -37,8 +50,11 @@ class EnrolmentService:
         secrets: Secrets,
         clock: Clock,
         doors: Doors,
+        readmit_within: int = READMIT_WITHIN,
     ) -> None:
-        """What is decided takes effect at the `doors`."""
+        """What is decided takes effect at the `doors`. `readmit_within`: so many milliseconds after its certificate has ended a host may
+        come back by itself."""
+        self._readmit_within = readmit_within
         self._enrolments = enrolments
         self._catalog = catalog
         self._authority = authority
@@ -149,8 +165,24 @@ class EnrolmentService:
         check_welcome(enrolment)
         return enrolment, certificate
 
+    async def readmit(self, returning: Returning) -> Readmission:
+        """Give a host that was away for longer than its certificate lasted a new one, if it may have it by itself. Raises Denied."""
+        shown = self._authority.holder(returning)
+        key, certificate = self._authority.key_of(returning.request), self._authority.certify(shown.host_id, returning.request)
+        enrolment, news = await self._enrolments.readmit(
+            shown,
+            generation=returning.generation,
+            key=key,
+            expires_at=certificate.expires_at,
+            at=self._clock.now(),
+            within=self._readmit_within,
+            address=returning.address,
+        )
+        self._keep(enrolment)
+        return Readmission(enrolment, certificate if enrolment.status is EnrolmentStatus.Approved else None, news)
+
     async def approve(self, host: str, key: RequestKey) -> Enrolment:
-        """Let a host in that waits, or was locked."""
+        """Let a host in that waits, was locked, or was away for too long."""
         return await self._decide(host, EnrolmentStatus.Approved, "", key)
 
     async def revoke(self, host: str, reason: str, key: RequestKey) -> Enrolment:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from coordinator.core.enrolment import Enrolment, EnrolmentStatus, JoinToken
+from coordinator.core.enrolment import Enrolment, EnrolmentStatus, Holder, JoinToken
 from coordinator.core.facts import RequestKey
 from coordinator.core.model import HostId
 from coordinator.service.ports import Cursor, Page
@@ -43,6 +43,18 @@ class Applicant:
     address: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returning:
+    """A host whose certificate may have ended, and that asks for the next one: `request` and its old `chain` are PEM."""
+
+    chain: bytes
+    generation: int
+    request: bytes
+    signature: bytes
+    """By the key of the old certificate, over what `protos/hookline/v1/fleet.proto` says."""
+    address: str
+
+
 class Authority(Protocol):
     """Who signs."""
 
@@ -62,6 +74,11 @@ class Authority(Protocol):
 
     def certify(self, host_id: HostId, request: bytes) -> Certificate:
         """A host's certificate."""
+        ...
+
+    def holder(self, returning: Returning) -> Holder:
+        """Whose certificate it is that a host shows, though it may have ended. Raises Denied when this authority never gave it, or who
+        shows it does not hold its key."""
         ...
 
 
@@ -115,6 +132,12 @@ class Enrolments(Protocol):
 
     async def renew(self, host_id: HostId, *, generation: int, key: str, expires_at: int, at: int) -> Enrolment:
         """As `core.enrolment.renewed` decides. Raises Denied, InstanceDoesNotExist."""
+        ...
+
+    async def readmit(
+        self, shown: Holder, *, generation: int, key: str, expires_at: int, at: int, within: int, address: str
+    ) -> tuple[Enrolment, bool]:
+        """As `core.enrolment.readmitted` decides, and whether that is news. Raises Denied, InstanceDoesNotExist."""
         ...
 
     async def decide(self, host: str, status: EnrolmentStatus, reason: str, *, at: int, key: RequestKey) -> Enrolment:

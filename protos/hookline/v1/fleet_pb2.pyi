@@ -41,6 +41,8 @@ class _EnrolmentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Enrol
     """It was shut out, for ever."""
     ENROLMENT_STATUS_LOCKED: _EnrolmentStatus.ValueType  # 4
     """Two machines have used its identity: neither may come in before an operator approves it again."""
+    ENROLMENT_STATUS_AWAY: _EnrolmentStatus.ValueType  # 5
+    """It came back so long after its certificate had ended that an operator has to approve it again."""
 
 class EnrolmentStatus(_EnrolmentStatus, metaclass=_EnrolmentStatusEnumTypeWrapper):
     """What became of a machine that asked to become a host."""
@@ -55,6 +57,8 @@ ENROLMENT_STATUS_REVOKED: EnrolmentStatus.ValueType  # 3
 """It was shut out, for ever."""
 ENROLMENT_STATUS_LOCKED: EnrolmentStatus.ValueType  # 4
 """Two machines have used its identity: neither may come in before an operator approves it again."""
+ENROLMENT_STATUS_AWAY: EnrolmentStatus.ValueType  # 5
+"""It came back so long after its certificate had ended that an operator has to approve it again."""
 Global___EnrolmentStatus: _TypeAlias = EnrolmentStatus  # noqa: Y015
 
 @_typing.final
@@ -109,7 +113,7 @@ class Enrolment(_message.Message):
     """The join token that it came with."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When its newest certificate ends; not set while it has none."""
+        """When its newest certificate ends; not set while it has none that is worth anything."""
 
     @_builtins.property
     def request_time(self) -> _timestamp_pb2.Timestamp:
@@ -725,6 +729,78 @@ class EnrolResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EnrolResponse: _TypeAlias = EnrolResponse  # noqa: Y015
+
+@_typing.final
+class ReadmitRequest(_message.Message):
+    """A host that is back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_CHAIN_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_REQUEST_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    certificate_chain: _builtins.bytes
+    """PEM: its newest certificate, which may have ended, and the one above it."""
+    generation: _builtins.int
+    """The number of that certificate, as its answer has said it: how often it was renewed before."""
+    certificate_request: _builtins.bytes
+    """PEM, with a new P-256 key, as in Enrol. A repeat whose answer was lost is made with the same key."""
+    signature: _builtins.bytes
+    """By the key of the certificate, ECDSA with SHA-256 in DER, over these lines, each ended by a line feed: "hookline readmission 1", the
+    host's id, the generation, and the SHA-256 of certificate_request in lower-case hexadecimal digits.
+    """
+    def __init__(
+        self,
+        *,
+        certificate_chain: _builtins.bytes = ...,
+        generation: _builtins.int = ...,
+        certificate_request: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_chain", b"certificate_chain", "certificate_request", b"certificate_request", "generation", b"generation", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadmitRequest: _TypeAlias = ReadmitRequest  # noqa: Y015
+
+@_typing.final
+class ReadmitResponse(_message.Message):
+    """What became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_CHAIN_FIELD_NUMBER: _builtins.int
+    TRUST_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_FIELD_NUMBER: _builtins.int
+    certificate_chain: _builtins.bytes
+    """PEM, its certificate first; empty while an operator has to approve it."""
+    trust: _builtins.bytes
+    """PEM: the root certificates that it has to trust."""
+    generation: _builtins.int
+    """The number of the certificate."""
+    @_builtins.property
+    def retry_after(self) -> _duration_pb2.Duration:
+        """How long it waits before it asks again; not set with a certificate."""
+
+    def __init__(
+        self,
+        *,
+        certificate_chain: _builtins.bytes = ...,
+        trust: _builtins.bytes = ...,
+        generation: _builtins.int = ...,
+        retry_after: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_after", b"retry_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_chain", b"certificate_chain", "generation", b"generation", "retry_after", b"retry_after", "trust", b"trust"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadmitResponse: _TypeAlias = ReadmitResponse  # noqa: Y015
 
 @_typing.final
 class Host(_message.Message):

@@ -166,7 +166,7 @@ class FleetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApproveHost(self, request, context):
-        """Lets a host in that waits for it, or one that was locked. FAILED_PRECONDITION if it was revoked: that is for ever.
+        """Lets a host in that waits for it, one that was locked, or one that was away for too long. FAILED_PRECONDITION if it was revoked: that is for ever.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -601,6 +601,11 @@ class EnrolmentServiceStub:
                 request_serializer=hookline_dot_v1_dot_fleet__pb2.EnrolRequest.SerializeToString,
                 response_deserializer=hookline_dot_v1_dot_fleet__pb2.EnrolResponse.FromString,
                 _registered_method=True)
+        self.Readmit = channel.unary_unary(
+                '/hookline.v1.EnrolmentService/Readmit',
+                request_serializer=hookline_dot_v1_dot_fleet__pb2.ReadmitRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_fleet__pb2.ReadmitResponse.FromString,
+                _registered_method=True)
 
 
 class EnrolmentServiceServicer:
@@ -615,6 +620,15 @@ class EnrolmentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Readmit(self, request, context):
+        """Gives a host that was away for longer than its certificate lasted the next one, if it holds the key of the newest that it had. Later than
+        the coordinator allows by itself an operator has to approve it, and it asks again until then. PERMISSION_DENIED for who proves nothing and
+        for hosts that were shut out; the key of an older certificate locks the host, since there are two of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EnrolmentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -622,6 +636,11 @@ def add_EnrolmentServiceServicer_to_server(servicer, server):
                     servicer.Enrol,
                     request_deserializer=hookline_dot_v1_dot_fleet__pb2.EnrolRequest.FromString,
                     response_serializer=hookline_dot_v1_dot_fleet__pb2.EnrolResponse.SerializeToString,
+            ),
+            'Readmit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Readmit,
+                    request_deserializer=hookline_dot_v1_dot_fleet__pb2.ReadmitRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_fleet__pb2.ReadmitResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -652,6 +671,33 @@ class EnrolmentService:
             '/hookline.v1.EnrolmentService/Enrol',
             hookline_dot_v1_dot_fleet__pb2.EnrolRequest.SerializeToString,
             hookline_dot_v1_dot_fleet__pb2.EnrolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Readmit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.EnrolmentService/Readmit',
+            hookline_dot_v1_dot_fleet__pb2.ReadmitRequest.SerializeToString,
+            hookline_dot_v1_dot_fleet__pb2.ReadmitResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,7 +57,7 @@ class FleetServiceStub:
     ListEnrolments: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.ListEnrolmentsRequest, _fleet_pb2.ListEnrolmentsResponse]
     """Lists who has asked to become a host and what became of it, the newest first. Over plaintext nobody has to ask."""
     ApproveHost: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.ApproveHostRequest, _fleet_pb2.ApproveHostResponse]
-    """Lets a host in that waits for it, or one that was locked. FAILED_PRECONDITION if it was revoked: that is for ever."""
+    """Lets a host in that waits for it, one that was locked, or one that was away for too long. FAILED_PRECONDITION if it was revoked: that is for ever."""
     RevokeHost: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RevokeHostRequest, _fleet_pb2.RevokeHostResponse]
     """Shuts a host out for ever: its stream ends at once, and its certificate opens nothing any more."""
     RenameHost: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RenameHostRequest, _fleet_pb2.RenameHostResponse]
@@ -89,7 +89,7 @@ class FleetServiceAsyncStub(FleetServiceStub):
     ListEnrolments: _aio.UnaryUnaryMultiCallable[_fleet_pb2.ListEnrolmentsRequest, _fleet_pb2.ListEnrolmentsResponse]  # type: ignore[assignment]
     """Lists who has asked to become a host and what became of it, the newest first. Over plaintext nobody has to ask."""
     ApproveHost: _aio.UnaryUnaryMultiCallable[_fleet_pb2.ApproveHostRequest, _fleet_pb2.ApproveHostResponse]  # type: ignore[assignment]
-    """Lets a host in that waits for it, or one that was locked. FAILED_PRECONDITION if it was revoked: that is for ever."""
+    """Lets a host in that waits for it, one that was locked, or one that was away for too long. FAILED_PRECONDITION if it was revoked: that is for ever."""
     RevokeHost: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RevokeHostRequest, _fleet_pb2.RevokeHostResponse]  # type: ignore[assignment]
     """Shuts a host out for ever: its stream ends at once, and its certificate opens nothing any more."""
     RenameHost: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RenameHostRequest, _fleet_pb2.RenameHostResponse]  # type: ignore[assignment]
@@ -178,7 +178,7 @@ class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _fleet_pb2.ApproveHostRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_fleet_pb2.ApproveHostResponse, _abc.Awaitable[_fleet_pb2.ApproveHostResponse]]:
-        """Lets a host in that waits for it, or one that was locked. FAILED_PRECONDITION if it was revoked: that is for ever."""
+        """Lets a host in that waits for it, one that was locked, or one that was away for too long. FAILED_PRECONDITION if it was revoked: that is for ever."""
 
     @_abc_1.abstractmethod
     def RevokeHost(
@@ -209,6 +209,11 @@ class EnrolmentServiceStub:
     """Asks for a certificate, with a join token. Asked again with the same key, it says what has become of it: a host that waits to be
     approved asks until it is. PERMISSION_DENIED for a token that cannot be used and for hosts that were shut out.
     """
+    Readmit: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.ReadmitRequest, _fleet_pb2.ReadmitResponse]
+    """Gives a host that was away for longer than its certificate lasted the next one, if it holds the key of the newest that it had. Later than
+    the coordinator allows by itself an operator has to approve it, and it asks again until then. PERMISSION_DENIED for who proves nothing and
+    for hosts that were shut out; the key of an older certificate locks the host, since there are two of it.
+    """
 
 @_typing.type_check_only
 class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
@@ -218,6 +223,11 @@ class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
     Enrol: _aio.UnaryUnaryMultiCallable[_fleet_pb2.EnrolRequest, _fleet_pb2.EnrolResponse]  # type: ignore[assignment]
     """Asks for a certificate, with a join token. Asked again with the same key, it says what has become of it: a host that waits to be
     approved asks until it is. PERMISSION_DENIED for a token that cannot be used and for hosts that were shut out.
+    """
+    Readmit: _aio.UnaryUnaryMultiCallable[_fleet_pb2.ReadmitRequest, _fleet_pb2.ReadmitResponse]  # type: ignore[assignment]
+    """Gives a host that was away for longer than its certificate lasted the next one, if it holds the key of the newest that it had. Later than
+    the coordinator allows by itself an operator has to approve it, and it asks again until then. PERMISSION_DENIED for who proves nothing and
+    for hosts that were shut out; the key of an older certificate locks the host, since there are two of it.
     """
 
 class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -231,6 +241,17 @@ class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_fleet_pb2.EnrolResponse, _abc.Awaitable[_fleet_pb2.EnrolResponse]]:
         """Asks for a certificate, with a join token. Asked again with the same key, it says what has become of it: a host that waits to be
         approved asks until it is. PERMISSION_DENIED for a token that cannot be used and for hosts that were shut out.
+        """
+
+    @_abc_1.abstractmethod
+    def Readmit(
+        self,
+        request: _fleet_pb2.ReadmitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.ReadmitResponse, _abc.Awaitable[_fleet_pb2.ReadmitResponse]]:
+        """Gives a host that was away for longer than its certificate lasted the next one, if it holds the key of the newest that it had. Later than
+        the coordinator allows by itself an operator has to approve it, and it asks again until then. PERMISSION_DENIED for who proves nothing and
+        for hosts that were shut out; the key of an older certificate locks the host, since there are two of it.
         """
 
 def add_EnrolmentServiceServicer_to_server(servicer: EnrolmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
