@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from scripts.benchmarks import bundles, files, fleet, growth, host
+from scripts.benchmarks import bundles, files, growth, host
 from scripts.benchmarks.figures import Figure
+from scripts.benchmarks.fleets import rollout
 
 NAMES = (
     "fleet: a rollout to simulated hosts, against a bare hub; host: one real host, against bare spawns and fsyncs; "
@@ -21,7 +22,7 @@ def benchmark(settings: argparse.Namespace, directory: Path) -> AsyncIterator[Fi
     """The figures of the benchmark that was asked for."""
     match settings.name:
         case "fleet":
-            return fleet.measure(settings.hosts, directory)
+            return rollout.measure(settings.hosts, directory)
         case "host":
             return host.measure(settings.rounds, directory)
         case "agent":

@@ -24,8 +24,9 @@ from statistics import median
 from typing import Final
 
 from coordinator.gateway.bundles import AT_ONCE
-from scripts.benchmarks import child, fleet
+from scripts.benchmarks import child
 from scripts.benchmarks.figures import Figure, percentile
+from scripts.benchmarks.fleets import rollout
 
 FLEET: Final = 1_000
 PROCESSES: Final = 2
@@ -153,10 +154,10 @@ async def take_turns(server: child.Child, loads: Downloads) -> tuple[Side, Side,
 
 async def measure(fetchers: int, megabytes: int, directory: Path) -> AsyncIterator[Figure]:
     """All figures, after the last download."""
-    async with child.child("coordinator", str(directory / "coordinator")) as server:
+    async with child.child("fleets.coordinator", str(directory / "coordinator")) as server:
         address = str((await server.ask(do="address"))["address"])
-        async with fleet.fleet(address, FLEET, messages=0), downloads(server, fetchers, megabytes, directory) as loads:
-            async with asyncio.timeout(fleet.CONNECTED_WITHIN):
+        async with rollout.fleet(address, FLEET, messages=0), downloads(server, fetchers, megabytes, directory) as loads:
+            async with asyncio.timeout(rollout.CONNECTED_WITHIN):
                 while (await server.ask(do="connected"))["hosts"] < FLEET:  # noqa: ASYNC110  the count is in another process
                     await asyncio.sleep(0.2)
             await server.ask(do="deploy")

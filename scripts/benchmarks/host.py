@@ -104,7 +104,7 @@ async def agent(address: str, directory: Path) -> AsyncIterator[int]:
 @asynccontextmanager
 async def connected(directory: Path) -> AsyncIterator[tuple[child.Child, int]]:
     """A coordinator and a real agent that is connected to it; yields the one and the process id of the other."""
-    async with child.child("coordinator", str(directory / "coordinator")) as server:
+    async with child.child("fleets.coordinator", str(directory / "coordinator")) as server:
         async with agent(str((await server.ask(do="address"))["address"]), directory) as pid:
             async with asyncio.timeout(CONNECTED_WITHIN):
                 while (await server.ask(do="connected"))["hosts"] < 1:  # noqa: ASYNC110  the count is in another process

@@ -75,7 +75,9 @@ async def fleet(address: str, hosts: int, *, messages: float) -> AsyncIterator[l
         for part in range(PROCESSES):
             first, last = hosts * part // PROCESSES, hosts * (part + 1) // PROCESSES
             numbers = ("--first", str(first), "--count", str(last - first))
-            parts.append(await stack.enter_async_context(child.child("hosts", "--address", address, *numbers, "--messages", str(messages))))
+            parts.append(
+                await stack.enter_async_context(child.child("fleets.hosts", "--address", address, *numbers, "--messages", str(messages)))
+            )
         yield parts
 
 
@@ -94,14 +96,14 @@ async def stand(*server: str, hosts: int, messages: float = 0) -> AsyncIterator[
 async def compare(hosts: int, directory: Path) -> list[Measured]:
     """The coordinator, with a new database, and the hubs with 14 messages, with one, and with as many as the coordinator got."""
     async with AsyncExitStack() as stack:
-        ours = await stack.enter_async_context(stand("coordinator", str(directory), hosts=hosts))
+        ours = await stack.enter_async_context(stand("fleets.coordinator", str(directory), hosts=hosts))
         await ours.deploy()
         stands = [ours]
         together = hosts in ROLLOUTS
         if not together:
             await stack.aclose()
         for messages in (14.0, 1.0, max(1.0, ours.measured().messages / hosts)):
-            hub = await stack.enter_async_context(stand("hub", hosts=hosts, messages=messages))
+            hub = await stack.enter_async_context(stand("fleets.hub", hosts=hosts, messages=messages))
             stands.append(hub)
             await hub.deploy()
             if not together:

@@ -1,0 +1,1 @@
+"""A simulated fleet, and the servers that it is deployed to by: the coordinator, and hubs that do nothing else."""
