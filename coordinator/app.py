@@ -84,6 +84,8 @@ AGENT_OPTIONS: Final = (
     # Who was shut out, or whose certificate has ended, is found out at the latest when the connection has this age.
     ("grpc.max_connection_age_ms", 3_600_000),
     ("grpc.max_connection_age_grace_ms", 60_000),
+    # What goes to an agent is small: gRPC would keep 16 KiB to encrypt it in, for each connection.
+    ("grpc.tsi.max_frame_size", 2_048),
 )
 
 LOOK_AFTER_CERTIFICATES_EVERY: Final = 600_000

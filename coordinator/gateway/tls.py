@@ -1,6 +1,7 @@
 """TLS on the agents' listeners: client certificates are required, and what the coordinator shows changes without a restart."""
 
 import os
+import threading
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -8,6 +9,8 @@ import grpc
 
 SERVER_FILE: Final = "server.pem"
 TRUST_FILE: Final = "trust.crt"
+SETTLES: Final = 0.05
+"""Seconds before what a listener shows is exchanged; see `Shown`."""
 _END_OF_KEY: Final = b"-----END PRIVATE KEY-----\n"
 
 
@@ -38,6 +41,29 @@ class PairFile:
         return self._configuration
 
 
+class Shown:
+    """What one listener shows. gRPC asks at every handshake, and is told only what has changed.
+
+    gRPC frees what it has when it is given something new, while another thread may be about to use it for a handshake: told the same again
+    and again, it died of many handshakes at once. It asks one thread at a time, so a moment's wait before something new is given lets those
+    that were answered before take what they need; who comes meanwhile waits for the answer.
+    """
+
+    def __init__(self, pairs: Pairs) -> None:
+        """Begins with what `pairs` says now."""
+        self._pairs = pairs
+        self.first = self._last = pairs.now()
+
+    def changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """What is to be shown from now on; None: the same."""
+        now = self._pairs.now()
+        if now is self._last:
+            return None
+        threading.Event().wait(SETTLES)
+        self._last = now
+        return now
+
+
 def agents_credentials(pairs: Pairs) -> grpc.ServerCredentials:
     """For the listeners of agents: who has no certificate of the cluster does not get in."""
     return _credentials(pairs, require=True)
@@ -49,4 +75,6 @@ def open_credentials(pairs: Pairs) -> grpc.ServerCredentials:
 
 
 def _credentials(pairs: Pairs, *, require: bool) -> grpc.ServerCredentials:
-    return grpc.dynamic_ssl_server_credentials(pairs.now(), pairs.now, require_client_authentication=require)
+    shown = Shown(pairs)
+    changed = shown.changed  # None for no change, as gRPC's documentation says and its type stubs do not
+    return grpc.dynamic_ssl_server_credentials(shown.first, changed, require_client_authentication=require)  # type: ignore[arg-type]
