@@ -14,7 +14,7 @@ import uvloop
 
 from coordinator.adapters.clock import SystemClock
 from coordinator.app import Coordinator, tune
-from coordinator.config import Address, Settings
+from coordinator.config import Address, Settings, Tls
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.core.orders import Instruction
 from coordinator.gateway.streams import Stream, Streams
@@ -25,6 +25,7 @@ from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import resources_pb2 as resources
 from scripts.benchmarks import child
 from scripts.benchmarks.figures import cpu_seconds, resident_kib
+from scripts.benchmarks.fleets import certificates
 
 APPLICATION: Final = "bench"
 GROUP: Final = "fleet"
@@ -68,14 +69,18 @@ class NotedStreams(Streams):
             self.acknowledged.append(time.monotonic() - heard)
 
 
-def settings(directory: Path) -> Settings:
+def settings(directory: Path, *, secure: bool) -> Settings:
     """A coordinator on free ports."""
     anywhere = Address("127.0.0.1", 0)
+    socket = directory / "admin.sock"
+    names, cluster = certificates.NAMES, certificates.CLUSTER
+    tls = Tls(operator_listen=anywhere, enrol_listen=anywhere, admin_socket=socket, names=names, cluster=cluster)
     return Settings(
         data_dir=directory,
         listen=anywhere,
         http_listen=anywhere,
         bundle_listen=anywhere,
+        tls=tls if secure else None,
         max_bundle_bytes=1 << 30,
         log_level="warning",
     )
@@ -84,14 +89,14 @@ def settings(directory: Path) -> Settings:
 class Bench:
     """An operator of the coordinator, in its own process."""
 
-    def __init__(self, coordinator: Coordinator, channel: grpc.aio.Channel) -> None:
-        """`channel` goes to the coordinator."""
+    def __init__(self, coordinator: Coordinator, channel: grpc.aio.Channel, known: int) -> None:
+        """`channel` goes to the coordinator; `known`: KiB that it has for its hosts before they connect."""
         self.coordinator = coordinator
         self.streams = coordinator.streams
         self.catalog: catalog_pb2_grpc.CatalogServiceAsyncStub = catalog_pb2_grpc.CatalogServiceStub(channel)
         self.deployments: deployments_pb2_grpc.DeploymentServiceAsyncStub = deployments_pb2_grpc.DeploymentServiceStub(channel)
         self.revision = ""
-        self.empty = resident_kib()
+        self.empty = resident_kib() - known
 
     async def prepare(self) -> None:
         """An application, a group of all hosts, and a revision."""
@@ -153,22 +158,33 @@ class Bench:
         return measured
 
 
-async def main() -> None:
-    """Answer the benchmark's commands."""
+def arguments() -> argparse.Namespace:
+    """What the benchmark asks for; the directory is new."""
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=Path)
-    directory = parser.parse_args().directory
-    directory.mkdir(parents=True)
+    parser.add_argument("--secure", type=int, default=0, metavar="HOSTS", help="with TLS, for so many hosts")
+    given = parser.parse_args()
+    given.directory.mkdir(parents=True)
+    return given
+
+
+async def main() -> None:
+    """Answer the benchmark's commands."""
+    given = arguments()
+    directory: Path = given.directory
     store = await SqliteStore.open(directory / FILE_NAME, SystemClock())
-    coordinator = Coordinator(settings(directory), store, gateway=NotedStreams)
+    known = await certificates.admit(store, given.secure) if given.secure else 0
+    chosen = settings(directory, secure=bool(given.secure))
+    coordinator = Coordinator(chosen, store, gateway=NotedStreams)
     assert isinstance(coordinator.streams, NotedStreams)
     coordinator.streams.watch()
     tune()
     async with asyncio.TaskGroup() as parts:
         parts.create_task(coordinator.run())
         await coordinator.ready.wait()
-        async with grpc.aio.insecure_channel(str(coordinator.listen)) as channel:
-            bench = Bench(coordinator, channel)
+        operators = str(coordinator.listen) if chosen.tls is None else f"unix:{chosen.tls.admin_socket}"
+        async with grpc.aio.insecure_channel(operators) as channel:
+            bench = Bench(coordinator, channel, known)
             await bench.prepare()
 
             async def answer(command: child.Line) -> child.Line:

@@ -7,8 +7,12 @@ messages; against the coordinator the agent's stream sends them as it always doe
 import argparse
 import asyncio
 import gc
-import hashlib
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import grpc.aio
 
 from agent.clock import SystemClock
 from agent.config import Identity
@@ -17,13 +21,16 @@ from agent.journal import MemoryJournal
 from agent.loop import Agent
 from agent.machine import Machine
 from agent.model import InstructionId, Report
-from agent.stream import AgentStream, insecure_channel, wire
+from agent.stream import AgentStream, insecure_channel, secure_channel, wire
 from hookline.v1 import agent_pb2_grpc
 from scripts.benchmarks import child
 from scripts.benchmarks.figures import cpu_seconds
+from scripts.benchmarks.fleets import certificates
 
-CONNECTS_A_SECOND = 300
+CONNECTS_A_SECOND, WITH_TLS = 300, 120
 """How fast a process of the fleet comes: a storm of connects is another benchmark's matter."""
+
+Connect = Callable[[], grpc.aio.Channel]
 
 
 class NothingDone:
@@ -59,30 +66,30 @@ def host(number: int, prefix: str) -> tuple[Agent, Identity]:
     """A host that has never been deployed to."""
     name = f"{prefix}{number}"
     identity = Identity(
-        host_id=hashlib.md5(name.encode(), usedforsecurity=False).hexdigest(),
+        host_id=certificates.host_id(name),
         name=name,
         boot_id="bench",
         agent_version="bench",
-        tags=(("fleet", "bench"),),
+        tags=tuple(certificates.TAGS.items()),
     )
     agent = Agent(machine=Machine(), journal=MemoryJournal(identity.host_id[::-1]), executor=NothingDone(), clock=SystemClock())
     return agent, identity
 
 
-async def as_an_agent(number: int, prefix: str, address: str, wait: float) -> None:
+async def as_an_agent(number: int, prefix: str, connect: Connect, wait: float) -> None:
     """Be a host of the coordinator, after `wait` seconds."""
     agent, identity = host(number, prefix)
     await asyncio.sleep(wait)
-    async with insecure_channel(address) as channel:
+    async with connect() as channel:
         await AgentStream(agent=agent, identity=identity, channel=channel, clock=SystemClock()).run()
 
 
-async def as_a_floor(number: int, address: str, messages: float, wait: float) -> None:
+async def as_a_floor(number: int, connect: Connect, messages: float, wait: float) -> None:
     """Be a host of a hub: take the instruction, walk it with the machine, send the reports in `messages` messages (on average)."""
     agent, identity = host(number, "floor")
     await asyncio.sleep(wait)
     collected = Collected()
-    async with insecure_channel(address) as channel:
+    async with connect() as channel:
         stub: agent_pb2_grpc.AgentServiceAsyncStub = agent_pb2_grpc.AgentServiceStub(channel)
         call = stub.Connect()
         await call.write(wire.hello(identity, agent.journal.journal_id, agent.machine.standing))
@@ -99,6 +106,16 @@ async def as_a_floor(number: int, address: str, messages: float, wait: float) ->
                 first_seq += len(piece)
 
 
+def connecting(address: str, names: Sequence[str], pki: Path | None) -> Iterator[Connect]:
+    """How each host connects; its certificate is issued here."""
+    signer = certificates.authority(pki) if pki is not None else None
+    for name in names:
+        if signer is None:
+            yield partial(insecure_channel, address)
+        else:
+            yield partial(secure_channel, address, certificates.credentials(signer, name))
+
+
 def split(reports: list[Report], pieces: int) -> list[list[Report]]:
     """Cut into so many pieces, the first ones the smaller."""
     cuts = [len(reports) * cut // pieces for cut in range(pieces + 1)]
@@ -109,7 +126,8 @@ async def main() -> None:
     """Be a part of the fleet and answer the benchmark's commands."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--address", required=True)
-    parser.add_argument("--prefix", default="host")
+    parser.add_argument("--prefix", default=certificates.PREFIX)
+    parser.add_argument("--pki", type=Path, help="the authority that has issued the hosts' certificates; none: plaintext")
     parser.add_argument("--first", type=int, required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--messages", type=float, default=0, help="against a hub: messages for an instruction's reports")
@@ -119,12 +137,16 @@ async def main() -> None:
     async def answer(_command: child.Line) -> child.Line:
         return {"cpu": cpu_seconds()}
 
+    names = [f"{settings.prefix}{number}" for number in range(settings.first, settings.first + settings.count)]
+    ways = list(connecting(settings.address, names, settings.pki))
+    alive: list[asyncio.Task[None]] = []
     async with asyncio.TaskGroup() as hosts:
-        paced = [(place / CONNECTS_A_SECOND, settings.first + place) for place in range(settings.count)]
-        if settings.messages:
-            alive = [hosts.create_task(as_a_floor(number, settings.address, settings.messages, wait)) for wait, number in paced]
-        else:
-            alive = [hosts.create_task(as_an_agent(number, settings.prefix, settings.address, wait)) for wait, number in paced]
+        for place, connect in enumerate(ways):
+            number, wait = settings.first + place, place / (WITH_TLS if settings.pki else CONNECTS_A_SECOND)
+            if settings.messages:
+                alive.append(hosts.create_task(as_a_floor(number, connect, settings.messages, wait)))
+            else:
+                alive.append(hosts.create_task(as_an_agent(number, settings.prefix, connect, wait)))
         await child.serve(answer)
         for one in alive:
             one.cancel()

@@ -3,17 +3,20 @@
 It speaks as much of AgentService as the simulated hosts need, stores nothing, acknowledges nothing, decides nothing.
 """
 
+import argparse
 import asyncio
 import gc
 import hashlib
 import sys
 import time
+from pathlib import Path
 
 import grpc
 import grpc.aio
 import uvloop
 
 from coordinator.core.lifecycle import IN_PLACE
+from coordinator.gateway.tls import PairFile, agents_credentials
 from hookline.v1 import agent_pb2 as pb
 from hookline.v1 import resources_pb2 as resources
 from scripts.benchmarks import child
@@ -95,13 +98,17 @@ def instruction(host: str, number: int) -> bytes:
 
 async def main() -> None:
     """Answer the benchmark's commands."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pki", type=Path, help="an authority: its hosts alone get in; none: plaintext")
+    pki = parser.parse_args().pki
     hub = Hub()
     server = grpc.aio.server(options=OPTIONS)
     handler: grpc.RpcMethodHandler[pb.AgentMessage, bytes] = grpc.stream_stream_rpc_method_handler(
         hub.connect, request_deserializer=pb.AgentMessage.FromString
     )
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("hookline.v1.AgentService", {"Connect": handler}),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    anywhere = "127.0.0.1:0"
+    port = server.add_secure_port(anywhere, agents_credentials(PairFile(pki))) if pki else server.add_insecure_port(anywhere)
     await server.start()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)

@@ -1,7 +1,8 @@
 """`scripts/bench fleet`: an AllAtOnce deployment of all seven events to simulated hosts, every report committed and acknowledged.
 
-The floor is a hub (`hub.py`) that is spoken to by the same hosts over the same transport: once with 14 messages for the 14 reports
-of a host, once with one, and once with as many as the coordinator itself received. The bar is against the last one.
+The floor is a hub (`hub.py`) that is spoken to by the same hosts over the same transport, mTLS with certificates of the same authority
+unless plaintext is asked for: once with 14 messages for the 14 reports of a host, once with one, and once with as many as the coordinator
+itself received. The bar is against the last one.
 """
 
 import asyncio
@@ -63,47 +64,66 @@ class Stand:
             hosts_cpu=median(self._hosts_cpu[1:] or self._hosts_cpu),
         )
 
+    @property
+    def cpu(self) -> list[float]:
+        """The server's seconds in each rollout, without the first one."""
+        return [one["cpu"] for one in self._rollouts[1:]]
+
     async def _cpu(self) -> float:
         return child.together([await part.ask() for part in self._parts], "cpu")
 
 
 @asynccontextmanager
-async def fleet(address: str, hosts: int, *, messages: float) -> AsyncIterator[list[child.Child]]:
+async def fleet(address: str, hosts: int, *, messages: float, pki: Path | None = None) -> AsyncIterator[list[child.Child]]:
     """So many hosts, in several processes."""
+    about = ("--address", address, "--messages", str(messages), *(("--pki", str(pki)) if pki else ()))
     async with AsyncExitStack() as stack:
         parts: list[child.Child] = []
         for part in range(PROCESSES):
             first, last = hosts * part // PROCESSES, hosts * (part + 1) // PROCESSES
             numbers = ("--first", str(first), "--count", str(last - first))
-            parts.append(
-                await stack.enter_async_context(child.child("fleets.hosts", "--address", address, *numbers, "--messages", str(messages)))
-            )
+            parts.append(await stack.enter_async_context(child.child("fleets.hosts", *about, *numbers)))
         yield parts
 
 
 @asynccontextmanager
-async def stand(*server: str, hosts: int, messages: float = 0) -> AsyncIterator[Stand]:
+async def stand(*server: str, hosts: int, messages: float = 0, pki: Path | None = None) -> AsyncIterator[Stand]:
     """A server of its own, with as many hosts; `messages`: how many a host sends in a rollout, 0 as its agent does."""
     async with child.child(*server) as process:
         address = str((await process.ask(do="address"))["address"])
-        async with fleet(address, hosts, messages=messages) as parts:
+        async with fleet(address, hosts, messages=messages, pki=pki) as parts:
             async with asyncio.timeout(CONNECTED_WITHIN):
                 while (await process.ask(do="connected"))["hosts"] < hosts:  # noqa: ASYNC110  the count is in another process
                     await asyncio.sleep(0.2)
             yield Stand(process, parts)
 
 
-async def compare(hosts: int, directory: Path) -> list[Measured]:
+@asynccontextmanager
+async def our_stand(directory: Path, hosts: int, *, secure: bool) -> AsyncIterator[Stand]:
+    """A coordinator with a new database in `directory`, and as many hosts."""
+    words = ("--secure", str(hosts)) if secure else ()
+    async with stand("fleets.coordinator", str(directory), *words, hosts=hosts, pki=pki_of(directory) if secure else None) as ours:
+        yield ours
+
+
+def pki_of(directory: Path) -> Path:
+    """The authority of a coordinator with this data directory."""
+    return directory / "pki"
+
+
+async def compare(hosts: int, directory: Path, *, secure: bool) -> list[Measured]:
     """The coordinator, with a new database, and the hubs with 14 messages, with one, and with as many as the coordinator got."""
+    pki = pki_of(directory) if secure else None
     async with AsyncExitStack() as stack:
-        ours = await stack.enter_async_context(stand("fleets.coordinator", str(directory), hosts=hosts))
+        ours = await stack.enter_async_context(our_stand(directory, hosts, secure=secure))
         await ours.deploy()
         stands = [ours]
         together = hosts in ROLLOUTS
         if not together:
             await stack.aclose()
         for messages in (14.0, 1.0, max(1.0, ours.measured().messages / hosts)):
-            hub = await stack.enter_async_context(stand("fleets.hub", hosts=hosts, messages=messages))
+            words = ("--pki", str(pki)) if pki else ()
+            hub = await stack.enter_async_context(stand("fleets.hub", *words, hosts=hosts, messages=messages, pki=pki))
             stands.append(hub)
             await hub.deploy()
             if not together:
@@ -114,19 +134,22 @@ async def compare(hosts: int, directory: Path) -> list[Measured]:
         return [one.measured() for one in stands]
 
 
-async def measure(sizes: list[int], directory: Path) -> AsyncIterator[Figure]:
-    """All figures, in the order in which they become known."""
+async def measure(sizes: list[int], directory: Path, *, secure: bool) -> AsyncIterator[Figure]:
+    """All figures, in the order in which they become known; `secure`: over mTLS."""
+    over = "mTLS" if secure else "plaintext"
     costs: dict[int, tuple[Measured, Measured]] = {}
     for hosts in sizes:
-        ours, many, one, same = await compare(hosts, directory / f"fleet-{hosts}")
+        ours, many, one, same = await compare(hosts, directory / f"fleet-{hosts}", secure=secure)
         costs[hosts] = (ours, same)
-        at = f"{hosts} hosts: "
+        at = f"{hosts} hosts, {over}: "
         yield Figure(name=at + "messages received from a host", value=ours.messages / hosts, unit="messages")
         for name, floor, bar in (("14 messages", many, None), ("1 message", one, None), ("as many messages", same, 2.0)):
             yield Figure(name=at + f"wall, hub with {name}", value=ours.wall, unit="s", floor=floor.wall, bar=bar)
             yield Figure(name=at + f"server CPU, hub with {name}", value=ours.cpu, unit="s", floor=floor.cpu, bar=bar)
         yield Figure(name=at + "simulated hosts' CPU", value=ours.hosts_cpu, unit="s", floor=same.hosts_cpu)
-        yield Figure(name=at + "memory for a host", value=ours.memory / hosts, unit="KiB", bar=80 if hosts >= 1000 else None)
+        yield Figure(
+            name=at + "memory for a host", value=ours.memory / hosts, unit="KiB", bar=(140 if secure else 80) if hosts >= 1000 else None
+        )
         yield Figure(name=at + "memory for a host, the hub's", value=same.memory / hosts, unit="KiB")
         yield Figure(
             name=at + "instruction to first report, p99",
