@@ -131,7 +131,7 @@ class Coordinator:
             self._identity = Certified(self._authority.cluster, self._enrolment)
         identity = self._identity or Believed()
         self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock, identity=identity)
-        rooms = Rooms(grounds=store, presence=self.engine, history=store.history, requests=store)
+        rooms = Rooms(grounds=store, fleet=store.fleet, presence=self.engine, history=store.history, requests=store)
         revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=settings.max_bundle_bytes)
         self._catalog = CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids), revisions)
         self._tidy_bundles = partial(bundles.tidy, store.catalog.pushed)

@@ -37,6 +37,8 @@ class DeploymentServicer(DeploymentServiceServicer):
             auto_rollback=rollback,
             file_exists_behavior=wire.read_file_exists_behavior(request.file_exists_behavior, field="file_exists_behavior"),
             ignore_application_stop_failures=request.ignore_application_stop_failures,
+            outdated_only=request.update_outdated_instances_only,
+            hosts=list(dict.fromkeys(request.hosts)),
         )
         made = await self._deployments.create(wanted, request_key("CreateDeployment", request))
         return pb.CreateDeploymentResponse(deployment=messages.deployment(made))

@@ -108,6 +108,7 @@ def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
         start_time=wire.time(record.started_at),
         complete_time=wire.time(record.completed_at),
         ignore_application_stop_failures=plan.ignore_application_stop_failures,
+        update_outdated_instances_only=plan.outdated_only,
     )
 
 

@@ -52,6 +52,8 @@ class DeploymentRequested(Fact):
 
     plan: Plan
     hosts: tuple[Snapshot, ...]
+    chosen: frozenset[HostId] | None = None
+    """Only these of them become targets; None: nobody was named."""
     request: RequestKey | None = None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
-from coordinator.core.deployment import batches, bounds, deadlines, reasons
+from coordinator.core.deployment import batches, bounds, deadlines, reasons, selection
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.errors import DeploymentAlreadyCompleted
@@ -160,7 +160,8 @@ def _request(now: Decision, fact: DeploymentRequested) -> None:
     plan = replace(fact.plan, last_successful=group.last_successful)
     now.remember(fact.request, plan)
     now.because, now.principal = "CreateDeployment", plan.created_by
-    bounds.create(now, plan, [(host.host_id, host.name) for host in fact.hosts], frozenset(host.host_id for host in fact.hosts))
+    hosts = [(host.host_id, host.name) for host in selection.selected(group, fact)]
+    bounds.create(now, plan, hosts, frozenset(host.host_id for host in fact.hosts))
 
 
 def _stop_on_request(now: Decision, fact: StopRequested) -> None:

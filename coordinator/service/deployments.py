@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from coordinator.core.errors import DeploymentAlreadyCompleted, DeploymentLimitExceeded, Invalid, InvalidOperation
 from coordinator.core.facts import DeploymentRequested, RequestKey, StopRequested
@@ -11,14 +12,21 @@ from coordinator.core.model import (
     Creator,
     DeploymentId,
     FileExistsBehavior,
+    HostId,
     Plan,
     Snapshot,
 )
 from coordinator.engine.ports import Clock, Ids, Inbox
-from coordinator.service.ports import Cursor, Grounds, History, Page, Presence, Requests
+from coordinator.service.ports import Cursor, Fleet, Grounds, History, Page, Presence, Requests
 from coordinator.service.records import DeploymentRecord, HistoryRecord, TargetRecord
 from coordinator.service.revisions import revision_id_of
 from coordinator.service.rules import check_description
+
+HOSTS_AT_ONCE: Final = 1_000
+"""Hosts that one deployment may name."""
+
+NAMED: Final = 5
+"""So many strangers are named in a refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +41,9 @@ class Wanted:
     auto_rollback: frozenset[AutoRollbackEvent] | None = None
     file_exists_behavior: FileExistsBehavior = FileExistsBehavior.Unspecified
     ignore_application_stop_failures: bool = False
+    outdated_only: bool = False
+    hosts: Sequence[str] = ()
+    """Ids or names of the only hosts to deploy to; none: nobody is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +51,7 @@ class Rooms:
     """Where the service looks things up."""
 
     grounds: Grounds
+    fleet: Fleet
     presence: Presence
     history: History
     requests: Requests
@@ -62,10 +74,13 @@ class DeploymentService:
             return await self._rooms.history.deployment(DeploymentId(done))
         check_description(wanted.description)
         plan, hosts = await self._planned(wanted, created_by=key.principal)
+        chosen = await self._chosen(wanted, hosts)
         request = key if key.request_id else None
         try:
             await self._inbox.ask(
-                DeploymentRequested(at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts, request=request)
+                DeploymentRequested(
+                    at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts, chosen=chosen, request=request
+                )
             )
         except DeploymentLimitExceeded:
             done = await self._rooms.requests.replayed(key)  # a repeat that overtook its first call is refused because of it
@@ -150,6 +165,7 @@ class DeploymentService:
             auto_rollback=group.auto_rollback if wanted.auto_rollback is None else wanted.auto_rollback,
             file_exists_behavior=wanted.file_exists_behavior,
             ignore_application_stop_failures=wanted.ignore_application_stop_failures,
+            outdated_only=wanted.outdated_only,
             creator=Creator.user,
             created_by=created_by,
             description=wanted.description,
@@ -157,6 +173,24 @@ class DeploymentService:
         )
         lost = self._rooms.presence.lost
         return plan, tuple(Snapshot(host_id=host_id, name=name, lost=lost(host_id)) for host_id, name in ground.hosts)
+
+    async def _chosen(self, wanted: Wanted, hosts: Sequence[Snapshot]) -> frozenset[HostId] | None:
+        """The hosts that were named; None when nobody was. Raises InstanceDoesNotExist, or Invalid for hosts of other groups."""
+        if not wanted.hosts:
+            return None
+        if len(wanted.hosts) > HOSTS_AT_ONCE:
+            raise Invalid(f"cannot name {len(wanted.hosts)} hosts: {HOSTS_AT_ONCE} is the most; use the group's tags", field="hosts")
+        known = {name: host.host_id for host in hosts for name in (host.name, host.host_id)}
+        strangers = [one for one in wanted.hosts if one not in known]
+        for one in strangers:
+            await self._rooms.fleet.host(one)
+        if strangers:
+            raise Invalid(
+                f"cannot deploy to {', '.join(strangers[:NAMED])} with {wanted.group_name}: not among its hosts by its tag filters; "
+                "tag the host, or leave it out",
+                field="hosts",
+            )
+        return frozenset(known[one] for one in wanted.hosts)
 
 
 def _check_group(application_name: str, group_name: str) -> None:

@@ -53,6 +53,7 @@ REVISION_OF: Final = """
     SELECT deleted_at, revision_no FROM deployment_group g LEFT JOIN revision r ON r.application_no = g.application_no AND revision_id = ?
     WHERE group_no = ?"""
 INSERT_TARGET: Final = _insert("target", ("deployment_no", "host_no", "place_in_line", "host_name_no", *TARGET_COLUMNS, "commit_no"))
+INSERT_BYSTANDER: Final = _insert("bystander", ("deployment_no", "host_no"))
 UPDATE_TARGET: Final = f"UPDATE target SET {_set(TARGET_COLUMNS)}, commit_no = ? WHERE deployment_no = ? AND host_no = ?"
 TOUCH_DEPLOYMENT: Final = "UPDATE deployment SET commit_no = ? WHERE deployment_no = ?"
 TOUCH_TARGET: Final = "UPDATE target SET commit_no = ? WHERE deployment_no = ? AND host_no = ?"
@@ -149,6 +150,7 @@ class Storing:
         for one in changes.created.values():
             db.execute(INSERT_DEPLOYMENT, self._deployment_row(one))
             db.executemany(INSERT_TARGET, self._target_rows(one))
+            db.executemany(INSERT_BYSTANDER, self._bystander_rows(one))
         db.executemany(
             UPDATE_DEPLOYMENT,
             [
@@ -191,6 +193,13 @@ class Storing:
         number = self._numbers.deployments[deployment.deployment_id]
         line = sorted(enumerate(deployment.targets.values()), key=lambda one: hosts[one[1].host_id])
         return [(number, hosts[one.host_id], place, names[one.host_name], *target_columns(one), commit) for place, one in line]
+
+    def _bystander_rows(self, deployment: Deployment) -> list[tuple[Column, ...]]:
+        """A rollback's members are read with what it rolls back."""
+        if deployment.plan.rolls_back is not None or len(deployment.members) == len(deployment.targets):
+            return []
+        number, hosts = self._numbers.deployments[deployment.deployment_id], self._numbers.hosts
+        return [(number, host_no) for host_no in sorted(hosts[one] for one in deployment.members - deployment.targets.keys())]
 
     def _targets(self) -> None:
         changes, commit = self._changes, self._commit

@@ -47,12 +47,15 @@ TARGETS: Final = f"""
     SELECT host_id, name, {", ".join(f"t.{column}" for column in TARGET_COLUMNS)}
     FROM target t JOIN host h ON h.host_no = t.host_no JOIN name ON name.name_no = t.host_name_no
     WHERE deployment_no = ? ORDER BY place_in_line"""
+BYSTANDERS: Final = "SELECT host_id FROM bystander JOIN host USING (host_no) WHERE deployment_no = ?"
 FIRST_OF_CHAIN: Final = """
     WITH RECURSIVE chain (deployment_no, rolls_back_no) AS (
         SELECT deployment_no, rolls_back_no FROM deployment WHERE deployment_no = ?
         UNION ALL
         SELECT d.deployment_no, d.rolls_back_no FROM deployment d JOIN chain c ON d.deployment_no = c.rolls_back_no)
-    SELECT host_id FROM chain JOIN target USING (deployment_no) JOIN host USING (host_no) WHERE chain.rolls_back_no IS NULL"""
+    SELECT host_id FROM chain JOIN target USING (deployment_no) JOIN host USING (host_no) WHERE chain.rolls_back_no IS NULL
+    UNION ALL
+    SELECT host_id FROM chain JOIN bystander USING (deployment_no) JOIN host USING (host_no) WHERE chain.rolls_back_no IS NULL"""
 
 
 def last_commit(db: sqlite3.Connection) -> int:
@@ -114,7 +117,7 @@ def _live_deployment(db: sqlite3.Connection, group_no: int) -> Deployment | None
     deployment_id, number = DeploymentId(row["deployment_id"]), row["deployment_no"]
     targets = {HostId(one[0]): rows.target(deployment_id, tuple(one)) for one in db.execute(TARGETS, (number,))}
     if row["rolls_back"] is None:
-        members = frozenset(targets)
+        members = frozenset(targets).union(HostId(one[0]) for one in db.execute(BYSTANDERS, (number,)))
     else:  # a rollback has only the hosts that were touched; its members are those of the deployment it rolls back
         members = frozenset(HostId(one[0]) for one in db.execute(FIRST_OF_CHAIN, (number,)))
     return rows.deployment(row, targets, members)

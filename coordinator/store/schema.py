@@ -13,7 +13,7 @@ from coordinator.core.model import MinimumHealthyHosts, MinimumHealthyHostsType
 from coordinator.core.orders import Entry
 from coordinator.store.access import tables as access
 from coordinator.store.rows.columns import MINIMUM_NUMBERS
-from coordinator.store.tables import ENROLMENT_INDEXES, ENROLMENT_TABLES, FIRST_INDEXES, FIRST_TABLES, Table
+from coordinator.store.tables import BYSTANDER, ENROLMENT_INDEXES, ENROLMENT_TABLES, FIRST_INDEXES, FIRST_TABLES, Table
 from coordinator.store.views import create_views
 
 PREDEFINED_CONFIGS = {
@@ -110,6 +110,13 @@ def ignored_failures(db: Database) -> None:
 def tag_sets(db: Database) -> None:
     """Groups that find their hosts by several lists of tag filters at once."""
     db.execute("ALTER TABLE deployment_group ADD COLUMN tag_sets TEXT NOT NULL DEFAULT '[]'")
+
+
+@MIGRATIONS(name="8")
+def parts_of_groups(db: Database) -> None:
+    """Deployments to a part of their group."""
+    create(db, [BYSTANDER], [])
+    db.execute("ALTER TABLE deployment ADD COLUMN outdated_only INTEGER NOT NULL DEFAULT 0")
 
 
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:

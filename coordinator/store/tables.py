@@ -221,6 +221,15 @@ FIRST_INDEXES = (
 )
 """None is on a table that is written per host of a deployment."""
 
+BYSTANDER = Table(
+    "bystander",
+    """deployment_no BIGINT NOT NULL REFERENCES deployment (deployment_no),
+       host_no BIGINT NOT NULL REFERENCES host (host_no),
+       PRIMARY KEY (deployment_no, host_no)""",
+    clustered=True,
+)
+"""Hosts of the group that a deployment counts and does not go to. A rollback's are those of what it rolls back."""
+
 ENROLMENT_TABLES = (
     Table(
         "join_token",

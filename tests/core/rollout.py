@@ -182,15 +182,18 @@ class Rollout:
         lost: Sequence[str] = (),
         exists: FileExistsBehavior = FileExistsBehavior.DISALLOW,
         ignore: bool = False,
+        only: Sequence[str] | None = None,
+        outdated: bool = False,
         request: RequestKey | None = None,
     ) -> None:
-        """Somebody wants a revision deployed."""
+        """Somebody wants a revision deployed: to all of these hosts, to those named in `only`, or to the outdated ones."""
         events = [AutoRollbackEvent.DEPLOYMENT_FAILURE] if rollback else events
         self._made += 1
         asked = replace(plan(f"d-{self._made}", of, minimum, events=events), file_exists_behavior=exists)
-        asked = replace(asked, ignore_application_stop_failures=ignore)
+        asked = replace(asked, ignore_application_stop_failures=ignore, outdated_only=outdated)
+        chosen = None if only is None else frozenset(map(host_id, only))
         hosts = tuple(Snapshot(host_id=host_id(name), name=name, lost=name in lost) for name in names)
-        self.step([DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=hosts, request=request)])
+        self.step([DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=hosts, chosen=chosen, request=request)])
 
     @property
     def at(self) -> int:

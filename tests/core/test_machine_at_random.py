@@ -74,15 +74,21 @@ class Deployments(RuleBasedStateMachine):
         self.oracle.healthy = {host_id(name) for name in healthy}
 
     @precondition(lambda self: self.rollout.group.deployment is None)
-    @rule(names=st.sets(st.sampled_from(HOSTS), min_size=1), minimum=st.integers(0, 8), events=st.sets(st.sampled_from(AutoRollbackEvent)))
-    def deploy(self, names: set[str], minimum: int, events: set[AutoRollbackEvent]) -> None:
-        """Somebody deploys."""
+    @rule(
+        names=st.sets(st.sampled_from(HOSTS), min_size=1),
+        minimum=st.integers(0, 8),
+        events=st.sets(st.sampled_from(AutoRollbackEvent)),
+        part=st.sampled_from(["all", "all", "outdated", "named"]),
+    )
+    def deploy(self, names: set[str], minimum: int, events: set[AutoRollbackEvent], part: str) -> None:
+        """Somebody deploys to a group, or to a part of it."""
         lost = [name for name in names if host_id(name) in self.oracle.lost]
         if len(names) > 1:
             minimum = min(minimum, len(names) - 1)
         self.oracle.create({host_id(name) for name in names}, minimum)
-        revision = f"r{len(self.rollout.ended)}"
-        self.rollout.deploy(revision, sorted(names), count(minimum), events=events, lost=lost)
+        revision = f"r{len(self.rollout.ended) % 3}"
+        only = sorted(names)[::2] if part == "named" else None
+        self.rollout.deploy(revision, sorted(names), count(minimum), events=events, lost=lost, only=only, outdated=part == "outdated")
         self.oracle.obey(self.rollout.orders)
 
     @precondition(lambda self: self.rollout.group.deployment is not None)

@@ -79,13 +79,14 @@ class Operators:
     async def _deploy(self, group: DeploymentGroup) -> None:
         if self.chance.random() < 0.2:
             group.minimum = minimum(self.chance, len(group.hosts))
-        plan = self._plan(group)
-        if await self._create(plan, group) and self.chance.random() < 0.2:
+        plan = replace(self._plan(group), outdated_only=self.chance.random() < 0.1)
+        some = self.chance.sample(group.hosts, self.chance.randint(1, len(group.hosts)))
+        if await self._create(plan, group, frozenset(some) if self.chance.random() < 0.2 else None) and self.chance.random() < 0.2:
             await asyncio.sleep(20 * self.chance.random())
             await self._stop(plan)
 
-    async def _create(self, plan: Plan, group: DeploymentGroup) -> bool:
-        """Whether it was created."""
+    async def _create(self, plan: Plan, group: DeploymentGroup, chosen: frozenset[HostId] | None = None) -> bool:
+        """Whether it was created; `chosen`: to these hosts of the group only."""
         key = self._key("CreateDeployment")
         while True:
             life, restores = await self._life(), self.coordinator.restores
@@ -97,7 +98,8 @@ class Operators:
                         if (session := self.coordinator.store.hosts.get(host_id)) is not None
                     )
                     at, elapsed = life.clock.now(), life.clock.elapsed()
-                    if not await self._asked(life, DeploymentRequested(at=at, elapsed=elapsed, plan=plan, hosts=hosts, request=key)):
+                    fact = DeploymentRequested(at=at, elapsed=elapsed, plan=plan, hosts=hosts, chosen=chosen, request=key)
+                    if not await self._asked(life, fact):
                         continue
             except DeploymentLimitExceeded as error:
                 if await self.coordinator.store.replayed(key) is None:

@@ -215,6 +215,20 @@ class StoreContract:
         await store.commit(changes)
         assert asdict(await _live(store)) == asdict(rollback)
 
+    async def test_the_members_of_a_deployment_to_a_part_of_its_group_are_stored(self, store: EngineStore) -> None:
+        await store.commit(known("h1", "h2", "h3"))
+        everybody = frozenset(HostId(f"id-{name}") for name in ("h1", "h2", "h3"))
+        failing = deployment(plan("d-1", last_successful=None), "h2", members=everybody)
+        await store.commit(created(failing))
+        assert asdict(await _live(store)) == asdict(failing)
+        failing.status, failing.rollback_deployment_id = DeploymentStatus.Failed, DeploymentId("d-2")
+        back = plan("d-2", rolls_back=DeploymentId("d-1"), creator=Creator.codeDeployRollback)
+        rollback = deployment(back, "h2", members=everybody)
+        changes = created(rollback)
+        changes.deployments = {failing.deployment_id: failing, rollback.deployment_id: rollback}
+        await store.commit(changes)
+        assert asdict(await _live(store)) == asdict(rollback)
+
     async def test_commits_are_numbered_upwards(self, store: EngineStore) -> None:
         numbers = [await store.commit(known(name)) for name in ("h1", "h2", "h1")]
         assert numbers == sorted(set(numbers))

@@ -107,6 +107,7 @@ def plan(deployment_id: str, group: GroupId = WEB, revision: Revision = R1, **ch
         lifecycle_events=(LifecycleEvent.ApplicationStop, LifecycleEvent.Install, LifecycleEvent.AfterAllowTraffic),
         event_timeout=7_000,
         ignore_application_stop_failures=True,
+        outdated_only=True,
     )
     return replace(made, **changed)  # type: ignore[arg-type]  # fields by name, for brevity
 

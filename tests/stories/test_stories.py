@@ -6,6 +6,8 @@
         lost HOSTS                               these are known to be lost
         exists BEHAVIOR                          what Install does with files that exist: OVERWRITE or RETAIN, where it is not DISALLOW
         ignore-stop-failures                     a host goes on when the old revision's scripts fail
+        only HOSTS                               of those, only to these
+        outdated                                 only to hosts that do not have the revision
     HOST begins EVENT                          it reports everything up to that event being in progress
     HOST succeeds                              it reports all events Succeeded
     HOST fails EVENT                           it reports that event Failed
@@ -80,8 +82,17 @@ class Teller:
                 self.names |= {HostId(f"id-of-{name}"): name for name in names.split(",")}
                 lost = rest[rest.index("lost") + 1].split(",") if "lost" in rest else []
                 exists = FileExistsBehavior[rest[rest.index("exists") + 1] if "exists" in rest else "DISALLOW"]
-                ignore = "ignore-stop-failures" in rest
-                rollout.deploy(revision, names.split(","), _minimum(minimum), events=_events(rest), lost=lost, exists=exists, ignore=ignore)
+                rollout.deploy(
+                    revision,
+                    names.split(","),
+                    _minimum(minimum),
+                    events=_events(rest),
+                    lost=lost,
+                    exists=exists,
+                    ignore="ignore-stop-failures" in rest,
+                    only=rest[rest.index("only") + 1].split(",") if "only" in rest else None,
+                    outdated="outdated" in rest,
+                )
             case [name, "succeeds"]:
                 rollout.succeed(name)
             case [name, "begins", event]:

@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from coordinator.api import catalog as api
+from coordinator.core.lifecycle import IN_PLACE
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import fleet_pb2 as fleet
@@ -332,3 +333,34 @@ async def test_a_group_without_its_application_is_no_question(world: World) -> N
     assert (no.code, no.fields) == (INVALID, ["application_name"])
     no = await refused(world.deployments.ListHistory(deployments.ListHistoryRequest(deployment_group_name="web")))
     assert (no.code, no.fields) == (INVALID, ["application_name"])
+
+
+async def test_a_host_that_nobody_knows_cannot_be_deployed_to(world: World) -> None:
+    no = await refused(world.deploy(await world.shop("h1"), hosts=["h1", "h9"]))
+    assert (no.code, no.reason) == (NOT_FOUND, "INSTANCE_DOES_NOT_EXIST")
+    assert "h9" in no.message
+    assert not world.engine.past
+
+
+async def test_a_host_outside_the_group_cannot_be_deployed_to(world: World) -> None:
+    revision = await world.shop("h1")
+    world.hosts.join("db-1", role="db")
+    no = await refused(world.deploy(revision, hosts=["db-1", "h1"]))
+    assert (no.code, no.fields) == (INVALID, ["hosts"])
+    assert no.message.startswith("cannot deploy to db-1 with web: ")
+    assert not world.engine.past
+
+
+async def test_more_hosts_than_can_be_named_are_refused(world: World) -> None:
+    no = await refused(world.deploy(await world.shop("h1"), hosts=[f"h{number}" for number in range(1_001)]))
+    assert (no.code, no.fields) == (INVALID, ["hosts"])
+
+
+async def test_a_deployment_to_outdated_hosts_is_refused_where_there_are_none(world: World) -> None:
+    revision = await world.shop("h1")
+    await world.deploy(revision)
+    for event in IN_PLACE:
+        world.report("h1", event)
+    no = await refused(world.deploy(revision, update_outdated_instances_only=True))
+    assert (no.code, no.reason) == (PRECONDITION, "NO_INSTANCES")
+    assert len(world.engine.past) == 1

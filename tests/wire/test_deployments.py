@@ -216,3 +216,24 @@ async def test_a_status_that_is_none_is_refused(world: World) -> None:
     request.statuses.append(99)  # type: ignore[arg-type]  # a client of another time
     no = await refused(world.deployments.ListDeployments(request))
     assert (no.code, no.fields) == (INVALID, ["statuses"])
+
+
+async def test_a_deployment_goes_only_to_the_hosts_that_are_named(world: World) -> None:
+    revision = await world.shop("h1", "h2", "h3")
+    made = await world.deploy(revision, hosts=["h2", "id-h3", "h2"])
+    listed = await world.deployments.ListTargets(deployments.ListTargetsRequest(deployment_id=made.deployment_id))
+    assert [one.host_name for one in listed.targets] == ["h2", "h3"]
+
+
+async def test_a_deployment_goes_only_to_hosts_that_do_not_have_the_revision(world: World) -> None:
+    revision = await world.shop("h1")
+    await world.deploy(revision)
+    for event in IN_PLACE:
+        world.report("h1", event)
+    world.hosts.join("h2", role="web")
+    made = await world.deploy(revision, update_outdated_instances_only=True)
+    assert made.update_outdated_instances_only
+    listed = await world.deployments.ListTargets(deployments.ListTargetsRequest(deployment_id=made.deployment_id))
+    assert [(one.host_name, one.instance_health, one.revision_health) for one in listed.targets] == [
+        ("h2", resources.INSTANCE_HEALTH_UNHEALTHY, resources.REVISION_HEALTH_UNKNOWN)
+    ]

@@ -109,7 +109,7 @@ class World:
         catalog_service = CatalogService(self.catalog_rows, self.keep, clock=self.clock, ids=self.ids)
         revisions = RevisionService(self.catalog_rows, self.keep, clock=self.clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
         grounds = MemoryGrounds(self.catalog_rows, self.hosts)
-        rooms = Rooms(grounds=grounds, presence=self.hosts, history=self.engine, requests=self.requests)
+        rooms = Rooms(grounds=grounds, fleet=self.hosts, presence=self.hosts, history=self.engine, requests=self.requests)
         return {
             "catalog": CatalogServicer(catalog_service, revisions),
             "deployments": DeploymentServicer(

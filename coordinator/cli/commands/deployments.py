@@ -28,6 +28,8 @@ class Typed(TypedDict):
     auto_rollback: "AutoRollbackConfiguration | None"
     file_exists: str | None
     ignore_stop_failures: bool
+    outdated_only: bool
+    hosts: tuple[str, ...]
 
 
 @command(
@@ -35,6 +37,8 @@ class Typed(TypedDict):
     examples=[
         "hookline deploy shop production --revision r-0123456789abcdef --follow",
         "hookline deploy shop production --revision r-0123456789abcdef --config CodeDeployDefault.HalfAtATime",
+        "hookline deploy shop production --revision r-0123456789abcdef --outdated-only",
+        "hookline deploy shop production --revision r-0123456789abcdef --host web-1 --host web-2",
         "id=$(hookline deploy shop production --revision r-0123456789abcdef)      # prints the deployment's id",
     ],
     related=["push", "follow", "status", "stop", "rollback"],
@@ -60,6 +64,15 @@ class Typed(TypedDict):
     is_flag=True,
     help="Go on where the old revision's own scripts fail: ApplicationStop, BeforeBlockTraffic, AfterBlockTraffic.",
 )
+@click.option("--outdated-only", is_flag=True, help="Only to hosts that do not have the revision, or on which the last deployment failed.")
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="HOST",
+    shell_complete=suggestions.hosts,
+    help="Only to this host of the group (and to others named so). The whole group counts for minimum healthy hosts.",
+)
 @FOLLOW
 def deploy(console: Console, /, application: str, group: str, *, follow: bool, **typed: Unpack[Typed]) -> None:
     """Deploy a revision to the hosts of a deployment group."""
@@ -70,6 +83,8 @@ def deploy(console: Console, /, application: str, group: str, *, follow: bool, *
         deployment_config_name=typed["config"] or "",
         description=typed["description"],
         ignore_application_stop_failures=typed["ignore_stop_failures"],
+        update_outdated_instances_only=typed["outdated_only"],
+        hosts=typed["hosts"],
     )
     if typed["auto_rollback"] is not None:
         request.auto_rollback_configuration.CopyFrom(typed["auto_rollback"])

@@ -3,7 +3,7 @@
 Pure. Between the two stands `core/machine.py`; which revision a rollback deploys, and where, says `rollback`.
 """
 
-from coordinator.core.deployment import batches, reasons, rollback
+from coordinator.core.deployment import batches, reasons, rollback, selection
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, TargetStatus
 from coordinator.core.model import Deployment, HostId, Plan, Success, Target
@@ -43,10 +43,11 @@ def finish(now: Decision, deployment: Deployment) -> None:
     if deployment.stopping is None and deployment.counts[TargetStatus.Succeeded] > 0:
         deployment.status = DeploymentStatus.Succeeded
         plan = deployment.plan
-        group.last_successful = Success(
-            deployment_id=plan.deployment_id, revision=plan.revision, file_exists_behavior=plan.file_exists_behavior
-        )
-        now.changes.groups[group.group_id] = group
+        if selection.covers(group, deployment):
+            group.last_successful = Success(
+                deployment_id=plan.deployment_id, revision=plan.revision, file_exists_behavior=plan.file_exists_behavior
+            )
+            now.changes.groups[group.group_id] = group
         now.tell(deployment, Entry.Succeeded)
         return
     deployment.error = deployment.stopping or reasons.nobody_succeeded(deployment)

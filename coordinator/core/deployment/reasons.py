@@ -7,7 +7,7 @@ is refused: whoever asked learns it in the same breath, and nothing is written.
 from collections.abc import Sequence
 from typing import Final
 
-from coordinator.core.deployment import batches
+from coordinator.core.deployment import batches, selection
 from coordinator.core.errors import DeployError, DeploymentLimitExceeded, HealthConstraintsInvalid, NoInstances
 from coordinator.core.facts import DeploymentRequested
 from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
@@ -28,6 +28,12 @@ def refusal(group: Group, fact: DeploymentRequested) -> DeployError | None:
     if hosts == 0:
         return NoInstances(
             f"cannot deploy to {plan.group_name}: no host matches its tag filters, so nothing was created; tag hosts, or change the filters"
+        )
+    if not selection.selected(group, fact):
+        named = "each host that was named" if fact.chosen is not None else "every host"
+        return NoInstances(
+            f"cannot deploy to {plan.group_name}: {named} has revision {plan.revision.revision_id} already and is healthy, so nothing was "
+            "created; to deploy it again, do not ask for outdated hosts only"
         )
     minimum = plan.minimum_healthy_hosts.of(hosts)
     if hosts > 1 and minimum >= hosts:

@@ -59,4 +59,5 @@ def plan(deployment: Deployment, at: int) -> Plan | str:
         created_at=at,
         description=f"rolls back {frozen.deployment_id} to revision {revision.revision_id}",
         rolls_back=frozen.deployment_id,
+        outdated_only=False,
     )

@@ -98,6 +98,8 @@ class Plan:
     """Milliseconds that each event may take on a host (CodeDeploy: 3600 s, spec 5); kept by the agent."""
     ignore_application_stop_failures: bool = False
     """A host goes on when an event fails whose scripts are those of the revision that is on it already."""
+    outdated_only: bool = False
+    """Only hosts that do not have the revision become targets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

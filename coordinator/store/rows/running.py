@@ -200,6 +200,7 @@ PLAN_COLUMNS: Final = (
     "lifecycle_events",
     "event_timeout",
     "ignore_application_stop_failures",
+    "outdated_only",
 )
 
 
@@ -217,6 +218,7 @@ def plan_columns(plan: Plan) -> Row:
         event_bits(plan.lifecycle_events),
         plan.event_timeout,
         int(plan.ignore_application_stop_failures),
+        int(plan.outdated_only),
     )
 
 
@@ -271,6 +273,7 @@ def plan(row: Named) -> Plan:
         lifecycle_events=lifecycle_events(row["lifecycle_events"]),
         event_timeout=row["event_timeout"],
         ignore_application_stop_failures=bool(row["ignore_application_stop_failures"]),
+        outdated_only=bool(row["outdated_only"]),
     )
 
 

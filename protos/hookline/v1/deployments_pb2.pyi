@@ -74,6 +74,7 @@ class Deployment(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     COMPLETE_TIME_FIELD_NUMBER: _builtins.int
     IGNORE_APPLICATION_STOP_FAILURES_FIELD_NUMBER: _builtins.int
+    UPDATE_OUTDATED_INSTANCES_ONLY_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     """"d-" and nine of A-Z0-9; random."""
     application_name: _builtins.str
@@ -98,6 +99,8 @@ class Deployment(_message.Message):
     """What Install does with files that exist already."""
     ignore_application_stop_failures: _builtins.bool
     """Whether hosts go on when ApplicationStop, BeforeBlockTraffic or AfterBlockTraffic fails."""
+    update_outdated_instances_only: _builtins.bool
+    """Whether it goes only to hosts that did not have its revision."""
     @_builtins.property
     def minimum_healthy_hosts(self) -> _resources_pb2.MinimumHealthyHosts:
         """The rule of that config, frozen."""
@@ -153,10 +156,11 @@ class Deployment(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         complete_time: _timestamp_pb2.Timestamp | None = ...,
         ignore_application_stop_failures: _builtins.bool = ...,
+        update_outdated_instances_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "deployment_overview", b"deployment_overview", "error_information", b"error_information", "minimum_healthy_hosts", b"minimum_healthy_hosts", "rollback_info", b"rollback_info", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "created_by", b"created_by", "creator", b"creator", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "deployment_overview", b"deployment_overview", "description", b"description", "error_information", b"error_information", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "minimum_healthy_hosts", b"minimum_healthy_hosts", "previous_revision_id", b"previous_revision_id", "revision_id", b"revision_id", "rollback_info", b"rollback_info", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "created_by", b"created_by", "creator", b"creator", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "deployment_overview", b"deployment_overview", "description", b"description", "error_information", b"error_information", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "minimum_healthy_hosts", b"minimum_healthy_hosts", "previous_revision_id", b"previous_revision_id", "revision_id", b"revision_id", "rollback_info", b"rollback_info", "start_time", b"start_time", "status", b"status", "update_outdated_instances_only", b"update_outdated_instances_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -395,6 +399,8 @@ class CreateDeploymentRequest(_message.Message):
     FILE_EXISTS_BEHAVIOR_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     IGNORE_APPLICATION_STOP_FAILURES_FIELD_NUMBER: _builtins.int
+    UPDATE_OUTDATED_INSTANCES_ONLY_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
@@ -413,9 +419,20 @@ class CreateDeploymentRequest(_message.Message):
     """Whether a host goes on with its next event when ApplicationStop, BeforeBlockTraffic or AfterBlockTraffic fails, whose scripts are those
     of the revision that is on it already. The event is still reported Failed. A rollback takes the word over.
     """
+    update_outdated_instances_only: _builtins.bool
+    """Only to hosts that do not have the revision, or on which the last deployment failed. FAILED_PRECONDITION (NoInstancesException) when
+    there are none. Minimum healthy hosts counts the whole group all the same.
+    """
     @_builtins.property
     def auto_rollback_configuration(self) -> _resources_pb2.AutoRollbackConfiguration:
         """Instead of the group's."""
+
+    @_builtins.property
+    def hosts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only to these hosts of the group, by id or name; at most 1,000, none means all. NOT_FOUND for a host that nobody knows, INVALID_ARGUMENT
+        for one that is not in the group. Minimum healthy hosts counts the whole group all the same. Unless the rest of the group has the
+        revision too, it does not become the group's last successful one, to which a rollback would go.
+        """
 
     def __init__(
         self,
@@ -429,10 +446,12 @@ class CreateDeploymentRequest(_message.Message):
         file_exists_behavior: _resources_pb2.FileExistsBehavior.ValueType = ...,
         request_id: _builtins.str = ...,
         ignore_application_stop_failures: _builtins.bool = ...,
+        update_outdated_instances_only: _builtins.bool = ...,
+        hosts: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "description", b"description", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "request_id", b"request_id", "revision_id", b"revision_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "description", b"description", "file_exists_behavior", b"file_exists_behavior", "hosts", b"hosts", "ignore_application_stop_failures", b"ignore_application_stop_failures", "request_id", b"request_id", "revision_id", b"revision_id", "update_outdated_instances_only", b"update_outdated_instances_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

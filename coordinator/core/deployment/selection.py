@@ -1,0 +1,36 @@
+"""To which of a group's hosts a deployment goes: to all, to those that were named, to those that do not have the revision (spec 3.4).
+
+Whatever is chosen, the deployment's members are all hosts of the group: N, M and the floor count them.
+
+Pure: asks the running group, changes nothing.
+"""
+
+from coordinator.core.facts import DeploymentRequested
+from coordinator.core.model import Deployment, Group, HostId, InstanceHealth, RevisionId, Snapshot
+
+
+def selected(group: Group, fact: DeploymentRequested) -> list[Snapshot]:
+    """The hosts that become targets, as they were listed."""
+    hosts = [host for host in fact.hosts if fact.chosen is None or host.host_id in fact.chosen]
+    if not fact.plan.outdated_only:
+        return hosts
+    return [host for host in hosts if not up_to_date(group, host.host_id, fact.plan.revision.revision_id)]
+
+
+def up_to_date(group: Group, host_id: HostId, revision_id: RevisionId) -> bool:
+    """Whether a host has a revision and nothing went wrong there since: it has no need of a deployment of it."""
+    member = group.members.get(host_id)
+    return member is not None and member.health is InstanceHealth.Healthy and member.installed == member.deployed == revision_id
+
+
+def covers(group: Group, deployment: Deployment) -> bool:
+    """Whether the success of a deployment is the whole group's: what it did not go to has its revision as well.
+
+    What was tried on a few hosts is nothing to roll back to, nor to bring to newcomers.
+    """
+    revision_id = deployment.plan.revision.revision_id
+    if len(deployment.targets) == len(deployment.members):
+        return True
+    if group.last_successful is not None and group.last_successful.revision.revision_id == revision_id:
+        return True
+    return all(host_id in deployment.targets or up_to_date(group, host_id, revision_id) for host_id in deployment.members)
