@@ -248,7 +248,8 @@ TAGS = click.option(
     type=Parsed("tag", tag_filter),
     multiple=True,
     metavar="KEY=VALUE",
-    help="Hosts with this tag belong to the group (any of several); KEY: whatever its value; =VALUE: whatever its key.",
+    help="Hosts with this tag belong to the group (any of several); KEY: whatever its value; =VALUE: whatever its key; fact:os=linux, "
+    "fact:arch and fact:version: as the agent sees its host.",
 )
 TAG_SETS = click.option(
     "--tag-set",

@@ -12,6 +12,15 @@ TAG_KEY_LENGTH: Final = 128
 TAG_VALUE_LENGTH: Final = 256
 """Characters, as in Amazon EC2."""
 
+FACT_PREFIX: Final = "fact:"
+"""How the keys of tags begin that are a host's facts. Nobody else may set such a tag."""
+
+
+def counting(declared: Mapping[str, str], facts: Mapping[str, str], agent_version: str) -> dict[str, str]:
+    """The tags of a host that is believed: those that it declares, and what its agent sees of it, as `fact:os`, `fact:version`."""
+    own = {key: value for key, value in declared.items() if not key.startswith(FACT_PREFIX)}
+    return own | {f"{FACT_PREFIX}{key}": value for key, value in {**facts, "version": agent_version}.items() if value}
+
 
 def tags_match(tags: Mapping[str, str], filters: Iterable["TagFilter"]) -> bool:
     """Whether a host with `tags` matches any of `filters` (spec 3.3: OR within a list)."""
@@ -48,7 +57,7 @@ class TagFilter:
         match self.type:
             case TagFilterType.KEY_ONLY:
                 return self.key in tags
-            case TagFilterType.VALUE_ONLY:
-                return self.value in tags.values()
+            case TagFilterType.VALUE_ONLY:  # facts have to be asked for: nobody has chosen their values as tags
+                return any(value == self.value for key, value in tags.items() if not key.startswith(FACT_PREFIX))
             case TagFilterType.KEY_AND_VALUE:
                 return tags.get(self.key) == self.value

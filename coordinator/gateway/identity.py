@@ -9,6 +9,7 @@ from coordinator.core.enrolment import Enrolment
 from coordinator.core.errors import Denied, Unauthenticated
 from coordinator.core.facts import Hello
 from coordinator.core.model import HostId
+from coordinator.core.tags import counting
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -49,7 +50,7 @@ class Believed:
 
     def admitted(self, context: Context, hello: Hello) -> Hello:
         """All of it."""
-        return hello
+        return replace(hello, tags=counting(hello.tags, hello.facts, hello.agent_version))
 
 
 class Hosts(Protocol):
@@ -73,11 +74,11 @@ class Certified:
         return self._enrolment(context).host_id
 
     def admitted(self, context: Context, hello: Hello) -> Hello:
-        """Its name and, unless its join token trusted it, its tags are not its own to choose."""
+        """Its name and, unless its join token trusted it, its tags are not its own to choose; nor do its facts select anything then."""
         enrolment = self._enrolment(context)
         if hello.host_id != enrolment.host_id:
             raise Denied(f"cannot accept this stream: its certificate is host {enrolment.host_id}'s, and it says to be {hello.host_id}")
-        own = hello.tags if enrolment.trust_tags else {}
+        own = counting(hello.tags, hello.facts, hello.agent_version) if enrolment.trust_tags else {}
         return replace(hello, name=enrolment.name, tags={**own, **enrolment.tags})
 
     def _enrolment(self, context: Context) -> Enrolment:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import combinations
 
 from coordinator.core.errors import Invalid
-from coordinator.core.tags import TAG_KEY_LENGTH, TAG_VALUE_LENGTH, TAGS_AT_MOST, TagFilter, TagFilterType, TagSets
+from coordinator.core.tags import FACT_PREFIX, TAG_KEY_LENGTH, TAG_VALUE_LENGTH, TAGS_AT_MOST, TagFilter, TagFilterType, TagSets
 
 DESCRIPTION_LENGTH = 256
 TAG_FILTERS = 10
@@ -38,6 +38,8 @@ def check_tags(tags: Mapping[str, str], *, field: str) -> None:
         raise Invalid(f"cannot add {len(tags)} tags at once: {TAGS_AT_MOST} is the most", field=field)
     for key, value in tags.items():
         check_tag_key(key, field=field)
+        if key.startswith(FACT_PREFIX):
+            raise Invalid(f"cannot set tag {key!r}: keys that begin with {FACT_PREFIX} are what agents see of their hosts", field=field)
         if len(value) > TAG_VALUE_LENGTH:
             raise Invalid(f"cannot accept the value of tag {key!r}: {len(value)} characters, {TAG_VALUE_LENGTH} is the most", field=field)
 

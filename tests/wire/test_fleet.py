@@ -6,7 +6,7 @@ from coordinator.core.model import HostStatus, InstanceHealth, RevisionHealth, R
 from coordinator.service.records import HostHolding
 from hookline.v1 import fleet_pb2 as fleet
 from hookline.v1 import resources_pb2 as resources
-from tests.wire.world import NOT_FOUND, World, refused
+from tests.wire.world import INVALID, NOT_FOUND, World, refused
 
 
 async def test_a_host_is_shown_with_what_it_holds(world: World) -> None:
@@ -54,3 +54,9 @@ async def test_a_host_that_is_gone_is_forgotten_and_a_repeat_is_harmless(world: 
     await world.fleet.RemoveHost(request)
     await world.fleet.RemoveHost(request)
     assert (await refused(world.fleet.GetHost(fleet.GetHostRequest(host="h1")))).code is NOT_FOUND
+
+
+async def test_a_fact_cannot_be_set_as_a_tag(world: World) -> None:
+    world.hosts.join("h1")
+    no = await refused(world.fleet.AddTags(fleet.AddTagsRequest(hosts=["h1"], tags={"fact:os": "windows"})))
+    assert (no.code, no.fields) == (INVALID, ["tags"])

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from hookline.v1.fleet_pb2 import Host, HostHolding
     from hookline.v1.resources_pb2 import TagFilter
 
+FACT = "fact:"
+"""How tags begin that are a host's facts; a list of hosts would be nothing but those."""
+
 
 @command(
     "list",
@@ -46,7 +49,7 @@ def list_hosts(console: Console, host: str | None, filters: "tuple[TagFilter, ..
     shown: Columns[Host] = columns(
         ("HOST", lambda each: clean(each.name)),
         ("STATUS", lambda each: spelt(each, "status")),
-        ("TAGS", lambda each: tags(each.tags.items())),
+        ("TAGS", lambda each: tags(item for item in each.tags.items() if not item[0].startswith(FACT))),
         ("HOLDS", lambda each: ", ".join(_holds(holding) for holding in each.holdings)),
         ("CONNECTED", lambda each: with_age(each.connect_time, console.clock.now())),
         whole="HOST STATUS",

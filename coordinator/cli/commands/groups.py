@@ -32,6 +32,7 @@ class SaidRules(TypedDict):
         "hookline group create shop production --tag role=web --tag role=api",
         "hookline group create shop staging --tag stage=staging --config CodeDeployDefault.AllAtOnce --auto-rollback failure",
         "hookline group create shop west --tag-set role=web,role=api --tag-set region=west      # (web or api) and west",
+        "hookline group create shop arm --tag-set role=web --tag-set fact:arch=aarch64",
         "hookline group create shop canary --tag canary            # hosts with the tag, whatever its value",
     ],
     related=["group update", "hosts", "tag add", "config list", "deploy"],

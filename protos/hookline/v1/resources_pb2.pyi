@@ -554,7 +554,9 @@ Global___RevisionHealth: _TypeAlias = RevisionHealth  # noqa: Y015
 
 @_typing.final
 class TagFilter(_message.Message):
-    """One condition on a host's tags."""
+    """One condition on a host's tags. What its agent sees of the host are tags too: "fact:os", "fact:arch", "fact:version" (the agent's); under
+    TLS only where the host's join token trusts the tags that it declares. A filter by value alone passes them over.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
