@@ -3,7 +3,7 @@
     fact → the deployment's clock goes on → what the fact says → targets whose deadline has passed → whoever may begin, begins
          → nobody may, and nobody is in progress: stop → nothing is left: the deployment ends, its rollback begins
 
-Every change of a target's status goes through `_begin`, `_end` or `_stop`, which keep the counters beside the targets right. The cost
+What follows from a fact stands in `deployment/course.py`. The cost
 of a fact does not grow with the number of hosts; only creation, a stop and the end of a deployment touch every target, once.
 No clock, no chance, no I/O: the same group and the same facts always give the same rows and the same orders.
 """
@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
-from coordinator.core.deployment import batches, bounds, deadlines, reasons, selection
+from coordinator.core.deployment import batches, bounds, course, deadlines, reasons, selection
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.errors import DeploymentAlreadyCompleted
@@ -28,8 +28,8 @@ from coordinator.core.facts import (
     StopRequested,
     Woken,
 )
-from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, EventStatus, TargetStatus
-from coordinator.core.model import Deployment, ErrorInformation, Group, HostId, InstanceHealth, Member, Target
+from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
+from coordinator.core.model import ErrorInformation, Group, HostId, Member, Target
 from coordinator.core.orders import (
     Answer,
     Cancel,
@@ -37,12 +37,8 @@ from coordinator.core.orders import (
     Entry,
     HistoryEntry,
     HoldingChange,
-    Instruct,
     Instruction,
     Order,
-    SendCancel,
-    Settled,
-    WakeAt,
 )
 
 FORGOTTEN: Final = "begun in a history that is forgotten"
@@ -62,8 +58,8 @@ def step(group: Group, facts: Sequence[GroupFact], changes: Changes) -> list[Ord
                 continue
         else:
             _take(now, fact)
-        _go_on(now)
-    _watch_time(now)
+        course.go_on(now)
+    course.watch_time(now)
     return orders
 
 
@@ -95,9 +91,6 @@ def outstanding(group: Group, host_id: HostId) -> tuple[Instruction | None, Canc
     return targets.instruction(plan, target), targets.cancel(plan, target) if target.cancelled else None
 
 
-# ------------------------------------------------------------------------------------------------------------------ facts
-
-
 def _report(now: Decision, fact: Reported) -> bool:
     """Take a host's reports; whether anything follows for others. The hot path: 140,000 reports come by here in a large rollout."""
     deployment = now.group.deployment
@@ -113,7 +106,7 @@ def _report(now: Decision, fact: Reported) -> bool:
     now.store(target)
     if ending is None:
         return False
-    _end(now, target, ending)
+    course.end(now, target, ending)
     return True
 
 
@@ -132,7 +125,7 @@ def _take(now: Decision, fact: GroupFact) -> None:
         case JournalLost(host_id=host_id):
             target = _busy_target(now.group, host_id)
             if target is not None:
-                _end(now, target, targets.interrupted(target, now.at, now.changes))
+                course.end(now, target, targets.interrupted(target, now.at, now.changes))
         case EpochSeen():
             _raise_epoch(now, fact)
         case HoldingSeen():
@@ -178,7 +171,7 @@ def _stop_on_request(now: Decision, fact: StopRequested) -> None:
         deployment.roll_back = wish
     if deployment.stopping is None:
         message = reasons.stopped_by(fact.requested_by, fact.reason)
-        _stop(now, deployment, ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message=message))
+        course.stop(now, deployment, ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message=message))
     elif changed:
         now.tell(deployment, Entry.Stopping, reasons.wished(fact.requested_by, roll_back=deployment.roll_back is True))
 
@@ -198,7 +191,7 @@ def _lose(now: Decision, host_id: HostId) -> None:
     if not busy:
         batches.join(group, deployment, target)
     elif deployment.stopping is not None:
-        _end(now, target, targets.given_up(target, "host lost"))
+        course.end(now, target, targets.given_up(target, "host lost"))
     else:
         deadlines.watch_return(deployment, target)
         now.store(target)
@@ -242,7 +235,7 @@ def _raise_epoch(now: Decision, fact: EpochSeen) -> None:
         # It has its instruction already: under another fence it would have to refuse the same one. That may be one host more than the
         # window has room for; it is true all the same.
         now.because = FORGOTTEN
-        _begin(now, deployment, target, epoch=fact.target_epoch)
+        course.begin(now, deployment, target, epoch=fact.target_epoch)
     else:
         batches.join(group, deployment, target)
 
@@ -258,112 +251,6 @@ def _see_holding(now: Decision, fact: HoldingSeen) -> None:
     target = None if deployment is None else deployment.targets.get(fact.host_id)
     if deployment is not None and target is not None:
         batches.join(group, deployment, target)
-
-
-# ------------------------------------------------------------------------------------------------------- what follows
-
-
-def _go_on(now: Decision) -> None:
-    """End what is overdue, begin what may begin, and end the deployment when there is nothing left to wait for."""
-    while (deployment := now.group.deployment) is not None:
-        _advance(now, deployment)
-        if now.group.deployment is not deployment:
-            continue  # its rollback goes on
-        target = deadlines.overdue(deployment)
-        if target is None:
-            return
-        lost = target.accepted and target.lost_at is not None
-        _end(now, target, targets.given_up(target, "lost deadline") if lost else targets.silent(deployment.plan, target))
-
-
-def _advance(now: Decision, deployment: Deployment) -> None:
-    group, counts = now.group, deployment.counts
-    if deployment.stopping is None:
-        while (target := batches.next_target(group, deployment)) is not None:
-            _begin(now, deployment, target, epoch=group.members[target.host_id].target_epoch + 1)
-            assert counts[TargetStatus.InProgress] + batches.failed(deployment) <= batches.window(deployment)
-        if counts[TargetStatus.InProgress] == 0 and counts[TargetStatus.Pending] > 0:
-            _stop(now, deployment, reasons.cannot_go_on(group, deployment))
-    assert 0 <= group.available <= len(deployment.members)
-    if counts[TargetStatus.InProgress] == 0:
-        bounds.finish(now, deployment)
-
-
-def _begin(now: Decision, deployment: Deployment, target: Target, *, epoch: int) -> None:
-    """Send a host its instruction, under a fence."""
-    group = now.group
-    member = group.members[target.host_id]
-    if batches.serves(member):
-        group.available -= 1
-    if deployment.started_at is None:
-        deployment.started_at, deployment.status = now.at, DeploymentStatus.InProgress
-        now.tell(deployment, Entry.InProgress)
-    member.target_epoch = epoch
-    now.changes.members[group.group_id, target.host_id] = member
-    target.target_epoch, target.started_at = member.target_epoch, now.at
-    deadlines.watch_word(deployment, target)
-    if member.lost:
-        deadlines.watch_return(deployment, target)
-    now.move(deployment, target, TargetStatus.InProgress)
-    now.orders.append(Instruct(targets.instruction(deployment.plan, target)))
-
-
-def _end(now: Decision, target: Target, ending: targets.Ending) -> None:
-    """A target in progress has ended: its host is as healthy as it left it, and its place in the window is free unless it failed."""
-    group, deployment = now.group, now.group.deployment
-    assert deployment is not None
-    assert target.status is TargetStatus.InProgress
-    now.because = ending.because
-    target.message, target.ended_at = ending.message, now.at
-    member = group.members[target.host_id]
-    if ending.status is not TargetStatus.Skipped:
-        succeeded = ending.status is TargetStatus.Succeeded
-        member.health = InstanceHealth.Healthy if succeeded else InstanceHealth.Unhealthy
-        now.changes.members[group.group_id, target.host_id] = member
-        if not member.installed:  # it holds nothing, and that is known from now on
-            now.changes.holdings[group.group_id, target.host_id] = HoldingChange(None, None)
-    if batches.serves(member):
-        group.available += 1
-    now.move(deployment, target, ending.status, ending.told)
-    if ending.revoked:
-        target.cancelled = target.cancelled or ending.message
-        now.orders.append(SendCancel(targets.cancel(deployment.plan, target)))
-    now.orders.append(Settled(target.host_id, targets.instruction_id(target)))
-
-
-def _stop(now: Decision, deployment: Deployment, why: ErrorInformation) -> None:
-    """Begin nothing more, and end what is in progress: a stored Cancel for whoever can hear it; the lost are given up."""
-    deployment.stopping = why
-    now.tell(deployment, Entry.Stopping, why.message)
-    because = now.because
-    for target in deployment.targets.values():
-        if target.status is TargetStatus.Pending:
-            target.ended_at = now.at
-            now.move(deployment, target, TargetStatus.Skipped)
-        elif target.status is TargetStatus.InProgress and now.group.members[target.host_id].lost:
-            _end(now, target, targets.given_up(target, because))
-        elif target.status is TargetStatus.InProgress:
-            target.cancelled = why.message
-            if target.event_status is not EventStatus.InProgress:
-                target.awaited_since = deployment.clock
-            now.store(target)
-            now.orders.append(SendCancel(targets.cancel(deployment.plan, target)))
-    deployment.pending, deployment.pending_lost = [], []
-
-
-def _watch_time(now: Decision) -> None:
-    """Store the clock with progress, and ask to be woken for the next deadline or checkpoint."""
-    deployment = now.group.deployment
-    if deployment is None:
-        return
-    stored, deployment_id = now.changes.deployments, deployment.deployment_id
-    if deployment.clock - deployment.checkpoint >= deadlines.CHECKPOINT_EVERY and deadlines.next_wake(deployment) is not None:
-        stored[deployment_id] = deployment
-    if deployment_id in stored:
-        deployment.checkpoint = deployment.clock
-    wake = deadlines.next_wake(deployment)
-    if wake is not None:
-        now.orders.append(WakeAt(now.group.group_id, wake))
 
 
 def _busy_target(group: Group, host_id: HostId) -> Target | None:

@@ -12,8 +12,7 @@ from agent.facts import Begin, CancelReceived, Entry, EventNeverBegan, Recover, 
 from agent.machine import Machine
 from agent.model import EventStatus, Instruction, InstructionStatus
 from agent.past import Course
-from coordinator.core import machine as core
-from coordinator.core.deployment import batches, deadlines
+from coordinator.core.deployment import batches, course, deadlines
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.facts import Hello
@@ -178,7 +177,7 @@ def _give_up(now: Decision, deployment: Deployment, why: ErrorInformation) -> No
     _stop(now, deployment, why)
     for target in list(deployment.targets.values()):
         if target.status is TargetStatus.InProgress:
-            core._end(now, target, targets.given_up(target, "nobody waits"))
+            course.end(now, target, targets.given_up(target, "nobody waits"))
 
 
 def _may_always_go_down(_group: Group, _deployment: Deployment, _target: Target) -> bool:
@@ -193,7 +192,7 @@ def _for_ever(_plan: Plan, _target: Target) -> int:
     return 1 << 40
 
 
-_stop = core._stop
+_stop = course.stop
 
 
 def _engine(engine: type[CheckedEngine]) -> Mutation:
@@ -215,6 +214,6 @@ MUTANTS: Sequence[Mutant] = (
     Mutant("a Welcome repeats what is outstanding", _engine(_RepeatsNothing)),
     Mutant("the window", swap=_swapped(batches, "window", _everybody)),
     Mutant("the floor", swap=_swapped(batches, "_may_go_down", _may_always_go_down)),
-    Mutant("a stop waits for those in progress", swap=_swapped(core, "_stop", _give_up)),
+    Mutant("a stop waits for those in progress", swap=_swapped(course, "stop", _give_up)),
     Mutant("a host that is silent is given up", swap=_swapped(deadlines, "allowance", _for_ever)),
 )

@@ -1,0 +1,117 @@
+"""What follows from a fact: who is overdue ends, who may begin begins, and a deployment with nothing left to wait for ends.
+
+Every change of a target's status goes through `begin`, `end` or `stop`, which keep the counters beside the targets right.
+
+Pure: changes the running group, and writes rows and orders into the decision at hand.
+"""
+
+from coordinator.core.deployment import batches, bounds, deadlines, reasons
+from coordinator.core.deployment import target as targets
+from coordinator.core.deployment.decision import Decision
+from coordinator.core.lifecycle import DeploymentStatus, EventStatus, TargetStatus
+from coordinator.core.model import Deployment, ErrorInformation, InstanceHealth, Target
+from coordinator.core.orders import Entry, HoldingChange, Instruct, SendCancel, Settled, WakeAt
+
+
+def go_on(now: Decision) -> None:
+    """End what is overdue, begin what may begin, and end the deployment when there is nothing left to wait for."""
+    while (deployment := now.group.deployment) is not None:
+        advance(now, deployment)
+        if now.group.deployment is not deployment:
+            continue  # its rollback goes on
+        target = deadlines.overdue(deployment)
+        if target is None:
+            return
+        lost = target.accepted and target.lost_at is not None
+        end(now, target, targets.given_up(target, "lost deadline") if lost else targets.silent(deployment.plan, target))
+
+
+def advance(now: Decision, deployment: Deployment) -> None:
+    """Begin whoever may; stop when nobody may and somebody waits; end when nobody is left."""
+    group, counts = now.group, deployment.counts
+    if deployment.stopping is None:
+        while (target := batches.next_target(group, deployment)) is not None:
+            begin(now, deployment, target, epoch=group.members[target.host_id].target_epoch + 1)
+            assert counts[TargetStatus.InProgress] + batches.failed(deployment) <= batches.window(deployment)
+        if counts[TargetStatus.InProgress] == 0 and counts[TargetStatus.Pending] > 0:
+            stop(now, deployment, reasons.cannot_go_on(group, deployment))
+    assert 0 <= group.available <= len(deployment.members)
+    if counts[TargetStatus.InProgress] == 0:
+        bounds.finish(now, deployment)
+
+
+def begin(now: Decision, deployment: Deployment, target: Target, *, epoch: int) -> None:
+    """Send a host its instruction, under a fence."""
+    group = now.group
+    member = group.members[target.host_id]
+    if batches.serves(member):
+        group.available -= 1
+    if deployment.started_at is None:
+        deployment.started_at, deployment.status = now.at, DeploymentStatus.InProgress
+        now.tell(deployment, Entry.InProgress)
+    member.target_epoch = epoch
+    now.changes.members[group.group_id, target.host_id] = member
+    target.target_epoch, target.started_at = member.target_epoch, now.at
+    deadlines.watch_word(deployment, target)
+    if member.lost:
+        deadlines.watch_return(deployment, target)
+    now.move(deployment, target, TargetStatus.InProgress)
+    now.orders.append(Instruct(targets.instruction(deployment.plan, target)))
+
+
+def end(now: Decision, target: Target, ending: targets.Ending) -> None:
+    """A target in progress has ended: its host is as healthy as it left it, and its place in the window is free unless it failed."""
+    group, deployment = now.group, now.group.deployment
+    assert deployment is not None
+    assert target.status is TargetStatus.InProgress
+    now.because = ending.because
+    target.message, target.ended_at = ending.message, now.at
+    member = group.members[target.host_id]
+    if ending.status is not TargetStatus.Skipped:
+        succeeded = ending.status is TargetStatus.Succeeded
+        member.health = InstanceHealth.Healthy if succeeded else InstanceHealth.Unhealthy
+        now.changes.members[group.group_id, target.host_id] = member
+        if not member.installed:  # it holds nothing, and that is known from now on
+            now.changes.holdings[group.group_id, target.host_id] = HoldingChange(None, None)
+    if batches.serves(member):
+        group.available += 1
+    now.move(deployment, target, ending.status, ending.told)
+    if ending.revoked:
+        target.cancelled = target.cancelled or ending.message
+        now.orders.append(SendCancel(targets.cancel(deployment.plan, target)))
+    now.orders.append(Settled(target.host_id, targets.instruction_id(target)))
+
+
+def stop(now: Decision, deployment: Deployment, why: ErrorInformation) -> None:
+    """Begin nothing more, and end what is in progress: a stored Cancel for whoever can hear it; the lost are given up."""
+    deployment.stopping = why
+    now.tell(deployment, Entry.Stopping, why.message)
+    because = now.because
+    for target in deployment.targets.values():
+        if target.status is TargetStatus.Pending:
+            target.ended_at = now.at
+            now.move(deployment, target, TargetStatus.Skipped)
+        elif target.status is TargetStatus.InProgress and now.group.members[target.host_id].lost:
+            end(now, target, targets.given_up(target, because))
+        elif target.status is TargetStatus.InProgress:
+            target.cancelled = why.message
+            if target.event_status is not EventStatus.InProgress:
+                target.awaited_since = deployment.clock
+            now.store(target)
+            now.orders.append(SendCancel(targets.cancel(deployment.plan, target)))
+    deployment.pending, deployment.pending_lost = [], []
+
+
+def watch_time(now: Decision) -> None:
+    """Store the clock with progress, and ask to be woken for the next deadline or checkpoint."""
+    deployment = now.group.deployment
+    if deployment is None:
+        return
+    stored, deployment_id = now.changes.deployments, deployment.deployment_id
+    if deployment.clock - deployment.checkpoint >= deadlines.CHECKPOINT_EVERY and deadlines.next_wake(deployment) is not None:
+        stored[deployment_id] = deployment
+    if deployment_id in stored:
+        deployment.checkpoint = deployment.clock
+    wake = deadlines.next_wake(deployment)
+    if wake is not None:
+        now.orders.append(WakeAt(now.group.group_id, wake))
