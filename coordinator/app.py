@@ -48,7 +48,7 @@ from coordinator.service.access.audit import AuditService
 from coordinator.service.access.operators import AccessService
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
-from coordinator.service.enrolment import EnrolmentService
+from coordinator.service.enrolment import Departures, EnrolmentService
 from coordinator.service.fleet import FleetService
 from coordinator.service.logs import LogService, has_ended
 from coordinator.service.ports import History
@@ -117,7 +117,8 @@ class Coordinator:
         )
         self.streams = gateway(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally)
         self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics)
-        self._enrolment = self._identity = None
+        self._departures = Departures(self.engine, self.engine, Doors(self.streams, self.bundle_process), clock)
+        self._enrolment = None
         if self._authority is not None and tls is not None:
             self._enrolment = EnrolmentService(
                 store.enrolments,
@@ -125,10 +126,10 @@ class Coordinator:
                 authority=self._authority,
                 secrets=ids,
                 clock=clock,
-                doors=Doors(self.streams, self.bundle_process),
+                departures=self._departures,
                 readmit_within=tls.readmit_within * 1000,
             )
-            self._identity = Certified(self._authority.cluster, self._enrolment)
+        self._identity = None if self._authority is None or self._enrolment is None else Certified(self._authority.cluster, self._enrolment)
         identity = self._identity or Believed()
         self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock, identity=identity)
         rooms = Rooms(grounds=store, fleet=store.fleet, presence=self.engine, history=store.history, requests=store)
@@ -158,13 +159,12 @@ class Coordinator:
         self._rules = partial(interceptors.Rules, group_of=partial(_group_of, store.history), recorder=self._recorder)
         self._shortage = store.shortage
         self.metrics.watch_inbox(lambda: len(self.engine.inbox))
-        self._settings = settings
+        self._settings, self._clock = settings, clock
         self._stop, self.ready = asyncio.Event(), asyncio.Event()
         self.listen = settings.listen
         """Where it listens; the port is known once `run` has said that it is ready."""
         self.enrol_listen = tls.enrol_listen if tls is not None else None
         self.operator_listen = tls.operator_listen if tls is not None else None
-        self._clock = clock
 
     def stop(self) -> None:
         """Let `run` come to its end."""
@@ -188,6 +188,7 @@ class Coordinator:
             servers, health = await self._open()
             looking_after = parts.create_task(self._look_after_certificates(), name="certificates")
             noting = parts.create_task(self._audit.run(), name="audit")
+            leaving = parts.create_task(self._departures.run(), name="departures")
             listeners = [self.listen, self.enrol_listen, self.operator_listen, self.bundle_process.address]
             watching = parts.create_task(watch([each for each in listeners if each is not None], self._clock), name="watching")
             await api.tell_serving(health)
@@ -205,7 +206,7 @@ class Coordinator:
             lag.stop()
             self._http.stop()
             await http
-            for part in (noting, looking_after, bundles, logs, streams, engine):
+            for part in (leaving, noting, looking_after, bundles, logs, streams, engine):
                 part.cancel()
 
     async def _open(self) -> tuple[list[grpc.aio.Server], HealthServicer]:

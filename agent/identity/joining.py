@@ -44,6 +44,8 @@ class Answer:
     trust: bytes
     retry_seconds: float
     agent_address: str
+    name_taken: bool = False
+    """Another host has the name, whose place an operator may let it take."""
 
 
 class Door(Protocol):
@@ -76,7 +78,7 @@ class Joining:
         if not answer.chain:
             self._say(
                 f"This machine's key is {readable(keys.fingerprint(key))}\n"
-                f"An operator has to let it in: hookline hosts approve {answer.name}\n"
+                f"An operator has to let it in: {_decision(answer)}\n"
                 "Waiting. Ctrl-C stops that; the same command goes on with it."
             )
         while not answer.chain:
@@ -115,6 +117,12 @@ class Joining:
             chain=answer.chain,
             trust=answer.trust,
         )
+
+
+def _decision(answer: Answer) -> str:
+    if answer.name_taken:
+        return f"there is a host {answer.name} already, whose place it takes with `hookline hosts adopt {answer.name}`"
+    return f"hookline hosts approve {answer.name}"
 
 
 def readable(fingerprint: str) -> str:

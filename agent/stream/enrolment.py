@@ -44,6 +44,7 @@ class EnrolmentDoor:
             trust=answer.trust,
             retry_seconds=answer.retry_after.ToMilliseconds() / 1000,
             agent_address=answer.agent_address,
+            name_taken=bool(answer.enrolment.name_of_host_id),
         )
 
 

@@ -106,6 +106,11 @@ class FleetServicer(FleetServiceServicer):
         enrolment = await self._enrolment.revoke(request.host, request.reason, request_key("RevokeHost", request))
         return pb.RevokeHostResponse(enrolment=messages.enrolment(enrolment))
 
+    async def AdoptHost(self, request: pb.AdoptHostRequest, context: Context) -> pb.AdoptHostResponse:
+        """Let a machine take the place of a host that is gone."""
+        enrolment = await self._enrolment.adopt(request.host, request.machine, request_key("AdoptHost", request))
+        return pb.AdoptHostResponse(enrolment=messages.enrolment(enrolment))
+
     async def RenameHost(self, request: pb.RenameHostRequest, context: Context) -> pb.RenameHostResponse:
         """Give a host another name."""
         enrolment = await self._enrolment.rename(request.host, request.name, request_key("RenameHost", request))

@@ -245,4 +245,5 @@ def enrolment(record: Enrolment) -> fleet_pb2.Enrolment:
         address=record.address,
         join_token_id=record.token_id,
         tags=record.tags,
+        name_of_host_id=record.name_of or "",
     )

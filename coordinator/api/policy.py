@@ -107,6 +107,7 @@ _RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         "ListEnrolments": _view(SHARED),
         "ApproveHost": _HOSTS,
         "RevokeHost": _HOSTS,
+        "AdoptHost": _HOSTS,
         "RenameHost": _CONFIGURE,
     },
     "hookline.v1.AccessService": {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from fnmatch import fnmatchcase
 
-from coordinator.core.errors import Denied
+from coordinator.core.errors import Conflict, Denied
 from coordinator.core.model import HostId
 
 
@@ -59,6 +59,8 @@ class Enrolment:
     token_id: str
     tags: Mapping[str, str]
     trust_tags: bool
+    name_of: HostId | None = None
+    """The host that has the name for which this machine waits, if another has it."""
 
 
 def check_token(token: JoinToken | None, name: str, *, at: int) -> JoinToken:
@@ -95,6 +97,43 @@ def check_welcome(enrolment: Enrolment) -> None:
                 f"cannot let {name} in: two machines have used its identity, so one is a copy of the other; stop the copy, then "
                 f"`hookline hosts approve {name}`"
             )
+
+
+def check_decision(enrolment: Enrolment, status: EnrolmentStatus, *, rival: str | None) -> None:
+    """Raise Conflict unless an operator may let this host in, or shut it out. `rival`: a machine that waits for its name."""
+    name = enrolment.name
+    if enrolment.status is EnrolmentStatus.Revoked:
+        raise Conflict(f"cannot change host {name}: it was revoked, which is for ever; enrol the machine anew")
+    if status is not EnrolmentStatus.Approved:
+        return
+    if enrolment.name_of is not None:
+        raise Conflict(
+            f"cannot approve {enrolment.host_id} as {name}: host id {enrolment.name_of} has that name; if this machine takes its place, "
+            f"`hookline hosts adopt {name}`, and if it is another, `hookline hosts rename {enrolment.host_id} NAME` first"
+        )
+    if rival is not None and enrolment.status is EnrolmentStatus.Approved:
+        raise Conflict(
+            f"cannot approve {name}: that host is approved already, and the machine {rival} waits for its name; `hookline hosts adopt "
+            f"{name}` lets it take that host's place, and `hookline hosts rename {rival} NAME` makes it another"
+        )
+
+
+def adopted(host: Enrolment, machine: Enrolment) -> tuple[Enrolment, Enrolment]:
+    """Both, after a machine that waits has taken the place of a host: its name and its tags. Host ids are never used twice, so what has
+    happened on the machine before stays the history of the id that it had, which is shut out for ever. Raises Conflict."""
+    if host.status in (EnrolmentStatus.Revoked, EnrolmentStatus.Pending):
+        raise Conflict(
+            f"cannot have {host.name} adopted: it is no host; let the machine in with `hookline hosts approve {machine.host_id}`"
+        )
+    if machine.status is not EnrolmentStatus.Pending:
+        raise Conflict(
+            f"cannot let {machine.name} take the place of {host.name}: it does not wait to be let in; have it join (with --again, if it is "
+            "a host already), and adopt it before it is approved"
+        )
+    return (
+        replace(host, status=EnrolmentStatus.Revoked),
+        replace(machine, status=EnrolmentStatus.Approved, name=host.name, tags=host.tags, trust_tags=host.trust_tags, name_of=None),
+    )
 
 
 def renewed(enrolment: Enrolment, *, generation: int, key: str, expires_at: int) -> Enrolment:

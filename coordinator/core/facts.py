@@ -176,6 +176,8 @@ class HostRemovalRequested(Fact):
 
     host_id: HostId
     requested_by: str
+    shut_out: bool = False
+    """It may not come in any more, so a stream that it still has is none."""
     request: RequestKey | None = None
 
 

@@ -121,6 +121,7 @@ class Entry(StrEnum):
     HostApproved = "HostApproved"
     HostRevoked = "HostRevoked"
     HostLocked = "HostLocked"
+    HostAdopted = "HostAdopted"
     HostAway = "HostAway"
     HostReadmitted = "HostReadmitted"
     HostRenamed = "HostRenamed"

@@ -226,7 +226,7 @@ def forget(roster: Roster, request: HostRemovalRequested, *, awaited: bool, chan
     session = roster.sessions.get(request.host_id)
     if session is None:
         return InstanceDoesNotExist(f"cannot find host {request.host_id}")
-    if session.stream is not None:
+    if session.stream is not None and not request.shut_out:
         return InstanceInUse(f"cannot remove host {session.name}: its agent is connected; stop the agent first")
     if awaited:
         return InstanceInUse(f"cannot remove host {session.name}: a deployment waits for it; stop the deployment first")

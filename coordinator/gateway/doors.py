@@ -21,3 +21,7 @@ class Doors:
         """It may come in no more, and is out at once."""
         self._streams.shut_out(host_id)
         self._bundles.shut_out(host_id)
+
+    def inside(self, host_id: HostId) -> bool:
+        """Whether it is connected."""
+        return self._streams.connected(host_id)

@@ -225,6 +225,10 @@ class Streams:
         stream.last_heard = self._clock.elapsed()
         self._put(stream, wire.instruction_frame(instruction, common), "instruction")
 
+    def connected(self, host_id: HostId) -> bool:
+        """Whether a host has a stream now."""
+        return host_id in self._hosts
+
     def shut_out(self, host_id: HostId) -> None:
         """End the stream of a host that may not come in any more; when it comes back it is told why."""
         stream = self._hosts.get(host_id)

@@ -6,17 +6,19 @@ from typing import Final
 
 from coordinator.core import enrolment as rules
 from coordinator.core.enrolment import Enrolment, EnrolmentStatus, Holder, JoinToken
-from coordinator.core.errors import Conflict, InstanceDoesNotExist, InstanceNameAlreadyRegistered, JoinTokenDoesNotExist
+from coordinator.core.errors import InstanceDoesNotExist, InstanceNameAlreadyRegistered, JoinTokenDoesNotExist
 from coordinator.core.facts import RequestKey
-from coordinator.core.model import HostId
+from coordinator.core.model import HostId, HostStatus, Session
 from coordinator.core.orders import Entry
 from coordinator.service.ports import Cursor, Page
 from coordinator.store.calls import Told, finish, refuse_replay, tell
+from coordinator.store.changes import INSERT_CURSOR, INSERT_HOST
 from coordinator.store.connections.numbers import Numbers
 from coordinator.store.connections.reader import Reader
 from coordinator.store.connections.writer import Writer
 from coordinator.store.paging import Paging
 from coordinator.store.rows.columns import map_of, text_of
+from coordinator.store.rows.running import host_columns
 
 TOKENS: Final = """
     SELECT token_no, token_id, expires_at, uses_left, tags, auto_approve, trust_tags, name_pattern, created_at, n.name, revoked_at
@@ -26,11 +28,13 @@ INSERT_TOKEN: Final = """
         (token_id, sha256, expires_at, uses_left, tags, auto_approve, trust_tags, name_pattern, created_at, created_by_no)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 ENROLMENTS: Final = """
-    SELECT enrolment_no, host_id, e.name, status, key, generation, e.expires_at, requested_at, address, t.token_id, e.tags, e.trust_tags
+    SELECT enrolment_no, host_id, e.name, status, key, generation, e.expires_at, requested_at, address, t.token_id, e.tags, e.trust_tags,
+        (SELECT o.host_id FROM enrolment o WHERE o.name = e.name AND o.status NOT IN (1, 3) AND e.status = 1)
     FROM enrolment e JOIN join_token t USING (token_no)"""
 INSERT_ENROLMENT: Final = """
     INSERT INTO enrolment (host_id, name, status, key, generation, requested_at, address, token_no, tags, trust_tags)
     VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"""
+HAS_IT_FIRST: Final = "status = 3, status = 1, enrolment_no DESC"
 NEWEST: Final = (1 << 63) - 1
 READMISSIONS: Final = {
     EnrolmentStatus.Approved: Entry.HostReadmitted,
@@ -91,8 +95,11 @@ class SqliteEnrolments:
                 return _enrolment(known)
             row = db.execute(f"{TOKENS} WHERE sha256 = ?", (sha256,)).fetchone()
             token = rules.check_token(None if row is None else _token(row), wanted.name, at=at)
-            _check_name_free(db, wanted.name)
-            status = EnrolmentStatus.Approved if token.auto_approve else EnrolmentStatus.Pending
+            taken = _owner(db, wanted.name)
+            if taken is None or _rival(db, wanted.name) is not None:
+                _check_name_free(db, wanted.name)
+            # Nobody takes the place of another without an operator's word.
+            status = EnrolmentStatus.Approved if token.auto_approve and taken is None else EnrolmentStatus.Pending
             db.execute("UPDATE join_token SET uses_left = uses_left - 1 WHERE token_no = ?", (row[0],))
             text = (wanted.host_id, wanted.name, status, wanted.key, wanted.requested_at, wanted.address)
             db.execute(INSERT_ENROLMENT, (*text, row[0], text_of(dict(token.tags)), token.trust_tags))
@@ -147,8 +154,7 @@ class SqliteEnrolments:
         def change(db: sqlite3.Connection, numbers: Numbers) -> Enrolment:
             refuse_replay(db, key)
             known = _enrolment(_find(db, host))
-            if known.status is EnrolmentStatus.Revoked:
-                raise Conflict(f"cannot change host {known.name}: it was revoked, which is for ever; enrol the machine anew")
+            rules.check_decision(known, status, rival=_rival(db, known.name))
             db.execute("UPDATE enrolment SET status = ? WHERE host_id = ?", (status, known.host_id))
             said = f"{known.name}: {reason}" if reason else known.name
             tell(db, numbers, Told(entry, said, host_no=numbers.hosts.known(known.host_id)), at=at, key=key)
@@ -156,6 +162,35 @@ class SqliteEnrolments:
             return _enrolment(_find(db, known.host_id))
 
         return await self._writer.run(change)
+
+    async def adopt(self, host: str, machine: str, *, at: int, key: RequestKey) -> tuple[Enrolment, Enrolment]:
+        """See `service.enrolment.ports.Enrolments`."""
+
+        def change(db: sqlite3.Connection, numbers: Numbers) -> tuple[Enrolment, Enrolment]:
+            refuse_replay(db, key)
+            known = _enrolment(_find(db, host))
+            waiting = machine or _rival(db, known.name)
+            if waiting is None:
+                raise InstanceDoesNotExist(
+                    f"cannot have {known.name} adopted: no machine waits for that name; let it join, or name the one that waits",
+                    field="machine",
+                )
+            before, now = rules.adopted(known, _enrolment(_find(db, waiting)))
+            for one in (before, now):
+                row = (one.name, one.status, text_of(dict(one.tags)), one.trust_tags, one.host_id)
+                db.execute("UPDATE enrolment SET name = ?, status = ?, tags = ?, trust_tags = ? WHERE host_id = ?", row)
+            host_no = _inherit(db, numbers, before, now, at=at)
+            said = f"{now.name}: host id {now.host_id} takes the place of {before.host_id}"
+            tell(db, numbers, Told(Entry.HostAdopted, said, host_no=host_no), at=at, key=key)
+            finish(db, numbers, now.host_id, at=at, key=key)
+            return before, now
+
+        return await self._writer.run(change)
+
+    async def departed(self) -> list[HostId]:
+        """See `service.enrolment.ports.Enrolments`."""
+        query = "SELECT host_id FROM enrolment e JOIN host h USING (host_id) WHERE e.status = 3 AND h.removed_at IS NULL"
+        return await self._reader.run(lambda db: [HostId(host_id) for (host_id,) in db.execute(query)])
 
     async def rename(self, host: str, name: str, *, at: int, key: RequestKey) -> Enrolment:
         """See `service.enrolment.ports.Enrolments`."""
@@ -203,21 +238,50 @@ def _update(db: sqlite3.Connection, now: Enrolment) -> None:
 
 
 def _find(db: sqlite3.Connection, host: str) -> sqlite3.Row:
-    """By id, else by name; a name that several have had is the one's that has it now."""
+    """By id, else by name; a name that several have had, or want, is the one's that has it now."""
     row: sqlite3.Row | None = db.execute(f"{ENROLMENTS} WHERE host_id = ?", (host,)).fetchone()
-    row = row or db.execute(f"{ENROLMENTS} WHERE e.name = ? ORDER BY status = 3, enrolment_no DESC LIMIT 1", (host,)).fetchone()
+    row = row or db.execute(f"{ENROLMENTS} WHERE e.name = ? ORDER BY {HAS_IT_FIRST} LIMIT 1", (host,)).fetchone()
     if row is None:
         raise InstanceDoesNotExist(f"cannot find host {host}: nobody of that name has enrolled; see `hookline hosts`", field="host")
     return row
 
 
+def _owner(db: sqlite3.Connection, name: str) -> str | None:
+    """The host that has a name."""
+    row = db.execute("SELECT host_id FROM enrolment WHERE name = ? AND status NOT IN (1, 3)", (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _rival(db: sqlite3.Connection, name: str) -> str | None:
+    """The machine that waits to be let in under a name."""
+    row = db.execute("SELECT host_id FROM enrolment WHERE name = ? AND status = 1", (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
 def _check_name_free(db: sqlite3.Connection, name: str) -> None:
-    owner = db.execute("SELECT host_id FROM enrolment WHERE name = ? AND status <> 3", (name,)).fetchone()
-    if owner is not None:
+    """Raise unless nobody has a name, and no machine waits for it."""
+    if (waiting := _rival(db, name)) is not None:
         raise InstanceNameAlreadyRegistered(
-            f"cannot give a host the name {name}: host id {owner[0]} has it; if that machine is gone, `hookline hosts revoke {name}` first",
+            f"cannot give a host the name {name}: the machine {waiting} waits for it; decide about that one first (`hookline hosts`)",
             field="name",
         )
+    if (owner := _owner(db, name)) is not None:
+        raise InstanceNameAlreadyRegistered(
+            f"cannot give a host the name {name}: host id {owner} has it; if that machine is gone, `hookline hosts revoke {name}` first",
+            field="name",
+        )
+
+
+def _inherit(db: sqlite3.Connection, numbers: Numbers, before: Enrolment, now: Enrolment, *, at: int) -> int:
+    """Have the row of a host that has never been here lie ready, with the tags that operators set on the one before; its number."""
+    found = db.execute("SELECT operator_tags FROM host WHERE host_id = ? AND removed_at IS NULL", (before.host_id,)).fetchone()
+    made = Session(host_id=now.host_id, name=now.name, registered_at=at, status=HostStatus.Unknown)
+    host_no: int = db.execute(INSERT_HOST, (made.host_id, numbers.names[made.name], *host_columns(made))).fetchone()[0]
+    numbers.hosts[made.host_id] = host_no
+    db.execute(INSERT_CURSOR, (made.acked_seq, host_no))
+    tags = "{}" if found is None else found[0]
+    db.execute("UPDATE host SET operator_tags = ?, removed_at = ? WHERE host_no = ?", (tags, at, host_no))
+    return host_no
 
 
 def _machine(enrolment: Enrolment, method: str = "Enrol") -> RequestKey:
@@ -242,7 +306,7 @@ def _token(row: sqlite3.Row) -> JoinToken:
 
 
 def _enrolment(row: sqlite3.Row) -> Enrolment:
-    _, host_id, name, status, key, generation, expires_at, requested_at, address, token_id, tags, trust_tags = row
+    _, host_id, name, status, key, generation, expires_at, requested_at, address, token_id, tags, trust_tags, name_of = row
     return Enrolment(
         host_id=HostId(host_id),
         name=name,
@@ -255,4 +319,5 @@ def _enrolment(row: sqlite3.Row) -> Enrolment:
         token_id=token_id,
         tags=map_of(tags),
         trust_tags=bool(trust_tags),
+        name_of=name_of,
     )

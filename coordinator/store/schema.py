@@ -119,6 +119,13 @@ def parts_of_groups(db: Database) -> None:
     db.execute("ALTER TABLE deployment ADD COLUMN outdated_only INTEGER NOT NULL DEFAULT 0")
 
 
+@MIGRATIONS(name="9")
+def names_in_waiting(db: Database) -> None:
+    """A machine may wait for a name that another host has: it may be that host, installed anew."""
+    db.execute("DROP INDEX enrolment_by_name")
+    db.execute("CREATE UNIQUE INDEX enrolment_by_name ON enrolment (name, (status = 1)) WHERE status <> 3")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

@@ -351,6 +351,10 @@ class FakeCoordinator:
         self.enrolments[request.host].status = fleet.ENROLMENT_STATUS_REVOKED
         return fleet.RevokeHostResponse(enrolment=self.enrolments[request.host])
 
+    def AdoptHost(self, request: fleet.AdoptHostRequest) -> Message:
+        self.enrolments[request.host].status = fleet.ENROLMENT_STATUS_APPROVED
+        return fleet.AdoptHostResponse(enrolment=self.enrolments[request.host])
+
     def RenameHost(self, request: fleet.RenameHostRequest) -> Message:
         self.enrolments[request.host].name = request.name
         return fleet.RenameHostResponse(enrolment=self.enrolments[request.host])

@@ -80,6 +80,18 @@ def test_a_host_is_approved_renamed_and_revoked(operator: Operator, coordinator:
     assert coordinator.requests("RevokeHost")[0].reason == "stolen"
 
 
+def test_a_machine_that_wants_a_name_that_is_had_is_adopted(operator: Operator, coordinator: FakeCoordinator) -> None:
+    waits(coordinator, "web-2")
+    coordinator.enrolments["web-2"].name_of_host_id = "2" * 32
+    shown = operator.types("hosts")
+    assert "hookline hosts adopt web-2" in shown.stderr
+    assert f"hookline hosts rename {'1' * 32} NAME" in shown.stderr
+    adopted = operator.types("hosts", "adopt", "web-2", "1" * 32, "--reason", "new disk")
+    assert adopted.stdout == "host web-2 has a new machine, which may come in\n"
+    (request,) = coordinator.requests("AdoptHost")
+    assert (request.host, request.machine, request.reason) == ("web-2", "1" * 32, "new disk")
+
+
 def test_a_word_that_is_no_command_of_hosts_names_a_host(operator: Operator, coordinator: FakeCoordinator) -> None:
     coordinator.hosts["web-1"] = fleet.Host(name="web-1", host_id="ab")
     assert "web-1" in operator.types("hosts", "web-1").stdout

@@ -1,5 +1,7 @@
 """What the roster makes of hosts that go, come back, and are removed."""
 
+from dataclasses import replace
+
 from coordinator.core import session as sessions
 from coordinator.core.errors import Unavailable
 from coordinator.core.facts import Hello, HostRemovalRequested, Report, ReportsReceived, StreamEnded
@@ -50,6 +52,19 @@ def test_a_host_that_is_removed_and_comes_again_at_once_is_there() -> None:
     sessions.forget(roster, request, awaited=False, changes=changes)
     sessions.greet(roster, hello(2), changes)
     assert (changes.removed, list(changes.hosts)) == ([HOST], [HOST])
+
+
+def test_only_a_host_that_was_shut_out_is_forgotten_while_its_stream_is_open() -> None:
+    roster = sessions.Roster()
+    sessions.greet(roster, hello(1), Changes())
+    request = HostRemovalRequested(at=3, elapsed=3, host_id=HOST, requested_by="ada")
+    assert "its agent is connected" in str(sessions.forget(roster, request, awaited=False, changes=Changes()))
+    shut_out = replace(request, shut_out=True)
+    assert "a deployment waits for it" in str(sessions.forget(roster, shut_out, awaited=True, changes=Changes()))
+    changes = Changes()
+    assert sessions.forget(roster, shut_out, awaited=False, changes=changes) is None
+    sessions.leave(roster, StreamEnded(at=4, elapsed=4, stream=1, host_id=HOST, silent_since=4), changes)
+    assert (changes.removed, changes.hosts, roster.sessions, roster.names) == ([HOST], {}, {}, {})
 
 
 def test_the_history_says_when_a_host_was_lost_and_that_it_is_back() -> None:

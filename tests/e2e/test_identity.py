@@ -89,14 +89,38 @@ def test_the_stream_of_a_revoked_host_ends_at_once_and_its_agent_says_why(cluste
     until(lambda: "its identity was revoked" in cluster.log("web-1"), "its agent says why")
     assert "its identity was revoked" in doctor(cluster, "web-1")["coordinator"]
     assert "for ever" in cluster.hookline("hosts", "approve", "web-1", expected=1).err
+    assert "web-1" not in cluster.typed("hosts").out
     cluster.kill("web-1", signal.SIGTERM)
-    cluster.hookline("host", "remove", "web-1")  # only then its name is free
     shut_out = (cluster.agent_dir("web-1") / "host_id").read_text()
-    command = [*cluster.join_command("web-1", "--auto-approve"), "--again"]
+    command = [*cluster.join_command("web-1", "--auto-approve"), "--again"]  # its name is free
     subprocess.run(command, env=cluster.environment, check=True, timeout=60)
     assert (cluster.agent_dir("web-1") / "host_id").read_text() != shut_out
     cluster.start_agent("web-1")
     cluster.wait_for_agents()
+
+
+def test_a_machine_that_was_installed_anew_takes_the_place_that_it_had(cluster: Cluster) -> None:
+    cluster.start_agents("web-1")
+    assert cluster.ended(deployed(cluster)) == "Succeeded"
+    cluster.hookline("tag", "add", "web-1", "stage=production")
+    before = cluster.hookline("hosts", "web-1").json
+    cluster.kill("web-1")
+    shutil.rmtree(cluster.agent_dir("web-1"))
+    command = cluster.join_command("web-1", "--auto-approve")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=cluster.environment) as waiting:
+        assert waiting.stderr is not None
+        waiting.stderr.readline()
+        assert "hookline hosts adopt web-1" in waiting.stderr.readline()
+        assert "hookline hosts adopt web-1" in cluster.typed("hosts").err
+        cluster.hookline("hosts", "adopt", "web-1", "--reason", "new disk")
+        assert waiting.wait(20) == 0
+    cluster.start_agent("web-1")
+    cluster.wait_for_agents()
+    after = cluster.hookline("hosts", "web-1").json
+    assert after["host_id"] != before["host_id"]
+    assert (after["operator_tags"], after.get("holdings", [])) == ({"stage": "production"}, [])
+    assert before["host_id"] in str(cluster.rows("SELECT message FROM v_history WHERE entry = 'HostAdopted'"))
+    assert cluster.rows("SELECT count(*) FROM v_targets WHERE host_name = 'web-1'") == [(1,)]
 
 
 def test_a_copied_data_directory_is_locked_within_one_renewal(hasty: Cluster) -> None:

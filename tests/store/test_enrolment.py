@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.core.enrolment import EnrolmentStatus, Holder
+from coordinator.core.enrolment import Enrolment, EnrolmentStatus, Holder
 from coordinator.core.errors import Conflict, Denied, InstanceDoesNotExist, InstanceNameAlreadyRegistered, JoinTokenDoesNotExist
 from coordinator.core.model import HostId
+from coordinator.core.orders import Changes
 from coordinator.service.ports import Replayed
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened
-from tests.store.things import NOW, applicant, join_token, key
+from tests.store.things import NOW, applicant, join_token, key, known
 
 TEXT = b"t" * 32
 
@@ -80,17 +81,75 @@ async def test_a_token_says_what_its_hosts_are(store: SqliteStore) -> None:
     assert (host.status, host.tags, host.trust_tags, host.token_id) == (EnrolmentStatus.Pending, {"zone": "a"}, True, "jt-1")
 
 
+def another(name: str, host_id: str) -> Enrolment:
+    return replace(applicant(name, key=f"key of {host_id}"), host_id=HostId(host_id))
+
+
 async def test_a_name_is_had_once_until_its_host_is_revoked(store: SqliteStore) -> None:
-    await token(store, uses_left=3)
+    await token(store, uses_left=4)
     await store.enrolments.enrol(applicant("web-1"), TEXT, at=NOW)
-    with pytest.raises(InstanceNameAlreadyRegistered, match="hookline hosts revoke web-1"):
-        await store.enrolments.enrol(applicant("web-1", key="another"), TEXT, at=NOW)
+    waits = await store.enrolments.enrol(another("web-1", "id-2"), TEXT, at=NOW)
+    assert (waits.status, waits.name_of) == (EnrolmentStatus.Pending, "id-web-1")  # although its token lets hosts in at once
+    with pytest.raises(InstanceNameAlreadyRegistered, match="the machine id-2 waits for it"):
+        await store.enrolments.enrol(another("web-1", "id-3"), TEXT, at=NOW)
     assert [one.uses_left for one in (await store.enrolments.tokens(at=NOW, size=5, after="")).items] == [2]
+    assert (await store.enrolments.enrolment("web-1")).host_id == "id-web-1"
+    for host in ("web-1", "id-2"):
+        with pytest.raises(Conflict, match="hookline hosts adopt web-1"):
+            await store.enrolments.decide(host, EnrolmentStatus.Approved, "", at=NOW, key=key(""))
     await store.enrolments.decide("web-1", EnrolmentStatus.Revoked, "gone", at=NOW, key=key(""))
-    second = await store.enrolments.enrol(replace(applicant("web-1", key="another"), host_id=HostId("id-new")), TEXT, at=NOW)
-    assert (await store.enrolments.enrolment("web-1")).host_id == second.host_id
+    assert (await store.enrolments.enrolment("web-1")).host_id == "id-2"
+    approved = await store.enrolments.decide("web-1", EnrolmentStatus.Approved, "", at=NOW, key=key(""))
+    assert (approved.host_id, approved.name_of) == ("id-2", None)
     with pytest.raises(Conflict, match="for ever"):
         await store.enrolments.decide("id-web-1", EnrolmentStatus.Approved, "", at=NOW, key=key(""))
+
+
+async def test_a_machine_takes_the_place_of_a_host_with_its_name_and_its_tags_and_never_its_id(store: SqliteStore) -> None:
+    await token(store, uses_left=2, tags={"zone": "a"}, trust_tags=True)
+    await store.enrolments.enrol(another("web-1", "id-h1"), TEXT, at=NOW)
+    await store.commit(known("h1"))
+    await store.fleet.add_tags(["id-h1"], {"stage": "production"}, at=NOW, key=key(""))
+    await store.enrolments.add_token(join_token(token_id="jt-2", tags={}), b"u" * 32, at=NOW, key=key(""))
+    await store.enrolments.enrol(another("web-1", "id-h2"), b"u" * 32, at=NOW)
+    once = key("1", method="AdoptHost")
+    before, now = await store.enrolments.adopt("web-1", "", at=NOW, key=once)
+    assert (before.host_id, before.status) == ("id-h1", EnrolmentStatus.Revoked)
+    assert (now.host_id, now.name, now.status, now.tags) == ("id-h2", "web-1", EnrolmentStatus.Approved, {"zone": "a"})
+    assert now == await store.enrolments.enrolment("web-1")
+    assert await store.enrolments.departed() == ["id-h1"]
+    with pytest.raises(Replayed, match="id-h2"):
+        await store.enrolments.adopt("web-1", "", at=NOW, key=once)
+    with pytest.raises(InstanceDoesNotExist):
+        await store.fleet.host("id-h2")  # it has not been here yet
+    gone = Changes(removed=[HostId("id-h1")])
+    await store.commit(gone)
+    assert await store.enrolments.departed() == []
+    await store.commit(known("h2"))
+    assert (await store.fleet.host("id-h2")).operator_tags == {"stage": "production"}
+    (_, said, *_) = (
+        await store.history.entries(application_name="", group_name="", deployment_id="", host="id-h2", size=9, after="")
+    ).items
+    assert (said.entry, "id-h2 takes the place of id-h1" in said.message) == ("HostAdopted", True)
+
+
+async def test_only_a_machine_that_waits_takes_the_place_of_a_host(store: SqliteStore) -> None:
+    await token(store, uses_left=3)
+    for name in ("web-1", "web-2"):
+        await store.enrolments.enrol(applicant(name), TEXT, at=NOW)
+    for host, machine, error, why in (
+        ("web-1", "", InstanceDoesNotExist, "no machine waits for that name"),
+        ("web-1", "web-9", InstanceDoesNotExist, "cannot find host web-9"),
+        ("web-1", "web-2", Conflict, "it does not wait to be let in"),
+        ("web-1", "web-1", Conflict, "it does not wait to be let in"),
+    ):
+        with pytest.raises(error, match=why):
+            await store.enrolments.adopt(host, machine, at=NOW, key=key(""))
+    await store.enrolments.decide("web-2", EnrolmentStatus.Revoked, "", at=NOW, key=key(""))
+    waits = await store.enrolments.enrol(another("web-1", "id-3"), TEXT, at=NOW)
+    for host in ("web-2", "id-3"):
+        with pytest.raises(Conflict, match="it is no host"):
+            await store.enrolments.adopt(host, waits.host_id, at=NOW, key=key(""))
 
 
 async def test_renewals_are_counted_and_a_copy_locks_both(store: SqliteStore) -> None:

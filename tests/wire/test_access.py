@@ -39,7 +39,7 @@ LEAST = {
         CatalogService/PushRevision CatalogService/RegisterRevision DeploymentService/CreateDeployment DeploymentService/StopDeployment""",
     "approver": """
         FleetService/CreateJoinToken FleetService/ListJoinTokens FleetService/RevokeJoinToken FleetService/ApproveHost
-        FleetService/RevokeHost""",
+        FleetService/RevokeHost FleetService/AdoptHost""",
     "admin": """
         CatalogService/CreateApplication CatalogService/DeleteApplication CatalogService/CreateDeploymentGroup
         CatalogService/UpdateDeploymentGroup CatalogService/DeleteDeploymentGroup CatalogService/CreateDeploymentConfig

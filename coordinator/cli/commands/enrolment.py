@@ -147,14 +147,35 @@ def approve(console: Console, host: str) -> None:
 @command(
     "revoke",
     examples=["hookline hosts revoke web-3 --reason 'its disk was stolen'"],
-    related=["hosts", "host remove"],
+    related=["hosts", "hosts adopt"],
 )
 @HOST
 @click.option("--reason", default="", metavar="TEXT", help="For the history.")
 def revoke(console: Console, host: str, reason: str) -> None:
-    """Shut a host out for ever: its stream ends at once. The machine can come back as a new host, with a join token."""
+    """Shut a host out for ever: its stream ends at once, and its name is free once no deployment waits for it.
+
+    The machine can come back as a new host, with a join token.
+    """
     request = protos.fleet.RevokeHostRequest(host=host, reason=reason, request_id=new_request_id())
     _tell(console, console.connection.ask(console.connection.fleet.RevokeHost, request).enrolment, "is shut out, for ever")
+
+
+@command(
+    "adopt",
+    examples=["hookline hosts adopt web-3", "hookline hosts adopt web-3 9c1f0b6de2a84c0f8d1c2b3a4e5f6071 --reason 'new disk'"],
+    related=["hosts", "hosts approve", "hosts revoke", "token create"],
+)
+@HOST
+@click.argument("machine", metavar="[MACHINE]", required=False, default="")
+@click.option("--reason", default="", metavar="TEXT", help="For the audit.")
+def adopt(console: Console, host: str, machine: str, reason: str) -> None:
+    """Let a machine that waits take the place of a host that is gone: its name and its tags.
+
+    Without MACHINE it is the one that waits for the host's name. The host's id is shut out for ever, and what happened there stays its
+    history; the machine begins with nothing deployed. Compare the key that is shown with the one that its agent prints.
+    """
+    request = protos.fleet.AdoptHostRequest(host=host, machine=machine, reason=reason, request_id=new_request_id())
+    _tell(console, console.connection.ask(console.connection.fleet.AdoptHost, request).enrolment, "has a new machine, which may come in")
 
 
 @command("rename", examples=["hookline hosts rename web-3 web-30"], related=["hosts"])
@@ -194,6 +215,13 @@ def show_waiting(console: Console, found: "list[Enrolment]") -> None:
     )
     console.line()
     console.rows(found, shown, "", "Waiting for `hookline hosts approve HOST`; compare the key with what its agent prints.")
+    for each in found:
+        if each.name_of_host_id:
+            name, machine = clean(each.name), clean(each.host_id)
+            console.remark(
+                f"There is a host {name} already. The machine {machine} takes its place: hookline hosts adopt {name}; "
+                f"or is another: hookline hosts rename {machine} NAME"
+            )
 
 
 def readable(fingerprint: str) -> str:

@@ -7,7 +7,7 @@ import click
 from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import HOST, Parsed, command, group, tag_filter
 from coordinator.cli.clock import new_request_id
-from coordinator.cli.commands.enrolment import approve, rename, revoke, show_waiting, waiting
+from coordinator.cli.commands.enrolment import adopt, approve, rename, revoke, show_waiting, waiting
 from coordinator.cli.console import Console
 from coordinator.cli.spelling import spelt, to_json
 from coordinator.cli.text import Columns, clean, columns, tags, with_age
@@ -107,8 +107,8 @@ class Hosts(click.Group):
 
 hosts = Hosts(
     "hosts",
-    help="The machines with an agent: list (which need not be said), approve, revoke, rename.",
-    commands=[list_hosts, approve, revoke, rename],
+    help="The machines with an agent: list (which need not be said), approve, adopt, revoke, rename.",
+    commands=[list_hosts, approve, adopt, revoke, rename],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -10,7 +10,8 @@ from coordinator.core.facts import RequestKey
 from coordinator.core.model import HostId
 from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.engine.ports import Clock
-from coordinator.service.enrolment.ports import Applicant, Authority, Certificate, Doors, Enrolments, Returning, Secrets, WantedToken
+from coordinator.service.enrolment.departures import Departures
+from coordinator.service.enrolment.ports import Applicant, Authority, Certificate, Enrolments, Returning, Secrets, WantedToken
 from coordinator.service.ports import Catalog, Cursor, Page, Replayed
 from coordinator.service.rules import check_description, check_name, check_tags
 
@@ -49,18 +50,18 @@ class EnrolmentService:
         authority: Authority,
         secrets: Secrets,
         clock: Clock,
-        doors: Doors,
+        departures: Departures,
         readmit_within: int = READMIT_WITHIN,
     ) -> None:
-        """What is decided takes effect at the `doors`. `readmit_within`: so many milliseconds after its certificate has ended a host may
-        come back by itself."""
+        """Who is revoked leaves by `departures`, at whose doors everything takes effect. `readmit_within`: so many milliseconds after its
+        certificate has ended a host may come back by itself."""
         self._readmit_within = readmit_within
         self._enrolments = enrolments
         self._catalog = catalog
         self._authority = authority
         self._secrets = secrets
         self._clock = clock
-        self._doors = doors
+        self._departures = departures
         self._known: dict[HostId, Enrolment] = {}
 
     @property
@@ -77,6 +78,8 @@ class EnrolmentService:
         """Read who is who."""
         for enrolment in await self._enrolments.everybody():
             self._keep(enrolment)
+        for host_id in await self._enrolments.departed():
+            await self._departures.leave(host_id, "coordinator")
 
     def welcome(self, host_id: HostId) -> Enrolment:
         """The host with this identity, which may come in now. Raises Denied."""
@@ -188,7 +191,26 @@ class EnrolmentService:
     async def revoke(self, host: str, reason: str, key: RequestKey) -> Enrolment:
         """Shut a host out for ever."""
         check_description(reason, field="reason")
-        return await self._decide(host, EnrolmentStatus.Revoked, reason, key)
+        revoked = await self._decide(host, EnrolmentStatus.Revoked, reason, key)
+        await self._departures.leave(revoked.host_id, key.principal)
+        return revoked
+
+    async def adopt(self, host: str, machine: str, key: RequestKey) -> Enrolment:
+        """Let a machine that waits take the place of a host that is gone: its name and its tags. The host is shut out for ever."""
+        known = await self._enrolments.enrolment(host)
+        if known.status is EnrolmentStatus.Approved and self._departures.doors.inside(known.host_id):
+            raise Conflict(
+                f"cannot have {known.name} adopted: its agent is connected, so it is not gone; stop that agent first, or "
+                f"`hookline hosts revoke {known.name}` if somebody else has it"
+            )
+        try:
+            before, now = await self._enrolments.adopt(host, machine, at=self._clock.now(), key=key)
+        except Replayed as replayed:
+            return await self._enrolments.enrolment(str(replayed))
+        self._keep(before)
+        self._keep(now)
+        await self._departures.leave(before.host_id, key.principal)
+        return now
 
     async def rename(self, host: str, name: str, key: RequestKey) -> Enrolment:
         """Give a host another name."""
@@ -219,9 +241,9 @@ class EnrolmentService:
         else:
             self._known[enrolment.host_id] = enrolment
         if enrolment.status is EnrolmentStatus.Approved:
-            self._doors.let_in(enrolment.host_id)
+            self._departures.doors.let_in(enrolment.host_id)
         else:
-            self._doors.shut_out(enrolment.host_id)
+            self._departures.doors.shut_out(enrolment.host_id)
 
     async def _tags_of_group(self, wanted: WantedToken) -> Mapping[str, str]:
         """Tags with which a host matches the group that the token is for."""

@@ -93,6 +93,10 @@ class Doors(Protocol):
         """It may come in no more, and is out at once."""
         ...
 
+    def inside(self, host_id: HostId) -> bool:
+        """Whether it is connected."""
+        ...
+
 
 class Secrets(Protocol):
     """Chance."""
@@ -141,7 +145,16 @@ class Enrolments(Protocol):
         ...
 
     async def decide(self, host: str, status: EnrolmentStatus, reason: str, *, at: int, key: RequestKey) -> Enrolment:
-        """Approve or revoke, by id or name. Raises InstanceDoesNotExist, Conflict for what is revoked already, Replayed."""
+        """Approve or revoke, by id or name. Raises InstanceDoesNotExist, Conflict as `core.enrolment.check_decision` says, Replayed."""
+        ...
+
+    async def adopt(self, host: str, machine: str, *, at: int, key: RequestKey) -> tuple[Enrolment, Enrolment]:
+        """As `core.enrolment.adopted` decides, with the tags that operators set on the host. An empty `machine` is the one that waits for
+        its name. Raises InstanceDoesNotExist, Conflict, Replayed."""
+        ...
+
+    async def departed(self) -> list[HostId]:
+        """Hosts that were shut out for ever and are not forgotten yet."""
         ...
 
     async def rename(self, host: str, name: str, *, at: int, key: RequestKey) -> Enrolment:

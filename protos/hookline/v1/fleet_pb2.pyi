@@ -97,6 +97,7 @@ class Enrolment(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     JOIN_TOKEN_ID_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    NAME_OF_HOST_ID_FIELD_NUMBER: _builtins.int
     host_id: _builtins.str
     """Random, made by the coordinator and never used for another machine."""
     name: _builtins.str
@@ -111,6 +112,8 @@ class Enrolment(_message.Message):
     """The address that it asked from."""
     join_token_id: _builtins.str
     """The join token that it came with."""
+    name_of_host_id: _builtins.str
+    """The host that has the name for which this machine waits, if another has it: AdoptHost lets it take that one's place."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When its newest certificate ends; not set while it has none that is worth anything."""
@@ -121,7 +124,7 @@ class Enrolment(_message.Message):
 
     @_builtins.property
     def tags(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The tags that it got from its token."""
+        """The tags that it got from its token, or from the host whose place it has taken."""
 
     def __init__(
         self,
@@ -136,10 +139,11 @@ class Enrolment(_message.Message):
         address: _builtins.str = ...,
         join_token_id: _builtins.str = ...,
         tags: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        name_of_host_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "request_time", b"request_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "expire_time", b"expire_time", "generation", b"generation", "host_id", b"host_id", "join_token_id", b"join_token_id", "key_fingerprint", b"key_fingerprint", "name", b"name", "request_time", b"request_time", "status", b"status", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "expire_time", b"expire_time", "generation", b"generation", "host_id", b"host_id", "join_token_id", b"join_token_id", "key_fingerprint", b"key_fingerprint", "name", b"name", "name_of_host_id", b"name_of_host_id", "request_time", b"request_time", "status", b"status", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -599,6 +603,64 @@ class RevokeHostResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeHostResponse: _TypeAlias = RevokeHostResponse  # noqa: Y015
+
+@_typing.final
+class AdoptHostRequest(_message.Message):
+    """Which host is gone, and which machine takes its place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    MACHINE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """The host's id, or its name."""
+    machine: _builtins.str
+    """The id or name of the machine that waits; empty: the one that waits for the host's name."""
+    reason: _builtins.str
+    """For the audit."""
+    request_id: _builtins.str
+    """A UUID: the same call with the same id again is done once."""
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+        machine: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "machine", b"machine", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdoptHostRequest: _TypeAlias = AdoptHostRequest  # noqa: Y015
+
+@_typing.final
+class AdoptHostResponse(_message.Message):
+    """It has taken its place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENROLMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def enrolment(self) -> Global___Enrolment:
+        """The machine, which may come in."""
+
+    def __init__(
+        self,
+        *,
+        enrolment: Global___Enrolment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdoptHostResponse: _TypeAlias = AdoptHostResponse  # noqa: Y015
 
 @_typing.final
 class RenameHostRequest(_message.Message):

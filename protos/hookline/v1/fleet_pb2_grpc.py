@@ -90,6 +90,11 @@ class FleetServiceStub:
                 request_serializer=hookline_dot_v1_dot_fleet__pb2.RevokeHostRequest.SerializeToString,
                 response_deserializer=hookline_dot_v1_dot_fleet__pb2.RevokeHostResponse.FromString,
                 _registered_method=True)
+        self.AdoptHost = channel.unary_unary(
+                '/hookline.v1.FleetService/AdoptHost',
+                request_serializer=hookline_dot_v1_dot_fleet__pb2.AdoptHostRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_fleet__pb2.AdoptHostResponse.FromString,
+                _registered_method=True)
         self.RenameHost = channel.unary_unary(
                 '/hookline.v1.FleetService/RenameHost',
                 request_serializer=hookline_dot_v1_dot_fleet__pb2.RenameHostRequest.SerializeToString,
@@ -173,7 +178,17 @@ class FleetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeHost(self, request, context):
-        """Shuts a host out for ever: its stream ends at once, and its certificate opens nothing any more.
+        """Shuts a host out for ever: its stream ends at once, and its certificate opens nothing any more. It is forgotten, and its name free, as
+        soon as no deployment waits for it; its history stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdoptHost(self, request, context):
+        """Lets a machine that waits take the place of a host that is gone, as one that was installed anew: its name, and the tags that it got and
+        that operators set. The id of the host is never used again: it is shut out for ever, and what happened there stays its history.
+        FAILED_PRECONDITION while the host is connected.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -243,6 +258,11 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.RevokeHost,
                     request_deserializer=hookline_dot_v1_dot_fleet__pb2.RevokeHostRequest.FromString,
                     response_serializer=hookline_dot_v1_dot_fleet__pb2.RevokeHostResponse.SerializeToString,
+            ),
+            'AdoptHost': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdoptHost,
+                    request_deserializer=hookline_dot_v1_dot_fleet__pb2.AdoptHostRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_fleet__pb2.AdoptHostResponse.SerializeToString,
             ),
             'RenameHost': grpc.unary_unary_rpc_method_handler(
                     servicer.RenameHost,
@@ -548,6 +568,33 @@ class FleetService:
             '/hookline.v1.FleetService/RevokeHost',
             hookline_dot_v1_dot_fleet__pb2.RevokeHostRequest.SerializeToString,
             hookline_dot_v1_dot_fleet__pb2.RevokeHostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdoptHost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.FleetService/AdoptHost',
+            hookline_dot_v1_dot_fleet__pb2.AdoptHostRequest.SerializeToString,
+            hookline_dot_v1_dot_fleet__pb2.AdoptHostResponse.FromString,
             options,
             channel_credentials,
             insecure,

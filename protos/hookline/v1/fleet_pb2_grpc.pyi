@@ -59,7 +59,14 @@ class FleetServiceStub:
     ApproveHost: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.ApproveHostRequest, _fleet_pb2.ApproveHostResponse]
     """Lets a host in that waits for it, one that was locked, or one that was away for too long. FAILED_PRECONDITION if it was revoked: that is for ever."""
     RevokeHost: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RevokeHostRequest, _fleet_pb2.RevokeHostResponse]
-    """Shuts a host out for ever: its stream ends at once, and its certificate opens nothing any more."""
+    """Shuts a host out for ever: its stream ends at once, and its certificate opens nothing any more. It is forgotten, and its name free, as
+    soon as no deployment waits for it; its history stays.
+    """
+    AdoptHost: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.AdoptHostRequest, _fleet_pb2.AdoptHostResponse]
+    """Lets a machine that waits take the place of a host that is gone, as one that was installed anew: its name, and the tags that it got and
+    that operators set. The id of the host is never used again: it is shut out for ever, and what happened there stays its history.
+    FAILED_PRECONDITION while the host is connected.
+    """
     RenameHost: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RenameHostRequest, _fleet_pb2.RenameHostResponse]
     """Gives a host another name, which counts from its next stream on."""
 
@@ -91,7 +98,14 @@ class FleetServiceAsyncStub(FleetServiceStub):
     ApproveHost: _aio.UnaryUnaryMultiCallable[_fleet_pb2.ApproveHostRequest, _fleet_pb2.ApproveHostResponse]  # type: ignore[assignment]
     """Lets a host in that waits for it, one that was locked, or one that was away for too long. FAILED_PRECONDITION if it was revoked: that is for ever."""
     RevokeHost: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RevokeHostRequest, _fleet_pb2.RevokeHostResponse]  # type: ignore[assignment]
-    """Shuts a host out for ever: its stream ends at once, and its certificate opens nothing any more."""
+    """Shuts a host out for ever: its stream ends at once, and its certificate opens nothing any more. It is forgotten, and its name free, as
+    soon as no deployment waits for it; its history stays.
+    """
+    AdoptHost: _aio.UnaryUnaryMultiCallable[_fleet_pb2.AdoptHostRequest, _fleet_pb2.AdoptHostResponse]  # type: ignore[assignment]
+    """Lets a machine that waits take the place of a host that is gone, as one that was installed anew: its name, and the tags that it got and
+    that operators set. The id of the host is never used again: it is shut out for ever, and what happened there stays its history.
+    FAILED_PRECONDITION while the host is connected.
+    """
     RenameHost: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RenameHostRequest, _fleet_pb2.RenameHostResponse]  # type: ignore[assignment]
     """Gives a host another name, which counts from its next stream on."""
 
@@ -186,7 +200,20 @@ class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _fleet_pb2.RevokeHostRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_fleet_pb2.RevokeHostResponse, _abc.Awaitable[_fleet_pb2.RevokeHostResponse]]:
-        """Shuts a host out for ever: its stream ends at once, and its certificate opens nothing any more."""
+        """Shuts a host out for ever: its stream ends at once, and its certificate opens nothing any more. It is forgotten, and its name free, as
+        soon as no deployment waits for it; its history stays.
+        """
+
+    @_abc_1.abstractmethod
+    def AdoptHost(
+        self,
+        request: _fleet_pb2.AdoptHostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.AdoptHostResponse, _abc.Awaitable[_fleet_pb2.AdoptHostResponse]]:
+        """Lets a machine that waits take the place of a host that is gone, as one that was installed anew: its name, and the tags that it got and
+        that operators set. The id of the host is never used again: it is shut out for ever, and what happened there stays its history.
+        FAILED_PRECONDITION while the host is connected.
+        """
 
     @_abc_1.abstractmethod
     def RenameHost(
