@@ -179,6 +179,7 @@ async def test_a_script_whose_number_was_never_written_down_is_found_by_its_pipe
         running = tasks.create_task(stage.run(hooks, stage.event(script)))
         pid = int(await asyncio.to_thread(ready.read_text))
         path = stage.record()
+        await until(lambda: b"leader\0" in path.read_bytes())
         frames = record.read(str(path))
         cut = path.read_bytes().find(b"leader\0")
         os.kill(supervisor_of(stage), signal.SIGKILL)
