@@ -66,11 +66,11 @@ class EventScripts:
                     runas=script.runas,
                     sudo=script.sudo,
                     args=script.args,
-                    env=script.env,
+                    env=(*appspec.env, *script.env),  # references are looked up there, and nowhere else
                 )
                 for script in scripts
             ),
-            environment={**self._environment.of(order, serving), **dict(appspec.env)},
+            environment=self._environment.of(order, serving),
             cwd="/",
             scripts_log=str(self._new(instruction).scripts_log),
             timeout=max(1, math.ceil(order.timeout_seconds)),

@@ -1,14 +1,14 @@
 """Masks what looks like a secret, byte for byte, in what is kept or told: no length and no offset changes. Pure.
 
-Knows shapes, not secrets: what has none of them, such as a password on a line of its own, stays. Written without `re`, which would double
-what a supervisor loads. The coordinator masks the same (coordinator/wire/scrub.py).
+Knows shapes, and the secrets that it is told of: what is neither, such as a password on a line of its own, stays. Written without `re`,
+which would double what a supervisor loads. The coordinator masks the same shapes (coordinator/wire/scrub.py).
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     Span = tuple[int, int]
 
@@ -29,18 +29,23 @@ _BETWEEN = b" \t\"'=:"
 _URL_ENDS = frozenset(b" \t\r\n\"'<>/?#`\\|)]},;")
 _KEY_BEGINS, _KEY_ENDS, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
 LONGEST_KEY = 16 * 1024
+SHORTEST = 6
+"""A told secret that is shorter is not masked: it would be found in words that mean nothing."""
+
 _MASK = bytes(each if each in b"\r\n" else ord("*") for each in range(256))
 
 
 class Scrubber:
     """Masks the parts of one stream, in which a private key may take several."""
 
-    def __init__(self) -> None:
+    def __init__(self, secrets: Collection[bytes] = ()) -> None:
+        """`secrets` are masked too; the owner of the collection may add to it (see `hidden_parts`)."""
+        self._secrets = secrets
         self._key_left = 0  # bytes that a key which has begun may still have
 
     def scrub(self, octets: bytes) -> bytes:
         """The next part, masked."""
-        spans = [*_tokens(octets), *_values(octets), *_passwords(octets), *self._keys(octets)]
+        spans = [*_tokens(octets), *_values(octets), *_passwords(octets), *self._keys(octets), *_told(octets, self._secrets)]
         if not spans:
             return octets
         masked = bytearray(octets)
@@ -67,9 +72,22 @@ class Scrubber:
             self._key_left, at = 0, end
 
 
+def hidden_parts(secret: bytes) -> list[bytes]:
+    """What to mask of a secret: its lines, since what is printed is looked at line by line."""
+    return [line for line in secret.splitlines() if len(line) >= SHORTEST]
+
+
 def scrubbed(text: str) -> str:
     """A text of its own, masked."""
     return Scrubber().scrub(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+
+
+def _told(octets: bytes, secrets: Collection[bytes]) -> Iterator[Span]:
+    for secret in secrets:
+        at = octets.find(secret)
+        while at >= 0:
+            yield at, at + len(secret)
+            at = octets.find(secret, at + 1)
 
 
 def _tokens(octets: bytes) -> Iterator[Span]:

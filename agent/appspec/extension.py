@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from agent.appspec import SCRIPTED_EVENTS
 from agent.appspec.items import Item
 from agent.appspec.values import Findings, Keys, given, mapping, spelt
+from agent.references import COMMAND, ENV, FILE, KINDS, reference
+from agent.references import spelt as spelt_reference
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS = re.compile(r"HOOKLINE_.*|BUNDLE_(?:BUCKET|KEY|VERSION|ETAG|COMMIT)|LIFECYCLE_EVENT|DEPLOYMENT_.*|APPLICATION_NAME")
@@ -107,8 +109,36 @@ def _env(keys: Keys) -> Environment:
             raise entry.key.flaw("extension", f"{name!r} is no name of an environment variable", "use letters, digits and _")
         if _OURS.fullmatch(name):
             raise entry.key.flaw("extension", f"{name} is set by the agent", "take another name")
-        env.append((name, "" if entry.value.value is None else _content(entry.value)))
+        env.append((name, "" if entry.value.value is None else _value(entry.value)))
     return tuple(env)
+
+
+def _value(item: Item) -> str:
+    """A text, or a reference to what only the host knows: `{file: /path}`, or the same as a text."""
+    if not isinstance(item.value, dict):
+        text = _content(item)
+        found = reference(text)
+        return text if found is None else _reference(item, *found)
+    if len(item.value) == 1:
+        ((written, entry),) = item.value.items()
+        if entry.value.value is not None:
+            written = f"{written}:{_content(entry.value)}"
+        found = reference(f"{{{written}}}")
+        if found is not None:
+            return _reference(item, *found)
+    raise item.flaw("extension", "this is neither a value nor a reference", f"a reference is one of {', '.join(KINDS)}: {{file: /path}}")
+
+
+def _reference(item: Item, kind: str, target: str) -> str:
+    if kind == FILE and not target.startswith("/"):
+        raise item.flaw(
+            "extension", f"the reference to a file does not name an absolute path: {target!r}", "write {file: /run/secrets/...}"
+        )
+    if kind == ENV and _ENV_NAME.fullmatch(target) is None:
+        raise item.flaw("extension", f"{target!r} is no name of an environment variable", "write {env: NAME}")
+    if kind == COMMAND and not target:
+        raise item.flaw("extension", "the reference to a command does not name one", "write {command: ...}")
+    return spelt_reference(kind, target)
 
 
 def _args(keys: Keys) -> tuple[str, ...]:
@@ -117,6 +147,9 @@ def _args(keys: Keys) -> tuple[str, ...]:
         return ()
     if not isinstance(item.value, tuple):
         raise item.flaw("extension", "args must be a list", "write [--port, '8080']")
+    for each in item.value:
+        if isinstance(each.value, dict) or (isinstance(each.value, str) and reference(each.value) is not None):
+            raise each.flaw("extension", "an argument cannot be a reference: everybody on the host can see it", "put it into env")
     return tuple(_content(each) for each in item.value)
 
 

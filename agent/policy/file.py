@@ -120,6 +120,7 @@ def _policy(file: str, content: bytes) -> Policy:
         destinations=tuple(said.each("destinations", _root)) if destinations else None,
         runas=frozenset(said.each("runas", _user)) if runas else None,
         root_hooks=said.switch("root_hooks", otherwise=True),
+        secret_commands=said.switch("secret_commands", otherwise=True),
         lowest_counter=said.counters("lowest_counter"),
         denied_bundles=frozenset(said.each("denied_bundles", _digest)),
         max_bundle_bytes=said.number("max_bundle_bytes"),

@@ -19,6 +19,7 @@ from agent.policy.rules import (
     check_instruction,
     check_script,
     check_statement,
+    check_variables,
     refused,
     verified,
 )
@@ -120,6 +121,7 @@ class Guard:
         self._check_unpacked(policy, order.instruction, f"run {order.event}", (old or order.instruction).deployment_id)
         for script in run.scripts:
             check_script(policy, script.location, runas=script.runas, sudo=script.sudo)
+            check_variables(policy, script.location, script.env)
 
     def succeeded(self, order: Begin | Recover) -> None:
         """An event ended well: after the last one of a whole deployment, its release is one that has run here. Never refuses."""

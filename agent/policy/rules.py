@@ -15,8 +15,11 @@ from agent.payload import PayloadError, PayloadErrorCode
 from agent.policy.signatures import BadSignature, verify
 from agent.policy.statement import Statement, UnreadableStatement, parse, spelt
 from agent.policy.terms import allows_destination, allows_origin, origin
+from agent.references import COMMAND, reference
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from agent.appspec import AppSpec
     from agent.model import Instruction
     from agent.policy.memory import Memory
@@ -116,6 +119,15 @@ def check_appspec(policy: Policy, appspec: AppSpec) -> None:
     for scripts in appspec.hooks.values():
         for script in scripts:
             check_script(policy, script.location, runas=script.runas, sudo=script.sudo)
+            check_variables(policy, script.location, (*appspec.env, *script.env))
+
+
+def check_variables(policy: Policy, location: str, variables: Iterable[tuple[str, str]]) -> None:
+    """A script's variables are looked up as the policy allows."""
+    for name, value in variables:
+        if not policy.secret_commands and (reference(value) or ("",))[0] == COMMAND:
+            why = f"its variable {name} stands for what a command says; refer to a file instead"
+            raise refused(policy, "secret_commands", f"run the script {location}", why)
 
 
 def check_script(policy: Policy, location: str, *, runas: str | None, sudo: bool) -> None:

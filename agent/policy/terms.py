@@ -31,6 +31,7 @@ class Policy:
     destinations: tuple[str, ...] | None = None
     runas: frozenset[str] | None = None
     root_hooks: bool = True
+    secret_commands: bool = True
     lowest_counter: Mapping[str, int] = field(default_factory=dict)
     denied_bundles: frozenset[str] = frozenset()
     max_bundle_bytes: int | None = None
@@ -52,6 +53,7 @@ def summary(policy: Policy | None) -> str:
         allowed = getattr(policy, name)
         parts += [] if allowed is None else [f"{name} {', '.join(sorted(allowed)) or 'none'}"]
     parts += [] if policy.root_hooks else ["no root hooks"]
+    parts += [] if policy.secret_commands else ["no commands for secrets"]
     parts += [f"{application} from {counter}" for application, counter in policy.lowest_counter.items()]
     return f"{policy.file}: {'; '.join(parts) or 'restricts little'}"
 

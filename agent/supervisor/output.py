@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 
-from agent.scrub import Scrubber
+from agent.scrub import Scrubber, hidden_parts
 from agent.supervisor import clock
 from agent.supervisor.deployments import open_for_append
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from agent.supervisor.deployments import DeploymentsLog
 
@@ -26,7 +26,9 @@ _STAMP_LENGTH = len("2026-01-31 12:59:00 ")
 class Output:
     """The output of one lifecycle event, written line by line as it comes."""
 
-    def __init__(self, stream: str, log: str, limit: int, deployments: DeploymentsLog) -> None:
+    def __init__(self, stream: str, log: str, limit: int, deployments: DeploymentsLog, secrets: set[bytes] | None = None) -> None:
+        """`secrets` are masked wherever they are printed; `hide` adds to them."""
+        self._secrets = set() if secrets is None else secrets
         self._stream = open_for_append(stream)
         self._log = open_for_append(log)
         self._deployments = deployments
@@ -38,6 +40,11 @@ class Output:
         self._tail_length = 0
         self._wall = 0
         self._stamp = b""
+
+    def hide(self, values: Iterable[bytes]) -> None:
+        """Masks these in all that is printed from now on."""
+        for value in values:
+            self._secrets.update(hidden_parts(value))
 
     def headline(self, text: str) -> None:
         """Adds a line of ours, which is never dropped for the limit's sake."""
@@ -92,7 +99,7 @@ class Output:
 
     def _scrubber(self, source: str) -> Scrubber:
         """What masks secrets in what comes from there; it has to see every line, for some secrets take several."""
-        return self._scrubbers.setdefault(source, Scrubber())
+        return self._scrubbers.setdefault(source, Scrubber(self._secrets))
 
     def _write(self, block: bytes) -> None:
         if not block:

@@ -85,6 +85,8 @@ class Supervisor:
         self._blank = _blank(records)
         self._began = groups.began(os.getpid())
         self._nowhere = os.open(os.devnull, os.O_RDONLY)
+        self._secrets: set[bytes] = set()
+        """What references came to in any event of the instruction: an application prints what an earlier hook has given it."""
 
     def serve(self) -> None:
         """Runs events until the agent says that it was the last, or is gone."""
@@ -109,7 +111,7 @@ class Supervisor:
         if begun is None:
             return False
         self._record = begun
-        output = Output(event.stream, event.log, event.limit, DeploymentsLog(event.deployments_log, event.deployment_id))
+        output = Output(event.stream, event.log, event.limit, DeploymentsLog(event.deployments_log, event.deployment_id), self._secrets)
         output.headline(f"LifecycleEvent - {event.name}")
         verdict = self._run_scripts(event, begun, output)
         tail = "" if verdict.error_code == "Success" else output.tail()
@@ -157,6 +159,7 @@ class Supervisor:
                 self._announce(event)
                 output.headline(f"[hookline]{error}")
                 return Verdict(error.error_code, str(error), script_name=script.location)
+            output.hide(script.secrets)
             watch = Watch(pid, pipes, mark=self._mark(event), control=self._control, output=output, grace_ms=event.grace_ms)
             if number == 0:
                 self._announce(event)

@@ -11,13 +11,14 @@ import pwd
 import signal
 import stat
 
-_DEFAULTED = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+from agent.references import reference
+from agent.supervisor.secrets import DEFAULTED, Unresolved, become, resolved
 
 
 class Script:
     """One script of an event, as the agent asked for it."""
 
-    __slots__ = ("arguments", "environment", "location", "path", "runas", "sudo", "timeout")
+    __slots__ = ("arguments", "environment", "location", "path", "runas", "secrets", "sudo", "timeout")
 
     def __init__(self, *, location: str, path: str, timeout: int, runas: str, sudo: bool) -> None:
         self.location = location
@@ -26,7 +27,8 @@ class Script:
         self.runas = runas
         self.sudo = sudo
         self.arguments: list[str] = []
-        self.environment: dict[str, str] = {}  # its own, over the event's
+        self.environment: dict[str, str] = {}  # its own, over the event's; references among them are looked up when it starts
+        self.secrets: list[bytes] = []  # what these came to
 
     def __str__(self) -> str:
         """The script as a sentence names it."""
@@ -55,7 +57,9 @@ class Streams:
 def start(script: Script, environment: dict[str, str], streams: Streams) -> int:
     """The process id of the script, which leads a session and a process group of that number."""
     _make_executable(script)
-    arguments, environment, user = _command(script, {**environment, **script.environment})
+    plain = {name: value for name, value in script.environment.items() if reference(value) is None}
+    arguments, environment, user = _command(script, {**environment, **plain})
+    environment.update(_secrets(script, environment, user))
     try:
         try:
             return _spawn(arguments, environment, streams, user)
@@ -65,6 +69,16 @@ def start(script: Script, environment: dict[str, str], streams: Streams) -> int:
             return _spawn(["/bin/sh", *arguments], environment, streams, user)
     except OSError as error:
         raise Refused("ScriptFailed", f"cannot run {script}: {_why(script, error)}") from error
+
+
+def _secrets(script: Script, environment: dict[str, str], user: pwd.struct_passwd | None) -> dict[str, str]:
+    """The variables of a script that are references, with what these stand for."""
+    try:
+        found = resolved(script.environment, environment, user)
+    except (Unresolved, OSError) as error:
+        raise Refused("ScriptFailed", f"cannot run {script}: {error}") from error
+    script.secrets = list(found.values())
+    return {name: os.fsdecode(value) for name, value in found.items()}
 
 
 def _make_executable(script: Script) -> None:
@@ -122,7 +136,7 @@ def _spawn(arguments: list[str], environment: dict[str, str], streams: Streams, 
         (os.POSIX_SPAWN_DUP2, streams.stderr, 2),
     ]
     return os.posix_spawn(
-        arguments[0], arguments, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULTED
+        arguments[0], arguments, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=DEFAULTED
     )  # fmt: skip
 
 
@@ -133,13 +147,11 @@ def _fork(arguments: list[str], environment: dict[str, str], streams: Streams, u
     if pid == 0:
         try:
             os.setsid()
-            for number in _DEFAULTED:
+            for number in DEFAULTED:
                 signal.signal(number, signal.SIG_DFL)
             for target, fd in enumerate((streams.stdin, streams.stdout, streams.stderr)):
                 os.dup2(fd, target)
-            os.initgroups(user.pw_name, user.pw_gid)
-            os.setgid(user.pw_gid)
-            os.setuid(user.pw_uid)
+            become(user)
             os.execve(arguments[0], arguments, environment)
         except OSError as error:
             os.write(tell, str(error.errno).encode())

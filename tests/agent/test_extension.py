@@ -26,6 +26,25 @@ def test_the_file_has_variables_for_all_its_scripts() -> None:
     assert AppSpec.from_json(found.to_json()) == found
 
 
+@pytest.mark.parametrize(
+    "written, kept",
+    [
+        ("{file: /run/secrets/db}", "{file:/run/secrets/db}"),
+        ("{file:/run/secrets/db}", "{file:/run/secrets/db}"),
+        ("'{file:/run/secrets/db}'", "{file:/run/secrets/db}"),
+        ("{env: DB_PASSWORD}", "{env:DB_PASSWORD}"),
+        ("{command: 'vault read -field=value secret/db'}", "{command:vault read -field=value secret/db}"),
+        ("'{command: echo \"{a}\"}'", '{command:echo "{a}"}'),
+        ("'{\"level\": 1}'", '{"level": 1}'),
+        ("'{other:x}'", "{other:x}"),
+    ],
+)
+def test_a_variable_may_refer_to_what_only_the_host_knows(written: str, kept: str) -> None:
+    found = read(f"x-hookline:\n  env:\n    A: {written}\n")
+    assert found.env == (("A", kept),)
+    assert AppSpec.from_json(found.to_json()) == found
+
+
 @pytest.mark.parametrize("word, preserves", [("copy", False), ("preserve", True)])
 def test_symlinks_to_directories_may_be_preserved(word: str, preserves: bool) -> None:
     found = read(f"x-hookline:\n  directory_symlinks: {word}\n")
@@ -53,6 +72,15 @@ def test_events_may_run_again_all_or_one_by_one(text: str, events: tuple[str, ..
         ("x-hookline: [a]\n", "line 3, column 13: x-hookline must be a mapping"),
         ("x-hookline: {environment: {}}\n", "x-hookline has no key environment here; it takes env, interrupted and directory_symlinks"),
         ("x-hookline: {args: []}\n", "x-hookline has no key args here"),
+        ("x-hookline: {env: {A: {file: secret}}}\n", "line 3, column 23: the reference to a file does not name an absolute path: 'secret'"),
+        ("x-hookline: {env: {A: '{env:A B}'}}\n", "'A B' is no name of an environment variable; write {env: NAME}"),
+        ("x-hookline: {env: {A: {command: ''}}}\n", "the reference to a command does not name one"),
+        (
+            "x-hookline: {env: {A: {vault: x}}}\n",
+            "neither a value nor a reference; a reference is one of file, env, command: {file: /path}",
+        ),
+        ("x-hookline: {env: {A: {file: /a, env: B}}}\n", "neither a value nor a reference"),
+        (HOOK + "        args: ['{file:/a}']\n", "an argument cannot be a reference: everybody on the host can see it; put it into env"),
         ("x-hookline: {always: [{location: a.sh}]}\n", "line 3, column 14: always is not supported by this agent yet; remove it"),
         ("x-hookline: {on_failure: []}\n", "on_failure is not supported by this agent yet"),
         (

@@ -526,6 +526,16 @@ def test_no_hook_becomes_root_where_none_may() -> None:
     )
 
 
+def test_secrets_come_from_commands_only_where_they_may() -> None:
+    hooks = {"AfterInstall": (Script(location="a.sh", timeout=1, runas=None, sudo=False, env=(("A", "{file:/run/a}"), ("B", "plain"))),)}
+    asked = AppSpec(hooks=hooks, env=(("C", "{command:vault read -field=value c}"),))
+    check_appspec(Policy(file="p"), asked)
+    check_appspec(Policy(file="p", secret_commands=False), AppSpec(hooks=hooks))
+    assert refusal(lambda: check_appspec(Policy(file="p", secret_commands=False), asked)) == (
+        "cannot run the script a.sh: its variable C stands for what a command says; refer to a file instead (secret_commands in p)"
+    )
+
+
 def test_all_that_an_appspec_asks_for_is_looked_at_before_anything_of_it_is_done(tmp_path: Path) -> None:
     host = Host.at(tmp_path, 'runas = ["www-data"]\n')
     instruction = ordered(release())

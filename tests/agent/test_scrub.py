@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.local.parts import LogLines
-from agent.scrub import LONGEST_KEY, Scrubber, scrubbed
+from agent.scrub import LONGEST_KEY, Scrubber, hidden_parts, scrubbed
 from tests.secrets import HARMLESS, KEY, SECRETS, TOKEN
 
 
@@ -19,6 +19,15 @@ def test_a_secret_is_masked(text: str, masked: str) -> None:
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_is_no_secret_stays(text: str) -> None:
     assert scrubbed(text) == text
+
+
+def test_a_secret_that_is_told_is_masked_wherever_it_stands_also_where_it_overlaps_itself() -> None:
+    told = set(hidden_parts(b"abcabcab\nshort\nsecond line\n"))
+    assert told == {b"abcabcab", b"second line"}
+    scrubber = Scrubber(told)
+    assert scrubber.scrub(b"x=abcabcabcab, second line; short") == b"x=***********, ***********; short"
+    told.add(b"short;")
+    assert scrubber.scrub(b"short; short") == b"****** short"
 
 
 @given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from([text.encode() for text, _ in SECRETS])), max_size=8))
