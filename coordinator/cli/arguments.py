@@ -204,15 +204,13 @@ def show_minimum(of: "MinimumHealthyHosts") -> str:
 
 
 def auto_rollback(typed: str) -> "AutoRollbackConfiguration":
-    """`failure`, `stop`, both with a comma between them, or `none`."""
+    """`failure`, `stop`, `alarm`, several with commas between them, or `none`."""
     words = [word.strip() for word in typed.lower().split(",")]
-    if "alarm" in words:
-        raise ValueError("cannot roll back on alarms: no deployment watches alarms; write failure, stop, failure,stop or none")
     known = _rollback_words()
     if words == ["none"]:
         return protos.resources.AutoRollbackConfiguration()
     if strange := [word for word in words if word not in known]:
-        raise ValueError(f"cannot read {strange[0]!r}: write failure, stop, failure,stop or none")
+        raise ValueError(f"cannot read {strange[0]!r}: write failure, stop or alarm, several with commas between them, or none")
     return protos.resources.AutoRollbackConfiguration(enabled=True, events=sorted({known[word] for word in words}))
 
 
@@ -223,7 +221,11 @@ def show_auto_rollback(of: "AutoRollbackConfiguration") -> str:
 
 def _rollback_words() -> "dict[str, AutoRollbackEvent.ValueType]":
     events = protos.resources.AutoRollbackEvent
-    return {"failure": events.AUTO_ROLLBACK_EVENT_DEPLOYMENT_FAILURE, "stop": events.AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_REQUEST}
+    return {
+        "failure": events.AUTO_ROLLBACK_EVENT_DEPLOYMENT_FAILURE,
+        "stop": events.AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_REQUEST,
+        "alarm": events.AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_ALARM,
+    }
 
 
 APPLICATION = click.argument("application", metavar="APP", shell_complete=suggestions.applications)
@@ -234,8 +236,8 @@ CONFIG = click.option("--config", metavar="NAME", shell_complete=suggestions.con
 AUTO_ROLLBACK = click.option(
     "--auto-rollback",
     type=Parsed("auto_rollback", auto_rollback),
-    metavar="failure|stop|failure,stop|none",
-    help="Roll back by itself when the deployment fails, when somebody stops it, in both cases, or never.",
+    metavar="failure,stop,alarm|none",
+    help="Roll back by itself when the deployment fails, when somebody stops it, when an alarm stops it (one or more of them), or never.",
 )
 REQUIRE_SIGNATURE = click.option(
     "--require-signature/--no-require-signature",

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleEvent
-from coordinator.core.model import DeploymentId, Diagnostics, GroupId, HostId, InstructionId, JournalId, Plan, RevisionId, Snapshot
+from coordinator.core.model import (
+    AlarmStatus,
+    DeploymentId,
+    Diagnostics,
+    GroupId,
+    HostId,
+    InstructionId,
+    JournalId,
+    Plan,
+    RevisionId,
+    Snapshot,
+)
 
 
 class Report(NamedTuple):
@@ -118,11 +129,24 @@ class HoldingSeen(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmSeen(Fact):
+    """Somebody looked at an alarm that a group's live deployment watches. What was seen last time may be seen again."""
+
+    group_id: GroupId
+    alarm_name: str
+    status: AlarmStatus
+    sample: str
+    """What was seen, in a few words: the value and its series, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Woken(Fact):
     """The time that a group asked to be woken at has come, or the coordinator has just started with the group live."""
 
 
-GroupFact = DeploymentRequested | StopRequested | Reported | HostLost | HostReturned | JournalLost | EpochSeen | HoldingSeen | Woken
+GroupFact = (
+    DeploymentRequested | StopRequested | Reported | HostLost | HostReturned | JournalLost | EpochSeen | HoldingSeen | AlarmSeen | Woken
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,13 +114,14 @@ EVENT_LATE: Final = {
 
 DEPLOYMENT_NEXT: Final = {
     DeploymentStatus.Created: (DeploymentStatus.Queued,),
-    DeploymentStatus.Queued: (DeploymentStatus.InProgress, DeploymentStatus.Failed),
+    DeploymentStatus.Queued: (DeploymentStatus.InProgress, DeploymentStatus.Failed, DeploymentStatus.Stopped),
     DeploymentStatus.InProgress: (DeploymentStatus.Succeeded, DeploymentStatus.Failed, DeploymentStatus.Stopped),
     DeploymentStatus.Succeeded: (),
     DeploymentStatus.Failed: (),
     DeploymentStatus.Stopped: (),
 }
-"""What may follow a deployment's status. It fails while Queued when no host may begin at all."""
+"""What may follow a deployment's status. It fails while Queued when no host may begin at all, and stops there when an alarm is active
+before the first one does."""
 
 
 class InstructionStatus(IntEnum):
@@ -152,6 +153,9 @@ class DeploymentErrorCode(IntEnum):
     MANUAL_STOP = 3
     NO_INSTANCES = 4
     AGENT_ISSUE = 5
+    ALARM_ACTIVE = 6
+    ALARM_POLL_FAILED = 7
+    """Ours: nobody could say whether an alarm is active (CodeDeploy stops as well, without a code of its own; spec 4.5)."""
 
 
 def event_status(target: TargetStatus, stored: EventStatus | None) -> EventStatus:

@@ -1,7 +1,8 @@
 """THE HEART. Facts about a deployment group go in; what to store and what to do comes out.
 
     fact → the deployment's clock goes on → what the fact says → targets whose deadline has passed → whoever may begin, begins
-         → nobody may, and nobody is in progress: stop → nothing is left: the deployment ends, its rollback begins
+         → nobody may, and nobody is in progress: stop → nothing is left and no alarm is watched: the deployment ends, its
+           rollback begins
 
 What follows from a fact stands in `deployment/course.py`. The cost
 of a fact does not grow with the number of hosts; only creation, a stop and the end of a deployment touch every target, once.
@@ -12,11 +13,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
-from coordinator.core.deployment import batches, bounds, course, deadlines, reasons, selection
+from coordinator.core.deployment import batches, bounds, course, deadlines, reasons, selection, watching
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.errors import DeploymentAlreadyCompleted
 from coordinator.core.facts import (
+    AlarmSeen,
     DeploymentRequested,
     EpochSeen,
     GroupFact,
@@ -130,6 +132,8 @@ def _take(now: Decision, fact: GroupFact) -> None:
             _raise_epoch(now, fact)
         case HoldingSeen():
             _see_holding(now, fact)
+        case AlarmSeen():
+            _see_alarm(now, fact)
         case Woken():
             now.because = "time passed"
         case Reported():
@@ -251,6 +255,13 @@ def _see_holding(now: Decision, fact: HoldingSeen) -> None:
     target = None if deployment is None else deployment.targets.get(fact.host_id)
     if deployment is not None and target is not None:
         batches.join(group, deployment, target)
+
+
+def _see_alarm(now: Decision, fact: AlarmSeen) -> None:
+    deployment = now.group.deployment
+    active = None if deployment is None else watching.see(now, deployment, fact)
+    if deployment is not None and active is not None:
+        course.stop(now, deployment, active)
 
 
 def _busy_target(group: Group, host_id: HostId) -> Target | None:

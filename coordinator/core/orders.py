@@ -11,6 +11,7 @@ from coordinator.core.errors import DeployError
 from coordinator.core.facts import Report, Request, RequestKey
 from coordinator.core.lifecycle import EventStatus, LifecycleEvent
 from coordinator.core.model import (
+    Alarm,
     Deployment,
     DeploymentId,
     Diagnostics,
@@ -77,6 +78,18 @@ class WakeAt(NamedTuple):
     elapsed: int
 
 
+class WatchAlarms(NamedTuple):
+    """Look at these alarms and tell the group `AlarmSeen`; at no others any more. None: look away.
+
+    Carried out by the alarms' adapter. A repeat is harmless. What fired between `since` and the first look counts as seen.
+    """
+
+    group_id: GroupId
+    alarms: tuple[Alarm, ...]
+    since: int
+    """UTC milliseconds."""
+
+
 class Answer(NamedTuple):
     """Answer the operator's call behind a fact: done (error is None), or refused. Carried out by the engine, once."""
 
@@ -84,7 +97,7 @@ class Answer(NamedTuple):
     error: DeployError | None
 
 
-Order = Instruct | SendCancel | Settled | WakeAt | Answer
+Order = Instruct | SendCancel | Settled | WakeAt | WatchAlarms | Answer
 
 
 class Entry(StrEnum):
@@ -100,6 +113,9 @@ class Entry(StrEnum):
     Unknown = "Unknown"
     Stopping = "Stopping"
     RollbackSkipped = "RollbackSkipped"
+    AlarmStatus = "AlarmStatus"
+    Blind = "Blind"
+    Baking = "Baking"
     HistoryWentBack = "HistoryWentBack"
     HostRegistered = "HostRegistered"
     HostConnected = "HostConnected"

@@ -2,19 +2,20 @@
 
 from coordinator.core.machine import outstanding
 from coordinator.core.model import GroupId, HostId, Session
-from coordinator.core.orders import Answer, Instruct, Order, SendCancel, Settled, WakeAt
+from coordinator.core.orders import Answer, Instruct, Order, SendCancel, Settled, WakeAt, WatchAlarms
 from coordinator.engine.groups import Groups
 from coordinator.engine.inbox import settle
-from coordinator.engine.ports import Agents
+from coordinator.engine.ports import Agents, Alarms
 from coordinator.engine.turn import Turn
 
 
 class Acting:
     """The engine's hands: every call is carried out in order, and none waits for anybody."""
 
-    def __init__(self, agents: Agents, groups: Groups) -> None:
+    def __init__(self, agents: Agents, alarms: Alarms | None, groups: Groups) -> None:
         """`groups` are those that the engine steps."""
         self.agents = agents
+        self.alarms = alarms
         self.wakes: dict[GroupId, int] = {}
         """By the monotonic clock."""
         self._groups = groups
@@ -50,8 +51,15 @@ class Acting:
                     self.agents.settle(host_id)
             case WakeAt(group_id, elapsed):
                 self.wakes[group_id] = elapsed
+            case WatchAlarms():
+                self.watch(order)
             case Answer(fact, error):
                 settle(turn.asked[id(fact)].answer, error)
+
+    def watch(self, order: WatchAlarms) -> None:
+        """Have a group's alarms looked at."""
+        if self.alarms is not None:
+            self.alarms.watch(order)
 
     def _welcome(self, session: Session) -> None:
         """Accept a stream and repeat what is outstanding for its host."""

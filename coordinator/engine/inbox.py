@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from coordinator.core.errors import DeployError
-from coordinator.core.facts import Hello, ReportsReceived, Request, StreamEnded
+from coordinator.core.facts import AlarmSeen, Hello, ReportsReceived, Request, StreamEnded
 
 
 @dataclass(slots=True, eq=False)
@@ -16,7 +16,7 @@ class Asked:
     give_up_at: int
 
 
-Item = Hello | ReportsReceived | StreamEnded | Asked
+Item = Hello | ReportsReceived | StreamEnded | AlarmSeen | Asked
 """What lies in the inbox; the engine adds what it is woken for itself."""
 
 ROOM = 20_000

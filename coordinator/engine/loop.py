@@ -9,8 +9,10 @@ import logging
 from typing import Final
 
 from coordinator.core import session as sessions
+from coordinator.core.deployment.watching import watch
 from coordinator.core.errors import DeployError, DeploymentAlreadyCompleted, StorageFailed, StorageFull, Unavailable
 from coordinator.core.facts import (
+    AlarmSeen,
     DeploymentRequested,
     EpochSeen,
     Hello,
@@ -34,7 +36,7 @@ from coordinator.engine.acting import Acting
 from coordinator.engine.blame import to_blame
 from coordinator.engine.groups import Groups
 from coordinator.engine.inbox import Asked, Inbox, Item, settle
-from coordinator.engine.ports import Agents, Clock, DeploymentsRefused, Store, StoreBroken
+from coordinator.engine.ports import Agents, Alarms, Clock, DeploymentsRefused, Store, StoreBroken
 from coordinator.engine.telling import tell
 from coordinator.engine.turn import Turn
 from coordinator.metrics import Metrics
@@ -60,8 +62,8 @@ BACKOFF: Final = (50, 100, 200, 500, 1_000)
 class Engine:
     """Runs every deployment group. Others put facts into `inbox`, or `ask` and wait for the answer."""
 
-    def __init__(self, *, store: Store, agents: Agents, clock: Clock, metrics: Metrics) -> None:
-        """Wire it up; `run` does everything."""
+    def __init__(self, *, store: Store, agents: Agents, clock: Clock, metrics: Metrics, alarms: Alarms | None = None) -> None:
+        """Wire it up; `run` does everything. Without `alarms` every alarm stays unknown."""
         self.inbox = Inbox()
         self.committed = 0
         self.trouble = ""
@@ -71,7 +73,7 @@ class Engine:
         self._metrics = metrics
         self._roster = sessions.Roster()
         self._groups = Groups(store, clock, lambda: self._roster.lost())
-        self._acting = Acting(agents, self._groups)
+        self._acting = Acting(agents, alarms, self._groups)
         self._sweep_at = 0
         self._turned_at = 0
         self._burst = False
@@ -123,6 +125,8 @@ class Engine:
             if group.deployment is not None:
                 self._acting.wakes[group_id] = self._clock.elapsed()
                 plan = group.deployment.plan
+                if plan.alarms:
+                    self._acting.watch(watch(group.deployment))
                 self._metrics.deployment_resumed(plan.application_name, plan.group_name)
                 log.info("deployment goes on deployment=%s group=%s", plan.deployment_id, group_id)
         self._acting.count_busy()
@@ -227,6 +231,9 @@ class Engine:
                 self._greet(turn, item)
             elif isinstance(item, StreamEnded):
                 sessions.leave(self._roster, item, turn.changes)
+            elif isinstance(item, AlarmSeen):
+                if item.group_id in self._groups and item.group_id not in self._groups.parked:
+                    turn.facts.setdefault(item.group_id, []).append(item)
             elif isinstance(item, Asked):
                 self._take_request(turn, item)
         self._pass_time(turn)

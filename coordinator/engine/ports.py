@@ -1,4 +1,4 @@
-"""What the engine needs of the world, as Protocols: a store, the agents, a clock, ids.
+"""What the engine needs of the world, as Protocols: a store, the agents, the alarms, a clock, ids.
 
 Time is told in whole milliseconds: `now` is UTC and only shown, `elapsed` is monotonic and decides.
 """
@@ -9,7 +9,7 @@ from typing import Protocol
 from coordinator.core.errors import DeployError
 from coordinator.core.facts import Request
 from coordinator.core.model import DeploymentId, Group, GroupId, HostId, Session
-from coordinator.core.orders import Cancel, Changes, Instruction
+from coordinator.core.orders import Cancel, Changes, Instruction, WatchAlarms
 
 
 class DeploymentsRefused(Exception):
@@ -92,6 +92,14 @@ class Agents(Protocol):
 
     def settle(self, host_id: HostId) -> None:
         """Nothing is outstanding for the host any more: it may beat slowly again."""
+        ...
+
+
+class Alarms(Protocol):
+    """Whoever looks at alarms, and puts `AlarmSeen` into the inbox after every look."""
+
+    def watch(self, order: WatchAlarms) -> None:
+        """Look at a group's alarms from now on, at once and then every interval, and at no others of it. Never waits."""
         ...
 
 

@@ -126,6 +126,18 @@ def names_in_waiting(db: Database) -> None:
     db.execute("CREATE UNIQUE INDEX enrolment_by_name ON enrolment (name, (status = 1)) WHERE status <> 3")
 
 
+@MIGRATIONS(name="10")
+def frozen_alarms(db: Database) -> None:
+    """What deployments watch."""
+    for column in (
+        "alarms TEXT NOT NULL DEFAULT '[]'",
+        "ignore_poll_alarm_failure INTEGER NOT NULL DEFAULT 0",
+        "bake_time INTEGER NOT NULL DEFAULT 0",
+        "baked_from INTEGER",
+    ):
+        db.execute(f"ALTER TABLE deployment ADD COLUMN {column}")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

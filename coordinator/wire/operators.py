@@ -39,6 +39,7 @@ MINIMUM_HEALTHY_HOSTS_TYPES = {
 }
 AUTO_ROLLBACK_EVENTS = {
     AutoRollbackEvent.DEPLOYMENT_FAILURE: pb.AUTO_ROLLBACK_EVENT_DEPLOYMENT_FAILURE,
+    AutoRollbackEvent.DEPLOYMENT_STOP_ON_ALARM: pb.AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_ALARM,
     AutoRollbackEvent.DEPLOYMENT_STOP_ON_REQUEST: pb.AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_REQUEST,
 }
 
@@ -73,17 +74,11 @@ def auto_rollback(events: frozenset[AutoRollbackEvent]) -> pb.AutoRollbackConfig
 def read_auto_rollback(message: pb.AutoRollbackConfiguration, *, field: str) -> frozenset[AutoRollbackEvent]:
     """The events that a caller wants rolled back; none when it is not enabled."""
     known = {number: event for event, number in AUTO_ROLLBACK_EVENTS.items()}
-    names = " and ".join(AUTO_ROLLBACK_EVENTS)
-    if pb.AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_ALARM in message.events:
-        raise Invalid(
-            f"cannot accept DEPLOYMENT_STOP_ON_ALARM in {field}.events: no deployment watches alarms, so it would never come; "
-            f"leave it out; {names} are watched",
-            field=f"{field}.events",
-        )
+    names = ", ".join(AUTO_ROLLBACK_EVENTS)
     if strange := [number for number in message.events if number not in known]:
         raise Invalid(f"cannot read {field}.events: {strange[0]} is not an event; {names} are", field=f"{field}.events")
     if message.enabled and not message.events:
-        raise Invalid(f"cannot enable {field} without an event: add one or both of {names}", field=f"{field}.events")
+        raise Invalid(f"cannot enable {field} without an event: add one or more of {names}", field=f"{field}.events")
     return frozenset(known[number] for number in message.events) if message.enabled else frozenset()
 
 

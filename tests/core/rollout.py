@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from typing import Final
 
 from coordinator.core.facts import (
+    AlarmSeen,
     DeploymentRequested,
     EpochSeen,
     GroupFact,
@@ -22,6 +23,9 @@ from coordinator.core.invariants import check
 from coordinator.core.lifecycle import IN_PLACE, EventStatus, InstructionStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
 from coordinator.core.machine import FORGOTTEN, restore, step
 from coordinator.core.model import (
+    Alarm,
+    AlarmStatus,
+    AlertmanagerAlert,
     AutoRollbackEvent,
     BundleType,
     Creator,
@@ -51,7 +55,7 @@ GROUP: Final = GroupId("g-1")
 ALL_AT_ONCE: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=0)
 HALF_AT_A_TIME: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=50)
 ONE_AT_A_TIME: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.MOST_CONCURRENCY, value=1)
-NOT_STORED: Final = ("pending", "pending_lost", "counts", "awaited", "lost", "clock_at", "checkpoint")
+NOT_STORED: Final = ("pending", "pending_lost", "counts", "awaited", "lost", "clock_at", "checkpoint", "sight", "blind_since")
 
 
 def count(value: int) -> MinimumHealthyHosts:
@@ -67,6 +71,11 @@ def percent(value: int) -> MinimumHealthyHosts:
 def revision(name: str) -> Revision:
     """A revision that nobody fetches."""
     return Revision(revision_id=RevisionId(name), place=HttpLocation(url=f"http://bundles/{name}"), bundle_type=BundleType.zip, sha256=b"")
+
+
+def alarm(name: str) -> Alarm:
+    """An alarm that somebody else looks at."""
+    return Alarm(name=name, source=AlertmanagerAlert(labels={"alertname": name}))
 
 
 def host_id(name: str) -> HostId:
@@ -184,13 +193,21 @@ class Rollout:
         ignore: bool = False,
         only: Sequence[str] | None = None,
         outdated: bool = False,
+        alarms: Sequence[str] = (),
+        blind: bool = False,
+        bake: int = 0,
         request: RequestKey | None = None,
     ) -> None:
-        """Somebody wants a revision deployed: to all of these hosts, to those named in `only`, or to the outdated ones."""
+        """Somebody wants a revision deployed: to all of these hosts, to those named in `only`, or to the outdated ones.
+
+        `blind`: it goes on when an alarm stays unknown; `bake`: milliseconds for which the alarms are watched at the end.
+        """
         events = [AutoRollbackEvent.DEPLOYMENT_FAILURE] if rollback else events
         self._made += 1
         asked = replace(plan(f"d-{self._made}", of, minimum, events=events), file_exists_behavior=exists)
         asked = replace(asked, ignore_application_stop_failures=ignore, outdated_only=outdated)
+        watched = tuple(alarm(name) for name in alarms)
+        asked = replace(asked, alarms=watched, ignore_poll_alarm_failure=blind, bake_time=bake)
         chosen = None if only is None else frozenset(map(host_id, only))
         hosts = tuple(Snapshot(host_id=host_id(name), name=name, lost=name in lost) for name in names)
         self.step([DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=hosts, chosen=chosen, request=request)])
@@ -279,6 +296,10 @@ class Rollout:
         asked = deployment_id or self.deployment.deployment_id
         fact = StopRequested(at=self.at, elapsed=self.elapsed, deployment_id=asked, requested_by="bob", reason=reason, request=request)
         self.step([replace(fact, auto_rollback_enabled=roll_back)])
+
+    def see(self, name: str, status: AlarmStatus, sample: str = "") -> None:
+        """Somebody has looked at an alarm."""
+        self.step([AlarmSeen(at=self.at, elapsed=self.elapsed, group_id=GROUP, alarm_name=name, status=status, sample=sample)])
 
     def wait(self, milliseconds: int) -> list[Order]:
         """Time passes, and the group is woken whenever it asked for it. All orders of that time."""

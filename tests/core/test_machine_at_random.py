@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from coordinator.core.facts import EpochSeen, GroupFact, HoldingSeen, HostLost, HostReturned, JournalLost, StopRequested, Woken
 from coordinator.core.lifecycle import IN_PLACE, EventStatus, InstructionStatus, LifecycleEvent, TargetStatus
 from coordinator.core.machine import restore, step
-from coordinator.core.model import AutoRollbackEvent, Deployment, DeploymentId, Group, HostId, InstanceHealth, RevisionId
+from coordinator.core.model import AlarmStatus, AutoRollbackEvent, Deployment, DeploymentId, Group, HostId, InstanceHealth, RevisionId
 from coordinator.core.orders import Changes, Instruct, Order, Settled
 from tests.core.rollout import GROUP, Rollout, count, deployment_rows, host_id, rows, stored
 
@@ -33,10 +33,15 @@ class Oracle:
         self.healthy: set[HostId] = set()
         self.lost: set[HostId] = set()
         self.healthy_at_creation = 0
+        self.unseen: set[str] = set()
+        """Alarms of the live deployment that are not known to be OK."""
+        self.blind = False
+        """The live deployment goes on when nobody sees its alarms for a minute."""
 
-    def create(self, hosts: set[HostId], minimum: int) -> None:
+    def create(self, hosts: set[HostId], minimum: int, alarms: Sequence[str], *, blind: bool) -> None:
         """A deployment is about to begin."""
         self.hosts, self.minimum = hosts, minimum
+        self.unseen, self.blind = set(alarms), blind
         self.healthy_at_creation = len((self.healthy & hosts) - self.lost)
 
     def obey(self, orders: Sequence[Order]) -> None:
@@ -48,6 +53,7 @@ class Oracle:
             elif isinstance(order, Instruct):
                 host = order.instruction.host_id
                 assert host not in self.busy, f"{host} is instructed twice"
+                assert self.blind or not self.unseen or order.instruction.plan.rolls_back, f"{host} begins while nobody sees {self.unseen}"
                 if order.instruction.plan.rolls_back and not self.busy:
                     self.healthy_at_creation = max(0, min(self.healthy_at_creation, len((self.healthy & self.hosts) - self.lost)))
                 self.busy.add(host)
@@ -79,31 +85,55 @@ class Deployments(RuleBasedStateMachine):
         minimum=st.integers(0, 8),
         events=st.sets(st.sampled_from(AutoRollbackEvent)),
         part=st.sampled_from(["all", "all", "outdated", "named"]),
+        alarms=st.sampled_from([(), (), ("A",), ("A", "B")]),
+        blind=st.booleans(),
+        bake=st.sampled_from([0, 0, 30_000]),
     )
-    def deploy(self, names: set[str], minimum: int, events: set[AutoRollbackEvent], part: str) -> None:
+    def deploy(
+        self,
+        names: set[str],
+        minimum: int,
+        events: set[AutoRollbackEvent],
+        part: str,
+        alarms: tuple[str, ...],
+        blind: bool,
+        bake: int,
+    ) -> None:
         """Somebody deploys to a group, or to a part of it."""
         lost = [name for name in names if host_id(name) in self.oracle.lost]
         if len(names) > 1:
             minimum = min(minimum, len(names) - 1)
-        self.oracle.create({host_id(name) for name in names}, minimum)
+        self.oracle.create({host_id(name) for name in names}, minimum, alarms, blind=blind)
         revision = f"r{len(self.rollout.ended) % 3}"
         only = sorted(names)[::2] if part == "named" else None
-        self.rollout.deploy(revision, sorted(names), count(minimum), events=events, lost=lost, only=only, outdated=part == "outdated")
+        outdated = part == "outdated"
+        self.rollout.deploy(
+            revision,
+            sorted(names),
+            count(minimum),
+            events=events,
+            lost=lost,
+            only=only,
+            outdated=outdated,
+            alarms=alarms,
+            blind=blind,
+            bake=bake,
+        )
         self.oracle.obey(self.rollout.orders)
 
-    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @precondition(lambda self: bool(self._busy()))
     @rule(pick=st.integers(0, 7), until=st.sampled_from(IN_PLACE), last=st.sampled_from([EventStatus.InProgress, *ENDED]))
     def report(self, pick: int, until: LifecycleEvent, last: EventStatus) -> None:
         """A busy host reports up to some event."""
         self._walk(self._busy_host(pick), until, last)
 
-    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @precondition(lambda self: bool(self._busy()))
     @rule(pick=st.integers(0, 7))
     def succeed(self, pick: int) -> None:
         """A busy host finishes well."""
         self._walk(self._busy_host(pick), IN_PLACE[-1], EventStatus.Succeeded)
 
-    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @precondition(lambda self: bool(self._busy()))
     @rule(
         pick=st.integers(0, 7), status=st.sampled_from([InstructionStatus.Waiting, InstructionStatus.Refused, InstructionStatus.Cancelled])
     )
@@ -125,6 +155,12 @@ class Deployments(RuleBasedStateMachine):
         if host_id(name) not in self.oracle.busy:
             self.rollout.report(name, self.rollout.event(name, LifecycleEvent.ValidateService, EventStatus.Succeeded))
             assert len(self.rollout.history) == before
+
+    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @rule(name=st.sampled_from("AB"), status=st.sampled_from([AlarmStatus.OK, *AlarmStatus]))
+    def see(self, name: str, status: AlarmStatus) -> None:
+        """Somebody has looked at an alarm."""
+        self._see(name, status)
 
     @rule(name=st.sampled_from(HOSTS))
     def lose(self, name: str) -> None:
@@ -166,6 +202,8 @@ class Deployments(RuleBasedStateMachine):
     def restart(self) -> None:
         """The coordinator dies; what it reads back is what it had."""
         running = self.rollout.group
+        assert running.deployment is not None
+        self.oracle.unseen = {one.name for one in running.deployment.plan.alarms}
         self.rollout.restart()
         back = self.rollout.group
         assert running.deployment is not None
@@ -203,6 +241,11 @@ class Deployments(RuleBasedStateMachine):
         for turn in range(100):
             if self.rollout.group.deployment is None:
                 break
+            for name in "AB":
+                self._see(name, AlarmStatus.OK)
+            if not self.rollout.in_progress:
+                self.wait(30)
+                continue
             name = self._busy_host(turn)
             if host_id(name) in self.oracle.lost:
                 self.wait(300)
@@ -212,9 +255,18 @@ class Deployments(RuleBasedStateMachine):
         assert self.rollout.group.deployment is None, "the deployment does not end"
         assert not self.oracle.busy
 
+    def _see(self, name: str, status: AlarmStatus) -> None:
+        live = self.rollout.group.deployment
+        if live is not None and name in {one.name for one in live.plan.alarms}:
+            (self.oracle.unseen.discard if status is AlarmStatus.OK else self.oracle.unseen.add)(name)
+        self._let(lambda: self.rollout.see(name, status))
+
     def _busy_host(self, pick: int) -> str:
-        names = self.rollout.in_progress
+        names = self._busy()
         return names[pick % len(names)]
+
+    def _busy(self) -> list[str]:
+        return self.rollout.in_progress if self.rollout.group.deployment is not None else []
 
     def _walk(self, name: str, until: LifecycleEvent, last: EventStatus) -> None:
         target = self.rollout.target(name)
@@ -244,7 +296,7 @@ class Deployments(RuleBasedStateMachine):
 
 
 TestDeployments = Deployments.TestCase
-TestDeployments.settings = settings(max_examples=150, stateful_step_count=40)
+TestDeployments.settings = settings(max_examples=400, stateful_step_count=40)
 
 
 # ------------------------------------------------------------------------------------------- one by one, or all in one commit

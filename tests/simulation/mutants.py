@@ -170,7 +170,7 @@ class _RepeatsNothing(CheckedEngine):
 
     def __init__(self, *, store: Store, agents: Agents, clock: Clock, metrics: Metrics) -> None:
         super().__init__(store=store, agents=agents, clock=clock, metrics=metrics)
-        self._acting = _BareWelcome(agents, self._groups)
+        self._acting = _BareWelcome(agents, None, self._groups)
 
 
 def _give_up(now: Decision, deployment: Deployment, why: ErrorInformation) -> None:

@@ -32,7 +32,7 @@ from coordinator.core.model import (
 from coordinator.core.orders import Changes, EventChange, HoldingChange
 from coordinator.engine.ports import Store
 from coordinator.service.ports import Requests
-from tests.store.things import API, NOW, R1, R2, WEB, created, deployment, host, key, known, plan, success, target
+from tests.store.things import API, NOW, R1, R2, WEB, created, deployment, host, key, known, plan, success, target, watched
 
 
 class EngineStore(Store, Requests, Protocol):
@@ -97,7 +97,7 @@ class StoreContract:
 
     async def test_a_deployment_comes_back_with_every_field(self, store: EngineStore) -> None:
         await store.commit(known("h3", "h1", "h2"))
-        made = deployment(plan("d-1"), "h2", "h3", "h1")
+        made = deployment(watched("d-1"), "h2", "h3", "h1", baked_from=1_000)
         await store.commit(created(made))
         found = await store.group(WEB)
         assert found.deployment is not None
@@ -141,6 +141,7 @@ class StoreContract:
         made.started_at = None
         made.completed_at = NOW + 9
         made.clock = 5_678
+        made.baked_from = 5_600
         changes = Changes()
         changes.deployments[made.deployment_id] = made
         await store.commit(changes)

@@ -6,6 +6,7 @@ Run it once for each release that brings a migration, and commit the file; never
 """
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
@@ -39,6 +40,7 @@ from tests.store.things import (
     operator_token,
     plan,
     success,
+    watched,
 )
 
 VERSIONS = Path(__file__).parent / "versions"
@@ -53,7 +55,7 @@ async def fill(store: SqliteStore) -> None:
     await store.fleet.add_tags(["h2"], {"canary": "yes"}, at=NOW, key=key("2", method="AddTags"))
     done = deployment(plan("d-1", revision=R1), "h1", "h2", status=DeploymentStatus.Succeeded, stopping=None, completed_at=NOW + 9_000)
     await store.commit(_ended(created(done), TargetStatus.Succeeded, EventStatus.Succeeded))
-    failing = plan("d-2", revision=R2, last_successful=success("d-1"), created_at=NOW + 60_000)
+    failing = replace(watched("d-2"), revision=R2, last_successful=success("d-1"), created_at=NOW + 60_000)
     failed = deployment(failing, "h1", "h2", status=DeploymentStatus.Failed, completed_at=NOW + 70_000)
     failed.error, failed.stopping = failed.stopping, None
     changes = _ended(created(failed), TargetStatus.Failed, EventStatus.Failed)

@@ -170,4 +170,5 @@ def _copied(deployment: Deployment, targets: dict[HostId, Target] | None = None)
         started_at=deployment.started_at,
         completed_at=deployment.completed_at,
         clock=deployment.clock,
+        baked_from=deployment.baked_from,
     )

@@ -7,13 +7,18 @@ from coordinator.core.enrolment import Enrolment, EnrolmentStatus, JoinToken
 from coordinator.core.facts import RequestKey
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
 from coordinator.core.model import (
+    Alarm,
+    AlarmStatus,
+    AlertmanagerAlert,
     AutoRollbackEvent,
     BundleType,
+    Comparison,
     CoordinatorLocation,
     Creator,
     Deployment,
     DeploymentId,
     ErrorInformation,
+    Expression,
     FileExistsBehavior,
     GroupId,
     HostId,
@@ -24,9 +29,11 @@ from coordinator.core.model import (
     MinimumHealthyHostsType,
     Place,
     Plan,
+    PrometheusAlert,
     Revision,
     RevisionId,
     Session,
+    SeveralSeries,
     Success,
     Target,
 )
@@ -39,6 +46,13 @@ API = GroupId("6f0d2b9e-0000-4000-8000-000000000002")
 NAMES = {WEB: "web", API: "api"}
 R1 = Revision(revision_id=RevisionId("r1"), place=CoordinatorLocation(size=12), bundle_type=BundleType.tgz, sha256=b"\x01" * 32)
 R2 = Revision(revision_id=RevisionId("r2"), place=HttpLocation(url="https://x/2.zip"), bundle_type=BundleType.zip, sha256=b"")
+
+ERRORS = Expression(expression="rate(errors[1m])", comparison=Comparison.GREATER, threshold=0.05, hold=30_000, several=SeveralSeries.ALL)
+ALARMS = (
+    Alarm(name="HighErrors", source=ERRORS, interval=7_000, no_data=AlarmStatus.OK, on_error=AlarmStatus.ALARM),
+    Alarm(name="Down", source=PrometheusAlert(alert_name="ShopDown", labels={"job": "shop"})),
+    Alarm(name="Paged", source=AlertmanagerAlert(labels={"severity": "page"})),
+)
 
 
 @dataclass
@@ -88,7 +102,7 @@ def host(name: str, **changed: object) -> Session:
 
 
 def plan(deployment_id: str, group: GroupId = WEB, revision: Revision = R1, **changed: object) -> Plan:
-    """A plan in which no field has its default."""
+    """A plan in which no field has its default, but for its alarms."""
     made = Plan(
         deployment_id=DeploymentId(deployment_id),
         group_id=group,
@@ -110,6 +124,11 @@ def plan(deployment_id: str, group: GroupId = WEB, revision: Revision = R1, **ch
         outdated_only=True,
     )
     return replace(made, **changed)  # type: ignore[arg-type]  # fields by name, for brevity
+
+
+def watched(deployment_id: str) -> Plan:
+    """A plan whose alarms are watched: no host begins before they have been seen."""
+    return plan(deployment_id, alarms=ALARMS, ignore_poll_alarm_failure=True, bake_time=600_000)
 
 
 def success(deployment_id: str, revision: Revision = R1) -> Success:

@@ -8,12 +8,16 @@
         ignore-stop-failures                     a host goes on when the old revision's scripts fail
         only HOSTS                               of those, only to these
         outdated                                 only to hosts that do not have the revision
+        alarms ALARMS                            watch these
+        blind                                    go on when one of them stays unknown
+        bake SECONDS                             watch them for so long once every host has ended
     HOST begins EVENT                          it reports everything up to that event being in progress
     HOST succeeds                              it reports all events Succeeded
     HOST fails EVENT                           it reports that event Failed
     HOST waits | refuses | stops WHY           it reports about the whole instruction
     lost HOST | returned HOST                  it falls silent; it is back
     journal-lost HOST                          it is back with another journal
+    alarm NAME OK | ALARM | UNKNOWN WHAT       somebody has looked at an alarm, and saw what
     epoch HOST NUMBER                          it knows a fence
     stop [and-roll-back | for-good] [WHY]      somebody stops the live deployment, and may say whether it is to be rolled back
     wait SECONDS                               time passes
@@ -27,8 +31,8 @@ from pathlib import Path
 import pytest
 
 from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleEvent
-from coordinator.core.model import AutoRollbackEvent, FileExistsBehavior, HostId, MinimumHealthyHosts, MinimumHealthyHostsType
-from coordinator.core.orders import Answer, HistoryEntry, Instruct, Order, SendCancel, Settled, WakeAt
+from coordinator.core.model import AlarmStatus, AutoRollbackEvent, FileExistsBehavior, HostId, MinimumHealthyHosts, MinimumHealthyHostsType
+from coordinator.core.orders import Answer, HistoryEntry, Instruct, Order, SendCancel, Settled, WakeAt, WatchAlarms
 from tests.core.rollout import Rollout
 
 STORIES = sorted(Path(__file__).parent.glob("*.txt"))
@@ -92,6 +96,9 @@ class Teller:
                     ignore="ignore-stop-failures" in rest,
                     only=rest[rest.index("only") + 1].split(",") if "only" in rest else None,
                     outdated="outdated" in rest,
+                    alarms=rest[rest.index("alarms") + 1].split(",") if "alarms" in rest else (),
+                    blind="blind" in rest,
+                    bake=int(rest[rest.index("bake") + 1]) * 1000 if "bake" in rest else 0,
                 )
             case [name, "succeeds"]:
                 rollout.succeed(name)
@@ -113,6 +120,8 @@ class Teller:
                 rollout.welcome_back(name)
             case ["journal-lost", name]:
                 rollout.lose_journal(name)
+            case ["alarm", name, status, *what]:
+                rollout.see(name, AlarmStatus[status], " ".join(what))
             case ["epoch", name, number]:
                 rollout.see_epoch(name, int(number))
             case ["stop", "and-roll-back" | "for-good" as wish, *why]:
@@ -143,6 +152,10 @@ class Teller:
                 return "-> answer: done"
             case Answer(_, error):
                 return f"-> answer: {type(error).__name__}: {error}"
+            case WatchAlarms(_, ()):
+                return "-> look away"
+            case WatchAlarms(_, alarms, _):
+                return f"-> watch {','.join(one.name for one in alarms)}"
             case Settled() | WakeAt():
                 return None
 

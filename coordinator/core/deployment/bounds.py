@@ -3,9 +3,9 @@
 Pure. Between the two stands `core/machine.py`; which revision a rollback deploys, and where, says `rollback`.
 """
 
-from coordinator.core.deployment import batches, reasons, rollback, selection
+from coordinator.core.deployment import batches, reasons, rollback, selection, watching
 from coordinator.core.deployment.decision import Decision
-from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, TargetStatus
+from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import Deployment, HostId, Plan, Success, Target
 from coordinator.core.orders import Entry
 
@@ -24,6 +24,7 @@ def create(now: Decision, plan: Plan, hosts: list[tuple[HostId, str]], members: 
         clock_at=now.elapsed,
     )
     group.deployment = deployment
+    watching.begin(now, deployment)
     deployment.counts[TargetStatus.Pending] = len(made)
     group.available = batches.available(group, deployment)
     deployment.floor = min(batches.minimum(deployment), group.available)
@@ -39,6 +40,7 @@ def finish(now: Decision, deployment: Deployment) -> None:
     group = now.group
     deployment.completed_at = now.at
     group.deployment, group.available = None, 0
+    watching.end(now, deployment)
     now.changes.deployments[deployment.deployment_id] = deployment
     if deployment.stopping is None and deployment.counts[TargetStatus.Succeeded] > 0:
         deployment.status = DeploymentStatus.Succeeded
@@ -51,7 +53,7 @@ def finish(now: Decision, deployment: Deployment) -> None:
         now.tell(deployment, Entry.Succeeded)
         return
     deployment.error = deployment.stopping or reasons.nobody_succeeded(deployment)
-    if deployment.error.code is DeploymentErrorCode.MANUAL_STOP:
+    if deployment.error.code in rollback.STOPPED_BY:
         deployment.status = DeploymentStatus.Stopped
         now.tell(deployment, Entry.Stopped, deployment.error.message)
     else:

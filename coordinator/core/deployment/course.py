@@ -5,7 +5,7 @@ Every change of a target's status goes through `begin`, `end` or `stop`, which k
 Pure: changes the running group, and writes rows and orders into the decision at hand.
 """
 
-from coordinator.core.deployment import batches, bounds, deadlines, reasons
+from coordinator.core.deployment import batches, bounds, deadlines, reasons, watching
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, TargetStatus
@@ -29,14 +29,16 @@ def go_on(now: Decision) -> None:
 def advance(now: Decision, deployment: Deployment) -> None:
     """Begin whoever may; stop when nobody may and somebody waits; end when nobody is left."""
     group, counts = now.group, deployment.counts
-    if deployment.stopping is None:
+    if deployment.stopping is None and (blind := watching.give_up_seeing(now, deployment)) is not None:
+        stop(now, deployment, blind)
+    if deployment.stopping is None and deployment.blind_since is None:
         while (target := batches.next_target(group, deployment)) is not None:
             begin(now, deployment, target, epoch=group.members[target.host_id].target_epoch + 1)
             assert counts[TargetStatus.InProgress] + batches.failed(deployment) <= batches.window(deployment)
         if counts[TargetStatus.InProgress] == 0 and counts[TargetStatus.Pending] > 0:
             stop(now, deployment, reasons.cannot_go_on(group, deployment))
     assert 0 <= group.available <= len(deployment.members)
-    if counts[TargetStatus.InProgress] == 0:
+    if counts[TargetStatus.InProgress] == counts[TargetStatus.Pending] == 0 and not watching.bakes(now, deployment):
         bounds.finish(now, deployment)
 
 

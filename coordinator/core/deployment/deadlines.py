@@ -31,6 +31,9 @@ reports meanwhile costs nothing here."""
 TO_RETURN: Final = 300_000
 """Milliseconds within which a lost host must return before its target ends."""
 
+TO_SEE: Final = 60_000
+"""Milliseconds for which an alarm may be unknown while no further host begins (threat 16)."""
+
 CHECKPOINT_EVERY: Final = 10_000
 """Milliseconds of the clock that a crash may forget, at most."""
 
@@ -73,6 +76,7 @@ def resume(deployment: Deployment, elapsed: int) -> None:
     """After a load: the clock goes on from where it was stored, and deadlines run by what was left of them."""
     deployment.clock_at = elapsed
     deployment.checkpoint = deployment.clock
+    deployment.blind_since = deployment.clock if deployment.plan.alarms else None
     busy = [one for one in deployment.targets.values() if one.status is TargetStatus.InProgress]
     deployment.awaited = [_look(deployment, one) for one in busy]
     heapify(deployment.awaited)
@@ -101,9 +105,12 @@ def overdue(deployment: Deployment) -> Target | None:
 def next_wake(deployment: Deployment) -> int | None:
     """The monotonic time of the next deadline or checkpoint; None while no deadline runs."""
     _pass_over(deployment)
-    if not deployment.awaited and not deployment.lost:
+    sight = _sight_due(deployment)
+    if not deployment.awaited and not deployment.lost and sight is None:
         return None
     due = deployment.checkpoint + CHECKPOINT_EVERY
+    if sight is not None:
+        due = min(due, sight)
     if deployment.awaited:
         due = min(due, deployment.awaited[0][0])
     if deployment.lost:
@@ -111,11 +118,26 @@ def next_wake(deployment: Deployment) -> int | None:
     return deployment.clock_at + max(0, due - deployment.clock)
 
 
+def blind_until(deployment: Deployment) -> int | None:
+    """Until when, by its own clock, a deployment waits for an alarm of which nothing is known; None while it waits for none."""
+    return None if deployment.blind_since is None else deployment.blind_since + TO_SEE
+
+
+def baked_at(deployment: Deployment) -> int | None:
+    """When, by its own clock, the alarms have been watched for long enough; None before the last host has ended."""
+    return None if deployment.baked_from is None else deployment.baked_from + deployment.plan.bake_time
+
+
 def watched(deployment: Deployment) -> bool:
     """Whether every target in progress ends one day, whatever its host does. Looks at them all: for tests."""
     looks = {host_id: look for look, host_id in deployment.awaited}
     busy = (one for one in deployment.targets.values() if one.status is TargetStatus.InProgress)
     return all(one.host_id in looks and looks[one.host_id] <= _due(deployment, one) for one in busy)
+
+
+def _sight_due(deployment: Deployment) -> int | None:
+    dues = (due for due in (blind_until(deployment), baked_at(deployment)) if due is not None and due > deployment.clock)
+    return min(dues, default=None)
 
 
 def _due(deployment: Deployment, target: Target) -> int:

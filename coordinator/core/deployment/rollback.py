@@ -10,21 +10,24 @@ Pure: everything was frozen in the plan.
 from dataclasses import replace
 from typing import Final
 
-from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
+from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
 from coordinator.core.model import AutoRollbackEvent, Creator, Deployment, DeploymentId, Plan, Target
 
-EVENTS: Final = {
-    DeploymentStatus.Failed: AutoRollbackEvent.DEPLOYMENT_FAILURE,
-    DeploymentStatus.Stopped: AutoRollbackEvent.DEPLOYMENT_STOP_ON_REQUEST,
+STOPPED_BY: Final = {
+    DeploymentErrorCode.MANUAL_STOP: AutoRollbackEvent.DEPLOYMENT_STOP_ON_REQUEST,
+    DeploymentErrorCode.ALARM_ACTIVE: AutoRollbackEvent.DEPLOYMENT_STOP_ON_ALARM,
+    DeploymentErrorCode.ALARM_POLL_FAILED: None,  # nobody knows whether anything is wrong: an operator decides
 }
-"""Which event the end of a deployment is."""
+"""Which event the end of a deployment is that was stopped. Every other bad end is a failure."""
 
 
 def wanted(deployment: Deployment) -> bool:
     """Whether this deployment, which has failed or stopped, is to be rolled back: who stopped it decides, else its events."""
     if deployment.roll_back is not None:
         return deployment.roll_back
-    return EVENTS[deployment.status] in deployment.plan.auto_rollback and deployment.plan.rolls_back is None
+    assert deployment.error is not None
+    event = STOPPED_BY.get(deployment.error.code, AutoRollbackEvent.DEPLOYMENT_FAILURE)
+    return event in deployment.plan.auto_rollback and deployment.plan.rolls_back is None
 
 
 def touched(deployment: Deployment) -> list[Target]:
@@ -59,5 +62,7 @@ def plan(deployment: Deployment, at: int) -> Plan | str:
         created_at=at,
         description=f"rolls back {frozen.deployment_id} to revision {revision.revision_id}",
         rolls_back=frozen.deployment_id,
+        alarms=(),  # the one that made it necessary is active still, and nobody rolls back a rollback
+        bake_time=0,
         outdated_only=False,
     )

@@ -1,5 +1,15 @@
 """The nouns of the core: what is deployed, where, by which rules, and how far it has come."""
 
+from coordinator.core.model.alarms import (
+    Alarm,
+    AlarmSource,
+    AlarmStatus,
+    AlertmanagerAlert,
+    Comparison,
+    Expression,
+    PrometheusAlert,
+    SeveralSeries,
+)
 from coordinator.core.model.deployments import (
     AutoRollbackEvent,
     Creator,
@@ -46,14 +56,20 @@ from coordinator.core.model.revisions import (
 )
 
 __all__ = [
+    "Alarm",
+    "AlarmSource",
+    "AlarmStatus",
+    "AlertmanagerAlert",
     "AutoRollbackEvent",
     "BundleType",
+    "Comparison",
     "CoordinatorLocation",
     "Creator",
     "Deployment",
     "DeploymentId",
     "Diagnostics",
     "ErrorInformation",
+    "Expression",
     "FileExistsBehavior",
     "FileLocation",
     "GitHubLocation",
@@ -72,11 +88,13 @@ __all__ = [
     "Place",
     "PlaceInLine",
     "Plan",
+    "PrometheusAlert",
     "Revision",
     "RevisionHealth",
     "RevisionId",
     "S3Location",
     "Session",
+    "SeveralSeries",
     "Signature",
     "Snapshot",
     "Success",

@@ -17,6 +17,7 @@ from coordinator.core.lifecycle import (
     LifecycleEvent,
     TargetStatus,
 )
+from coordinator.core.model.alarms import Alarm, AlarmStatus
 from coordinator.core.model.hosts import Member
 from coordinator.core.model.names import DeploymentId, GroupId, HostId
 from coordinator.core.model.revisions import FileExistsBehavior, Revision, Success
@@ -59,6 +60,7 @@ class AutoRollbackEvent(StrEnum):
     """What makes a deployment be rolled back by itself."""
 
     DEPLOYMENT_FAILURE = "DEPLOYMENT_FAILURE"
+    DEPLOYMENT_STOP_ON_ALARM = "DEPLOYMENT_STOP_ON_ALARM"
     DEPLOYMENT_STOP_ON_REQUEST = "DEPLOYMENT_STOP_ON_REQUEST"
 
 
@@ -98,6 +100,12 @@ class Plan:
     """Milliseconds that each event may take on a host (CodeDeploy: 3600 s, spec 5); kept by the agent."""
     ignore_application_stop_failures: bool = False
     """A host goes on when an event fails whose scripts are those of the revision that is on it already."""
+    alarms: tuple[Alarm, ...] = ()
+    """What is watched from creation to the end; any of them in ALARM stops the deployment."""
+    ignore_poll_alarm_failure: bool = False
+    """Go on when nobody has been able to say for a while whether an alarm is active."""
+    bake_time: int = 0
+    """Milliseconds for which the alarms are watched once the last host has ended."""
     outdated_only: bool = False
     """Only hosts that do not have the revision become targets."""
 
@@ -176,6 +184,12 @@ class Deployment:
     """Set as soon as no further host may begin; the deployment ends when nothing is in progress."""
     roll_back: bool | None = None
     """The word of whoever stopped it, whether it is rolled back; None: nobody has said, the plan's events decide."""
+    baked_from: int | None = None
+    """The deployment's own clock when its last host had ended and only its alarms were watched; None before."""
+    sight: dict[str, AlarmStatus] = field(default_factory=dict)
+    """What was seen last of each alarm, by name; an alarm that was not seen yet is UNKNOWN. Not stored."""
+    blind_since: int | None = None
+    """The deployment's own clock when one of its alarms became UNKNOWN; None while none is. Not stored."""
     error: ErrorInformation | None = None
     rollback_deployment_id: DeploymentId | None = None
     rollback_message: str = ""

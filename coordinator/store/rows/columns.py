@@ -36,7 +36,11 @@ MINIMUM_NUMBERS: Final = {
     MinimumHealthyHostsType.MOST_CONCURRENCY: 3,
 }
 MINIMUM_TYPES: Final = {number: type for type, number in MINIMUM_NUMBERS.items()}
-ROLLBACK_BITS: Final = {AutoRollbackEvent.DEPLOYMENT_FAILURE: 1, AutoRollbackEvent.DEPLOYMENT_STOP_ON_REQUEST: 4}
+ROLLBACK_BITS: Final = {
+    AutoRollbackEvent.DEPLOYMENT_FAILURE: 1,
+    AutoRollbackEvent.DEPLOYMENT_STOP_ON_ALARM: 2,
+    AutoRollbackEvent.DEPLOYMENT_STOP_ON_REQUEST: 4,
+}
 PLACE_TYPES: Final[dict[int, type[Place]]] = {1: CoordinatorLocation, 2: S3Location, 3: GitHubLocation, 4: HttpLocation, 5: FileLocation}
 PLACE_NUMBERS: Final = {type: number for number, type in PLACE_TYPES.items()}
 

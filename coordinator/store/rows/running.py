@@ -21,6 +21,7 @@ from coordinator.core.model import (
     Success,
     Target,
 )
+from coordinator.store.rows.alarms import alarms, alarms_text
 from coordinator.store.rows.columns import (
     MINIMUM_NUMBERS,
     REVISION_COLUMNS,
@@ -170,6 +171,7 @@ DEPLOYMENT_COLUMNS: Final = (
     "started_at",
     "completed_at",
     "clock",
+    "baked_from",
 )
 
 
@@ -185,6 +187,7 @@ def deployment_columns(deployment: Deployment) -> Row:
         deployment.started_at,
         deployment.completed_at,
         deployment.clock,
+        deployment.baked_from,
     )
 
 
@@ -201,6 +204,9 @@ PLAN_COLUMNS: Final = (
     "event_timeout",
     "ignore_application_stop_failures",
     "outdated_only",
+    "alarms",
+    "ignore_poll_alarm_failure",
+    "bake_time",
 )
 
 
@@ -219,6 +225,9 @@ def plan_columns(plan: Plan) -> Row:
         plan.event_timeout,
         int(plan.ignore_application_stop_failures),
         int(plan.outdated_only),
+        alarms_text(plan.alarms),
+        int(plan.ignore_poll_alarm_failure),
+        plan.bake_time,
     )
 
 
@@ -274,6 +283,9 @@ def plan(row: Named) -> Plan:
         event_timeout=row["event_timeout"],
         ignore_application_stop_failures=bool(row["ignore_application_stop_failures"]),
         outdated_only=bool(row["outdated_only"]),
+        alarms=alarms(row["alarms"]),
+        ignore_poll_alarm_failure=bool(row["ignore_poll_alarm_failure"]),
+        bake_time=row["bake_time"],
     )
 
 
@@ -303,4 +315,5 @@ def deployment(row: Named, targets: dict[HostId, Target], members: frozenset[Hos
         started_at=row["started_at"],
         completed_at=row["completed_at"],
         clock=row["clock"],
+        baked_from=row["baked_from"],
     )

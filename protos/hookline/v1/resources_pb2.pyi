@@ -302,6 +302,10 @@ class _DeploymentErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_D
     """No host matches the deployment group (NO_INSTANCES)."""
     DEPLOYMENT_ERROR_CODE_AGENT_ISSUE: _DeploymentErrorCode.ValueType  # 5
     """No agent accepted its instruction in time (AGENT_ISSUE)."""
+    DEPLOYMENT_ERROR_CODE_ALARM_ACTIVE: _DeploymentErrorCode.ValueType  # 6
+    """An alarm of the deployment was in ALARM (ALARM_ACTIVE)."""
+    DEPLOYMENT_ERROR_CODE_ALARM_POLL_FAILED: _DeploymentErrorCode.ValueType  # 7
+    """For a minute nobody could say whether an alarm is active, and the deployment does not ignore that. Hookline's own code."""
 
 class DeploymentErrorCode(_DeploymentErrorCode, metaclass=_DeploymentErrorCodeEnumTypeWrapper):
     """Why a deployment ended badly, under CodeDeploy's names."""
@@ -318,6 +322,10 @@ DEPLOYMENT_ERROR_CODE_NO_INSTANCES: DeploymentErrorCode.ValueType  # 4
 """No host matches the deployment group (NO_INSTANCES)."""
 DEPLOYMENT_ERROR_CODE_AGENT_ISSUE: DeploymentErrorCode.ValueType  # 5
 """No agent accepted its instruction in time (AGENT_ISSUE)."""
+DEPLOYMENT_ERROR_CODE_ALARM_ACTIVE: DeploymentErrorCode.ValueType  # 6
+"""An alarm of the deployment was in ALARM (ALARM_ACTIVE)."""
+DEPLOYMENT_ERROR_CODE_ALARM_POLL_FAILED: DeploymentErrorCode.ValueType  # 7
+"""For a minute nobody could say whether an alarm is active, and the deployment does not ignore that. Hookline's own code."""
 Global___DeploymentErrorCode: _TypeAlias = DeploymentErrorCode  # noqa: Y015
 
 class _MinimumHealthyHostsType:
@@ -423,7 +431,7 @@ class _AutoRollbackEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Aut
     AUTO_ROLLBACK_EVENT_DEPLOYMENT_FAILURE: _AutoRollbackEvent.ValueType  # 1
     """The deployment failed (DEPLOYMENT_FAILURE)."""
     AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_ALARM: _AutoRollbackEvent.ValueType  # 2
-    """An alarm stopped it (DEPLOYMENT_STOP_ON_ALARM). Refused: no deployment watches alarms, so it would promise what never comes."""
+    """An alarm stopped it (DEPLOYMENT_STOP_ON_ALARM). Not when nobody could say whether one is active."""
     AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_REQUEST: _AutoRollbackEvent.ValueType  # 3
     """Somebody stopped it (DEPLOYMENT_STOP_ON_REQUEST), and did not say otherwise with the stop."""
 
@@ -435,7 +443,7 @@ AUTO_ROLLBACK_EVENT_UNSPECIFIED: AutoRollbackEvent.ValueType  # 0
 AUTO_ROLLBACK_EVENT_DEPLOYMENT_FAILURE: AutoRollbackEvent.ValueType  # 1
 """The deployment failed (DEPLOYMENT_FAILURE)."""
 AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_ALARM: AutoRollbackEvent.ValueType  # 2
-"""An alarm stopped it (DEPLOYMENT_STOP_ON_ALARM). Refused: no deployment watches alarms, so it would promise what never comes."""
+"""An alarm stopped it (DEPLOYMENT_STOP_ON_ALARM). Not when nobody could say whether one is active."""
 AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_REQUEST: AutoRollbackEvent.ValueType  # 3
 """Somebody stopped it (DEPLOYMENT_STOP_ON_REQUEST), and did not say otherwise with the stop."""
 Global___AutoRollbackEvent: _TypeAlias = AutoRollbackEvent  # noqa: Y015
