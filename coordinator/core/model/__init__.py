@@ -8,6 +8,7 @@ from coordinator.core.model.alarms import (
     Comparison,
     Expression,
     PrometheusAlert,
+    Seen,
     SeveralSeries,
 )
 from coordinator.core.model.deployments import (
@@ -93,6 +94,7 @@ __all__ = [
     "RevisionHealth",
     "RevisionId",
     "S3Location",
+    "Seen",
     "Session",
     "SeveralSeries",
     "Signature",

@@ -6,6 +6,7 @@ An alarm is frozen in the deployment that watches it, so what is decided does no
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 
 class AlarmStatus(IntEnum):
@@ -14,6 +15,14 @@ class AlarmStatus(IntEnum):
     OK = 1
     ALARM = 2
     UNKNOWN = 3
+
+
+class Seen(NamedTuple):
+    """What a look at an alarm has brought."""
+
+    status: AlarmStatus
+    sample: str
+    """In a few words: the value and its series, or why there is none."""
 
 
 class Comparison(StrEnum):
