@@ -18,6 +18,7 @@ from typing import Final
 from tests.e2e.bundles import bundle
 from tests.e2e.cluster import Cluster, until
 from tests.e2e.kills import AgentKills
+from tests.e2e.renewals import RenewalKills, cluster_of_short_lives
 from tests.e2e.witness import check_history, check_host, check_once, integrity
 
 CONFIGS: Final = ("CodeDeployDefault.AllAtOnce", "CodeDeployDefault.HalfAtATime", "CodeDeployDefault.OneAtATime")
@@ -207,6 +208,20 @@ def kill_agents(directory: Path, seed: int, hosts: int, kills: int) -> str:
     return f"agents killed: {killed.kills} in {killed.rollouts} rollouts\nhooks run: {killed.hooks}, none twice, and every result is true"
 
 
+def kill_renewals(directory: Path, seed: int, hosts: int, kills: int) -> str:
+    """Rollouts until so many processes were killed while certificates were renewed; what was seen."""
+    names = [f"web-{number}" for number in range(1, hosts + 1)]
+    with cluster_of_short_lives(directory) as cluster:
+        killed = RenewalKills(cluster, random.Random(seed), names)
+        while killed.kills < kills:
+            print(f"{killed.rollouts + 1:4} {killed.rollout(kills - killed.kills)}", flush=True)
+        integrity(cluster)
+        killed.check()
+        renewed = killed.renewals
+    counted = f"{killed.kills} in the midst of renewals, {killed.coordinators} of them of the coordinator, in {killed.rollouts} rollouts"
+    return f"kills: {counted}\nrenewals: {renewed}, nobody locked out\nhooks run: {killed.hooks}, none twice, and every result is true"
+
+
 def main() -> int:
     """0 when every promise was kept; 1, and the cluster's directory is kept, when one was broken."""
     parser = argparse.ArgumentParser(prog="scripts/chaos", description="Rollouts while processes are killed at random.")
@@ -214,14 +229,24 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000), metavar="S", help="what is killed when")
     parser.add_argument("--hosts", type=int, default=8, metavar="N", help="how many hosts (default: %(default)s)")
     parser.add_argument("--agent-kills", type=int, default=0, metavar="N", help="instead: N times an agent, always while its hook runs")
+    parser.add_argument(
+        "--renewal-kills",
+        type=int,
+        default=0,
+        metavar="N",
+        help="instead: N times an agent or the coordinator, while certificates are renewed",
+    )
     settings = parser.parse_args()
-    until_when = f"{settings.agent_kills} agents killed" if settings.agent_kills else f"{settings.minutes:g} minutes"
+    kills = settings.agent_kills or settings.renewal_kills
+    until_when = f"{kills} kills" if kills else f"{settings.minutes:g} minutes"
     print(f"seed {settings.seed}, {settings.hosts} hosts, {until_when}", flush=True)
     directory = Path(tempfile.mkdtemp(prefix="hookline-chaos-"))
     try:
         tally: object
         if settings.agent_kills:
             tally = kill_agents(directory / "cluster", settings.seed, settings.hosts, settings.agent_kills)
+        elif settings.renewal_kills:
+            tally = kill_renewals(directory / "cluster", settings.seed, settings.hosts, settings.renewal_kills)
         else:
             tally = play(directory / "cluster", settings.seed, settings.hosts, settings.minutes)
     except AssertionError as error:

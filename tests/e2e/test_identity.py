@@ -1,6 +1,7 @@
 """Who gets in: machines that join real coordinators over TLS, renew, are revoked, and are copied; and everybody who has to stay outside."""
 
 import json
+import random
 import shutil
 import signal
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 
 from tests.e2e.bundles import HOOKED, bundle
 from tests.e2e.cluster import Cluster, until
+from tests.e2e.renewals import RenewalKills, cluster_of_short_lives
 
 pytestmark = pytest.mark.e2e
+KILLS = 6
 
 
 @pytest.fixture
@@ -198,3 +201,12 @@ def test_an_agent_that_is_killed_while_it_renews_comes_back_with_a_certificate_t
         hasty.start_agent("web-1")
         hasty.wait_for_agents()
     assert "HostLocked" not in str(hasty.rows("SELECT entry FROM v_history"))
+
+
+@pytest.mark.timeout(300)
+def test_kills_in_the_midst_of_renewals_and_rollouts_lose_no_hook_and_lock_nobody_out(tmp_path: Path) -> None:
+    with cluster_of_short_lives(tmp_path / "cluster") as cluster:
+        killed = RenewalKills(cluster, random.Random(4), ["web-1", "web-2", "web-3"])
+        while killed.kills < KILLS:
+            killed.rollout(KILLS - killed.kills)
+        killed.check()
