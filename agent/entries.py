@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, assert_never
 
-from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, Numbered, Repeated, Reported, Started
+from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, Judged, Numbered, Repeated, Reported, Started
 from agent.model import (
     BundleType,
     DeploymentId,
@@ -65,6 +65,8 @@ def _plain(entry: Entry) -> Plain:
             return ["started", entry.instruction_id, _plain_installed(entry.serving)]
         case Repeated():
             return ["repeated", entry.instruction_id, entry.attempt]
+        case Judged():
+            return ["judged", entry.instruction_id, _plain_diagnostics(entry.diagnostics)]
         case EndAsked():
             return ["end asked", entry.instruction_id, entry.status, entry.reason]
         case Acked():
@@ -91,6 +93,8 @@ def _entry(plain: Plain) -> Entry:
             return Started(InstructionId(plain[1]), _installed(plain[2]))
         case "repeated":
             return Repeated(InstructionId(plain[1]), plain[2])
+        case "judged":
+            return Judged(InstructionId(plain[1]), None if plain[2] is None else _diagnostics(plain[2]))
         case "end asked":
             return EndAsked(InstructionId(plain[1]), InstructionStatus(plain[2]), plain[3])
         case "acked":

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from agent.facts import Begin
+    from agent.facts import Begin, Close, Recover
     from agent.workspace import DeploymentDirectory
 
 
@@ -22,7 +22,7 @@ class Environment:
         self._own["HOOKLINE_ROOT_PREFIX"] = str(root_prefix)
         self._own["HOOKLINE_HOST"] = host
 
-    def of(self, order: Begin, serving: DeploymentDirectory) -> dict[str, str]:
+    def of(self, order: Begin | Recover | Close, serving: DeploymentDirectory) -> dict[str, str]:
         """The environment of one event. It describes the new deployment; the bundle directory is that of the scripts."""
         instruction = order.instruction
         words = dict(instruction.location.words)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from agent.aftermath import BACKSTOP_SECONDS, Aftermath
 from agent.bundle.locations import SourceSettings, elsewhere
 from agent.bundle.requests import CoordinatorSource, DownloadRequest, InstallRequest
-from agent.facts import Begin, EventEnded, EventInterrupted, EventNeverBegan, Recover
-from agent.hooks import EventOutcome, EventRun
+from agent.facts import Begin, Close, EventClosed, EventEnded, EventInterrupted, EventNeverBegan, Recover
+from agent.hooks import EventRun
 from agent.model import Diagnostics, ErrorCode, FileExistsBehavior, LifecycleEvent, Place
 from agent.payload import PayloadError
 from agent.scrub import scrubbed
@@ -26,17 +26,15 @@ if TYPE_CHECKING:
 
     from agent.bundle.requests import Source
     from agent.clock import Clock
+    from agent.hooks import EventOutcome
     from agent.loop import Agent
     from agent.model import EventPlan, Instruction, InstructionId, Location
     from agent.policy import Guard
     from agent.scripts import EventScripts
 
-    Ending = EventEnded | EventInterrupted | EventNeverBegan
+    Ending = EventEnded | EventInterrupted | EventClosed | EventNeverBegan
 
 log = logging.getLogger("hookline.agent")
-
-BACKSTOP_SECONDS = 30.0
-"""What an event may take beyond its deadline before the agent stops believing that somebody else keeps it."""
 
 QUIET_SECONDS = 0.1
 """Starting a process or a thread holds the whole agent up for milliseconds, so the last reports of an instruction leave first."""
@@ -114,6 +112,7 @@ class EventExecutor:
         self._scripts = scripts
         self._guard = guard
         self._source = source
+        self._aftermath = Aftermath(hooks=hooks, scripts=scripts, guard=guard)
 
     async def start_ahead(self) -> None:
         """Has the processes waiting that the next instruction needs."""
@@ -130,6 +129,12 @@ class EventExecutor:
         self._current = order.instruction.instruction_id
         recovered = self._recovered(order)
         self._tasks.create_task(self._carry_out(order, agent, recovered), name=f"recover {order.event} {order.instruction.instruction_id}")
+
+    def close(self, order: Close, agent: Agent) -> None:
+        """Runs the closing hooks of an event."""
+        self._current = order.instruction.instruction_id
+        closed = self._aftermath.closed(order)
+        self._tasks.create_task(self._carry_out(order, agent, closed), name=f"close {order.event} {order.instruction.instruction_id}")
 
     def finish(self, instruction_id: InstructionId) -> None:
         """Lets the instruction's processes go and, when nothing follows, has the next ones waiting."""
@@ -167,10 +172,10 @@ class EventExecutor:
         with contextlib.suppress(PayloadError):  # which the download itself will say
             await self._unpacker.prepare(self._download_request(instruction, await self._source.source(), plan.timeout_seconds))
 
-    async def _carry_out(self, order: Begin | Recover, agent: Agent, work: Coroutine[None, None, Ending]) -> None:
+    async def _carry_out(self, order: Begin | Recover | Close, agent: Agent, work: Coroutine[None, None, Ending]) -> None:
         try:
             ended = await work
-            if isinstance(ended, EventEnded) and ended.diagnostics is None:
+            if _is_success(order, ended):
                 self._guard.succeeded(order)
         except PayloadError as error:
             ended = _failed(order, error.message)
@@ -188,12 +193,13 @@ class EventExecutor:
         event_run = self._scripts.of(order)
         if not isinstance(event_run, EventRun):
             return _ended(order, event_run)
-        self._guard.scripts(order, event_run)
+        event_run = self._guard.scripts(order, event_run)
         try:
             async with asyncio.timeout(order.timeout_seconds + BACKSTOP_SECONDS):
-                return self._told(order, await self._hooks.run(event_run, partial(self._look_ahead, order)))
+                outcome = await self._hooks.run(event_run, partial(self._look_ahead, order))
         except TimeoutError:
             return await self._overdue(order)
+        return await self._aftermath.of(order, outcome)
 
     async def _recovered(self, order: Recover) -> Ending:
         try:
@@ -201,19 +207,14 @@ class EventExecutor:
                 outcome = await self._hooks.recover(order.instruction.instruction_id, order.attempt, order.event)
         except TimeoutError:
             return await self._overdue(order)
-        return EventNeverBegan(order.instruction.instruction_id, order.event) if outcome is None else self._told(order, outcome)
-
-    def _told(self, order: Begin | Recover, outcome: EventOutcome) -> EventEnded | EventInterrupted:
-        ended = _told(order, outcome)
-        if ended.diagnostics is None or not outcome.interrupted or not self._scripts.may_repeat(order):
-            return ended
-        log.warning("interrupted, may run again instruction=%s lifecycle_event=%s", order.instruction.instruction_id, order.event)
-        return EventInterrupted(order.instruction.instruction_id, order.event, order.attempt, ended.diagnostics, ended.at)
+        if outcome is None:
+            return EventNeverBegan(order.instruction.instruction_id, order.event)
+        return await self._aftermath.of(order, outcome)
 
     async def _overdue(self, order: Begin | Recover) -> EventEnded:
         await self._hooks.cancel(order.instruction.instruction_id, order.attempt)
         message = f"cannot say how {order.event} ended: no word of it came within {order.timeout_seconds + BACKSTOP_SECONDS:.0f} s"
-        return _ended(order, Diagnostics(error_code=ErrorCode.INTERRUPTED, message=message))
+        return self._aftermath.ended(order, Diagnostics(error_code=ErrorCode.INTERRUPTED, message=message))
 
     async def _download(self, order: Begin) -> EventEnded:
         instruction = order.instruction
@@ -221,7 +222,8 @@ class EventExecutor:
             async with asyncio.timeout(order.timeout_seconds):
                 source = await self._source.of(instruction.location, self._scripts.root_prefix)
         except TimeoutError:
-            return _failed(order, "cannot download the bundle: the coordinator did not say in time where it serves bundles")
+            message = "cannot download the bundle: the coordinator did not say in time where it serves bundles"
+            return _ended(order, Diagnostics(error_code=ErrorCode.UNKNOWN_ERROR, message=message))
         request = self._download_request(instruction, source, order.timeout_seconds)
         self._guard.replaces(instruction)
         await self._unpacker.download(request, _no_progress)
@@ -290,29 +292,26 @@ class CoordinatorBundles:
         return CoordinatorSource(address=self._address, metadata=self._metadata, data_dir=self._data_dir)
 
 
-def _ended(order: Begin | Recover, diagnostics: Diagnostics | None, *, at: int | None = None) -> EventEnded:
+def _ended(order: Begin, diagnostics: Diagnostics | None) -> EventEnded:
+    return EventEnded(order.instruction.instruction_id, order.event, diagnostics)
+
+
+def _failed(order: Begin | Recover | Close, message: str) -> EventEnded | EventClosed:
     """An event is over; what is told of it holds no secret, whoever has said it."""
-    if diagnostics is not None:
-        message, log_tail = scrubbed(diagnostics.message), scrubbed(diagnostics.log_tail)
-        diagnostics = dataclasses.replace(diagnostics, message=message, log_tail=log_tail)
-    return EventEnded(order.instruction.instruction_id, order.event, diagnostics, at)
+    diagnostics = Diagnostics(error_code=ErrorCode.UNKNOWN_ERROR, message=scrubbed(message))
+    ended = EventClosed if isinstance(order, Close) else EventEnded
+    return ended(order.instruction.instruction_id, order.event, diagnostics)
 
 
-def _failed(order: Begin | Recover, message: str) -> EventEnded:
-    return _ended(order, Diagnostics(error_code=ErrorCode.UNKNOWN_ERROR, message=message))
-
-
-def _told(order: Begin | Recover, outcome: EventOutcome) -> EventEnded:
-    at = outcome.ended_at or None
-    if outcome.error_code == "Success":
-        return _ended(order, None, at=at)
-    diagnostics = Diagnostics(
-        error_code=ErrorCode.INTERRUPTED if outcome.interrupted else ErrorCode(outcome.error_code),
-        message=outcome.message,
-        script_name=outcome.script_name,
-        log_tail=outcome.log_tail,
-    )
-    return _ended(order, diagnostics, at=at)
+def _is_success(order: Begin | Recover | Close, ended: Ending) -> bool:
+    """Whether an event has ended well for good."""
+    match ended:
+        case EventEnded():
+            return ended.diagnostics is None and not ended.closing
+        case EventClosed():
+            return ended.diagnostics is None and isinstance(order, Close) and order.diagnostics is None
+        case _:
+            return False
 
 
 def _no_progress(_done: int, _total: int | None) -> None:

@@ -77,22 +77,40 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class EventEnded:
-    """A lifecycle event came to its end: diagnostics is None when it ended well, at is None when it ended just now."""
+    """A lifecycle event came to its end: diagnostics is None when it ended well, at is None when it ended just now.
+
+    closing: hooks close it before that is told.
+    """
 
     instruction_id: InstructionId
     event: LifecycleEvent
     diagnostics: Diagnostics | None = None
     at: int | None = None
+    closing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EventInterrupted:
-    """Nobody can say how an attempt at an event ended, and the author of its scripts says that they may run again."""
+    """Nobody can say how an attempt at an event ended, and the author of its scripts, or their probe, says that they may run again.
+
+    closing: hooks close the event if it does not begin again.
+    """
 
     instruction_id: InstructionId
     event: LifecycleEvent
     attempt: int
     diagnostics: Diagnostics
+    at: int | None = None
+    closing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventClosed:
+    """The closing hooks of an event have ended; diagnostics is None when they ended well, at is None when they ended just now."""
+
+    instruction_id: InstructionId
+    event: LifecycleEvent
+    diagnostics: Diagnostics | None = None
     at: int | None = None
 
 
@@ -114,6 +132,7 @@ Fact = (
     | Acknowledged
     | EventEnded
     | EventInterrupted
+    | EventClosed
     | EventNeverBegan
 )
 
@@ -139,6 +158,14 @@ class Repeated:
 
     instruction_id: InstructionId
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Entry: the scripts of the event that runs have ended so, and its closing hooks may begin; diagnostics is None: they ended well."""
+
+    instruction_id: InstructionId
+    diagnostics: Diagnostics | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +220,7 @@ class Held:
     holding: Holding
 
 
-Entry = Reported | Accepted | Started | Repeated | EndAsked | Acked | Numbered | Fenced | Held
+Entry = Reported | Accepted | Started | Repeated | Judged | EndAsked | Acked | Numbered | Fenced | Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +248,22 @@ class Recover:
     timeout_seconds: float
     serving: Installed | None
     attempt: int = 1
+    previous: RevisionId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Order: run the closing hooks of an event that has ended so, those that have not begun; ended by EventClosed.
+
+    A repeat, after a restart, runs nothing twice.
+    """
+
+    instruction: Instruction
+    event: LifecycleEvent
+    serving: Installed | None
+    attempt: int
+    previous: RevisionId | None
+    diagnostics: Diagnostics | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +288,7 @@ class Forget:
     instruction_ids: tuple[InstructionId, ...]
 
 
-Order = Begin | Recover | SendReports | Finish | Forget
+Order = Begin | Recover | Close | SendReports | Finish | Forget
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class EventRun:
     cwd: str
     scripts_log: str
     timeout: int  # seconds, of the whole event
+    closing: bool = False  # each of its scripts runs, whatever became of the others, and a cancel before it is not for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +223,7 @@ class Hooks:
             ("boot_id", self._boot_id),
             ("timeout", event.timeout),
             ("grace_ms", self._grace_ms),
+            *([("closing", 1)] if event.closing else []),
         ]
         for script in event.scripts:
             fields += [("location", script.location), ("path", script.path), ("script_timeout", script.timeout)]

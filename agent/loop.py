@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, assert_never
 
-from agent.facts import Begin, Entry, Fact, Finish, Forget, Order, Recover, Reported, Resumed, SendReports
+from agent.facts import Begin, Close, Entry, Fact, Finish, Forget, Order, Recover, Reported, Resumed, SendReports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,7 +40,7 @@ class Journal(Protocol):
 
 
 class Executor(Protocol):
-    """Who carries out lifecycle events. Answers a Begin or a Recover by telling the agent a fact, then or later."""
+    """Who carries out lifecycle events. Answers a Begin, a Recover or a Close by telling the agent a fact, then or later."""
 
     def begin(self, order: Begin, agent: Agent) -> None:
         """Begins an event; EventEnded ends it."""
@@ -48,6 +48,10 @@ class Executor(Protocol):
 
     def recover(self, order: Recover, agent: Agent) -> None:
         """Finds out how an event went; EventEnded or EventNeverBegan ends it."""
+        ...
+
+    def close(self, order: Close, agent: Agent) -> None:
+        """Runs the closing hooks of an event; EventClosed ends it."""
         ...
 
     def finish(self, instruction_id: InstructionId) -> None:
@@ -115,6 +119,8 @@ class Agent:
                     self.outbox.send(order)
             case Recover():
                 self._executor.recover(order, self)
+            case Close():
+                self._executor.close(order, self)
             case Finish():
                 self._executor.finish(order.instruction_id)
             case Forget():

@@ -5,6 +5,7 @@ Pure: no clock, no chance, no I/O. Every change that must survive is an entry; `
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from agent.facts import (
@@ -13,10 +14,12 @@ from agent.facts import (
     Acknowledged,
     Begin,
     CancelReceived,
+    Close,
     Connected,
     Disconnected,
     EndAsked,
     Entry,
+    EventClosed,
     EventEnded,
     EventInterrupted,
     EventNeverBegan,
@@ -25,6 +28,7 @@ from agent.facts import (
     Forget,
     InstructionReceived,
     InstructionUnreadable,
+    Judged,
     Numbered,
     Order,
     Recover,
@@ -36,15 +40,7 @@ from agent.facts import (
     Started,
     Turn,
 )
-from agent.model import (
-    REPEATABLE_EVENTS,
-    Diagnostics,
-    EventStatus,
-    Installed,
-    InstructionStatus,
-    LifecycleEvent,
-    Report,
-)
+from agent.model import REPEATABLE_EVENTS, Diagnostics, EventStatus, Installed, InstructionStatus, LifecycleEvent, Report
 from agent.past import Course, Past, Refusal
 
 if TYPE_CHECKING:
@@ -127,6 +123,8 @@ class Machine:
                 self._cancel_received(fact)
             case EventInterrupted():
                 self._event_interrupted(fact)
+            case EventClosed():
+                self._event_closed(fact)
             case EventNeverBegan():
                 self._event_never_began(fact)
             case InstructionUnreadable():
@@ -190,26 +188,38 @@ class Machine:
             self._end_soon(known, InstructionStatus.CANCELLED, fact.reason)
 
     def _event_ended(self, fact: EventEnded) -> None:
-        course = self._past.known.get(fact.instruction_id)
-        if not isinstance(course, Course) or course.begun is not fact.event:
+        course = self._past.running(fact.instruction_id, fact.event)
+        if course is None or course.judged is not None:
             return
-        status = EventStatus.SUCCEEDED if fact.diagnostics is None else EventStatus.FAILED
-        self._report(fact.instruction_id, status, event=fact.event, diagnostics=fact.diagnostics, at=fact.at)
-        self._advance()
+        if fact.closing:
+            # Kept before anything acts on it: a crash brings no other verdict than the one that the closing hooks were told.
+            self._note(Judged(fact.instruction_id, fact.diagnostics))
+            self._orders.append(self._close(course, fact.event, fact.diagnostics))
+        else:
+            self._end_event(fact.instruction_id, fact.event, fact.diagnostics, fact.at)
 
     def _event_interrupted(self, fact: EventInterrupted) -> None:
-        course = self._past.known.get(fact.instruction_id)
-        if not isinstance(course, Course) or course.begun is not fact.event or course.attempt != fact.attempt:
+        course = self._past.running(fact.instruction_id, fact.event)
+        if course is None or course.attempt != fact.attempt:
             return
         if course.asked is not None or fact.attempt >= ATTEMPTS:
-            self._event_ended(EventEnded(fact.instruction_id, fact.event, fact.diagnostics, fact.at))
+            self._event_ended(EventEnded(fact.instruction_id, fact.event, fact.diagnostics, fact.at, fact.closing))
         else:
             self._note(Repeated(fact.instruction_id, fact.attempt + 1))
             self._orders.append(self._begin(course))
 
+    def _event_closed(self, fact: EventClosed) -> None:
+        course = self._past.running(fact.instruction_id, fact.event)
+        if course is None or course.judged is None:
+            return
+        diagnostics, failure = course.judged.diagnostics, fact.diagnostics
+        if diagnostics is not None and failure is not None:
+            failure = replace(diagnostics, message=f"{diagnostics.message}; and its closing hooks failed: {failure.message}")
+        self._end_event(fact.instruction_id, fact.event, failure or diagnostics, fact.at)
+
     def _event_never_began(self, fact: EventNeverBegan) -> None:
-        course = self._past.known.get(fact.instruction_id)
-        if not isinstance(course, Course) or course.begun is not fact.event:
+        course = self._past.running(fact.instruction_id, fact.event)
+        if course is None:
             return
         if course.asked is None:
             self._orders.append(self._begin(course))
@@ -237,15 +247,18 @@ class Machine:
             self._forget()
 
     def _resume(self) -> None:
-        if self._past.queue and (event := self._past.queue[0].begun) is not None:
-            course = self._past.queue[0]
-            begin = self._begin(course)
-            if event in REPEATABLE_EVENTS:
-                self._orders.append(begin)
-            else:
-                self._orders.append(Recover(begin.instruction, event, begin.timeout_seconds, begin.serving, begin.attempt))
-        else:
+        course = self._past.queue[0] if self._past.queue else None
+        if course is None or course.begun is None:
             self._advance()
+            return
+        begin = self._begin(course)
+        if course.judged is not None:
+            self._orders.append(self._close(course, begin.event, course.judged.diagnostics))
+        elif begin.event in REPEATABLE_EVENTS:
+            self._orders.append(begin)
+        else:
+            recover = Recover(begin.instruction, begin.event, begin.timeout_seconds, begin.serving, begin.attempt, begin.previous)
+            self._orders.append(recover)
 
     # ------------------------------------------------------------------------------------------------------------------------ rules
 
@@ -272,6 +285,15 @@ class Machine:
             # Whoever orders the events so wants the new bundle's own scripts.
             serving = Installed(revision_id=instruction.revision_id, deployment_id=instruction.deployment_id)
         return Begin(instruction, plan.event, plan.timeout_seconds, serving, course.attempt, self._past.previous(instruction))
+
+    def _close(self, course: Course, event: LifecycleEvent, diagnostics: Diagnostics | None) -> Close:
+        begin = self._begin(course)
+        return Close(begin.instruction, event, begin.serving, begin.attempt, begin.previous, diagnostics)
+
+    def _end_event(self, instruction_id: InstructionId, event: LifecycleEvent, diagnostics: Diagnostics | None, at: int | None) -> None:
+        status = EventStatus.SUCCEEDED if diagnostics is None else EventStatus.FAILED
+        self._report(instruction_id, status, event=event, diagnostics=diagnostics, at=at)
+        self._advance()
 
     def _end_soon(self, course: Course, status: InstructionStatus, reason: str) -> None:
         if course.begun is None:
@@ -310,18 +332,11 @@ class Machine:
             self._orders.append(SendReports(first_seq, reports))
 
     def _forget(self) -> None:
-        """Drops the oldest, but never what could be accepted again: only a higher fence makes it stale for ever."""
-        forgotten: list[InstructionId] = []
-        for instruction_id, known in self._past.ended.items():
-            if len(self._past.ended) - len(forgotten) <= self._retained or known.seqs[1] > self._confirmed:
-                break
-            fence = self._past.fences.get(known.group_id)
-            if fence is not None and fence.target_epoch > known.target_epoch:
-                forgotten.append(instruction_id)
+        forgotten = self._past.forgettable(len(self._past.ended) - self._retained, self._confirmed)
         for instruction_id in forgotten:
             self._past.forget(instruction_id)
         if forgotten:
-            self._orders.append(Forget(tuple(forgotten)))
+            self._orders.append(Forget(forgotten))
 
     def _note(self, entry: Entry) -> None:
         self._entries.append(entry)

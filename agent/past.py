@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
-from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, Numbered, Repeated, Reported, Started
+from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, Judged, Numbered, Repeated, Reported, Started
 from agent.model import EventStatus, Fence, Holding, Installed, InstructionStatus, LifecycleEvent
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Course:
         "entries",
         "group_id",
         "instruction",
+        "judged",
         "position",
         "refused",
         "seqs",
@@ -44,6 +45,7 @@ class Course:
         self.position = 0
         self.attempt = 1
         self.begun: LifecycleEvent | None = None
+        self.judged: Judged | None = None
         self.started = False
         self.serving: Installed | None = None
         self.asked: EndAsked | None = None
@@ -113,6 +115,22 @@ class Past:
         seq = max(seq, self._first_seq)
         return seq, tuple([self._reports[number] for number in range(seq, self.last_seq + 1)])
 
+    def running(self, instruction_id: InstructionId, event: LifecycleEvent) -> Course | None:
+        """The instruction whose event runs; None: it is over, or another one runs by now."""
+        course = self.known.get(instruction_id)
+        return course if isinstance(course, Course) and course.begun is event else None
+
+    def forgettable(self, count: int, confirmed: int) -> tuple[InstructionId, ...]:
+        """The oldest of what has ended and been told, so many at most, but not what could be accepted again: until a fence is higher."""
+        found: list[InstructionId] = []
+        for instruction_id, known in self.ended.items():
+            if len(found) >= count or known.seqs[1] > confirmed:
+                break
+            fence = self.fences.get(known.group_id)
+            if fence is not None and fence.target_epoch > known.target_epoch:
+                found.append(instruction_id)
+        return tuple(found)
+
     def forget(self, instruction_id: InstructionId) -> None:
         """Drops an ended instruction, and all reports up to its last."""
         known = self.ended.pop(instruction_id)
@@ -134,7 +152,7 @@ class Past:
                 self.fences[entry.instruction.group_id] = Fence(
                     target_epoch=entry.instruction.target_epoch, deployment_id=entry.instruction.deployment_id
                 )
-            case Started() | Repeated() | EndAsked():
+            case Started() | Repeated() | Judged() | EndAsked():
                 self._apply_to_course(self._course(entry.instruction_id), entry)
             case Numbered():
                 if entry.last_seq > self.last_seq:
@@ -147,13 +165,15 @@ class Past:
             case _:
                 assert_never(entry)
 
-    def _apply_to_course(self, course: Course, entry: Started | Repeated | EndAsked) -> None:
+    def _apply_to_course(self, course: Course, entry: Started | Repeated | Judged | EndAsked) -> None:
         course.entries.append(entry)
         match entry:
             case Started():
                 course.started, course.serving = True, entry.serving
             case Repeated():
                 course.attempt = entry.attempt
+            case Judged():
+                course.judged = entry
             case EndAsked():
                 course.asked = entry
             case _:
@@ -173,6 +193,7 @@ class Past:
             self._apply_progress(known, report)
 
     def _apply_progress(self, course: Course, report: Report) -> None:
+        course.judged = None  # What is reported of an event is its end, or the begin of the next.
         match report.status:
             case EventStatus.IN_PROGRESS:
                 course.begun = report.event

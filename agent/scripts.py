@@ -1,4 +1,4 @@
-"""Which scripts a lifecycle event runs on this host: those of the AppSpec of the revision that serves it.
+"""Which scripts a lifecycle event runs on this host, and which follow them: those of the AppSpec of the revision that serves it.
 
 Reads what DownloadBundle has left; runs nothing.
 """
@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agent.appspec import AppSpec
+from agent.appspec import CLOSING_SECONDS, PROBE_SECONDS, AppSpec
 from agent.hooks import EventRun, ScriptRun
-from agent.model import OLD_REVISION_EVENTS, Diagnostics, ErrorCode
+from agent.model import OLD_REVISION_EVENTS, Diagnostics, ErrorCode, EventStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agent.appspec import Script
     from agent.environment import Environment
-    from agent.facts import Begin, Recover
+    from agent.facts import Begin, Close, Recover
     from agent.model import Instruction
     from agent.workspace import DeploymentDirectory, Workspace
 
@@ -30,6 +33,7 @@ class EventScripts:
     def __init__(self, *, workspace: Workspace, environment: Environment) -> None:
         self._workspace = workspace
         self._environment = environment
+        self._last: tuple[tuple[str, int, int, int], AppSpec] | None = None
 
     @property
     def root_prefix(self) -> Path:
@@ -38,11 +42,11 @@ class EventScripts:
 
     def of(self, order: Begin) -> EventRun | Diagnostics | None:
         """What the hooks have to run; None: nothing. Diagnostics: it cannot be run."""
-        instruction, serving = order.instruction, self._serving(order)
+        serving = self._serving(order)
         if serving is None:
             return None
         try:
-            appspec = AppSpec.from_json(serving.appspec.read_bytes())
+            appspec = self._read(serving)
         except FileNotFoundError:
             if order.event in OLD_REVISION_EVENTS:
                 # Somebody has cleaned the disk. Failing here would leave the host undeployable until somebody finds out why.
@@ -53,6 +57,43 @@ class EventScripts:
         scripts = appspec.hooks.get(order.event, ())
         if not scripts:
             return None
+        return self._run(order, serving, appspec, scripts, timeout=max(1, math.ceil(order.timeout_seconds)))
+
+    def closing(self, order: Close) -> EventRun | None:
+        """What the hooks have to run to close an event; None: nothing, also when somebody has removed it."""
+        serving, appspec = self._appspec(order)
+        scripts = appspec.closing(order.event, failed=order.diagnostics is not None)
+        if serving is None or not scripts:
+            return None
+        run = self._run(order, serving, appspec, scripts, timeout=CLOSING_SECONDS)
+        environment = {**run.environment, **_outcome(order.diagnostics)}
+        return replace(run, lifecycle_event=f"{order.event} (closing)", environment=environment, closing=True)
+
+    def probe(self, order: Begin | Recover) -> EventRun | None:
+        """What the hooks have to run to learn how an interrupted event ended; None: nothing."""
+        serving, appspec = self._appspec(order)
+        if serving is None or appspec.probe is None or order.event not in appspec.probed:
+            return None
+        run = self._run(order, serving, appspec, (appspec.probe,), timeout=PROBE_SECONDS)
+        return replace(run, lifecycle_event=f"{order.event} (probe)")
+
+    def closes(self, order: Begin | Recover, *, failed: bool) -> bool:
+        """Whether anything is to run after an event has ended so."""
+        return bool(self._appspec(order)[1].closing(order.event, failed=failed))
+
+    def may_repeat(self, order: Begin | Recover) -> bool:
+        """Whether the author of an event's scripts says that they may run again; an AppSpec that is gone says nothing."""
+        return order.event in self._appspec(order)[1].repeatable
+
+    def tell_warnings(self, instruction: Instruction) -> None:
+        """Log what is odd about the AppSpec that has just arrived."""
+        for warning in self._read(self._new(instruction)).warnings:
+            log.warning("appspec deployment=%s warning=%r", instruction.deployment_id, warning)
+
+    def _run(
+        self, order: Begin | Recover | Close, serving: DeploymentDirectory, appspec: AppSpec, scripts: tuple[Script, ...], *, timeout: int
+    ) -> EventRun:
+        instruction = order.instruction
         return EventRun(
             instruction_id=instruction.instruction_id,
             attempt=order.attempt,
@@ -73,23 +114,26 @@ class EventScripts:
             environment=self._environment.of(order, serving),
             cwd="/",
             scripts_log=str(self._new(instruction).scripts_log),
-            timeout=max(1, math.ceil(order.timeout_seconds)),
+            timeout=timeout,
         )
 
-    def may_repeat(self, order: Begin | Recover) -> bool:
-        """Whether the author of an event's scripts says that they may run again; an AppSpec that is gone says nothing."""
+    def _appspec(self, order: Begin | Recover | Close) -> tuple[DeploymentDirectory | None, AppSpec]:
+        """Where the scripts of an event come from, and what they are; one that is gone says nothing."""
         serving = self._serving(order)
         try:
-            return serving is not None and order.event in AppSpec.from_json(serving.appspec.read_bytes()).repeatable
+            return serving, AppSpec() if serving is None else self._read(serving)
         except FileNotFoundError:
-            return False
+            return serving, AppSpec()
 
-    def tell_warnings(self, instruction: Instruction) -> None:
-        """Log what is odd about the AppSpec that has just arrived."""
-        for warning in AppSpec.from_json(self._new(instruction).appspec.read_bytes()).warnings:
-            log.warning("appspec deployment=%s warning=%r", instruction.deployment_id, warning)
+    def _read(self, serving: DeploymentDirectory) -> AppSpec:
+        """An AppSpec, which is asked for several times in a row."""
+        found = os.stat(serving.appspec)
+        seen = (str(serving.appspec), found.st_ino, found.st_mtime_ns, found.st_size)
+        if self._last is None or self._last[0] != seen:
+            self._last = seen, AppSpec.from_json(serving.appspec.read_bytes())
+        return self._last[1]
 
-    def _serving(self, order: Begin | Recover) -> DeploymentDirectory | None:
+    def _serving(self, order: Begin | Recover | Close) -> DeploymentDirectory | None:
         """Where the scripts of an event come from; None: there is no old revision whose scripts they would be."""
         if order.event not in OLD_REVISION_EVENTS:
             return self._new(order.instruction)
@@ -99,3 +143,14 @@ class EventScripts:
 
     def _new(self, instruction: Instruction) -> DeploymentDirectory:
         return self._workspace.deployment(instruction.group_id, instruction.deployment_id)
+
+
+def _outcome(diagnostics: Diagnostics | None) -> dict[str, str]:
+    """What closing hooks see of how the event ended."""
+    if diagnostics is None:
+        return {"HOOKLINE_EVENT_STATUS": EventStatus.SUCCEEDED.value}
+    return {
+        "HOOKLINE_EVENT_STATUS": EventStatus.FAILED.value,
+        "HOOKLINE_EVENT_ERROR": (diagnostics.error_code or ErrorCode.UNKNOWN_ERROR).value,
+        "HOOKLINE_EVENT_SCRIPT": diagnostics.script_name,
+    }

@@ -7,7 +7,7 @@ YAML stops inside this package. It is read once, by the process that unpacks the
 import dataclasses
 import json
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -25,6 +25,12 @@ SCRIPTED_EVENTS = (
     "BeforeAllowTraffic",
     "AfterAllowTraffic",
 )
+
+CLOSING_SECONDS = 120
+"""What all closing hooks of an event together may take. With the probe it is less than a coordinator waits past an event's deadline."""
+
+PROBE_SECONDS = 60
+"""What a probe may take."""
 
 
 class AppSpecError(Exception):
@@ -83,39 +89,63 @@ class Permission:
 class AppSpec:
     """An AppSpec file of the server platform.
 
-    `file_exists_behavior` None leaves it to the deployment, `env` is for all scripts, the scripts of `repeatable` events may run again
-    when they were interrupted. A symlink to a directory is copied as that directory unless `preserve_directory_symlinks`.
+    `file_exists_behavior` None leaves it to the deployment, `env` is for all scripts. Scripts of `repeatable` events may run again when
+    they were interrupted; of `probed` events, `probe` says what became of them. `on_failure` and `always` have the closing hooks of
+    events. A symlink to a directory is copied as that directory unless `preserve_directory_symlinks`.
     """
 
     files: tuple[FileMapping, ...] = ()
     permissions: tuple[Permission, ...] = ()
     hooks: Mapping[str, tuple[Script, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    always: Mapping[str, tuple[Script, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    on_failure: Mapping[str, tuple[Script, ...]] = field(default_factory=lambda: MappingProxyType({}))
     file_exists_behavior: str | None = None
     env: tuple[tuple[str, str], ...] = ()
     repeatable: tuple[str, ...] = ()
+    probed: tuple[str, ...] = ()
+    probe: Script | None = None
     preserve_directory_symlinks: bool = False
     warnings: tuple[str, ...] = ()
+
+    def closing(self, event: str, *, failed: bool) -> tuple[Script, ...]:
+        """The closing hooks of an event that has ended so, in the order in which they run."""
+        return (*(self.on_failure.get(event, ()) if failed else ()), *self.always.get(event, ()))
+
+    @property
+    def scripts(self) -> Iterator[Script]:
+        """Everything that may ever run."""
+        for hooks in (self.hooks, self.on_failure, self.always):
+            for scripts in hooks.values():
+                yield from scripts
+        if self.probe is not None:
+            yield self.probe
 
     def to_json(self) -> str:
         """The normal form that is kept beside the unpacked bundle."""
         found = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         found["files"] = [dataclasses.asdict(each) for each in self.files]
         found["permissions"] = [dataclasses.asdict(each) for each in self.permissions]
-        found["hooks"] = {event: [dataclasses.asdict(each) for each in scripts] for event, scripts in self.hooks.items()}
+        for name in ("hooks", "always", "on_failure"):
+            found[name] = {event: [dataclasses.asdict(each) for each in scripts] for event, scripts in found[name].items()}
+        found["probe"] = None if self.probe is None else dataclasses.asdict(self.probe)
         return json.dumps(found)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "AppSpec":
         """Read the normal form back."""
         found = json.loads(text)
-        hooks = {event: tuple(_script(each) for each in scripts) for event, scripts in found["hooks"].items()}
+        probe = found.get("probe")
         return cls(
             files=tuple(FileMapping(**each) for each in found["files"]),
             permissions=tuple(_permission(each) for each in found["permissions"]),
-            hooks=MappingProxyType(hooks),
+            hooks=_hooks(found["hooks"]),
+            always=_hooks(found.get("always", {})),
+            on_failure=_hooks(found.get("on_failure", {})),
             file_exists_behavior=found["file_exists_behavior"],
             env=_pairs(found.get("env", ())),
             repeatable=tuple(found.get("repeatable", ())),
+            probed=tuple(found.get("probed", ())),
+            probe=None if probe is None else _script(probe),
             preserve_directory_symlinks=found.get("preserve_directory_symlinks", False),
             warnings=tuple(found["warnings"]),
         )
@@ -146,6 +176,10 @@ def find_appspec(archive: Path, requested: str | None) -> Path:
         if found.exists() and stat.S_ISREG(found.stat().st_mode):
             return found
     raise AppSpecNotFound(f"cannot find an AppSpec file in the bundle: there is no {' and no '.join(names)} in its root")
+
+
+def _hooks(found: Mapping[str, Iterable[dict[str, object]]]) -> Mapping[str, tuple[Script, ...]]:
+    return MappingProxyType({event: tuple(_script(each) for each in scripts) for event, scripts in found.items()})
 
 
 def _script(found: dict[str, object]) -> Script:

@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.appspec import AppSpec, AppSpecError, AppSpecNotFound, FileMapping, find_appspec
+from agent.appspec import EXTENSION, AppSpec, AppSpecError, AppSpecNotFound, FileMapping, find_appspec
 from agent.appspec.findings import Finding
 from agent.appspec.items import MAX_BYTES, Item
 from agent.appspec.rules import Examination, examine
-from agent.appspec.values import entries
+from agent.appspec.values import entries, given
 
 _SHEBANG = 256
 
@@ -83,12 +83,22 @@ def _copied(root: Path, mapping: FileMapping) -> Iterator[str]:
 
 
 def _of_scripts(root: Path, appspec: AppSpec, top: Item) -> Iterator[Finding]:
-    for event in entries(top, "hooks"):
-        for hook, scripts in appspec.hooks.items():
-            items = event[hook].value.value
-            for script, item in zip(scripts, items if isinstance(items, tuple) else (), strict=True):
-                if isinstance(item.value, dict):
-                    yield from _of_script(root, script.location, item.value["location"].value)
+    ours = given(top.value, EXTENSION) if isinstance(top.value, dict) else None
+    within = Item(value={}, line=1, column=1) if ours is None else ours
+    for above, name, hooks in (
+        (top, "hooks", appspec.hooks),
+        (within, "on_failure", appspec.on_failure),
+        (within, "always", appspec.always),
+    ):
+        for keys in entries(above, name):
+            for event, scripts in hooks.items():
+                items = keys[event].value.value
+                for script, item in zip(scripts, items if isinstance(items, tuple) else (), strict=True):
+                    if isinstance(item.value, dict):
+                        yield from _of_script(root, script.location, item.value["location"].value)
+    for keys in entries(within, "probe"):
+        if appspec.probe is not None:
+            yield from _of_script(root, appspec.probe.location, keys["location"].value)
 
 
 def _of_script(root: Path, location: str, at: Item) -> Iterator[Finding]:

@@ -3,93 +3,122 @@
 Nobody else has read it before, so nothing below it is tolerated: what is not understood is refused.
 """
 
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 
-from agent.appspec import SCRIPTED_EVENTS
-from agent.appspec.items import Item
+from agent.appspec import CLOSING_SECONDS, PROBE_SECONDS, SCRIPTED_EVENTS, Script
+from agent.appspec.items import Entry, Item
+from agent.appspec.script import SCRIPT_KEYS, Environment, check_keys, read_env, read_script
 from agent.appspec.values import Findings, Keys, given, mapping, spelt
-from agent.references import COMMAND, ENV, FILE, KINDS, reference
-from agent.references import spelt as spelt_reference
 
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OURS = re.compile(r"HOOKLINE_.*|BUNDLE_(?:BUCKET|KEY|VERSION|ETAG|COMMIT)|LIFECYCLE_EVENT|DEPLOYMENT_.*|APPLICATION_NAME")
-_TOP_KEYS = ("env", "interrupted", "directory_symlinks")
-_SCRIPT_KEYS = ("args", "env")
-_LATER = ("always", "on_failure")
+_KEYS = ("env", "interrupted", "probe", "always", "on_failure", "directory_symlinks")
+_POLICIES = ("fail", "rerun", "probe")
+_SHORT_TIMEOUT = 60  # Of a probe or a closing hook that says nothing.
 
-Environment = tuple[tuple[str, str], ...]
+Hooks = Mapping[str, tuple[Script, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extension:
-    """`x-hookline` of the whole file; scripts of `repeatable` events may run again when they were interrupted."""
+    """`x-hookline` of the whole file.
+
+    Interrupted scripts of `repeatable` events may run again; of `probed` events, `probe` says what became of them.
+    """
 
     env: Environment = ()
+    always: Hooks = field(default_factory=dict)
+    on_failure: Hooks = field(default_factory=dict)
     repeatable: tuple[str, ...] = ()
+    probed: tuple[str, ...] = ()
+    probe: Script | None = None
     preserve_directory_symlinks: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScriptExtension:
-    """`x-hookline` of one script."""
-
-    args: tuple[str, ...] = ()
-    env: Environment = ()
-
-
-NO_SCRIPT_EXTENSION = ScriptExtension()
-
-
-def read_extension(item: Item | None, findings: Findings) -> Extension:
-    """What the file asks of all its scripts."""
+def read_extension(item: Item | None, hooks: Hooks, findings: Findings) -> Extension:
+    """What the file asks of its scripts, which are those of `hooks`."""
     if item is None:
         return Extension()
     keys = mapping(item, "x-hookline must be a mapping")
-    findings.attempt(lambda: _check_keys(keys, _TOP_KEYS), None)
+    findings.attempt(lambda: check_keys(keys, _KEYS, "x-hookline"), None)
+    policies = findings.attempt(lambda: _interrupted(keys), None)
     return Extension(
-        env=findings.attempt(lambda: _env(keys), ()),
-        repeatable=findings.attempt(lambda: _repeatable(keys), ()),
+        env=findings.attempt(lambda: read_env(keys), ()),
+        always=findings.attempt(lambda: _closing_hooks(keys, "always", hooks, findings), {}),
+        on_failure=findings.attempt(lambda: _closing_hooks(keys, "on_failure", hooks, findings), {}),
+        repeatable=tuple(event for event, policy in (policies or {}).items() if policy == "rerun"),
+        probed=tuple(event for event, policy in (policies or {}).items() if policy == "probe"),
+        probe=None if policies is None else findings.attempt(lambda: _probe(keys, policies, findings), None),
         preserve_directory_symlinks=findings.attempt(lambda: _preserves(keys), False),
     )
 
 
-def read_script_extension(item: Item | None, findings: Findings) -> ScriptExtension:
-    """What the file asks of one script."""
-    if item is None:
-        return NO_SCRIPT_EXTENSION
-    keys = mapping(item, "x-hookline of a script must be a mapping")
-    findings.attempt(lambda: _check_keys(keys, _SCRIPT_KEYS), None)
-    return ScriptExtension(args=findings.attempt(lambda: _args(keys), ()), env=findings.attempt(lambda: _env(keys), ()))
-
-
-def _check_keys(keys: Keys, known: tuple[str, ...]) -> None:
-    for key, entry in keys.items():
-        if key in _LATER and "interrupted" in known:
-            raise entry.key.flaw("extension", f"{key} is not supported by this agent yet", "remove it")
-        if key not in known:
-            raise entry.key.flaw("extension", f"x-hookline has no key {key} here", f"it takes {', '.join(known[:-1])} and {known[-1]}")
-
-
-def _repeatable(keys: Keys) -> tuple[str, ...]:
-    """The events whose scripts may run again: all by one word, or each by its own."""
+def _interrupted(keys: Keys) -> dict[str, str]:
+    """What becomes of the events whose scripts were interrupted: of all by one word, or of each by its own."""
     item = given(keys, "interrupted")
     if item is None:
-        return ()
+        return {}
     if not isinstance(item.value, dict):
-        return SCRIPTED_EVENTS if _is_rerun(item) else ()
+        return dict.fromkeys(SCRIPTED_EVENTS, _policy(item))
     for event, entry in item.value.items():
-        if event not in SCRIPTED_EVENTS:
-            raise entry.key.flaw("extension", f"{event} runs no scripts", f"hooks are {', '.join(SCRIPTED_EVENTS)}")
-    return tuple(event for event, entry in item.value.items() if _is_rerun(entry.value))
+        _check_event(event, entry)
+    return {event: _policy(entry.value) for event, entry in item.value.items()}
 
 
-def _is_rerun(item: Item) -> bool:
-    if item.value == "probe":
-        raise item.flaw("extension", "interrupted: probe is not supported by this agent yet", "write fail or rerun")
-    if item.value not in ("fail", "rerun"):
-        raise item.flaw("extension", "interrupted must be fail or rerun, or a mapping of lifecycle events to one of these")
-    return item.value == "rerun"
+def _policy(item: Item) -> str:
+    if not isinstance(item.value, str) or item.value not in _POLICIES:
+        raise item.flaw("extension", "interrupted must be fail, rerun or probe, or a mapping of lifecycle events to one of these")
+    return item.value
+
+
+def _probe(keys: Keys, policies: Mapping[str, str], findings: Findings) -> Script | None:
+    item = given(keys, "probe")
+    wanted = "probe" in policies.values()
+    if item is None and wanted:
+        raise keys["interrupted"].value.flaw(
+            "extension", "no probe is named", "add probe: {location: scripts/is-it-done.sh} below x-hookline"
+        )
+    if item is not None and not wanted:
+        raise keys["probe"].key.flaw("extension", "no event asks the probe", "add interrupted: probe below x-hookline")
+    return None if item is None else _short_script(item, PROBE_SECONDS, findings)
+
+
+def _closing_hooks(keys: Keys, name: str, hooks: Hooks, findings: Findings) -> Hooks:
+    """The scripts that follow those of an event."""
+    item = given(keys, name)
+    closing: dict[str, tuple[Script, ...]] = {}
+    for event, entry in (
+        {} if item is None else mapping(item, f"{name} must be a mapping of lifecycle events to lists of scripts")
+    ).items():
+        closing[event] = findings.attempt(partial(_closing_scripts, name, event, entry, hooks, findings), ())
+    return closing
+
+
+def _closing_scripts(name: str, event: str, entry: Entry, hooks: Hooks, findings: Findings) -> tuple[Script, ...]:
+    _check_event(event, entry)
+    scripts = findings.each(entry, f"{name} of {event}", lambda item: _short_script(item, CLOSING_SECONDS, findings))
+    if scripts and not hooks.get(event):
+        raise entry.key.flaw(
+            "extension", f"{event} has no scripts below hooks, so there is nothing to close", f"add them, or remove {event} here"
+        )
+    return scripts
+
+
+def _check_event(event: str, entry: Entry) -> None:
+    if event not in SCRIPTED_EVENTS:
+        raise entry.key.flaw("extension", f"{event} runs no scripts", f"hooks are {', '.join(SCRIPTED_EVENTS)}")
+
+
+def _short_script(item: Item, most: int, findings: Findings) -> Script:
+    """A script as below `hooks`, which has less time."""
+    keys = mapping(item, "a script is a mapping with location, timeout, runas")
+    check_keys(keys, SCRIPT_KEYS, "a script below x-hookline")
+    timeout = given(keys, "timeout")
+    if timeout is not None and (isinstance(timeout.value, bool) or not isinstance(timeout.value, int) or not 1 <= timeout.value <= most):
+        said = "" if isinstance(timeout.value, (tuple, dict)) else f", not {spelt(timeout)}"
+        raise timeout.flaw("extension", f"timeout must be a number of seconds from 1 to {most} here{said}")
+    script = read_script(item, findings)
+    return replace(script, timeout=_SHORT_TIMEOUT) if timeout is None else script
 
 
 def _preserves(keys: Keys) -> bool:
@@ -97,67 +126,3 @@ def _preserves(keys: Keys) -> bool:
     if item is not None and item.value not in ("copy", "preserve"):
         raise item.flaw("extension", "directory_symlinks must be copy or preserve", "copy is what CodeDeploy does")
     return item is not None and item.value == "preserve"
-
-
-def _env(keys: Keys) -> Environment:
-    item = given(keys, "env")
-    if item is None:
-        return ()
-    env = []
-    for name, entry in mapping(item, "env must be a mapping of names to values").items():
-        if _ENV_NAME.fullmatch(name) is None:
-            raise entry.key.flaw("extension", f"{name!r} is no name of an environment variable", "use letters, digits and _")
-        if _OURS.fullmatch(name):
-            raise entry.key.flaw("extension", f"{name} is set by the agent", "take another name")
-        env.append((name, "" if entry.value.value is None else _value(entry.value)))
-    return tuple(env)
-
-
-def _value(item: Item) -> str:
-    """A text, or a reference to what only the host knows: `{file: /path}`, or the same as a text."""
-    if not isinstance(item.value, dict):
-        text = _content(item)
-        found = reference(text)
-        return text if found is None else _reference(item, *found)
-    if len(item.value) == 1:
-        ((written, entry),) = item.value.items()
-        if entry.value.value is not None:
-            written = f"{written}:{_content(entry.value)}"
-        found = reference(f"{{{written}}}")
-        if found is not None:
-            return _reference(item, *found)
-    raise item.flaw("extension", "this is neither a value nor a reference", f"a reference is one of {', '.join(KINDS)}: {{file: /path}}")
-
-
-def _reference(item: Item, kind: str, target: str) -> str:
-    if kind == FILE and not target.startswith("/"):
-        raise item.flaw(
-            "extension", f"the reference to a file does not name an absolute path: {target!r}", "write {file: /run/secrets/...}"
-        )
-    if kind == ENV and _ENV_NAME.fullmatch(target) is None:
-        raise item.flaw("extension", f"{target!r} is no name of an environment variable", "write {env: NAME}")
-    if kind == COMMAND and not target:
-        raise item.flaw("extension", "the reference to a command does not name one", "write {command: ...}")
-    return spelt_reference(kind, target)
-
-
-def _args(keys: Keys) -> tuple[str, ...]:
-    item = given(keys, "args")
-    if item is None:
-        return ()
-    if not isinstance(item.value, tuple):
-        raise item.flaw("extension", "args must be a list", "write [--port, '8080']")
-    for each in item.value:
-        if isinstance(each.value, dict) or (isinstance(each.value, str) and reference(each.value) is not None):
-            raise each.flaw("extension", "an argument cannot be a reference: everybody on the host can see it", "put it into env")
-    return tuple(_content(each) for each in item.value)
-
-
-def _content(item: Item) -> str:
-    """A text as it was written, 0644 and yes included."""
-    text = spelt(item)
-    if "\0" in text:
-        raise item.flaw("extension", "a NUL can be neither argued nor exported")
-    if item.value is None:
-        raise item.flaw("extension", "a value is missing here", 'write "" for the empty one')
-    return text

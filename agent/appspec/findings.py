@@ -123,7 +123,7 @@ RULES = MappingProxyType({
     "location-with-spaces": Rule(_W, "A location holds a space; it is one path without arguments, which CodeDeploy's agent cannot run."),
     "location-from-root": Rule(_N, "A location begins with `/`; it is taken from the root of the bundle."),
     # x-hookline
-    "extension": Rule(_E, "Something below `x-hookline` cannot be understood, or not yet be done."),
+    "extension": Rule(_E, "Something below `x-hookline` cannot be understood, or makes no sense there."),
     # The bundle
     "missing-appspec": Rule(_E, "The bundle has no AppSpec file where one is looked for."),
     "appspec-name": Rule(_N, "The file is called `appspec.yaml`, which CodeDeploy's first agent does not find when it runs hooks."),

@@ -68,15 +68,19 @@ def _whole(top: Item, findings: Findings) -> AppSpec:
     )
     check_effect(keys.get("permissions"), files, findings)
     hooks: dict[str, tuple[Script, ...]] = findings.attempt(lambda: read_hooks(given(keys, "hooks"), findings), {})
-    extension = findings.attempt(lambda: read_extension(given(keys, EXTENSION), findings), Extension())
+    extension = findings.attempt(lambda: read_extension(given(keys, EXTENSION), hooks, findings), Extension())
     _check_top_level(keys, findings)
     return AppSpec(
         files=files,
         permissions=permissions,
         hooks=MappingProxyType(hooks),
+        always=extension.always,
+        on_failure=extension.on_failure,
         file_exists_behavior=behavior,
         env=extension.env,
         repeatable=extension.repeatable,
+        probed=extension.probed,
+        probe=extension.probe,
         preserve_directory_symlinks=extension.preserve_directory_symlinks,
         warnings=tuple(_warnings(findings)),
     )

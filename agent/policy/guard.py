@@ -27,7 +27,7 @@ from agent.policy.rules import (
 if TYPE_CHECKING:
     from agent.bundle.requests import DownloadRequest, InstallRequest
     from agent.clock import Clock
-    from agent.facts import Begin, Recover
+    from agent.facts import Begin, Close, Recover
     from agent.hooks import EventRun
     from agent.model import DeploymentId, GroupId, Instruction, Signature
     from agent.policy.file import NoPolicy, PolicyFile
@@ -112,18 +112,19 @@ class Guard:
         timeout = min(request.timeout, policy.max_event_seconds or request.timeout)
         return dataclasses.replace(request, destinations=policy.destinations, timeout=timeout)
 
-    def scripts(self, order: Begin, run: EventRun) -> None:
-        """Scripts may run: those of a bundle that was found good, as users whom the policy allows."""
+    def scripts(self, order: Begin | Recover | Close, run: EventRun) -> EventRun:
+        """Scripts that may run: those of a bundle that was found good, as users whom the policy allows, for as long as it allows."""
         policy = self._policy()
         if policy is None:
-            return
+            return run
         old = order.serving if order.event in OLD_REVISION_EVENTS else None
         self._check_unpacked(policy, order.instruction, f"run {order.event}", (old or order.instruction).deployment_id)
         for script in run.scripts:
             check_script(policy, script.location, runas=script.runas, sudo=script.sudo)
             check_variables(policy, script.location, script.env)
+        return dataclasses.replace(run, timeout=min(run.timeout, policy.max_event_seconds or run.timeout))
 
-    def succeeded(self, order: Begin | Recover) -> None:
+    def succeeded(self, order: Begin | Recover | Close) -> None:
         """An event ended well: after the last one of a whole deployment, its release is one that has run here. Never refuses."""
         instruction = order.instruction
         events = [plan.event for plan in instruction.events]

@@ -116,10 +116,9 @@ def check_appspec(policy: Policy, appspec: AppSpec) -> None:
         if not policy.root_hooks and permission.mode is not None and permission.mode & _AS_SOMEBODY_ELSE:
             why = "whoever runs a file with the setuid or setgid bit becomes its owner"
             raise refused(policy, "root_hooks", f"give {permission.object} mode {permission.mode:o}", why)
-    for scripts in appspec.hooks.values():
-        for script in scripts:
-            check_script(policy, script.location, runas=script.runas, sudo=script.sudo)
-            check_variables(policy, script.location, (*appspec.env, *script.env))
+    for script in appspec.scripts:
+        check_script(policy, script.location, runas=script.runas, sudo=script.sudo)
+        check_variables(policy, script.location, (*appspec.env, *script.env))
 
 
 def check_variables(policy: Policy, location: str, variables: Iterable[tuple[str, str]]) -> None:

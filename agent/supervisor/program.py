@@ -42,6 +42,7 @@ class Event:
         self.boot_id = frame.text("boot_id")
         self.timeout_ms = frame.number("timeout") * 1000
         self.grace_ms = frame.number("grace_ms")
+        self.closing = bool(frame.number("closing"))
         self.environment: dict[str, str] = {}
         self.scripts: list[Script] = []
         for name, value in frame.fields:
@@ -113,6 +114,8 @@ class Supervisor:
         self._record = begun
         output = Output(event.stream, event.log, event.limit, DeploymentsLog(event.deployments_log, event.deployment_id), self._secrets)
         output.headline(f"LifecycleEvent - {event.name}")
+        if event.closing:
+            self._control.cancelled = False  # which was meant for what it closes
         verdict = self._run_scripts(event, begun, output)
         tail = "" if verdict.error_code == "Success" else output.tail()
         output.close()
@@ -140,40 +143,46 @@ class Supervisor:
 
     def _run_scripts(self, event: Event, begun: Record, output: Output) -> Verdict:
         deadline = clock.elapsed_ms() + event.timeout_ms
-        notes = []
+        notes: list[str] = []
         try:
             os.chdir(event.directory)
         except OSError as error:
             self._announce(event)
             return Verdict("UnknownError", f"cannot run {event.name}: {error.strerror} (working directory {event.directory})")
-        for number, script in enumerate(event.scripts):
+        failed: Verdict | None = None
+        for script in event.scripts:
             output.headline(f"Script - {script.location}")
             self._control.look()
             if self._control.cancelled:
-                return _cancelled(script)
+                return failed or _cancelled(script)
             if clock.elapsed_ms() >= deadline:
-                return _timed_out(script, event.timeout_ms // 1000)
-            try:
-                pid, pipes = self._start(event, script, begun)
-            except Refused as error:
-                self._announce(event)
-                output.headline(f"[hookline]{error}")
-                return Verdict(error.error_code, str(error), script_name=script.location)
-            output.hide(script.secrets)
-            watch = Watch(pid, pipes, mark=self._mark(event), control=self._control, output=output, grace_ms=event.grace_ms)
-            if number == 0:
-                self._announce(event)
-            begun.note(_leader(event, watch))
-            watch.until_ended(min(clock.elapsed_ms() + script.timeout * 1000, deadline))
-            output.script_ended()
-            if watch.held_open:
-                note = f"{script} left a process that holds its output open; what that prints from now on is not kept"
-                output.headline(f"[hookline]{note}")
-                notes.append(note)
-            verdict = _judge(event, script, watch)
-            if verdict is not None:
+                return failed or _timed_out(script, event.timeout_ms // 1000)
+            verdict = self._run_script(event, script, begun, output, deadline, notes)
+            if verdict is not None and not event.closing:
                 return verdict
-        return Verdict("Success", "; ".join(["Succeeded", *notes]))
+            failed = failed or verdict
+        return failed or Verdict("Success", "; ".join(["Succeeded", *notes]))
+
+    def _run_script(self, event: Event, script: Script, begun: Record, output: Output, deadline: int, notes: list[str]) -> Verdict | None:
+        """The verdict on one script; None when it ended well."""
+        try:
+            pid, pipes = self._start(event, script, begun)
+        except Refused as error:
+            self._announce(event)
+            output.headline(f"[hookline]{error}")
+            return Verdict(error.error_code, str(error), script_name=script.location)
+        output.hide(script.secrets)
+        watch = Watch(pid, pipes, mark=self._mark(event), control=self._control, output=output, grace_ms=event.grace_ms)
+        if script is event.scripts[0]:
+            self._announce(event)
+        begun.note(_leader(event, watch))
+        watch.until_ended(min(clock.elapsed_ms() + script.timeout * 1000, deadline))
+        output.script_ended()
+        if watch.held_open:
+            note = f"{script} left a process that holds its output open; what that prints from now on is not kept"
+            output.headline(f"[hookline]{note}")
+            notes.append(note)
+        return _judge(event, script, watch)
 
     def _start(self, event: Event, script: Script, begun: Record) -> tuple[int, dict[int, str]]:
         stdout, stdout_end = os.pipe()

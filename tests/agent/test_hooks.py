@@ -76,6 +76,32 @@ async def test_several_scripts_run_in_order_until_the_first_failure(stage: Stage
     assert stage.printed() == lines
 
 
+async def test_of_closing_hooks_each_runs_and_the_first_failure_is_told(stage: Stage, hooks: Hooks) -> None:
+    gone = stage.script("gone.sh", "")
+    Path(gone.path).unlink()
+    two = stage.script("two.sh", "#!/bin/sh\necho 2\nexit 5\n")
+    three = stage.script("three.sh", "#!/bin/sh\necho 3\n")
+    outcome = await stage.run(hooks, replace(stage.event(gone, two, three), closing=True))
+    assert (outcome.error_code, outcome.script_name) == ("ScriptMissing", "scripts/gone.sh")
+    assert [line for line in stage.printed() if line.startswith("[stdout]")] == ["[stdout]2", "[stdout]3"]
+
+
+async def test_a_cancel_ends_an_event_and_not_what_closes_it(stage: Stage, hooks: Hooks) -> None:
+    wait = stage.script("wait.sh", f"#!/bin/sh\necho > {stage.fifo('ready')}\nexec sleep 60\n")
+    event = stage.event(wait)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(stage.run(hooks, event))
+        await asyncio.to_thread((stage.folder / "ready").read_text)
+        await hooks.cancel(event.instruction_id, event.attempt)
+    assert running.result().cause == "cancelled"
+    script = stage.script("tidy.sh", "#!/bin/sh\necho tidy\n")
+    closing = replace(stage.event(script, script, name="AfterInstall (closing)"), closing=True)
+    assert (await stage.run(hooks, closing)).error_code == "Success"
+    assert stage.printed().count("[stdout]tidy") == 2
+    assert (await stage.run(hooks, closing)).error_code == "Success"
+    assert stage.printed().count("[stdout]tidy") == 2  # the record tells
+
+
 async def test_the_supervisor_runs_one_event_after_the_other_into_one_stream(stage: Stage, hooks: Hooks) -> None:
     script = stage.script("say.sh", "#!/bin/sh\nprintf 'no end'\n")
     for name in ("BeforeInstall", "AfterInstall"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import AgentError
-from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, InstructionReceived, Numbered, Repeated, Reported, Started
+from agent.facts import Accepted, Acked, EndAsked, Entry, Fenced, Held, InstructionReceived, Judged, Numbered, Repeated, Reported, Started
 from agent.journal import FileJournal, JournalDamaged, JournalUnwritable
 from agent.model import (
     DeploymentId,
@@ -38,6 +38,8 @@ EVERY_KIND: list[Entry] = [
     Started(_ID, None),
     Started(_ID, _INSTALLED),
     Repeated(_ID, 2),
+    Judged(_ID, None),
+    Judged(_ID, _WHY),
     EndAsked(_ID, InstructionStatus.CANCELLED, "stopped"),
     Reported(1, Report(instruction_id=_ID, at=5, status=InstructionStatus.WAITING, diagnostics=Diagnostics(message="waits"))),
     Reported(

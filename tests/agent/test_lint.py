@@ -70,7 +70,7 @@ BROKEN = [
     ("sudo-not-boolean", HEAD + "hooks: {AfterInstall: [{location: a.sh, sudo: 'false'}]}\n", 3, 47),
     ("location-with-spaces", HEAD + "hooks: {AfterInstall: [{location: a.sh now}]}\n", 3, 35),
     ("location-from-root", HEAD + "hooks: {AfterInstall: [{location: /a.sh}]}\n", 3, 35),
-    ("extension", HEAD + "x-hookline: {always: []}\n", 3, 14),
+    ("extension", HEAD + "x-hookline: {never: {}}\n", 3, 14),
 ]
 OF_A_BUNDLE = {
     "missing-appspec": {"appspec.json": "{}"},
@@ -115,6 +115,17 @@ def test_a_broken_rule_is_found_where_it_is_broken(rule: str, text: str, line: i
 def test_what_only_the_bundle_shows_is_found_too(tmp_path: Path, rule: str) -> None:
     _, found = examine_bundle(write(tmp_path, OF_A_BUNDLE[rule]))
     assert [finding.rule for finding in found.findings] == [rule]
+
+
+def test_closing_hooks_and_the_probe_have_to_be_in_the_bundle_too(tmp_path: Path) -> None:
+    ours = (
+        "x-hookline:\n  always: {AfterInstall: [{location: c.sh}, {location: a.sh}]}\n  on_failure: {AfterInstall: [{location: b.sh}]}\n"
+        "  interrupted: probe\n  probe: {location: d.sh}\n"
+    )
+    _, found = examine_bundle(write(tmp_path, {"appspec.yml": GOOD + ours, "a.sh": "#!/bin/sh\n"}))
+    assert [(finding.line, finding.message) for finding in found.findings] == [
+        (line, f"the script {name} is not in the bundle") for line, name in ((9, "c.sh"), (10, "b.sh"), (12, "d.sh"))
+    ]
 
 
 def test_every_rule_has_an_example_here() -> None:

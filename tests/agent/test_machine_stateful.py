@@ -10,8 +10,10 @@ from agent.facts import (
     Acknowledged,
     Begin,
     CancelReceived,
+    Close,
     Connected,
     Disconnected,
+    EventClosed,
     EventEnded,
     EventInterrupted,
     EventNeverBegan,
@@ -41,6 +43,8 @@ _INSTRUCTIONS = [
     for group in ("a", "b")
     for epoch in (1, 2, 3)
 ]
+_CLOSED = (LifecycleEvent.APPLICATION_START,)
+"""Events that have closing hooks."""
 _ENDS = {EventStatus.FAILED, InstructionStatus.REFUSED, InstructionStatus.CANCELLED}
 Run = tuple[InstructionId, LifecycleEvent, int]
 """One attempt at one event of one instruction."""
@@ -50,11 +54,14 @@ Run = tuple[InstructionId, LifecycleEvent, int]
 class Host:
     """What really happens on the host, beside the agent: scripts run, end, and leave a record that survives every crash."""
 
-    open: Begin | Recover | None = None
+    open: Begin | Recover | Close | None = None
     running: set[Run] = field(default_factory=set)
     ended: dict[Run, Diagnostics | None] = field(default_factory=dict)
     interrupted: set[Run] = field(default_factory=set)
     runs: list[Run] = field(default_factory=list)
+    told: list[tuple[Run, bool]] = field(default_factory=list)
+    """Closing hooks that began, and whether they were told that their event had failed."""
+    closed: dict[Run, Diagnostics | None] = field(default_factory=dict)
 
 
 class AgentAmongFaults(RuleBasedStateMachine):
@@ -72,7 +79,7 @@ class AgentAmongFaults(RuleBasedStateMachine):
     def _carry_out(self, orders: tuple[Order, ...]) -> None:
         for order in orders:
             match order:
-                case Begin() | Recover():
+                case Begin() | Recover() | Close():
                     assert self.host.open is None, "one event at a time"
                     self.host.open = order
                 case SendReports():
@@ -151,16 +158,30 @@ class AgentAmongFaults(RuleBasedStateMachine):
         order = self.host.open
         assert order is not None
         run = (order.instruction.instruction_id, order.event, order.attempt)
-        if run in self.host.ended:
+        if isinstance(order, Close):
+            if run in self.host.closed:
+                self.host.open = None
+                self._tell(EventClosed(*run[:2], self.host.closed[run]))
+        elif run in self.host.ended:
             self.host.open = None
-            diagnostics = self.host.ended[run]
+            diagnostics, closing = self.host.ended[run], run[1] in _CLOSED
             if run in self.host.interrupted and diagnostics is not None:
-                self._tell(EventInterrupted(*run, diagnostics))
+                self._tell(EventInterrupted(*run, diagnostics, closing=closing))
             else:
-                self._tell(EventEnded(*run[:2], diagnostics))
+                self._tell(EventEnded(*run[:2], diagnostics, closing=closing))
         elif isinstance(order, Recover) and run not in self.host.running:
             self.host.open = None
             self._tell(EventNeverBegan(*run[:2]))
+
+    @precondition(lambda self: isinstance(self.host.open, Close))
+    @rule(well=st.booleans())
+    def closing_hooks_run(self, well: bool) -> None:
+        order = self.host.open
+        assert isinstance(order, Close)
+        run = (order.instruction.instruction_id, order.event, order.attempt)
+        if run not in self.host.closed:
+            self.host.closed[run] = None if well else Diagnostics(message="left open")
+            self.host.told.append((run, order.diagnostics is not None))
 
     @rule(before_the_orders=st.booleans(), sent=st.sampled_from(_INSTRUCTIONS))
     def crash(self, before_the_orders: bool, sent: Instruction) -> None:
@@ -216,7 +237,16 @@ class AgentAmongFaults(RuleBasedStateMachine):
             if report.status in (EventStatus.SUCCEEDED, EventStatus.FAILED):
                 assert report.event is not None
                 last = max(run for run in self.host.ended if run[:2] == (report.instruction_id, report.event))
-                assert (self.host.ended[last] is None) == (report.status is EventStatus.SUCCEEDED)
+                well = self.host.ended[last] is None and self.host.closed.get(last) is None
+                assert well == (report.status is EventStatus.SUCCEEDED)
+                assert (report.event in _CLOSED) == (last in self.host.closed), "what has to be closed is closed before it is told"
+
+    @invariant()
+    def an_event_is_closed_once_and_its_hooks_are_told_the_truth(self) -> None:
+        steps = [run[:2] for run, _ in self.host.told]
+        assert len(steps) == len(set(steps))
+        for run, failed in self.host.told:
+            assert failed == (self.host.ended[run] is not None)
 
     @invariant()
     def the_journal_tells_the_same_machine(self) -> None:
@@ -232,6 +262,8 @@ class AgentAmongFaults(RuleBasedStateMachine):
             self.start_scripts()
             if self.host.running:
                 self.scripts_end(well=True)
+            if isinstance(self.host.open, Close):
+                self.closing_hooks_run(well=True)
             self.notice_the_end()
         self._tell(Connected(len(self.committed)))
         assert self.host.open is None

@@ -39,6 +39,7 @@ def test_files_as_people_write_them_are_plain() -> None:
         "---\na: b # c\n\n# d\n  # e\nb:\n- c\n-   d: e\n    f: 'g # h'\nc:\n",
         'a:\n  b:\n    - c: 1\n      d: yes\n    - /x/y z\n  e: ""\r\nf: 0.0\n',
         "a: http://b:1/c#d\nb: c:d :e\n",
+        "x-hookline:\n  interrupted: probe\n  probe:\n    location: a.sh\n  always:\n    A:\n      - location: b.sh\n        timeout: 9\n",
     ],
 )
 def test_the_plain_style_is_read(text: str) -> None:

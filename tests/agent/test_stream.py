@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from agent.config import Identity
-from agent.facts import Begin, EventEnded, EventNeverBegan, Numbered, Recover
+from agent.facts import Begin, Close, EventEnded, EventNeverBegan, Numbered, Recover
 from agent.journal import MemoryJournal
 from agent.loop import Agent
 from agent.machine import Machine
@@ -39,6 +39,10 @@ class Idle:
     def recover(self, order: Recover, agent: Agent) -> None:
         """No script of it ever ran."""
         agent.tell(EventNeverBegan(order.instruction.instruction_id, order.event))
+
+    def close(self, order: Close, agent: Agent) -> None:
+        """Nothing closes its events."""
+        raise AssertionError
 
     def finish(self, instruction_id: InstructionId) -> None:
         """Holds nothing."""

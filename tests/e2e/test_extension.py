@@ -1,4 +1,4 @@
-"""`x-hookline` on real processes: scripts get what it says, and interrupted ones run again, once for each attempt."""
+"""`x-hookline` on real processes: scripts get what it says, interrupted ones run again or are asked after, and events are closed once."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.bundles import bundle
+from tests.e2e.bundles import Gate, bundle
 from tests.e2e.cluster import Cluster, until
 
 HOST = "web-1"
@@ -30,7 +30,33 @@ hooks:
   ApplicationStart:
     - location: scripts/hook.sh
 """
+CLOSED = """version: 0.0
+os: linux
+x-hookline:
+  interrupted: {AfterInstall: probe, ApplicationStart: probe, ValidateService: fail}
+  probe:
+    location: scripts/probe.sh
+  on_failure:
+    ValidateService: [{location: scripts/close.sh, x-hookline: {args: [failure]}}]
+  always:
+    AfterInstall: [{location: scripts/close.sh, x-hookline: {args: [always]}}]
+    ValidateService: [{location: scripts/close.sh, x-hookline: {args: [always]}}]
+hooks:
+  AfterInstall: [{location: scripts/hook.sh}]
+  ApplicationStart: [{location: scripts/hook.sh}]
+  ValidateService: [{location: scripts/hook.sh}]
+"""
 TELL = '#!/bin/sh\nprintf "<%s>" "$@" "$COLOUR" "$SIZE" "$LIFECYCLE_EVENT" >> "$WITNESS/told"\n'
+PROBE = """#!/bin/sh
+echo "$LIFECYCLE_EVENT" >> "$WITNESS/probed"
+if [ "$LIFECYCLE_EVENT" = AfterInstall ]; then exit 0; fi
+exit 21
+"""
+CLOSE = """#!/bin/sh
+echo "$1 $LIFECYCLE_EVENT $HOOKLINE_EVENT_STATUS ${HOOKLINE_EVENT_ERROR-}" >> "$WITNESS/closing"
+if [ -p "$WITNESS/gates/closing" ]; then read -r _ < "$WITNESS/gates/closing"; fi
+echo "$1 $LIFECYCLE_EVENT" >> "$WITNESS/closed"
+"""
 TOLD = "<--port><8080><two words><green><large><AfterInstall>"
 
 
@@ -88,3 +114,47 @@ def test_an_event_that_is_not_named_is_not_run_again(fleet: Cluster) -> None:
     assert fleet.ended(deployment_id) == "Failed"
     gate.let()
     assert fleet.times(deployment_id)[HOST, "ApplicationStart"] == 1
+
+
+def lines(fleet: Cluster, name: str) -> list[str]:
+    path = fleet.directory / name
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_an_interrupted_event_is_probed_and_every_event_is_closed_once_whatever_is_killed(fleet: Cluster, tmp_path: Path) -> None:
+    source = bundle(tmp_path / "v2", "v2")
+    (source / "appspec.yml").write_text(CLOSED)
+    for name, text in (("probe.sh", PROBE), ("close.sh", CLOSE)):
+        (source / "scripts" / name).write_text(text)
+    revision = fleet.hookline("push", "shop", str(source)).json["revision_id"]
+    fleet.wait_for_agents()
+    gates = {event: fleet.gate(event, HOST) for event in ("AfterInstall", "ApplicationStart", "ValidateService")}
+    deployment_id = str(fleet.hookline("deploy", "shop", "production", "--revision", revision).json["deployment_id"])
+
+    fleet.reached(deployment_id, "AfterInstall", HOST)
+    kill_agent_and_supervisors(fleet)
+    fleet.start_agent(HOST)  # the probe says that it is done
+    until(lambda: fleet.times(deployment_id).get((HOST, "ApplicationStart")) == 1, "AfterInstall is over")
+    assert (fleet.times(deployment_id)[HOST, "AfterInstall"], lines(fleet, "closing")) == (1, ["always AfterInstall Succeeded "])
+
+    kill_agent_and_supervisors(fleet)
+    fleet.start_agent(HOST)  # the probe says that it has to run again
+    until(lambda: fleet.times(deployment_id)[HOST, "ApplicationStart"] == 2, "ApplicationStart begins again")
+    gates["ApplicationStart"].let()
+
+    fleet.reached(deployment_id, "ValidateService", HOST)
+    closing = Gate(fleet.directory / "gates" / "closing")
+    gates["ValidateService"].let("fail")
+    until(lambda: len(lines(fleet, "closing")) == 2, "ValidateService is being closed")
+    fleet.kill(HOST)  # the supervisor goes on with what closes the event
+    fleet.start_agent(HOST)
+    closing.let()
+    try:
+        assert fleet.ended(deployment_id) == "Failed"
+    finally:
+        closing.close()
+    assert lines(fleet, "probed") == ["AfterInstall", "ApplicationStart"]
+    failed = ["failure ValidateService Failed ScriptFailed", "always ValidateService Failed ScriptFailed"]
+    assert lines(fleet, "closing") == ["always AfterInstall Succeeded ", *failed]
+    assert lines(fleet, "closed") == ["always AfterInstall", "failure ValidateService", "always ValidateService"]
+    assert fleet.times(deployment_id)[HOST, "ValidateService"] == 1

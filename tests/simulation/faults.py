@@ -112,13 +112,13 @@ class Faults:
 
     def reboot_host(self) -> None:
         """With everything that runs on it."""
-        host = self._host()
+        host = self._busy_host()
         host.reboot()
         self._later(5 + self._outage(), host.start)
 
     def kill_supervisor(self) -> None:
         """For want of memory."""
-        self._host().supervisors.kill()
+        self._busy_host().supervisors.kill()
 
     def cut_link(self) -> None:
         """Break a host's streams, each end learning of it in its own time."""
@@ -217,6 +217,10 @@ class Faults:
 
     def _host(self) -> Host:
         return self.chance.choice(self.hosts)
+
+    def _busy_host(self) -> Host:
+        """One on which scripts run, if there is any."""
+        return self.chance.choice([host for host in self.hosts if host.supervisors.running] or self.hosts)
 
     def _outage(self) -> float:
         """Seconds until something comes back: soon, mostly; sometimes so late that it was given up."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from agent.config import Identity
-from agent.facts import Accepted, Begin, Entry, Fact, Recover, Reported
+from agent.facts import Accepted, Begin, Close, Entry, Fact, Recover, Reported
 from agent.loop import Agent
 from agent.machine import Machine
 from agent.model import REPEATABLE_EVENTS, EventStatus, InstructionId
@@ -108,7 +109,11 @@ class Host:
         if isinstance(entry, Reported) and entry.report.event is not None and entry.report.status is not EventStatus.IN_PROGRESS:
             status = entry.report.status
             assert isinstance(status, EventStatus)
-            self.told[entry.report.instruction_id, entry.report.event] = status
+            step = (entry.report.instruction_id, entry.report.event)
+            self.told[step] = status
+            witness = self.around.witness
+            if step[1] in self.around.habits.closed and step in witness.started and not witness.is_closed(step):
+                witness.accuse("P3", f"{step[1]} of {step[0]} is told before it is closed")
 
     def start(self) -> None:
         """Start an agent, unless one runs."""
@@ -242,7 +247,14 @@ class LivingAgent:
 
     def recover(self, order: Recover, _agent: Agent) -> None:
         """Ask the supervisors' records."""
-        self._host.around.loop.call_later(0.01, self._host.supervisors.recover, order, self._hear)
+        recover = partial(self._host.supervisors.recover, order, lives=lambda: self.alive, listener=self._hear)
+        self._host.around.loop.call_later(0.01, recover)
+
+    def close(self, order: Close, _agent: Agent) -> None:
+        """Run closing hooks."""
+        self.check()
+        self._host.supervisors.close(order, lives=lambda: self.alive, listener=self._hear)
+        self.check()
 
     def finish(self, instruction_id: InstructionId) -> None:
         """Nothing is held for an instruction."""

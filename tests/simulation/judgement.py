@@ -105,7 +105,7 @@ def _lies(world: World) -> Iterator[str]:
         step = InstructionId(f"{deployment_id}/{host_id}/0/{attempt}"), AgentEvent(event.name)
         if step[0] in doubtful:
             continue
-        truth = witness.ended.get(step)
+        truth = _truth(world, step)
         code = None if stored.diagnostics is None else stored.diagnostics.error_code
         if stored.status is EventStatus.Succeeded and (truth is False or step in witness.interrupted):
             yield f"{event.name} of {step[0]} is told to be well and was not"
@@ -132,7 +132,13 @@ def _lies(world: World) -> Iterator[str]:
 
 def _could_be_interrupted(world: World, host_id: HostId, step: tuple[InstructionId, AgentEvent]) -> bool:
     host = next(one for one in world.hosts if one.host_id == host_id)
-    return step in world.witness.interrupted or host.forgot
+    return step in world.witness.interrupted or step in world.witness.left_open or host.forgot
+
+
+def _truth(world: World, step: tuple[InstructionId, AgentEvent]) -> bool | None:
+    """How an event really ended, with what closes it; None: it has not."""
+    ended = world.witness.ended.get(step)
+    return ended and world.witness.closed.get(step, True)
 
 
 def _gaps(world: World) -> Iterator[str]:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 
-from agent.facts import Begin, CancelReceived, Entry, EventNeverBegan, Recover, Reported
+from agent.facts import CancelReceived, Close, Entry, EventClosed, EventEnded, Reported
 from agent.machine import Machine
 from agent.model import EventStatus, Instruction, InstructionStatus
 from agent.past import Course
@@ -25,8 +25,7 @@ from coordinator.engine.ports import Agents, Clock, Store
 from coordinator.engine.turn import Turn
 from coordinator.metrics import Metrics
 from tests.simulation.coordinator import CheckedEngine, Parts
-from tests.simulation.supervisors import Listener, Supervisors
-from tests.simulation.witness import Step
+from tests.simulation.supervisors import Key, Part, Run, Supervisors
 from tests.simulation.world import Mutation
 
 Swap = Callable[[], AbstractContextManager[None]]
@@ -62,11 +61,32 @@ def _swapped(module: ModuleType, name: str, mutant: object) -> Swap:
 class _NoRecord(Supervisors):
     """Nobody writes down that an event has begun."""
 
-    def begun_before(self, step: Step) -> bool:
-        return False
+    def record(self, key: Key) -> Run | None:
+        return None
 
-    def recover(self, order: Begin | Recover, listener: Listener) -> None:
-        listener(EventNeverBegan(order.instruction.instruction_id, order.event))
+
+class _NoClosingRecord(Supervisors):
+    """Nobody writes down that closing hooks have begun."""
+
+    def record(self, key: Key) -> Run | None:
+        return None if key[3] is Part.CLOSING else super().record(key)
+
+
+class _ClosesNothing(Machine):
+    """The end of an event is told at once."""
+
+    def _event_ended(self, fact: EventEnded) -> None:
+        super()._event_ended(replace(fact, closing=False))
+
+
+class _ForgetsVerdicts(Machine):
+    """After a restart, what is told of an event is that its closing hooks went well."""
+
+    def _resume(self) -> None:
+        super()._resume()
+        for order in self._orders:
+            if isinstance(order, Close):
+                self._event_closed(EventClosed(order.instruction.instruction_id, order.event))
 
 
 class _NoFence(Machine):
@@ -201,6 +221,9 @@ def _engine(engine: type[CheckedEngine]) -> Mutation:
 
 MUTANTS: Sequence[Mutant] = (
     Mutant("the supervisor's record", Mutation(supervisors=_NoRecord)),
+    Mutant("the record of closing hooks", Mutation(supervisors=_NoClosingRecord)),
+    Mutant("closing hooks come before the result", Mutation(machine=_ClosesNothing)),
+    Mutant("closing hooks are owed after a restart", Mutation(machine=_ForgetsVerdicts)),
     Mutant("the agent's fence", Mutation(machine=_NoFence)),
     Mutant("a newer deployment ends the older one", Mutation(machine=_NoSuperseding)),
     Mutant("a Cancel is remembered while an event runs", Mutation(machine=_DeafToCancel)),

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.machine import Machine
+from agent.model import REPEATABLE_EVENTS, LifecycleEvent
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import GroupId, HostId
 from tests.simulation.coordinator import Coordinator, Parts
@@ -102,7 +103,7 @@ class World:
             chance=chance,
             witness=witness,
             latency=Latency(chance, usual=chance.choice((0.001, 0.02)), worst=chance.choice((0.05, 3.0))),
-            habits=Habits(shortest=0.01, longest=chance.choice((0.5, 3.0)), fails=chance.choice((0, 0, 0.02, 0.1, 0.3)), hangs=0.01),
+            habits=_habits(chance),
             retained=chance.choice((2, 1_000, 1_000)),
             serve=self.coordinator.serve,
             overheard=self.coordinator.overheard,
@@ -147,7 +148,7 @@ class World:
     async def _deploy_once_more(self) -> None:
         """Nothing that has happened may stand in the way of a deployment now."""
         for host in self.hosts:
-            host.supervisors.habits = Habits(shortest=0.01, longest=0.02, fails=0, hangs=0)
+            host.supervisors.habits = replace(host.supervisors.habits, shortest=0.01, longest=0.02, fails=0, hangs=0)
         deployed = [await self.operators.deploy_to_all(group) for group in self.operators.groups]
         await self._settle()
         for deployment_id in deployed:
@@ -190,6 +191,21 @@ class World:
         return DeploymentGroup(
             GroupId(f"g{number}"), hosts, minimum(chance, size), chance.random() < 0.6, [f"r{number}" for number in range(1, 4)]
         )
+
+
+def _habits(chance: random.Random) -> Habits:
+    """How scripts behave, and what the AppSpec of this world's revisions says below `x-hookline`."""
+    scripted = [event for event in LifecycleEvent if event not in REPEATABLE_EVENTS]
+    closed, repeatable, probed = (chance.choice((0.0, 0.3, 1.0)) for _ in range(3))
+    return Habits(
+        shortest=0.01,
+        longest=chance.choice((0.5, 3.0)),
+        fails=chance.choice((0, 0, 0.02, 0.1, 0.3)),
+        hangs=0.01,
+        closed=frozenset(event for event in scripted if chance.random() < closed),
+        repeatable=frozenset(event for event in scripted if chance.random() < repeatable),
+        probed=frozenset(event for event in scripted if chance.random() < probed),
+    )
 
 
 def _some_hosts(chance: random.Random) -> int:

@@ -16,7 +16,7 @@ import grpc.aio
 
 from agent.clock import SystemClock
 from agent.config import Identity
-from agent.facts import Begin, Connected, EventEnded, InstructionReceived, Recover, SendReports
+from agent.facts import Begin, Close, Connected, EventEnded, InstructionReceived, Recover, SendReports
 from agent.journal import MemoryJournal
 from agent.loop import Agent
 from agent.machine import Machine
@@ -43,6 +43,10 @@ class NothingDone:
     def recover(self, order: Recover, agent: Agent) -> None:
         """A journal in memory has nothing to recover."""
         raise RuntimeError("cannot recover an event that was never kept")
+
+    def close(self, order: Close, agent: Agent) -> None:
+        """Events that end at once have no closing hooks."""
+        raise RuntimeError("cannot close an event that has no closing hooks")
 
     def finish(self, instruction_id: InstructionId) -> None:
         """Nothing is held."""
