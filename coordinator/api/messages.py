@@ -38,6 +38,7 @@ def deployment_group(record: DeploymentGroup) -> catalog_pb2.DeploymentGroup:
         deployment_config_name=record.config_name,
         auto_rollback_configuration=wire.auto_rollback(record.auto_rollback),
         require_signature=record.require_signature,
+        offline_policy=wire.offline_policy(record.offline),
         create_time=wire.time(record.created_at),
         last_successful_deployment=_last(record.last_successful),
         last_attempted_deployment=_last(record.last_attempted),
@@ -109,6 +110,7 @@ def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
         complete_time=wire.time(record.completed_at),
         ignore_application_stop_failures=plan.ignore_application_stop_failures,
         update_outdated_instances_only=plan.outdated_only,
+        offline_policy=wire.offline_policy(plan.offline),
     )
 
 

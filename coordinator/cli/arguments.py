@@ -16,7 +16,14 @@ from coordinator.cli.console import DEFAULT_TIMEOUT, JSON, TEXT, Console
 from coordinator.cli.spelling import spell
 
 if TYPE_CHECKING:
-    from hookline.v1.resources_pb2 import AutoRollbackConfiguration, AutoRollbackEvent, MinimumHealthyHosts, TagFilter, TagFilterList
+    from hookline.v1.resources_pb2 import (
+        AutoRollbackConfiguration,
+        AutoRollbackEvent,
+        MinimumHealthyHosts,
+        OfflinePolicy,
+        TagFilter,
+        TagFilterList,
+    )
 
 Parameters = ParamSpec("Parameters")
 Value = TypeVar("Value")
@@ -228,6 +235,33 @@ def _rollback_words() -> "dict[str, AutoRollbackEvent.ValueType]":
     }
 
 
+def offline_policy(typed: str) -> "OfflinePolicy":
+    """`wait`, `wait:10m`, `wait:10m:2`, `skip`, `skip:3` or `fail`."""
+    found = re.fullmatch(r"(?:(wait)(?::(\d{1,6})([smh])(?::(\d{1,6}))?)?|(skip)(?::(\d{1,6}))?|(fail))", typed.lower())
+    if found is None:
+        raise ValueError(f"cannot read {typed!r}: write wait:10m (wait:10m:2 to go without two then), skip, skip:3 (three at most) or fail")
+    kinds = protos.resources.OfflineAction
+    waits, length, unit, spared, _, most, fails = found.groups()
+    if waits:
+        policy = protos.resources.OfflinePolicy(action=kinds.OFFLINE_ACTION_WAIT, budget=int(spared or 0))
+        if length:
+            policy.wait.seconds = int(length) * {"s": 1, "m": 60, "h": 3600}[unit]
+        return policy
+    if fails:
+        return protos.resources.OfflinePolicy(action=kinds.OFFLINE_ACTION_FAIL)
+    return protos.resources.OfflinePolicy(action=kinds.OFFLINE_ACTION_SKIP, budget=int(most) if most else None)
+
+
+def show_offline_policy(of: "OfflinePolicy") -> str:
+    """What is done about hosts that are offline, as people type it."""
+    words = [spell(protos.resources.OfflineAction, of.action).lower()]
+    if of.HasField("wait"):
+        words.append(f"{of.wait.seconds // 60}m" if of.wait.seconds % 60 == 0 else f"{of.wait.seconds}s")
+    if of.HasField("budget") and of.budget:
+        words.append(f"{of.budget}")
+    return ":".join(words)
+
+
 APPLICATION = click.argument("application", metavar="APP", shell_complete=suggestions.applications)
 GROUP = click.argument("group", metavar="GROUP", shell_complete=suggestions.groups)
 DEPLOYMENT = click.argument("deployment", metavar="DEPLOYMENT", shell_complete=suggestions.deployments)
@@ -243,6 +277,12 @@ REQUIRE_SIGNATURE = click.option(
     "--require-signature/--no-require-signature",
     default=None,
     help="Take signed revisions only, or any. Hosts check signatures by their own policy.",
+)
+OFFLINE = click.option(
+    "--offline",
+    type=Parsed("offline", offline_policy),
+    metavar="wait:TIME[:N]|skip[:N]|fail",
+    help="Hosts that are offline in their turn: wait for them (and go without N that do not come), leave out up to N, or fail. [wait:5m]",
 )
 TAGS = click.option(
     "--tag",

@@ -87,14 +87,15 @@ class DeploymentStatus(IntEnum):
 
 
 TARGET_NEXT: Final = {
-    TargetStatus.Pending: (TargetStatus.InProgress, TargetStatus.Skipped),
+    TargetStatus.Pending: (TargetStatus.InProgress, TargetStatus.Skipped, TargetStatus.Failed),
     TargetStatus.InProgress: (TargetStatus.Succeeded, TargetStatus.Failed, TargetStatus.Skipped, TargetStatus.Unknown),
     TargetStatus.Succeeded: (),
     TargetStatus.Failed: (),
     TargetStatus.Skipped: (),
     TargetStatus.Unknown: (),
 }
-"""What may follow a target's status. Skipped in progress: it was cancelled before its first event."""
+"""What may follow a target's status. Failed at once: its host was offline. Skipped in progress: it was cancelled before its first event, or
+its host was offline and did not come back."""
 
 EVENT_NEXT: Final = {
     EventStatus.Pending: (EventStatus.InProgress, EventStatus.Skipped),

@@ -209,8 +209,10 @@ def _welcome_back(now: Decision, host_id: HostId) -> None:
         return
     member.lost = False
     target = None if deployment is None else deployment.targets.get(host_id)
-    if target is not None and target.status is TargetStatus.InProgress:
+    if deployment is not None and target is not None and target.status is TargetStatus.InProgress:
         target.lost_at = None
+        if not target.accepted:  # it has as much time to accept as anybody
+            target.awaited_since = deployment.clock
         now.store(target)
     elif deployment is not None and host_id in deployment.members:
         group.available += batches.serves(member)

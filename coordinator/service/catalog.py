@@ -13,13 +13,13 @@ from coordinator.core.errors import (
     NotFound,
 )
 from coordinator.core.facts import RequestKey
-from coordinator.core.model import AutoRollbackEvent, MinimumHealthyHosts, MinimumHealthyHostsType
+from coordinator.core.model import AutoRollbackEvent, MinimumHealthyHosts, MinimumHealthyHostsType, OfflinePolicy
 from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Ids
 from coordinator.service.keep import BundleKeep
 from coordinator.service.ports import Catalog, Cursor, Page, Replayed
 from coordinator.service.records import Application, DeploymentConfig, DeploymentGroup
-from coordinator.service.rules import RESERVED_PREFIX, check_name, normalised, normalised_sets
+from coordinator.service.rules import RESERVED_PREFIX, check_name, check_offline, normalised, normalised_sets
 
 M = TypeVar("M", Application, DeploymentGroup, DeploymentConfig)
 
@@ -35,6 +35,7 @@ class GroupRules:
     auto_rollback: frozenset[AutoRollbackEvent] | None
     require_signature: bool | None = None
     tag_sets: Sequence[Sequence[TagFilter]] | None = None
+    offline: OfflinePolicy | None = None
 
 
 class CatalogService:
@@ -172,6 +173,9 @@ def _ruled(group: DeploymentGroup, rules: GroupRules) -> DeploymentGroup:
         group = replace(group, auto_rollback=rules.auto_rollback)
     if rules.require_signature is not None:
         group = replace(group, require_signature=rules.require_signature)
+    if rules.offline is not None:
+        check_offline(rules.offline, field="deployment_group.offline_policy")
+        group = replace(group, offline=rules.offline)
     return group
 
 

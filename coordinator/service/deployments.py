@@ -166,6 +166,7 @@ class DeploymentService:
             file_exists_behavior=wanted.file_exists_behavior,
             ignore_application_stop_failures=wanted.ignore_application_stop_failures,
             outdated_only=wanted.outdated_only,
+            offline=group.offline,
             creator=Creator.user,
             created_by=created_by,
             description=wanted.description,

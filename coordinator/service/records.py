@@ -14,6 +14,7 @@ from coordinator.core.model import (
     HostStatus,
     InstanceHealth,
     MinimumHealthyHosts,
+    OfflinePolicy,
     Plan,
     Revision,
     RevisionHealth,
@@ -53,6 +54,7 @@ class DeploymentGroup:
     auto_rollback: frozenset[AutoRollbackEvent]
     created_at: int
     require_signature: bool = False
+    offline: OfflinePolicy = OfflinePolicy()
     tag_sets: TagSets = ()
     """Instead of tag_filters; one of the two is empty."""
     last_successful: LastDeployment | None = None

@@ -6,12 +6,15 @@ from dataclasses import replace
 from itertools import combinations
 
 from coordinator.core.errors import Invalid
+from coordinator.core.model import OfflinePolicy
 from coordinator.core.tags import FACT_PREFIX, TAG_KEY_LENGTH, TAG_VALUE_LENGTH, TAGS_AT_MOST, TagFilter, TagFilterType, TagSets
 
 DESCRIPTION_LENGTH = 256
 TAG_FILTERS = 10
 TAG_SETS = 3
 """Lists, and tag filters in all of them together (spec 5)."""
+WAIT_AT_MOST = 7 * 86_400_000
+"""Milliseconds that a deployment may wait for a host that is offline."""
 RESERVED_PREFIX = "CodeDeployDefault."
 
 _NAME = re.compile(r"[A-Za-z0-9._+=,@-]{1,100}")
@@ -28,6 +31,14 @@ def check_description(description: str, *, field: str = "description") -> None:
     """Raise Invalid if a description is too long."""
     if len(description) > DESCRIPTION_LENGTH:
         raise Invalid(f"cannot accept a {field} of {len(description)} characters: {DESCRIPTION_LENGTH} is the most", field=field)
+
+
+def check_offline(policy: OfflinePolicy, *, field: str) -> None:
+    """Raise Invalid unless hosts can be waited for so long, and so many left out."""
+    if not 0 < policy.wait <= WAIT_AT_MOST:
+        raise Invalid(f"cannot wait {policy.wait // 1000} s for hosts that are offline: 1 s to 7 days are allowed", field=f"{field}.wait")
+    if policy.budget is not None and policy.budget < 0:
+        raise Invalid(f"cannot leave out {policy.budget} hosts: the budget must be 0 or more", field=f"{field}.budget")
 
 
 def check_tags(tags: Mapping[str, str], *, field: str) -> None:

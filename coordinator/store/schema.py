@@ -138,6 +138,15 @@ def frozen_alarms(db: Database) -> None:
         db.execute(f"ALTER TABLE deployment ADD COLUMN {column}")
 
 
+@MIGRATIONS(name="11")
+def offline_policies(db: Database) -> None:
+    """What groups do about hosts that are offline; deployments until now have waited five minutes."""
+    for table in ("deployment_group", "deployment"):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN offline_action INTEGER NOT NULL DEFAULT 1")
+        db.execute(f"ALTER TABLE {table} ADD COLUMN offline_wait INTEGER NOT NULL DEFAULT 300000")
+        db.execute(f"ALTER TABLE {table} ADD COLUMN offline_budget INTEGER DEFAULT 0")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import TypeVar, assert_never
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator.core import signature as signatures
@@ -24,6 +25,8 @@ from coordinator.core.model import (
     HttpLocation,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
+    OfflineAction,
+    OfflinePolicy,
     Place,
     Revision,
     S3Location,
@@ -80,6 +83,28 @@ def read_auto_rollback(message: pb.AutoRollbackConfiguration, *, field: str) -> 
     if message.enabled and not message.events:
         raise Invalid(f"cannot enable {field} without an event: add one or more of {names}", field=f"{field}.events")
     return frozenset(known[number] for number in message.events) if message.enabled else frozenset()
+
+
+def offline_policy(value: OfflinePolicy) -> pb.OfflinePolicy:
+    """What a group does about hosts that are offline."""
+    waits = value.action is OfflineAction.WAIT
+    return pb.OfflinePolicy(
+        action=pb.OfflineAction.ValueType(value.action),
+        wait=Duration(seconds=value.wait // 1000) if waits else None,
+        budget=value.budget,
+    )
+
+
+def read_offline_policy(message: pb.OfflinePolicy, *, field: str) -> OfflinePolicy:
+    """What a caller wants done about hosts that are offline; what is not said takes the default of the action."""
+    usual = OfflinePolicy()
+    action = _number(OfflineAction, message.action, f"{field}.action") if message.action else usual.action
+    budget = None if action is OfflineAction.SKIP else 0
+    return OfflinePolicy(
+        action=action,
+        wait=message.wait.seconds * 1000 if message.HasField("wait") else usual.wait,
+        budget=message.budget if message.HasField("budget") else budget,
+    )
 
 
 def tag_filter(value: TagFilter) -> pb.TagFilter:

@@ -84,6 +84,33 @@ def test_changing_a_group_names_only_what_was_said(operator: Operator, coordinat
     assert operator.types("group", "update", "shop", "production").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "typed, action, wait, budget",
+    [
+        ("wait", resources.OFFLINE_ACTION_WAIT, 0, 0),
+        ("wait:10m", resources.OFFLINE_ACTION_WAIT, 600, 0),
+        ("WAIT:2h:3", resources.OFFLINE_ACTION_WAIT, 7200, 3),
+        ("skip", resources.OFFLINE_ACTION_SKIP, 0, None),
+        ("skip:3", resources.OFFLINE_ACTION_SKIP, 0, 3),
+        ("fail", resources.OFFLINE_ACTION_FAIL, 0, None),
+    ],
+)
+def test_what_is_done_about_offline_hosts_is_typed_in_a_word(
+    operator: Operator, coordinator: FakeCoordinator, typed: str, action: int, wait: int, budget: int | None
+) -> None:
+    assert operator.types("group", "update", "shop", "production", "--offline", typed).exit_code == 0
+    (request,) = coordinator.requests("UpdateDeploymentGroup")
+    policy = request.deployment_group.offline_policy
+    assert list(request.update_mask.paths) == ["offline_policy"]
+    assert (policy.action, policy.wait.seconds, policy.budget if policy.HasField("budget") else None) == (action, wait, budget)
+
+
+@pytest.mark.parametrize("typed", ["later", "wait:10", "skip:", "fail:1", "wait:5m:x"])
+def test_a_policy_for_offline_hosts_that_nobody_can_read_is_refused(operator: Operator, typed: str) -> None:
+    refused = operator.types("group", "update", "shop", "production", "--offline", typed)
+    assert (refused.exit_code, "write wait:10m" in refused.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("typed", ["HOST_COUNT:2", "host_count:2", "type=HOST_COUNT,value=2"])
 def test_a_config_says_how_many_hosts_stay_healthy(operator: Operator, coordinator: FakeCoordinator, typed: str) -> None:
     assert operator.types("config", "create", "two", "--minimum-healthy-hosts", typed).exit_code == 0

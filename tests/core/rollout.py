@@ -42,6 +42,7 @@ from coordinator.core.model import (
     Member,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
+    OfflinePolicy,
     Plan,
     Revision,
     RevisionId,
@@ -55,6 +56,7 @@ GROUP: Final = GroupId("g-1")
 ALL_AT_ONCE: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=0)
 HALF_AT_A_TIME: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=50)
 ONE_AT_A_TIME: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.MOST_CONCURRENCY, value=1)
+WAITS: Final = OfflinePolicy()
 NOT_STORED: Final = ("pending", "pending_lost", "counts", "awaited", "lost", "clock_at", "checkpoint", "sight", "blind_since")
 
 
@@ -191,6 +193,7 @@ class Rollout:
         lost: Sequence[str] = (),
         exists: FileExistsBehavior = FileExistsBehavior.DISALLOW,
         ignore: bool = False,
+        offline: OfflinePolicy = WAITS,
         only: Sequence[str] | None = None,
         outdated: bool = False,
         alarms: Sequence[str] = (),
@@ -205,7 +208,7 @@ class Rollout:
         events = [AutoRollbackEvent.DEPLOYMENT_FAILURE] if rollback else events
         self._made += 1
         asked = replace(plan(f"d-{self._made}", of, minimum, events=events), file_exists_behavior=exists)
-        asked = replace(asked, ignore_application_stop_failures=ignore, outdated_only=outdated)
+        asked = replace(asked, ignore_application_stop_failures=ignore, outdated_only=outdated, offline=offline)
         watched = tuple(alarm(name) for name in alarms)
         asked = replace(asked, alarms=watched, ignore_poll_alarm_failure=blind, bake_time=bake)
         chosen = None if only is None else frozenset(map(host_id, only))

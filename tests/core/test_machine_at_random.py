@@ -14,12 +14,29 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from coordinator.core.facts import EpochSeen, GroupFact, HoldingSeen, HostLost, HostReturned, JournalLost, StopRequested, Woken
 from coordinator.core.lifecycle import IN_PLACE, EventStatus, InstructionStatus, LifecycleEvent, TargetStatus
 from coordinator.core.machine import restore, step
-from coordinator.core.model import AlarmStatus, AutoRollbackEvent, Deployment, DeploymentId, Group, HostId, InstanceHealth, RevisionId
+from coordinator.core.model import (
+    AlarmStatus,
+    AutoRollbackEvent,
+    Deployment,
+    DeploymentId,
+    Group,
+    HostId,
+    InstanceHealth,
+    OfflineAction,
+    OfflinePolicy,
+    RevisionId,
+)
 from coordinator.core.orders import Changes, Instruct, Order, Settled
 from tests.core.rollout import GROUP, Rollout, count, deployment_rows, host_id, rows, stored
 
 HOSTS = [f"h{number}" for number in range(8)]
 ENDED = (EventStatus.Succeeded, EventStatus.Failed)
+policies = st.builds(
+    OfflinePolicy,
+    action=st.sampled_from(OfflineAction),
+    wait=st.sampled_from([60_000, 300_000, 900_000]),
+    budget=st.sampled_from([None, 0, 1, 2]),
+)
 
 
 class Oracle:
@@ -88,6 +105,7 @@ class Deployments(RuleBasedStateMachine):
         alarms=st.sampled_from([(), (), ("A",), ("A", "B")]),
         blind=st.booleans(),
         bake=st.sampled_from([0, 0, 30_000]),
+        offline=policies,
     )
     def deploy(
         self,
@@ -98,6 +116,7 @@ class Deployments(RuleBasedStateMachine):
         alarms: tuple[str, ...],
         blind: bool,
         bake: int,
+        offline: OfflinePolicy,
     ) -> None:
         """Somebody deploys to a group, or to a part of it."""
         lost = [name for name in names if host_id(name) in self.oracle.lost]
@@ -118,6 +137,7 @@ class Deployments(RuleBasedStateMachine):
             alarms=alarms,
             blind=blind,
             bake=bake,
+            offline=offline,
         )
         self.oracle.obey(self.rollout.orders)
 
@@ -286,7 +306,7 @@ class Deployments(RuleBasedStateMachine):
         for deployment in [live, *self.rollout.ended[ended:]]:
             if deployment is not None:
                 given_up = (TargetStatus.Failed, TargetStatus.Unknown)
-                gone = {host for host, one in deployment.targets.items() if one.status in given_up}
+                gone = {host for host, one in deployment.targets.items() if one.status in given_up and one.started_at is not None}
                 self.oracle.healthy -= gone & before if deployment is live else gone
         self.oracle.obey(self.rollout.orders)
 
@@ -309,7 +329,8 @@ def worlds(draw: st.DrawFn) -> tuple[Rollout, list[GroupFact]]:
     names = HOSTS[: draw(st.integers(1, 6))]
     rollout.given(draw(st.lists(st.sampled_from(names), unique=True)))
     minimum = draw(st.integers(0, max(0, len(names) - 1)))
-    rollout.deploy("r2", names, count(minimum), events=draw(st.sets(st.sampled_from(AutoRollbackEvent))), ignore=draw(st.booleans()))
+    events, offline = draw(st.sets(st.sampled_from(AutoRollbackEvent))), draw(policies)
+    rollout.deploy("r2", names, count(minimum), events=events, ignore=draw(st.booleans()), offline=offline)
     facts: list[GroupFact] = []
     for _ in range(draw(st.integers(1, 25))):
         rollout.elapsed += draw(st.sampled_from([0, 1, 5_000, 100_000, 300_000]))

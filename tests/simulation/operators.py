@@ -20,6 +20,8 @@ from coordinator.core.model import (
     HttpLocation,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
+    OfflineAction,
+    OfflinePolicy,
     Plan,
     Revision,
     RevisionId,
@@ -43,6 +45,7 @@ class DeploymentGroup:
     minimum: MinimumHealthyHosts
     rolls_back: bool
     revisions: list[str]
+    offline: OfflinePolicy = OfflinePolicy()
 
 
 @dataclass
@@ -79,7 +82,7 @@ class Operators:
     async def _deploy(self, group: DeploymentGroup) -> None:
         if self.chance.random() < 0.2:
             group.minimum = minimum(self.chance, len(group.hosts))
-        plan = replace(self._plan(group), outdated_only=self.chance.random() < 0.1)
+        plan = replace(self._plan(group), outdated_only=self.chance.random() < 0.1, offline=group.offline)
         some = self.chance.sample(group.hosts, self.chance.randint(1, len(group.hosts)))
         if await self._create(plan, group, frozenset(some) if self.chance.random() < 0.2 else None) and self.chance.random() < 0.2:
             await asyncio.sleep(20 * self.chance.random())
@@ -203,6 +206,15 @@ async def _answer(life: Life, fact: DeploymentRequested | StopRequested) -> Depl
     except DeployError as error:
         return error
     return None
+
+
+def offline(chance: random.Random) -> OfflinePolicy:
+    """Any policy for hosts that are offline."""
+    return OfflinePolicy(
+        action=chance.choice((*OfflineAction, OfflineAction.WAIT)),
+        wait=chance.choice((300_000, 600_000)),
+        budget=chance.choice((0, 0, 1, None)),
+    )
 
 
 def minimum(chance: random.Random, hosts: int) -> MinimumHealthyHosts:

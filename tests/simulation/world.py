@@ -14,7 +14,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.host import Host, Surroundings
 from tests.simulation.judgement import judge, restless
 from tests.simulation.network import Latency
-from tests.simulation.operators import DeploymentGroup, Operators, minimum
+from tests.simulation.operators import DeploymentGroup, Operators, minimum, offline
 from tests.simulation.store import SimulatedStore
 from tests.simulation.supervisors import Habits, Supervisors
 from tests.simulation.timeloop import VirtualLoop, run
@@ -188,9 +188,8 @@ class World:
         chance = self.chance
         size = chance.randint(1, len(self.hosts))
         hosts = [HostId(host.host_id) for host in chance.sample(self.hosts, size)]
-        return DeploymentGroup(
-            GroupId(f"g{number}"), hosts, minimum(chance, size), chance.random() < 0.6, [f"r{number}" for number in range(1, 4)]
-        )
+        revisions = [f"r{number}" for number in range(1, 4)]
+        return DeploymentGroup(GroupId(f"g{number}"), hosts, minimum(chance, size), chance.random() < 0.6, revisions, offline(chance))
 
 
 def _habits(chance: random.Random) -> Habits:

@@ -31,6 +31,8 @@ from coordinator.core.model import (
     HttpLocation,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
+    OfflineAction,
+    OfflinePolicy,
     Place,
     Revision,
     RevisionId,
@@ -281,6 +283,14 @@ async def test_a_group_keeps_whether_it_requires_signatures(store: SqliteStore) 
     assert not (await store.catalog.create_group(group("web"), at=NOW, key=key(""))).require_signature
     assert (await store.catalog.update_group(group("web", require_signature=True), at=NOW, key=key(""))).require_signature
     assert (await store.catalog.group("shop", "web")).require_signature
+
+
+async def test_a_group_keeps_what_is_done_about_offline_hosts(store: SqliteStore) -> None:
+    await store.catalog.create_application("shop", at=NOW, key=key(""))
+    assert (await store.catalog.create_group(group("web"), at=NOW, key=key(""))).offline == OfflinePolicy()
+    for policy in (OfflinePolicy(action=OfflineAction.SKIP, budget=None), OfflinePolicy(wait=60_000, budget=2)):
+        await store.catalog.update_group(group("web", offline=policy), at=NOW, key=key(""))
+        assert (await store.catalog.group("shop", "web")).offline == policy
 
 
 async def test_a_revision_that_is_there_is_returned_as_it_was_registered(store: SqliteStore) -> None:

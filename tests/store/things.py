@@ -27,6 +27,8 @@ from coordinator.core.model import (
     JournalId,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
+    OfflineAction,
+    OfflinePolicy,
     Place,
     Plan,
     PrometheusAlert,
@@ -122,6 +124,7 @@ def plan(deployment_id: str, group: GroupId = WEB, revision: Revision = R1, **ch
         event_timeout=7_000,
         ignore_application_stop_failures=True,
         outdated_only=True,
+        offline=OfflinePolicy(action=OfflineAction.SKIP, wait=7_000, budget=3),
     )
     return replace(made, **changed)  # type: ignore[arg-type]  # fields by name, for brevity
 

@@ -6,6 +6,7 @@
         lost HOSTS                               these are known to be lost
         exists BEHAVIOR                          what Install does with files that exist: OVERWRITE or RETAIN, where it is not DISALLOW
         ignore-stop-failures                     a host goes on when the old revision's scripts fail
+        offline POLICY                           what becomes of lost hosts: wait:SECONDS, wait:SECONDS:N, skip, skip:N, fail (wait:300)
         only HOSTS                               of those, only to these
         outdated                                 only to hosts that do not have the revision
         alarms ALARMS                            watch these
@@ -31,7 +32,16 @@ from pathlib import Path
 import pytest
 
 from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleEvent
-from coordinator.core.model import AlarmStatus, AutoRollbackEvent, FileExistsBehavior, HostId, MinimumHealthyHosts, MinimumHealthyHostsType
+from coordinator.core.model import (
+    AlarmStatus,
+    AutoRollbackEvent,
+    FileExistsBehavior,
+    HostId,
+    MinimumHealthyHosts,
+    MinimumHealthyHostsType,
+    OfflineAction,
+    OfflinePolicy,
+)
 from coordinator.core.orders import Answer, HistoryEntry, Instruct, Order, SendCancel, Settled, WakeAt, WatchAlarms
 from tests.core.rollout import Rollout
 
@@ -94,6 +104,7 @@ class Teller:
                     lost=lost,
                     exists=exists,
                     ignore="ignore-stop-failures" in rest,
+                    offline=_offline(rest[rest.index("offline") + 1] if "offline" in rest else "wait:300"),
                     only=rest[rest.index("only") + 1].split(",") if "only" in rest else None,
                     outdated="outdated" in rest,
                     alarms=rest[rest.index("alarms") + 1].split(",") if "alarms" in rest else (),
@@ -181,6 +192,16 @@ def _events(rest: list[str]) -> list[AutoRollbackEvent]:
     said = rest[rest.index("rollback") + 1 :]
     named = said[0].split(",") if said and said[0].startswith("DEPLOYMENT") else ["DEPLOYMENT_FAILURE"]
     return [AutoRollbackEvent(one) for one in named]
+
+
+def _offline(told: str) -> OfflinePolicy:
+    match told.split(":"):
+        case ["wait", seconds, *spared]:
+            return OfflinePolicy(wait=int(seconds) * 1000, budget=int(*spared))
+        case ["skip", *most]:
+            return OfflinePolicy(action=OfflineAction.SKIP, budget=int(*most) if most else None)
+        case _:
+            return OfflinePolicy(action=OfflineAction.FAIL)
 
 
 def _minimum(told: str) -> MinimumHealthyHosts:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from hookline.v1 import catalog_pb2 as catalog
@@ -348,3 +349,32 @@ async def test_a_revision_elsewhere_is_registered_as_it_was_said(world: World, p
     again = (await world.catalog.RegisterRevision(request)).revision
     assert first == again
     assert (first.location, first.description) == (request.location, "first")
+
+
+async def test_a_group_says_what_is_done_about_offline_hosts(world: World) -> None:
+    await world.shop("h1")
+    named = catalog.GetDeploymentGroupRequest(application_name="shop", deployment_group_name="web")
+    group = (await world.catalog.GetDeploymentGroup(named)).deployment_group
+    assert (group.offline_policy.action, group.offline_policy.wait.seconds) == (resources.OFFLINE_ACTION_WAIT, 300)
+    assert (group.offline_policy.HasField("budget"), group.offline_policy.budget) == (True, 0)
+    group.offline_policy.CopyFrom(resources.OfflinePolicy(action=resources.OFFLINE_ACTION_SKIP))
+    request = catalog.UpdateDeploymentGroupRequest(deployment_group=group, update_mask=FieldMask(paths=["offline_policy"]))
+    changed = (await world.catalog.UpdateDeploymentGroup(request)).deployment_group.offline_policy
+    assert (changed.action, changed.HasField("budget"), changed.HasField("wait")) == (resources.OFFLINE_ACTION_SKIP, False, False)
+
+
+@pytest.mark.parametrize(
+    "policy, field",
+    [
+        (resources.OfflinePolicy(budget=-1), "budget"),
+        (resources.OfflinePolicy(wait=Duration(seconds=-5)), "wait"),
+        (resources.OfflinePolicy(wait=Duration(seconds=8 * 86_400)), "wait"),
+        (resources.OfflinePolicy(action=resources.OfflineAction.ValueType(9)), "action"),
+    ],
+)
+async def test_a_policy_for_offline_hosts_that_makes_no_sense_is_refused(world: World, policy: resources.OfflinePolicy, field: str) -> None:
+    await world.shop("h1")
+    group = catalog.DeploymentGroup(application_name="shop", deployment_group_name="web", offline_policy=policy)
+    request = catalog.UpdateDeploymentGroupRequest(deployment_group=group, update_mask=FieldMask(paths=["offline_policy"]))
+    no = await refused(world.catalog.UpdateDeploymentGroup(request))
+    assert (no.code, no.fields) == (INVALID, [f"deployment_group.offline_policy.{field}"])

@@ -89,6 +89,7 @@ def test_times(milliseconds: int) -> None:
         (model.Creator, pb.DeploymentCreator),
         (model.InstanceHealth, pb.InstanceHealth),
         (model.RevisionHealth, pb.RevisionHealth),
+        (model.OfflineAction, pb.OfflineAction),
         (model.HostStatus, pb.HostStatus),
         (tags.TagFilterType, pb.TagFilterType),
     ],

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from coordinator.cli import arguments, protos
-from coordinator.cli.arguments import APPLICATION, AUTO_ROLLBACK, CONFIG, GROUP, REQUIRE_SIGNATURE, TAG_SETS, TAGS, command, show_tag_filter
+from coordinator.cli.arguments import (
+    APPLICATION,
+    AUTO_ROLLBACK,
+    CONFIG,
+    GROUP,
+    OFFLINE,
+    REQUIRE_SIGNATURE,
+    TAG_SETS,
+    TAGS,
+    command,
+    show_tag_filter,
+)
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
 from coordinator.cli.spelling import spelt, to_json
@@ -13,7 +24,7 @@ from coordinator.cli.text import Columns, clean, columns, with_age
 
 if TYPE_CHECKING:
     from hookline.v1.catalog_pb2 import DeploymentGroup, LastDeployment
-    from hookline.v1.resources_pb2 import AutoRollbackConfiguration, TagFilter, TagFilterList
+    from hookline.v1.resources_pb2 import AutoRollbackConfiguration, OfflinePolicy, TagFilter, TagFilterList
 
 
 class SaidRules(TypedDict):
@@ -24,6 +35,7 @@ class SaidRules(TypedDict):
     config: str | None
     auto_rollback: "AutoRollbackConfiguration | None"
     require_signature: bool | None
+    offline: "OfflinePolicy | None"
 
 
 @command(
@@ -44,6 +56,7 @@ class SaidRules(TypedDict):
 @CONFIG
 @AUTO_ROLLBACK
 @REQUIRE_SIGNATURE
+@OFFLINE
 def create(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
     """Make a deployment group: the hosts that any of its tags selects get the application together.
 
@@ -98,6 +111,7 @@ def show(console: Console, application: str, group: str) -> None:
             ("hosts with any of", _tags(found)),
             ("config", clean(found.deployment_config_name)),
             ("auto rollback", arguments.show_auto_rollback(found.auto_rollback_configuration)),
+            ("offline hosts", arguments.show_offline_policy(found.offline_policy)),
             ("signatures", "required" if found.require_signature else ""),
             ("created", with_age(found.create_time, console.clock.now())),
             ("last successful", _last(console, found.last_successful_deployment) or "none yet"),
@@ -113,6 +127,7 @@ def show(console: Console, application: str, group: str) -> None:
         "hookline group update shop production --tag role=web --tag role=api        # these instead of the old ones",
         "hookline group update shop production --auto-rollback failure,stop",
         "hookline group update shop production --require-signature",
+        "hookline group update shop production --offline skip:3    # leave out up to three hosts that are offline",
     ],
     related=["group show", "config list"],
 )
@@ -123,12 +138,13 @@ def show(console: Console, application: str, group: str) -> None:
 @CONFIG
 @AUTO_ROLLBACK
 @REQUIRE_SIGNATURE
+@OFFLINE
 def update(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
     """Change what is said, leave the rest. A running deployment keeps what it froze at its creation."""
     wanted, mask = _ruled(application, group, **said)
     if not mask:
         raise click.UsageError(
-            "cannot change nothing: say at least one of --tag, --tag-set, --config, --auto-rollback and --require-signature"
+            "cannot change nothing: say at least one of --tag, --tag-set, --config, --auto-rollback, --require-signature and --offline"
         )
     request = protos.catalog.UpdateDeploymentGroupRequest(
         deployment_group=wanted, update_mask=protos.field_mask.FieldMask(paths=mask), request_id=new_request_id()
@@ -171,6 +187,9 @@ def _ruled(application: str, group: str, **said: Unpack[SaidRules]) -> "tuple[De
     if said["require_signature"] is not None:
         wanted.require_signature = said["require_signature"]
         mask.append("require_signature")
+    if said["offline"] is not None:
+        wanted.offline_policy.CopyFrom(said["offline"])
+        mask.append("offline_policy")
     return wanted, mask
 
 

@@ -10,6 +10,7 @@ Pure arithmetic over the running group. Takes targets off the line, changes noth
 from enum import IntEnum
 from heapq import heappop, heappush
 
+from coordinator.core.deployment import offline
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import (
     Deployment,
@@ -120,6 +121,10 @@ def next_target(group: Group, deployment: Deployment) -> Target | None:
     in_progress = deployment.counts[TargetStatus.InProgress]
     if in_progress + failed(deployment) >= window(deployment):
         return None
+    lost = _first(group, deployment, deployment.pending_lost)
+    if lost is not None and offline.goes_first(deployment):
+        heappop(deployment.pending_lost)
+        return lost
     first = _first(group, deployment, deployment.pending)
     if first is not None:
         if _may_go_down(group, deployment, first):
@@ -127,9 +132,9 @@ def next_target(group: Group, deployment: Deployment) -> Target | None:
             return first
         if in_progress > 0:
             return None  # what is in progress may end well and make room
-    lost = _first(group, deployment, deployment.pending_lost)
-    if lost is not None:
-        heappop(deployment.pending_lost)
+    if lost is None or (in_progress > 0 and not offline.is_tried(deployment)):
+        return None
+    heappop(deployment.pending_lost)
     return lost
 
 

@@ -5,7 +5,7 @@ Every change of a target's status goes through `begin`, `end` or `stop`, which k
 Pure: changes the running group, and writes rows and orders into the decision at hand.
 """
 
-from coordinator.core.deployment import batches, bounds, deadlines, reasons, watching
+from coordinator.core.deployment import batches, bounds, deadlines, offline, reasons, watching
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, TargetStatus
@@ -23,7 +23,7 @@ def go_on(now: Decision) -> None:
         if target is None:
             return
         lost = target.accepted and target.lost_at is not None
-        end(now, target, targets.given_up(target, "lost deadline") if lost else targets.silent(deployment.plan, target))
+        end(now, target, targets.given_up(target, "lost deadline") if lost else offline.timed_out(deployment, target))
 
 
 def advance(now: Decision, deployment: Deployment) -> None:
@@ -33,7 +33,10 @@ def advance(now: Decision, deployment: Deployment) -> None:
         stop(now, deployment, blind)
     if deployment.stopping is None and deployment.blind_since is None:
         while (target := batches.next_target(group, deployment)) is not None:
-            begin(now, deployment, target, epoch=group.members[target.host_id].target_epoch + 1)
+            if group.members[target.host_id].lost and not offline.is_tried(deployment):
+                pass_over(now, deployment, target)
+            else:
+                begin(now, deployment, target, epoch=group.members[target.host_id].target_epoch + 1)
             assert counts[TargetStatus.InProgress] + batches.failed(deployment) <= batches.window(deployment)
         if counts[TargetStatus.InProgress] == 0 and counts[TargetStatus.Pending] > 0:
             stop(now, deployment, reasons.cannot_go_on(group, deployment))
@@ -59,6 +62,13 @@ def begin(now: Decision, deployment: Deployment, target: Target, *, epoch: int) 
         deadlines.watch_return(deployment, target)
     now.move(deployment, target, TargetStatus.InProgress)
     now.orders.append(Instruct(targets.instruction(deployment.plan, target)))
+
+
+def pass_over(now: Decision, deployment: Deployment, target: Target) -> None:
+    """A host is offline in its turn: it is left out, or fails, without an instruction. Its health stays as it is."""
+    ending = offline.passed_over(deployment, target)
+    target.message, target.ended_at = ending.message, now.at
+    now.move(deployment, target, ending.status)
 
 
 def end(now: Decision, target: Target, ending: targets.Ending) -> None:

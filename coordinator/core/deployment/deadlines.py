@@ -51,7 +51,7 @@ def allowance(plan: Plan, target: Target) -> int:
     A host that waits for its turn, be it to begin or to download, may wait for as long as all events of a deployment may take.
     """
     if not target.accepted:
-        return TO_ACCEPT
+        return TO_ACCEPT if target.lost_at is None else max(TO_ACCEPT, plan.offline.wait)
     running = target.event_status is EventStatus.InProgress
     if target.cancelled and not running:
         return TO_ANSWER
@@ -149,9 +149,13 @@ def _look(deployment: Deployment, target: Target) -> Look:
 
 
 def _pass_over(deployment: Deployment) -> None:
-    """Drop from the heads what waits no more."""
+    """Drop from the heads what waits no more. Who has not accepted is waited for as `awaited` says, lost or not."""
     awaited, lost = deployment.awaited, deployment.lost
     while awaited and deployment.targets[awaited[0][1]].status is not TargetStatus.InProgress:
         heappop(awaited)
-    while lost and (lost[0][1].lost_at != lost[0][0] or lost[0][1].status is not TargetStatus.InProgress):
+    while lost and not _waits(*lost[0]):
         lost.popleft()
+
+
+def _waits(lost_at: int, target: Target) -> bool:
+    return target.lost_at == lost_at and target.accepted and target.status is TargetStatus.InProgress

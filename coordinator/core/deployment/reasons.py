@@ -71,6 +71,8 @@ def cannot_go_on(group: Group, deployment: Deployment) -> ErrorInformation:
 def nobody_succeeded(deployment: Deployment) -> ErrorInformation:
     """Every target has ended, none of them well."""
     failed = _failed(deployment)
+    if not failed:
+        return _error(failed, f"no host succeeded: all {len(deployment.targets)} were offline and left out")
     if len(failed) == 1:
         return _error(failed, f"no host succeeded: the only one failed ({failed[0].host_name})")
     return _error(failed, f"no host succeeded: all {len(failed)} failed ({_names(failed)})")

@@ -2,7 +2,7 @@
 
 A rollback is a new deployment of the revision that was the group's last successful one when the failed or stopped deployment was created,
 with that one's word on files that exist, to the hosts that were touched: the others still have what they had. It is never rolled back
-itself.
+itself. It never fails for a host that is offline before it has gone to those that are not.
 
 Pure: everything was frozen in the plan.
 """
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
-from coordinator.core.model import AutoRollbackEvent, Creator, Deployment, DeploymentId, Plan, Target
+from coordinator.core.model import AutoRollbackEvent, Creator, Deployment, DeploymentId, OfflineAction, OfflinePolicy, Plan, Target
 
 STOPPED_BY: Final = {
     DeploymentErrorCode.MANUAL_STOP: AutoRollbackEvent.DEPLOYMENT_STOP_ON_REQUEST,
@@ -65,4 +65,5 @@ def plan(deployment: Deployment, at: int) -> Plan | str:
         alarms=(),  # the one that made it necessary is active still, and nobody rolls back a rollback
         bake_time=0,
         outdated_only=False,
+        offline=OfflinePolicy() if frozen.offline.action is OfflineAction.FAIL else frozen.offline,
     )

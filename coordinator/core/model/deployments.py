@@ -71,6 +71,28 @@ class Creator(IntEnum):
     codeDeployRollback = 2
 
 
+class OfflineAction(IntEnum):
+    """What a deployment does about hosts that are offline."""
+
+    WAIT = 1
+    """They begin last, and have some time to come back."""
+    SKIP = 2
+    """Those that are still offline when all others have ended are left out."""
+    FAIL = 3
+    """They fail before anybody begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflinePolicy:
+    """What a group does about hosts that are offline when their turn comes."""
+
+    action: OfflineAction = OfflineAction.WAIT
+    wait: int = 300_000
+    """Milliseconds that an offline host has to come back once it has its instruction (WAIT)."""
+    budget: int | None = 0
+    """How many offline hosts a deployment may go without: they are Skipped, and those beyond fail. None: any number."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All that is frozen when a deployment is created."""
@@ -108,6 +130,7 @@ class Plan:
     """Milliseconds for which the alarms are watched once the last host has ended."""
     outdated_only: bool = False
     """Only hosts that do not have the revision become targets."""
+    offline: OfflinePolicy = OfflinePolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,18 +19,31 @@ from coordinator.service.records import DeploymentGroup, LastDeployment
 from coordinator.store.calls import Told, finish, refuse_replay, tell
 from coordinator.store.connections.numbers import Numbers
 from coordinator.store.paging import Paging
-from coordinator.store.rows.columns import filters_text, rollback_bits, rollback_events, sets_text, tag_filters, tag_sets
+from coordinator.store.rows.columns import (
+    OFFLINE_COLUMNS,
+    Column,
+    filters_text,
+    offline,
+    offline_columns,
+    rollback_bits,
+    rollback_events,
+    sets_text,
+    tag_filters,
+    tag_sets,
+)
+from coordinator.store.rows.running import Named
 
-GROUPS: Final = """
-    SELECT g.group_no, g.group_id, a.name, g.name, g.tag_filters, c.name, g.auto_rollback, g.require_signature,
-           g.tag_sets, g.created_at, g.last_successful_no
+RULES: Final = ("tag_filters", "config_no", "auto_rollback", "require_signature", "tag_sets", *OFFLINE_COLUMNS)
+"""What can be changed about a group."""
+GROUPS: Final = f"""
+    SELECT g.group_no, g.group_id, a.name AS application_name, g.name, c.name AS config_name, g.created_at, g.last_successful_no,
+           {", ".join(f"g.{column}" for column in RULES)}
     FROM deployment_group g
     JOIN application a ON a.application_no = g.application_no JOIN deployment_config c ON c.config_no = g.config_no
     WHERE g.deleted_at IS NULL AND g.application_no = ?"""
 LAST: Final = """
     SELECT deployment_id, status, revision_id, d.created_at, completed_at
     FROM deployment d JOIN revision r ON r.revision_no = d.revision_no"""
-GroupRow = tuple[int, str, str, str, str, str, int, int, str, int, int | None]
 
 
 def application_no(db: sqlite3.Connection, name: str) -> int | None:
@@ -70,14 +83,10 @@ def create(db: sqlite3.Connection, numbers: Numbers, group: DeploymentGroup, *, 
             f"cannot create deployment group {group.name}: application {group.application_name} has one of this name",
             field="deployment_group_name",
         )
+    named = ("group_id", "application_no", "name", "created_at", *RULES)
     made = db.execute(
-        """INSERT INTO deployment_group
-               (group_id, application_no, name, tag_filters, config_no, auto_rollback, require_signature, tag_sets, created_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING group_no""",
-        (
-            *(group.group_id, application, group.name, filters_text(group.tag_filters), _existing_config_no(db, group.config_name)),
-            *(rollback_bits(group.auto_rollback), int(group.require_signature), sets_text(group.tag_sets), at),
-        ),
+        f"INSERT INTO deployment_group ({', '.join(named)}) VALUES ({', '.join('?' * len(named))}) RETURNING group_no",
+        (group.group_id, application, group.name, at, *_rules(db, group)),
     ).fetchone()
     tell(db, numbers, Told(Entry.DeploymentGroupCreated, group.name, group_no=made[0]), at=at, key=key)
     finish(db, numbers, group.name, at=at, key=key)
@@ -87,15 +96,9 @@ def create(db: sqlite3.Connection, numbers: Numbers, group: DeploymentGroup, *, 
 def update(db: sqlite3.Connection, numbers: Numbers, group: DeploymentGroup, *, at: int, key: RequestKey) -> DeploymentGroup:
     """Give a group other rules."""
     refuse_replay(db, key)
-    number = _existing(db, group.application_name, group.name)[0]
-    db.execute(
-        """UPDATE deployment_group SET tag_filters = ?, config_no = ?, auto_rollback = ?, require_signature = ?, tag_sets = ?
-           WHERE group_no = ?""",
-        (
-            *(filters_text(group.tag_filters), _existing_config_no(db, group.config_name)),
-            *(rollback_bits(group.auto_rollback), int(group.require_signature), sets_text(group.tag_sets), number),
-        ),
-    )
+    number = _existing(db, group.application_name, group.name)["group_no"]
+    changed = ", ".join(f"{column} = ?" for column in RULES)
+    db.execute(f"UPDATE deployment_group SET {changed} WHERE group_no = ?", (*_rules(db, group), number))
     tell(db, numbers, Told(Entry.DeploymentGroupUpdated, group.name, group_no=number), at=at, key=key)
     finish(db, numbers, group.name, at=at, key=key)
     return get(db, group.application_name, group.name)
@@ -105,7 +108,7 @@ def delete(db: sqlite3.Connection, numbers: Numbers, names: tuple[str, str], *, 
     """Delete the group with these names: its application's and its own."""
     refuse_replay(db, key)
     application_name, name = names
-    number = _existing(db, application_name, name)[0]
+    number = _existing(db, application_name, name)["group_no"]
     live = live_deployment(db, number)
     if live is not None:
         raise InvalidOperation(f"cannot delete deployment group {name}: deployment {live} is running; stop it or wait for its end")
@@ -123,19 +126,25 @@ def page(db: sqlite3.Connection, application_name: str, *, size: int, after: Cur
     """Groups of an application by name."""
     paging = Paging("groups", application_name)
     number = existing_application_no(db, application_name)
-    rows = db.execute(f"{GROUPS} AND g.name > ? ORDER BY g.name LIMIT ?", (number, *paging.after(after, [""]), size + 1)).fetchall()
-    return paging.page(rows, size, lambda row: [row[3]], lambda row: _group(db, tuple(row)))
+    rows = _named(db, f"{GROUPS} AND g.name > ? ORDER BY g.name LIMIT ?", (number, *paging.after(after, [""]), size + 1)).fetchall()
+    return paging.page(rows, size, lambda row: [row["name"]], lambda row: _group(db, row))
 
 
-def _existing(db: sqlite3.Connection, application_name: str, name: str) -> GroupRow:
+def _named(db: sqlite3.Connection, query: str, values: tuple[Column, ...]) -> sqlite3.Cursor:
+    """Ask in such a way that columns can be read by name, whoever's connection it is."""
+    cursor = db.cursor()
+    cursor.row_factory = sqlite3.Row
+    return cursor.execute(query, values)
+
+
+def _existing(db: sqlite3.Connection, application_name: str, name: str) -> Named:
     number = existing_application_no(db, application_name)
-    row = db.execute(f"{GROUPS} AND g.name = ?", (number, name)).fetchone()
+    row: Named | None = _named(db, f"{GROUPS} AND g.name = ?", (number, name)).fetchone()
     if row is None:
         raise DeploymentGroupDoesNotExist(
             f"cannot find deployment group {name} of application {application_name}", field="deployment_group_name"
         )
-    group: GroupRow = tuple(row)
-    return group
+    return row
 
 
 def _existing_config_no(db: sqlite3.Connection, name: str) -> int:
@@ -145,20 +154,33 @@ def _existing_config_no(db: sqlite3.Connection, name: str) -> int:
     return number
 
 
-def _group(db: sqlite3.Connection, row: GroupRow) -> DeploymentGroup:
-    number, group_id, application_name, name, filters, config_name, rollback, require_signature, sets, created_at, last_successful_no = row
-    succeeded = None if last_successful_no is None else db.execute(f"{LAST} WHERE deployment_no = ?", (last_successful_no,)).fetchone()
-    attempted = db.execute(f"{LAST} WHERE group_no = ? ORDER BY deployment_no DESC LIMIT 1", (number,)).fetchone()
+def _rules(db: sqlite3.Connection, group: DeploymentGroup) -> tuple[Column, ...]:
+    """RULES of a group."""
+    return (
+        filters_text(group.tag_filters),
+        _existing_config_no(db, group.config_name),
+        rollback_bits(group.auto_rollback),
+        int(group.require_signature),
+        sets_text(group.tag_sets),
+        *offline_columns(group.offline),
+    )
+
+
+def _group(db: sqlite3.Connection, row: Named) -> DeploymentGroup:
+    successful_no = row["last_successful_no"]
+    succeeded = None if successful_no is None else db.execute(f"{LAST} WHERE deployment_no = ?", (successful_no,)).fetchone()
+    attempted = db.execute(f"{LAST} WHERE group_no = ? ORDER BY deployment_no DESC LIMIT 1", (row["group_no"],)).fetchone()
     return DeploymentGroup(
-        group_id=GroupId(group_id),
-        application_name=application_name,
-        name=name,
-        tag_filters=tag_filters(filters),
-        config_name=config_name,
-        auto_rollback=rollback_events(rollback),
-        require_signature=bool(require_signature),
-        tag_sets=tag_sets(sets),
-        created_at=created_at,
+        group_id=GroupId(row["group_id"]),
+        application_name=row["application_name"],
+        name=row["name"],
+        tag_filters=tag_filters(row["tag_filters"]),
+        config_name=row["config_name"],
+        auto_rollback=rollback_events(row["auto_rollback"]),
+        require_signature=bool(row["require_signature"]),
+        tag_sets=tag_sets(row["tag_sets"]),
+        offline=offline(*(row[column] for column in OFFLINE_COLUMNS)),
+        created_at=row["created_at"],
         last_successful=_last(succeeded),
         last_attempted=_last(attempted),
     )

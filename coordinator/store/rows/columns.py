@@ -19,6 +19,8 @@ from coordinator.core.model import (
     HttpLocation,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
+    OfflineAction,
+    OfflinePolicy,
     Place,
     Revision,
     RevisionId,
@@ -128,6 +130,19 @@ def signature_columns(signature: Signature | None) -> tuple[str | None, str | No
 def minimum(type: int, value: int) -> MinimumHealthyHosts:
     """A minimum of healthy hosts from its columns."""
     return MinimumHealthyHosts(type=MINIMUM_TYPES[type], value=value)
+
+
+def offline(action: int, wait: int, budget: int | None) -> OfflinePolicy:
+    """What is done about hosts that are offline, from OFFLINE_COLUMNS."""
+    return OfflinePolicy(action=OfflineAction(action), wait=wait, budget=budget)
+
+
+def offline_columns(policy: OfflinePolicy) -> tuple[int, int, int | None]:
+    """OFFLINE_COLUMNS of a policy."""
+    return int(policy.action), policy.wait, policy.budget
+
+
+OFFLINE_COLUMNS: Final = ("offline_action", "offline_wait", "offline_budget")
 
 
 def error(code: int | None, message: str | None) -> ErrorInformation | None:

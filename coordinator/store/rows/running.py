@@ -24,6 +24,7 @@ from coordinator.core.model import (
 from coordinator.store.rows.alarms import alarms, alarms_text
 from coordinator.store.rows.columns import (
     MINIMUM_NUMBERS,
+    OFFLINE_COLUMNS,
     REVISION_COLUMNS,
     Column,
     Row,
@@ -33,6 +34,8 @@ from coordinator.store.rows.columns import (
     lifecycle_events,
     map_of,
     minimum,
+    offline,
+    offline_columns,
     revision,
     rollback_bits,
     rollback_events,
@@ -207,6 +210,7 @@ PLAN_COLUMNS: Final = (
     "alarms",
     "ignore_poll_alarm_failure",
     "bake_time",
+    *OFFLINE_COLUMNS,
 )
 
 
@@ -228,6 +232,7 @@ def plan_columns(plan: Plan) -> Row:
         alarms_text(plan.alarms),
         int(plan.ignore_poll_alarm_failure),
         plan.bake_time,
+        *offline_columns(plan.offline),
     )
 
 
@@ -286,6 +291,7 @@ def plan(row: Named) -> Plan:
         alarms=alarms(row["alarms"]),
         ignore_poll_alarm_failure=bool(row["ignore_poll_alarm_failure"]),
         bake_time=row["bake_time"],
+        offline=offline(*(row[column] for column in OFFLINE_COLUMNS)),
     )
 
 

@@ -69,6 +69,7 @@ class DeploymentGroup(_message.Message):
     LAST_ATTEMPTED_DEPLOYMENT_FIELD_NUMBER: _builtins.int
     REQUIRE_SIGNATURE_FIELD_NUMBER: _builtins.int
     TAG_SETS_FIELD_NUMBER: _builtins.int
+    OFFLINE_POLICY_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
@@ -103,6 +104,10 @@ class DeploymentGroup(_message.Message):
     def tag_sets(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.TagFilterList]:
         """Instead of tag_filters: hosts that match any filter of every list belong to the group. 1 to 3 lists with 10 filters in all."""
 
+    @_builtins.property
+    def offline_policy(self) -> _resources_pb2.OfflinePolicy:
+        """What deployments do about hosts that are offline."""
+
     def __init__(
         self,
         *,
@@ -117,10 +122,11 @@ class DeploymentGroup(_message.Message):
         last_attempted_deployment: Global___LastDeployment | None = ...,
         require_signature: _builtins.bool = ...,
         tag_sets: _abc.Iterable[_resources_pb2.TagFilterList] | None = ...,
+        offline_policy: _resources_pb2.OfflinePolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "require_signature", b"require_signature", "tag_filters", b"tag_filters", "tag_sets", b"tag_sets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy", "require_signature", b"require_signature", "tag_filters", b"tag_filters", "tag_sets", b"tag_sets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -636,7 +642,8 @@ class UpdateDeploymentGroupRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Any of tag_filters, tag_sets, deployment_config_name, auto_rollback_configuration, require_signature; "*" or unset means all five.
+        """Any of tag_filters, tag_sets, deployment_config_name, auto_rollback_configuration, require_signature, offline_policy; "*" or unset
+        means all of them.
         Either of tag_filters and tag_sets takes the place of the other.
         """
 

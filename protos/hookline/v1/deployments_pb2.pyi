@@ -75,6 +75,7 @@ class Deployment(_message.Message):
     COMPLETE_TIME_FIELD_NUMBER: _builtins.int
     IGNORE_APPLICATION_STOP_FAILURES_FIELD_NUMBER: _builtins.int
     UPDATE_OUTDATED_INSTANCES_ONLY_FIELD_NUMBER: _builtins.int
+    OFFLINE_POLICY_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     """"d-" and nine of A-Z0-9; random."""
     application_name: _builtins.str
@@ -133,6 +134,10 @@ class Deployment(_message.Message):
     def complete_time(self) -> _timestamp_pb2.Timestamp:
         """When it ended."""
 
+    @_builtins.property
+    def offline_policy(self) -> _resources_pb2.OfflinePolicy:
+        """What is done about hosts that are offline, frozen."""
+
     def __init__(
         self,
         *,
@@ -157,10 +162,11 @@ class Deployment(_message.Message):
         complete_time: _timestamp_pb2.Timestamp | None = ...,
         ignore_application_stop_failures: _builtins.bool = ...,
         update_outdated_instances_only: _builtins.bool = ...,
+        offline_policy: _resources_pb2.OfflinePolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "deployment_overview", b"deployment_overview", "error_information", b"error_information", "minimum_healthy_hosts", b"minimum_healthy_hosts", "rollback_info", b"rollback_info", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "deployment_overview", b"deployment_overview", "error_information", b"error_information", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "rollback_info", b"rollback_info", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "created_by", b"created_by", "creator", b"creator", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "deployment_overview", b"deployment_overview", "description", b"description", "error_information", b"error_information", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "minimum_healthy_hosts", b"minimum_healthy_hosts", "previous_revision_id", b"previous_revision_id", "revision_id", b"revision_id", "rollback_info", b"rollback_info", "start_time", b"start_time", "status", b"status", "update_outdated_instances_only", b"update_outdated_instances_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "created_by", b"created_by", "creator", b"creator", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "deployment_overview", b"deployment_overview", "description", b"description", "error_information", b"error_information", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "previous_revision_id", b"previous_revision_id", "revision_id", b"revision_id", "rollback_info", b"rollback_info", "start_time", b"start_time", "status", b"status", "update_outdated_instances_only", b"update_outdated_instances_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -532,6 +532,34 @@ INSTANCE_HEALTH_UNHEALTHY: InstanceHealth.ValueType  # 2
 """The last deployment failed, or there was none."""
 Global___InstanceHealth: _TypeAlias = InstanceHealth  # noqa: Y015
 
+class _OfflineAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OfflineActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OfflineAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OFFLINE_ACTION_UNSPECIFIED: _OfflineAction.ValueType  # 0
+    """Not said: WAIT."""
+    OFFLINE_ACTION_WAIT: _OfflineAction.ValueType  # 1
+    """They begin last, and have some time to come back."""
+    OFFLINE_ACTION_SKIP: _OfflineAction.ValueType  # 2
+    """Those that are still offline when all others have ended are left out."""
+    OFFLINE_ACTION_FAIL: _OfflineAction.ValueType  # 3
+    """They fail before anybody begins."""
+
+class OfflineAction(_OfflineAction, metaclass=_OfflineActionEnumTypeWrapper):
+    """What a deployment does about hosts that are offline when their turn comes. Ours."""
+
+OFFLINE_ACTION_UNSPECIFIED: OfflineAction.ValueType  # 0
+"""Not said: WAIT."""
+OFFLINE_ACTION_WAIT: OfflineAction.ValueType  # 1
+"""They begin last, and have some time to come back."""
+OFFLINE_ACTION_SKIP: OfflineAction.ValueType  # 2
+"""Those that are still offline when all others have ended are left out."""
+OFFLINE_ACTION_FAIL: OfflineAction.ValueType  # 3
+"""They fail before anybody begins."""
+Global___OfflineAction: _TypeAlias = OfflineAction  # noqa: Y015
+
 class _RevisionHealth:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -559,6 +587,42 @@ REVISION_HEALTH_OLD: RevisionHealth.ValueType  # 2
 REVISION_HEALTH_UNKNOWN: RevisionHealth.ValueType  # 3
 """No deployment of the group has ended well there."""
 Global___RevisionHealth: _TypeAlias = RevisionHealth  # noqa: Y015
+
+@_typing.final
+class OfflinePolicy(_message.Message):
+    """What a group does about hosts that are offline, and how many of them it may go without. Ours."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTION_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    action: Global___OfflineAction.ValueType
+    """What is done."""
+    budget: _builtins.int
+    """How many offline hosts a deployment may go without: they end Skipped, and do not count as failures; those beyond fail. Unset: none, or
+    any number with SKIP.
+    """
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """With WAIT: how long an offline host has to come back once everybody else has had a turn; 5 minutes if unset, and never less."""
+
+    def __init__(
+        self,
+        *,
+        action: Global___OfflineAction.ValueType = ...,
+        wait: _duration_pb2.Duration | None = ...,
+        budget: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_budget", b"_budget", "budget", b"budget", "wait", b"wait"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget", b"_budget", "action", b"action", "budget", b"budget", "wait", b"wait"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__budget: _TypeAlias = _typing.Literal["budget"]  # noqa: Y015
+    _WhichOneofArgType__budget: _TypeAlias = _typing.Literal["_budget", b"_budget"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__budget) -> _WhichOneofReturnType__budget | None: ...
+
+Global___OfflinePolicy: _TypeAlias = OfflinePolicy  # noqa: Y015
 
 @_typing.final
 class TagFilter(_message.Message):
