@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.bundle.archives.archive import Limits
+from agent.bundle.archives.tar import TarReader
 from agent.bundle.archives.unpack import unpack
 from agent.model import BundleType
 from agent.payload import PayloadError, PayloadErrorCode
-from tests.agent.archives import APPSPEC, pax, raw_zip, tar, tar_entry, tgz, zip_of
+from tests.agent.archives import APPSPEC, pax, raw_header, raw_zip, tar, tar_entry, tgz, zip_of
 
 SMALL = Limits(packed_bytes=10**6, unpacked_bytes=10**7, free_ratio_bytes=10**5, members=50, reserve_bytes=0)
 SPEC = tar_entry("appspec.yml", APPSPEC)
@@ -73,6 +75,26 @@ def test_what_the_standard_library_writes_is_read(tmp_path: Path, form: int) -> 
     out = unpacked(tmp_path, whole.getvalue())
     assert (out / "d/ü.txt").read_bytes() == b"12345"
     assert (out / ("d/" + "x" * 90 + "/" + "y" * 60)).exists()
+
+
+def test_a_header_is_read_whatever_its_bytes_add_up_to(tmp_path: Path) -> None:
+    full = tar_entry("z" * 99)
+    for at, length in ((157, 100), (265, 64), (329, 16), (500, 12)):
+        full = raw_header(full, at, b"\xff" * length)
+    entries = [raw_header(full, 345, b"z" * 11 + bytes([last])) for last in range(1, 128)]
+    sums = [int(entry[148:154], 8) for entry in entries]
+    assert sums[0] < 2**16 - 16 < sums[-1]  # where the sum that is compared begins anew
+    (tmp_path / "bundle.tar").write_bytes(tar(*entries))
+    reader = TarReader(tmp_path / "bundle.tar", SMALL, compressed=False)
+    assert len(list(reader.members())) == len(entries)
+
+
+def test_a_header_of_an_old_program_that_added_signed_bytes_is_read(tmp_path: Path) -> None:
+    entry = raw_header(tar_entry("z" * 99), 265, b"\xff" * 20)
+    signed = sum(struct.unpack("512b", entry[:148] + b" " * 8 + entry[156:]))
+    (tmp_path / "bundle.tar").write_bytes(tar(entry[:148] + f"{signed:06o}\0 ".encode() + entry[156:]))
+    reader = TarReader(tmp_path / "bundle.tar", SMALL, compressed=False)
+    assert [member.name for member, _ in reader.members()] == ["z" * 99]
 
 
 def test_a_zip_file_is_unpacked_with_modes_and_symlinks(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ links to earlier files exist; every budget is counted while bytes stream; and ev
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -16,6 +17,9 @@ from agent.tree import Tree, ancestors, split, write_all
 _MODE = 0o755  # What a bundle may set: no setuid, setgid, sticky, nothing for the world to write.
 _TARGET_PARTS = 64
 _SYMLINKS_IN_A_ROW = 40
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
+"""Nearly all names: of those that are short, too, there is nothing to clean."""
+_SHORT_NAME = 255
 
 
 class MemberKind(Enum):
@@ -149,6 +153,8 @@ def _clean(member: Member, limits: Limits) -> Member:
 
 
 def _clean_name(name: str, limits: Limits, *, may_be_empty: bool = False) -> str:
+    if len(name) <= _SHORT_NAME and name.count("/") < limits.depth and _PLAIN_NAME.fullmatch(name):
+        return name
     if name.startswith("/"):
         raise unsafe(name, "has an absolute path")
     if "\0" in name or "\n" in name:
