@@ -11,13 +11,14 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent.bundle.requests import CollectRequest, DownloadRequest, InstallRequest, PrepareRequest, Request, encode
+from agent.bundle.requests import CollectRequest, CoordinatorSource, DownloadRequest, InstallRequest, PrepareRequest, Request, encode
 from agent.clock import Clock, SystemClock
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.processes import unpacker_command
 from agent.retention import Retention
 
 _STALL_SECONDS = 60.0
+_LONGEST_WISH = 600.0  # That a server which is not our coordinator may bid us wait, altogether, before its next byte.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
 _LONGEST_ANSWER = 64 * 1024 * 1024  # A refusal names every file that is in the way.
 _END_SECONDS = 2.0
@@ -62,8 +63,8 @@ class Unpacker:
     async def download(self, request: DownloadRequest, progress: Progress) -> None:
         """Do a DownloadBundle; `progress` is told the bytes that are here and their whole number, None when unknown.
 
-        Keeps the request's timeout itself, for time in which the source bids us wait is not counted. A minute without one new byte
-        ends it. Raises PayloadError. Cancelling kills the process.
+        Keeps the request's timeout itself, for time in which the coordinator bids us wait is not counted. A minute without one new byte
+        ends it, and ten where another server bids us wait. Raises PayloadError. Cancelling kills the process.
         """
         async with self._turn:
             if not self._is_fresh or self._prepared not in (None, request):
@@ -165,6 +166,7 @@ class _Fetch:
         self._most = 0
         self._total: int | None = None
         self._pause = _FIRST_PAUSE
+        self._wished = 0.0
         self._last_trouble = ""
 
     def take(self, answer: dict[str, object]) -> None:
@@ -176,7 +178,7 @@ class _Fetch:
             case [int(done), int() | None as total]:
                 self._total = total
                 if done > self._most:
-                    self._most, self._pause = done, _FIRST_PAUSE
+                    self._most, self._pause, self._wished = done, _FIRST_PAUSE, 0.0
                     self.stall.reschedule(asyncio.get_running_loop().time() + _STALL_SECONDS)
                 self._progress(done, total)
             case _:
@@ -195,10 +197,21 @@ class _Fetch:
         return pause, False
 
     async def wait(self, pause: tuple[float, bool]) -> None:
-        """Wait before asking again; a wait that the source asked for is given back to both deadlines."""
+        """Wait before asking again; a wait that the source asked for is given back.
+
+        The coordinator has many hosts to serve and an end in sight, so there it is given back to both deadlines. Any other server
+        could go on for ever.
+        """
         seconds, is_wish = pause
         if is_wish:
-            for each in (self.deadline, self.stall):
+            is_ours = isinstance(self._request.source, CoordinatorSource)
+            self._wished += seconds
+            if self._wished > _LONGEST_WISH and not is_ours:
+                why = f"the server bids us wait, for {self._wished:.0f} s by now, and {_LONGEST_WISH:.0f} s are the most"
+                raise PayloadError(
+                    PayloadErrorCode.STALLED, f"cannot download the bundle from {self._request.source.name}: {why}; deploy later"
+                )
+            for each in (self.deadline, self.stall) if is_ours else (self.stall,):
                 when = each.when()
                 each.reschedule(None if when is None else when + seconds)
         await self._clock.sleep(seconds)

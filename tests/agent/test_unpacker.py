@@ -265,15 +265,19 @@ class Listener:
             loop.ahead += self._jump
 
 
+OURS = CoordinatorSource(address="h:1", metadata=())
+ELSEWHERE = UrlSource(url="https://h/x?signed")
+
+
 def outcome(
-    *answers: dict[str, object] | str, timeout: float = 3600, jump: float = 0, clock: FakeClock | None = None
+    *answers: dict[str, object] | str, timeout: float = 3600, jump: float = 0, clock: FakeClock | None = None, source: Source = OURS
 ) -> PayloadError | None:
     """How a download ends that is answered so."""
 
     async def ask() -> PayloadError | None:
         unpacker = Unpacker(root_prefix=Path("/"), program=program(*answers), clock=clock or FakeClock())
         try:
-            await unpacker.download(download(UrlSource(url="file:///x"), timeout=timeout), Listener(jump))
+            await unpacker.download(download(source, timeout=timeout), Listener(jump))
         except PayloadError as error:
             return error
         finally:
@@ -295,7 +299,28 @@ def test_a_busy_source_is_waited_for_as_long_as_it_wishes() -> None:
     assert clock.slept == [90, 30.5]
 
 
-def test_a_wait_that_the_source_asked_for_counts_against_no_deadline() -> None:
+@pytest.mark.parametrize("source", [OURS, ELSEWHERE])
+def test_a_wait_that_a_source_asked_for_is_no_silence(source: Source) -> None:
+    assert outcome(TEN, {"busy": 50}, "next", TEN, CUT, "next", DONE, jump=100, source=source) is None
+
+
+def test_another_server_than_the_coordinator_may_wish_for_ten_minutes_before_its_next_byte() -> None:
+    found = outcome({"busy": 590}, "next", {"progress": [1, 9]}, {"busy": 590}, "next", {"busy": 11}, source=ELSEWHERE)
+    assert found is not None
+    assert found.code is PayloadErrorCode.STALLED
+    assert found.message == (
+        "cannot download the bundle from https://h/x: the server bids us wait, for 601 s by now, and 600 s are the most; deploy later"
+    )
+    assert outcome({"busy": 590}, "next", {"busy": 590}, "next", DONE) is None
+
+
+def test_what_another_server_wishes_for_is_taken_from_the_time_of_the_event() -> None:
+    found = outcome(TEN, {"busy": 50}, "next", TEN, CUT, "next", DONE, jump=100, timeout=70, source=ELSEWHERE)
+    assert found is not None
+    assert found.code is PayloadErrorCode.TIMED_OUT
+
+
+def test_a_wait_that_the_coordinator_asked_for_counts_against_no_deadline() -> None:
     assert outcome(TEN, {"busy": 50}, "next", TEN, CUT, "next", DONE, jump=100, timeout=70) is None
     found = outcome(TEN, {"busy": 30}, "next", TEN, CUT, "next", DONE, jump=100, timeout=70)
     assert found is not None
