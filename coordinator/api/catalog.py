@@ -15,7 +15,15 @@ from hookline.v1.catalog_pb2_grpc import CatalogServiceServicer
 SILENCE_SECONDS = 60.0
 """How long an upload may stand still."""
 GROUP_FIELDS = frozenset(
-    {"tag_filters", "tag_sets", "deployment_config_name", "auto_rollback_configuration", "require_signature", "offline_policy"}
+    {
+        "tag_filters",
+        "tag_sets",
+        "deployment_config_name",
+        "auto_rollback_configuration",
+        "require_signature",
+        "offline_policy",
+        "require_approval",
+    }
 )
 """What can be changed about a deployment group."""
 
@@ -176,6 +184,7 @@ def _rules(group: pb.DeploymentGroup, fields: frozenset[str]) -> GroupRules:
         else None,
         require_signature=group.require_signature if "require_signature" in fields else None,
         offline=wire.read_offline_policy(group.offline_policy, field=f"{where}.offline_policy") if "offline_policy" in fields else None,
+        require_approval=group.require_approval if "require_approval" in fields else None,
         tag_sets=wire.read_tag_sets(group.tag_sets, field=f"{where}.tag_sets") if "tag_sets" in fields else None,
     )
 

@@ -60,6 +60,12 @@ class DeploymentServicer(DeploymentServiceServicer):
         deployments = [messages.deployment(one) for one in page.items]
         return pb.ListDeploymentsResponse(deployments=deployments, next_page_token=token(request, page.next))
 
+    async def ApproveDeployment(self, request: pb.ApproveDeploymentRequest, context: Context) -> pb.ApproveDeploymentResponse:
+        """Approve a deployment."""
+        key = request_key("ApproveDeployment", request)
+        now = await self._deployments.approve(DeploymentId(request.deployment_id), key, reason=request.reason)
+        return pb.ApproveDeploymentResponse(deployment=messages.deployment(now))
+
     async def StopDeployment(self, request: pb.StopDeploymentRequest, context: Context) -> pb.StopDeploymentResponse:
         """Stop a deployment."""
         key = request_key("StopDeployment", request)

@@ -39,6 +39,7 @@ def deployment_group(record: DeploymentGroup) -> catalog_pb2.DeploymentGroup:
         auto_rollback_configuration=wire.auto_rollback(record.auto_rollback),
         require_signature=record.require_signature,
         offline_policy=wire.offline_policy(record.offline),
+        require_approval=record.require_approval,
         create_time=wire.time(record.created_at),
         last_successful_deployment=_last(record.last_successful),
         last_attempted_deployment=_last(record.last_attempted),
@@ -111,6 +112,8 @@ def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
         ignore_application_stop_failures=plan.ignore_application_stop_failures,
         update_outdated_instances_only=plan.outdated_only,
         offline_policy=wire.offline_policy(plan.offline),
+        require_approval=plan.require_approval,
+        approved_by=record.approved_by,
     )
 
 

@@ -88,6 +88,7 @@ _RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         "CreateDeployment": _deploy(GROUP),
         "GetDeployment": _view(DEPLOYMENT),
         "ListDeployments": _view(GROUP),
+        "ApproveDeployment": Rule(_OPERATORS, Permission.Release, DEPLOYMENT),
         "StopDeployment": _deploy(DEPLOYMENT),
         "WatchDeployment": _view(DEPLOYMENT),
         "ListTargets": _view(DEPLOYMENT),

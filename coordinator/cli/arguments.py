@@ -284,6 +284,11 @@ OFFLINE = click.option(
     metavar="wait:TIME[:N]|skip[:N]|fail",
     help="Hosts that are offline in their turn: wait for them (and go without N that do not come), leave out up to N, or fail. [wait:5m]",
 )
+REQUIRE_APPROVAL = click.option(
+    "--require-approval/--no-require-approval",
+    default=None,
+    help="Let a deployment wait until an approver other than its creator has approved it, or not.",
+)
 TAGS = click.option(
     "--tag",
     "tag_filters",

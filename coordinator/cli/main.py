@@ -12,7 +12,7 @@ from coordinator.cli.commands import catalog, completion, deployments, enrolment
 from coordinator.cli.refusals import Interrupted
 
 SECTIONS: dict[str, Sequence[click.Command]] = {
-    "Roll out": (revisions.push, deployments.deploy, deployments.follow, deployments.stop, deployments.rollback),
+    "Roll out": (revisions.push, deployments.deploy, deployments.approve, deployments.follow, deployments.stop, deployments.rollback),
     "Look": (status.status, status.deployments, status.targets, status.target, logs.logs, status.history, revisions.revisions, fleet.hosts),
     "Set up": (
         catalog.app,

@@ -23,6 +23,7 @@ class Permission(StrEnum):
 
     View = "view"
     Deploy = "deploy"
+    Release = "approve deployments"
     Approve = "approve hosts"
     Configure = "configure"
     Access = "administer access"
@@ -31,8 +32,8 @@ class Permission(StrEnum):
 PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
     Role.Viewer: frozenset({Permission.View}),
     Role.Deployer: frozenset({Permission.View, Permission.Deploy}),
-    Role.Approver: frozenset({Permission.View, Permission.Deploy, Permission.Approve}),
-    Role.Admin: frozenset({Permission.View, Permission.Deploy, Permission.Approve, Permission.Configure, Permission.Access}),
+    Role.Approver: frozenset({Permission.View, Permission.Deploy, Permission.Release, Permission.Approve}),
+    Role.Admin: frozenset(Permission),
 }
 
 

@@ -81,6 +81,16 @@ class StopRequested(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalGiven(Fact):
+    """Somebody who may approves a deployment."""
+
+    deployment_id: DeploymentId
+    approved_by: str
+    reason: str
+    request: RequestKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reported(Fact):
     """A host's agent reported; in order, new ones only, all of one group."""
 
@@ -145,7 +155,17 @@ class Woken(Fact):
 
 
 GroupFact = (
-    DeploymentRequested | StopRequested | Reported | HostLost | HostReturned | JournalLost | EpochSeen | HoldingSeen | AlarmSeen | Woken
+    DeploymentRequested
+    | StopRequested
+    | ApprovalGiven
+    | Reported
+    | HostLost
+    | HostReturned
+    | JournalLost
+    | EpochSeen
+    | HoldingSeen
+    | AlarmSeen
+    | Woken
 )
 
 
@@ -215,5 +235,5 @@ class StreamEnded(Fact):
     """The monotonic reading when something was last heard on it."""
 
 
-Request = DeploymentRequested | StopRequested | HostRemovalRequested
+Request = DeploymentRequested | StopRequested | ApprovalGiven | HostRemovalRequested
 """Facts behind which an operator waits for an answer."""

@@ -33,5 +33,8 @@ def check(group: Group, *, went_back: bool = False) -> None:
     in_progress, pending = counted[TargetStatus.InProgress], counted[TargetStatus.Pending]
     assert went_back or in_progress + batches.failed(deployment) <= batches.window(deployment), "too many hosts are in progress"
     watching = deployment.stopping is None and (deployment.blind_since is not None or deployment.baked_from is not None)
-    assert in_progress > 0 or watching, "nothing is in progress: it should have ended"
+    waits = deployment.waits_for_approval
+    assert in_progress > 0 or watching or (waits and pending > 0), "nothing is in progress: it should have ended"
+    assert went_back or not waits or pending == len(deployment.targets), "hosts have begun before anybody has approved it"
+    assert deployment.approved_by != deployment.plan.created_by, "who created it has approved it"
     assert deployment.stopping is None or pending == 0, "hosts wait for a deployment that stops"

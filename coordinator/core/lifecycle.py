@@ -114,15 +114,15 @@ EVENT_LATE: Final = {
 """The same after that: a host that was lost has gone on by itself, and tells what it did once it is back."""
 
 DEPLOYMENT_NEXT: Final = {
-    DeploymentStatus.Created: (DeploymentStatus.Queued,),
+    DeploymentStatus.Created: (DeploymentStatus.Queued, DeploymentStatus.Stopped),
     DeploymentStatus.Queued: (DeploymentStatus.InProgress, DeploymentStatus.Failed, DeploymentStatus.Stopped),
     DeploymentStatus.InProgress: (DeploymentStatus.Succeeded, DeploymentStatus.Failed, DeploymentStatus.Stopped),
     DeploymentStatus.Succeeded: (),
     DeploymentStatus.Failed: (),
     DeploymentStatus.Stopped: (),
 }
-"""What may follow a deployment's status. It fails while Queued when no host may begin at all, and stops there when an alarm is active
-before the first one does."""
+"""What may follow a deployment's status. It is Created for as long as somebody has to approve it, and stops when nobody does. It fails
+while Queued when no host may begin at all, and stops there when an alarm is active before the first one does."""
 
 
 class InstructionStatus(IntEnum):

@@ -19,6 +19,7 @@ from coordinator.core.deployment.decision import Decision
 from coordinator.core.errors import DeploymentAlreadyCompleted
 from coordinator.core.facts import (
     AlarmSeen,
+    ApprovalGiven,
     DeploymentRequested,
     EpochSeen,
     GroupFact,
@@ -30,7 +31,7 @@ from coordinator.core.facts import (
     StopRequested,
     Woken,
 )
-from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
+from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, TargetStatus
 from coordinator.core.model import ErrorInformation, Group, HostId, Member, Target
 from coordinator.core.orders import (
     Answer,
@@ -114,10 +115,8 @@ def _report(now: Decision, fact: Reported) -> bool:
 
 def _take(now: Decision, fact: GroupFact) -> None:
     match fact:
-        case DeploymentRequested():
-            _request(now, fact)
-        case StopRequested():
-            _stop_on_request(now, fact)
+        case DeploymentRequested() | StopRequested() | ApprovalGiven():
+            _take_request(now, fact)
         case HostLost(host_id=host_id):
             now.because = "host lost"
             _lose(now, host_id)
@@ -140,6 +139,16 @@ def _take(now: Decision, fact: GroupFact) -> None:
             _report(now, fact)
         case _:
             assert_never(fact)
+
+
+def _take_request(now: Decision, fact: DeploymentRequested | StopRequested | ApprovalGiven) -> None:
+    match fact:
+        case DeploymentRequested():
+            _request(now, fact)
+        case StopRequested():
+            _stop_on_request(now, fact)
+        case ApprovalGiven():
+            _approve(now, fact)
 
 
 def _request(now: Decision, fact: DeploymentRequested) -> None:
@@ -178,6 +187,26 @@ def _stop_on_request(now: Decision, fact: StopRequested) -> None:
         course.stop(now, deployment, ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message=message))
     elif changed:
         now.tell(deployment, Entry.Stopping, reasons.wished(fact.requested_by, roll_back=deployment.roll_back is True))
+
+
+def _approve(now: Decision, fact: ApprovalGiven) -> None:
+    deployment = now.group.deployment
+    if deployment is None or deployment.deployment_id != fact.deployment_id:
+        now.orders.append(Answer(fact, DeploymentAlreadyCompleted(f"cannot approve deployment {fact.deployment_id}: it has ended")))
+        return
+    error = reasons.no_approval(deployment, fact.approved_by)
+    now.orders.append(Answer(fact, error))
+    if error is not None:
+        return
+    now.remember(fact.request, deployment.plan)
+    now.because, now.principal = "ApproveDeployment", fact.approved_by
+    deployment.approved_by = fact.approved_by
+    if deployment.blind_since is not None:
+        deployment.blind_since = deployment.clock  # nobody had to see anything before
+    now.tell(deployment, Entry.Approved, fact.reason)
+    if deployment.status is DeploymentStatus.Created:
+        deployment.status = DeploymentStatus.Queued
+        now.tell(deployment, Entry.Queued)
 
 
 def _lose(now: Decision, host_id: HostId) -> None:

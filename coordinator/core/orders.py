@@ -104,6 +104,8 @@ class Entry(StrEnum):
     """What a row of the history says. Deployment and target statuses are entries under their own names."""
 
     Created = "Created"
+    ApprovalAwaited = "ApprovalAwaited"
+    Approved = "Approved"
     Queued = "Queued"
     InProgress = "InProgress"
     Succeeded = "Succeeded"

@@ -13,6 +13,7 @@ from coordinator.core.deployment.watching import watch
 from coordinator.core.errors import DeployError, DeploymentAlreadyCompleted, StorageFailed, StorageFull, Unavailable
 from coordinator.core.facts import (
     AlarmSeen,
+    ApprovalGiven,
     DeploymentRequested,
     EpochSeen,
     Hello,
@@ -315,9 +316,9 @@ class Engine:
             case HostRemovalRequested():
                 awaited = self._groups.await_host(fact.host_id)
                 turn.orders.append(Answer(fact, sessions.forget(self._roster, fact, awaited=awaited, changes=turn.changes)))
-            case DeploymentRequested() | StopRequested():
+            case DeploymentRequested() | StopRequested() | ApprovalGiven():
                 group_id = fact.plan.group_id if isinstance(fact, DeploymentRequested) else self._groups.live.get(fact.deployment_id)
-                if group_id is None and isinstance(fact, StopRequested):
+                if group_id is None and not isinstance(fact, DeploymentRequested):
                     turn.orders.append(Answer(fact, _completed(fact)))
                 elif group_id is None or group_id in self._groups.parked:
                     turn.orders.append(Answer(fact, Unavailable("cannot decide about this group: it is parked after an internal error")))
@@ -346,5 +347,6 @@ def _refused(item: Item, refused: DeploymentsRefused) -> bool:
             return False
 
 
-def _completed(fact: StopRequested) -> DeployError:
-    return DeploymentAlreadyCompleted(f"cannot stop deployment {fact.deployment_id}: it has ended")
+def _completed(fact: StopRequested | ApprovalGiven) -> DeployError:
+    verb = "stop" if isinstance(fact, StopRequested) else "approve"
+    return DeploymentAlreadyCompleted(f"cannot {verb} deployment {fact.deployment_id}: it has ended")

@@ -34,6 +34,7 @@ class GroupRules:
     config_name: str | None
     auto_rollback: frozenset[AutoRollbackEvent] | None
     require_signature: bool | None = None
+    require_approval: bool | None = None
     tag_sets: Sequence[Sequence[TagFilter]] | None = None
     offline: OfflinePolicy | None = None
 
@@ -176,6 +177,8 @@ def _ruled(group: DeploymentGroup, rules: GroupRules) -> DeploymentGroup:
     if rules.offline is not None:
         check_offline(rules.offline, field="deployment_group.offline_policy")
         group = replace(group, offline=rules.offline)
+    if rules.require_approval is not None:
+        group = replace(group, require_approval=rules.require_approval)
     return group
 
 

@@ -1,11 +1,11 @@
-"""What an operator may do with deployments: make, stop, look up. Who follows one: `service/watch.py`."""
+"""What an operator may do with deployments: make, approve, stop, look up. Who follows one: `service/watch.py`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from coordinator.core.errors import DeploymentAlreadyCompleted, DeploymentLimitExceeded, Invalid, InvalidOperation
-from coordinator.core.facts import DeploymentRequested, RequestKey, StopRequested
+from coordinator.core.facts import ApprovalGiven, DeploymentRequested, RequestKey, StopRequested
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
     AutoRollbackEvent,
@@ -110,6 +110,26 @@ class DeploymentService:
         )
         return await self._rooms.history.deployment(deployment_id)
 
+    async def approve(self, deployment_id: DeploymentId, key: RequestKey, *, reason: str) -> DeploymentRecord:
+        """Approve a deployment that waits for it, and return it as it is then. Whether this caller may, the core decides."""
+        if await self._rooms.requests.replayed(key) is not None:
+            return await self._rooms.history.deployment(deployment_id)
+        check_description(reason, field="reason")
+        now = await self._rooms.history.deployment(deployment_id)
+        if now.status.terminal:
+            raise DeploymentAlreadyCompleted(f"cannot approve deployment {deployment_id}: it has ended, {now.status.name}")
+        await self._inbox.ask(
+            ApprovalGiven(
+                at=self._clock.now(),
+                elapsed=self._clock.elapsed(),
+                deployment_id=deployment_id,
+                approved_by=key.principal,
+                reason=reason,
+                request=key if key.request_id else None,
+            )
+        )
+        return await self._rooms.history.deployment(deployment_id)
+
     async def deployment(self, deployment_id: DeploymentId) -> DeploymentRecord:
         """Show a deployment."""
         return await self._rooms.history.deployment(deployment_id)
@@ -167,6 +187,7 @@ class DeploymentService:
             ignore_application_stop_failures=wanted.ignore_application_stop_failures,
             outdated_only=wanted.outdated_only,
             offline=group.offline,
+            require_approval=group.require_approval,
             creator=Creator.user,
             created_by=created_by,
             description=wanted.description,

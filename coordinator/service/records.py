@@ -55,6 +55,7 @@ class DeploymentGroup:
     created_at: int
     require_signature: bool = False
     offline: OfflinePolicy = OfflinePolicy()
+    require_approval: bool = False
     tag_sets: TagSets = ()
     """Instead of tag_filters; one of the two is empty."""
     last_successful: LastDeployment | None = None
@@ -137,6 +138,7 @@ class DeploymentRecord:
     counts: Mapping[TargetStatus, int]
     error: ErrorInformation | None
     stopping: ErrorInformation | None
+    approved_by: str
     rollback_deployment_id: DeploymentId | None
     rollback_message: str
     started_at: int | None

@@ -147,6 +147,17 @@ def offline_policies(db: Database) -> None:
         db.execute(f"ALTER TABLE {table} ADD COLUMN offline_budget INTEGER DEFAULT 0")
 
 
+@MIGRATIONS(name="12")
+def approvals(db: Database) -> None:
+    """Groups whose deployments take the word of a second person."""
+    for table, column in (
+        ("deployment_group", "require_approval INTEGER NOT NULL DEFAULT 0"),
+        ("deployment", "require_approval INTEGER NOT NULL DEFAULT 0"),
+        ("deployment", "approved_by TEXT NOT NULL DEFAULT ''"),
+    ):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

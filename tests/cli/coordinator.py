@@ -275,6 +275,13 @@ class FakeCoordinator:
         found, token = page(wanted, request)
         return deployments.ListDeploymentsResponse(deployments=found, next_page_token=token)
 
+    def ApproveDeployment(self, request: deployments.ApproveDeploymentRequest) -> Message:
+        for deployment in self.deployments:
+            if deployment.deployment_id == request.deployment_id:
+                deployment.approved_by = "operator:eve"
+                return deployments.ApproveDeploymentResponse(deployment=deployment)
+        raise no_such("deployment", request.deployment_id)
+
     def StopDeployment(self, request: deployments.StopDeploymentRequest) -> Message:
         return deployments.StopDeploymentResponse(
             status=deployments.STOP_STATUS_PENDING, status_message="2 hosts finish their running event"

@@ -78,9 +78,10 @@ def test_changing_a_group_names_only_what_was_said(operator: Operator, coordinat
     assert list(first.update_mask.paths) == ["deployment_config_name"]
     assert list(second.update_mask.paths) == ["tag_filters", "auto_rollback_configuration"]
     assert not second.deployment_group.auto_rollback_configuration.enabled
-    operator.types("group", "update", "shop", "production", "--require-signature")
+    operator.types("group", "update", "shop", "production", "--require-signature", "--no-require-approval")
     changed = operator.coordinator.requests("UpdateDeploymentGroup")[-1]
-    assert (list(changed.update_mask.paths), changed.deployment_group.require_signature) == (["require_signature"], True)
+    assert list(changed.update_mask.paths) == ["require_signature", "require_approval"]
+    assert (changed.deployment_group.require_signature, changed.deployment_group.require_approval) == (True, False)
     assert operator.types("group", "update", "shop", "production").exit_code == 2
 
 

@@ -274,6 +274,28 @@ def test_a_rollback_on_all_events(operator: Operator, coordinator: FakeCoordinat
     assert (wanted.enabled, list(wanted.events)) == (True, events)
 
 
+def test_who_follows_a_deployment_is_told_whose_word_it_waits_for(operator: Operator, coordinator: FakeCoordinator) -> None:
+    waits, runs, ended = deployment(CREATED, pending=1), deployment(IN_PROGRESS, in_progress=1), deployment(SUCCEEDED, succeeded=1)
+    for one in (waits, runs, ended):
+        one.require_approval = True
+    runs.approved_by = ended.approved_by = "operator:eve"
+    coordinator.deployments = [waits]
+    coordinator.watches = [[about(waits), bookmark(), about(runs), about(ended), bookmark(complete=True)]]
+    shown = operator.types("deploy", "shop", "production", "--revision", "r-1", "--follow").stdout
+    assert "waits for somebody other than local: hookline approve d-AAAAAAAA1" in shown
+    assert shown.index("hookline approve") < shown.index("InProgress") < shown.index("succeeded")
+    assert "hookline approve d-AAAAAAAA1" in operator.types("status", "d-AAAAAAAA1").stdout
+
+
+def test_somebody_else_approves(operator: Operator, coordinator: FakeCoordinator) -> None:
+    coordinator.deployments = [deployment(CREATED)]
+    said = operator.types("approve", "d-AAAAAAAA1", "--reason", "seen in staging")
+    assert said.stdout == "d-AAAAAAAA1 is approved\n"
+    (request,) = coordinator.requests("ApproveDeployment")
+    assert (request.deployment_id, request.reason) == ("d-AAAAAAAA1", "seen in staging")
+    assert json.loads(operator.types("approve", "d-AAAAAAAA1", "--output", "json").stdout)["approved_by"] == "operator:eve"
+
+
 def test_stop_says_how_it_stands(operator: Operator, coordinator: FakeCoordinator) -> None:
     shown = operator.types("stop", "d-AAAAAAAA1", "--reason", "wrong one")
     assert shown.stdout == "d-AAAAAAAA1 is stopping: 2 hosts finish their running event\n"

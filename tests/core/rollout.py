@@ -6,6 +6,7 @@ from typing import Final
 
 from coordinator.core.facts import (
     AlarmSeen,
+    ApprovalGiven,
     DeploymentRequested,
     EpochSeen,
     GroupFact,
@@ -199,6 +200,7 @@ class Rollout:
         alarms: Sequence[str] = (),
         blind: bool = False,
         bake: int = 0,
+        approval: bool = False,
         request: RequestKey | None = None,
     ) -> None:
         """Somebody wants a revision deployed: to all of these hosts, to those named in `only`, or to the outdated ones.
@@ -210,7 +212,7 @@ class Rollout:
         asked = replace(plan(f"d-{self._made}", of, minimum, events=events), file_exists_behavior=exists)
         asked = replace(asked, ignore_application_stop_failures=ignore, outdated_only=outdated, offline=offline)
         watched = tuple(alarm(name) for name in alarms)
-        asked = replace(asked, alarms=watched, ignore_poll_alarm_failure=blind, bake_time=bake)
+        asked = replace(asked, alarms=watched, ignore_poll_alarm_failure=blind, bake_time=bake, require_approval=approval)
         chosen = None if only is None else frozenset(map(host_id, only))
         hosts = tuple(Snapshot(host_id=host_id(name), name=name, lost=name in lost) for name in names)
         self.step([DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=hosts, chosen=chosen, request=request)])
@@ -303,6 +305,11 @@ class Rollout:
     def see(self, name: str, status: AlarmStatus, sample: str = "") -> None:
         """Somebody has looked at an alarm."""
         self.step([AlarmSeen(at=self.at, elapsed=self.elapsed, group_id=GROUP, alarm_name=name, status=status, sample=sample)])
+
+    def approve(self, by: str, *, of: str = "", reason: str = "") -> None:
+        """Somebody approves the live deployment, or the one that they name."""
+        asked = DeploymentId(of) if of else self.deployment.deployment_id
+        self.step([ApprovalGiven(at=self.at, elapsed=self.elapsed, deployment_id=asked, approved_by=by, reason=reason)])
 
     def wait(self, milliseconds: int) -> list[Order]:
         """Time passes, and the group is woken whenever it asked for it. All orders of that time."""

@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from coordinator.core.facts import EpochSeen, GroupFact, HoldingSeen, HostLost, HostReturned, JournalLost, StopRequested, Woken
+from coordinator.core.facts import (
+    ApprovalGiven,
+    EpochSeen,
+    GroupFact,
+    HoldingSeen,
+    HostLost,
+    HostReturned,
+    JournalLost,
+    StopRequested,
+    Woken,
+)
 from coordinator.core.lifecycle import IN_PLACE, EventStatus, InstructionStatus, LifecycleEvent, TargetStatus
 from coordinator.core.machine import restore, step
 from coordinator.core.model import (
@@ -101,7 +111,7 @@ class Deployments(RuleBasedStateMachine):
         names=st.sets(st.sampled_from(HOSTS), min_size=1),
         minimum=st.integers(0, 8),
         events=st.sets(st.sampled_from(AutoRollbackEvent)),
-        part=st.sampled_from(["all", "all", "outdated", "named"]),
+        part=st.sampled_from(["all", "all", "outdated", "named", "approved"]),
         alarms=st.sampled_from([(), (), ("A",), ("A", "B")]),
         blind=st.booleans(),
         bake=st.sampled_from([0, 0, 30_000]),
@@ -125,7 +135,7 @@ class Deployments(RuleBasedStateMachine):
         self.oracle.create({host_id(name) for name in names}, minimum, alarms, blind=blind)
         revision = f"r{len(self.rollout.ended) % 3}"
         only = sorted(names)[::2] if part == "named" else None
-        outdated = part == "outdated"
+        outdated, approval = part == "outdated", part == "approved"
         self.rollout.deploy(
             revision,
             sorted(names),
@@ -134,6 +144,7 @@ class Deployments(RuleBasedStateMachine):
             lost=lost,
             only=only,
             outdated=outdated,
+            approval=approval,
             alarms=alarms,
             blind=blind,
             bake=bake,
@@ -212,6 +223,20 @@ class Deployments(RuleBasedStateMachine):
         """Somebody stops the deployment, and may say whether it is to be rolled back."""
         self._let(lambda: self.rollout.stop(roll_back=roll_back))
 
+    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @rule(by=st.sampled_from(["ann", "eve"]))
+    def approve(self, by: str) -> None:
+        """Somebody approves it: perhaps who made it, or once more."""
+        self._let(lambda: self.rollout.approve(by))
+
+    @invariant()
+    def nobody_begins_before_a_second_person_has_agreed(self) -> None:
+        """Unless the history went back: who has an instruction has it."""
+        live = self.rollout.group.deployment
+        if live is not None and live.plan.require_approval and not live.approved_by and not self.rollout.went_back:
+            assert all(one.started_at is None for one in live.targets.values())
+        assert live is None or live.approved_by != live.plan.created_by
+
     @rule(seconds=st.sampled_from([1, 9, 10, 60, 290, 300]))
     def wait(self, seconds: int) -> None:
         """Time passes; deadlines do."""
@@ -261,6 +286,8 @@ class Deployments(RuleBasedStateMachine):
         for turn in range(100):
             if self.rollout.group.deployment is None:
                 break
+            if self.rollout.deployment.waits_for_approval:
+                self.approve("eve")
             for name in "AB":
                 self._see(name, AlarmStatus.OK)
             if not self.rollout.in_progress:
@@ -329,8 +356,8 @@ def worlds(draw: st.DrawFn) -> tuple[Rollout, list[GroupFact]]:
     names = HOSTS[: draw(st.integers(1, 6))]
     rollout.given(draw(st.lists(st.sampled_from(names), unique=True)))
     minimum = draw(st.integers(0, max(0, len(names) - 1)))
-    events, offline = draw(st.sets(st.sampled_from(AutoRollbackEvent))), draw(policies)
-    rollout.deploy("r2", names, count(minimum), events=events, ignore=draw(st.booleans()), offline=offline)
+    events, ignore, approval = draw(st.sets(st.sampled_from(AutoRollbackEvent))), draw(st.booleans()), draw(st.booleans())
+    rollout.deploy("r2", names, count(minimum), events=events, ignore=ignore, approval=approval, offline=draw(policies))
     facts: list[GroupFact] = []
     for _ in range(draw(st.integers(1, 25))):
         rollout.elapsed += draw(st.sampled_from([0, 1, 5_000, 100_000, 300_000]))
@@ -353,6 +380,7 @@ def _fact(draw: st.DrawFn, rollout: Rollout, name: str) -> GroupFact:
         JournalLost(at=at, elapsed=elapsed, host_id=host),
         EpochSeen(at=at, elapsed=elapsed, host_id=host, target_epoch=7, deployment_id=of),
         HoldingSeen(at=at, elapsed=elapsed, host_id=host, installed=RevisionId("r2"), deployed=deployed),
+        ApprovalGiven(at=at, elapsed=elapsed, deployment_id=of, approved_by=draw(st.sampled_from(["ann", "eve"])), reason=""),
         StopRequested(
             at=at,
             elapsed=elapsed,

@@ -55,7 +55,7 @@ class Two:
 
     async def deploy(self, group_id: GroupId, deployment_id: str = "") -> None:
         hosts = (Snapshot(host_id=HOSTS[group_id], name="h"),)
-        wanted = plan(deployment_id or IDS[group_id], group_id, outdated_only=False)
+        wanted = plan(deployment_id or IDS[group_id], group_id, outdated_only=False, require_approval=False)
         await self.engine.ask(DeploymentRequested(at=NOW, elapsed=NOW, plan=wanted, hosts=hosts))
 
     async def remove(self, host_id: HostId) -> None:

@@ -100,7 +100,9 @@ class Running:
     async def deploy(self) -> None:
         """Deploy to the host."""
         hosts = (Snapshot(host_id=HOST, name="h1"),)
-        await self.engine.ask(DeploymentRequested(at=NOW, elapsed=NOW, plan=plan("d-1", outdated_only=False), hosts=hosts))
+        await self.engine.ask(
+            DeploymentRequested(at=NOW, elapsed=NOW, plan=plan("d-1", outdated_only=False, require_approval=False), hosts=hosts)
+        )
 
     async def turned(self) -> None:
         """Let it take what there is, and finish."""
@@ -145,7 +147,9 @@ async def test_a_group_is_read_again_for_its_next_deployment_and_not_kept_in_bet
         await it.turned()
         assert not it.engine.live(DeploymentId("d-1"))
         hosts = (Snapshot(host_id=HOST, name="h1"),)
-        await it.engine.ask(DeploymentRequested(at=NOW, elapsed=NOW, plan=plan("d-2", outdated_only=False), hosts=hosts))
+        await it.engine.ask(
+            DeploymentRequested(at=NOW, elapsed=NOW, plan=plan("d-2", outdated_only=False, require_approval=False), hosts=hosts)
+        )
         assert it.store.read == [WEB, WEB]
 
 

@@ -150,7 +150,8 @@ def _gaps(world: World) -> Iterator[str]:
     for deployment in world.store.deployments.values():
         way = told.get(deployment.deployment_id, [])
         ends = [entry for entry in way if entry in ENDINGS]
-        if way[:2] != [Entry.Created, Entry.Queued] or ends != [Entry(deployment.status.name)]:
+        then = Entry.ApprovalAwaited if deployment.plan.require_approval else Entry.Queued
+        if way[:2] != [Entry.Created, then] or ends != [Entry(deployment.status.name)]:
             yield f"the history of {deployment.deployment_id} says {', '.join(way)}; it is {deployment.status.name}"
         if deployment.rollback_deployment_id is not None and deployment.rollback_deployment_id not in world.store.deployments:
             yield f"{deployment.rollback_deployment_id} rolls back {deployment.deployment_id} and is not in the store"

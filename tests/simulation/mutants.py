@@ -40,7 +40,7 @@ class Mutant:
     swap: Swap = nullcontext
 
 
-def _swapped(module: ModuleType, name: str, mutant: object) -> Swap:
+def _swapped(module: ModuleType | type, name: str, mutant: object) -> Swap:
     """The core's functions are not handed around, so they can only be removed where they stand."""
 
     @contextmanager
@@ -208,6 +208,10 @@ def _everybody(deployment: Deployment) -> int:
     return len(deployment.members)
 
 
+def _needs_nobody(_deployment: Deployment) -> bool:
+    return False
+
+
 def _for_ever(_plan: Plan, _target: Target) -> int:
     return 1 << 40
 
@@ -237,6 +241,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant("a Welcome repeats what is outstanding", _engine(_RepeatsNothing)),
     Mutant("the window", swap=_swapped(batches, "window", _everybody)),
     Mutant("the floor", swap=_swapped(batches, "_may_go_down", _may_always_go_down)),
+    Mutant("the word of a second person", swap=_swapped(Deployment, "waits_for_approval", property(_needs_nobody))),
     Mutant("a stop waits for those in progress", swap=_swapped(course, "stop", _give_up)),
     Mutant("a host that is silent is given up", swap=_swapped(deadlines, "allowance", _for_ever)),
 )

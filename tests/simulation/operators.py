@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass, field, replace
 
 from coordinator.core.errors import DeployError, DeploymentLimitExceeded, Limit, StorageFailed, StorageFull, Unavailable
-from coordinator.core.facts import DeploymentRequested, RequestKey, StopRequested
+from coordinator.core.facts import ApprovalGiven, DeploymentRequested, Request, RequestKey, StopRequested
 from coordinator.core.model import (
     AutoRollbackEvent,
     BundleType,
@@ -69,7 +69,7 @@ class Operators:
             while self.coordinator.loop.time() < until:
                 await asyncio.sleep(chance.expovariate(1 / pace))
                 for _ in range(2 if chance.random() < 0.1 else 1):
-                    calls.create_task(self._deploy(group))
+                    calls.create_task(self._deploy(group, until))
 
     async def deploy_to_all(self, group: DeploymentGroup) -> DeploymentId:
         """Deploy to all hosts of a group at once, and return the deployment's id."""
@@ -79,14 +79,20 @@ class Operators:
             self.coordinator.witness.stop("P8", f"everybody is well, and nothing can be deployed to {group.group_id}")
         return plan.deployment_id
 
-    async def _deploy(self, group: DeploymentGroup) -> None:
+    async def _deploy(self, group: DeploymentGroup, until: float) -> None:
         if self.chance.random() < 0.2:
             group.minimum = minimum(self.chance, len(group.hosts))
         plan = replace(self._plan(group), outdated_only=self.chance.random() < 0.1, offline=group.offline)
+        plan = replace(plan, require_approval=self._calls % 6 == 1)
         some = self.chance.sample(group.hosts, self.chance.randint(1, len(group.hosts)))
-        if await self._create(plan, group, frozenset(some) if self.chance.random() < 0.2 else None) and self.chance.random() < 0.2:
-            await asyncio.sleep(20 * self.chance.random())
-            await self._stop(plan)
+        if not await self._create(plan, group, frozenset(some) if self.chance.random() < 0.2 else None):
+            return
+        async with asyncio.TaskGroup() as others:
+            if plan.require_approval:
+                others.create_task(self._approve(plan, until))
+            if self.chance.random() < 0.2:
+                await asyncio.sleep(20 * self.chance.random())
+                await self._stop(plan)
 
     async def _create(self, plan: Plan, group: DeploymentGroup, chosen: frozenset[HostId] | None = None) -> bool:
         """Whether it was created; `chosen`: to these hosts of the group only."""
@@ -143,7 +149,27 @@ class Operators:
             self.coordinator.witness.tell("operator", f"{plan.deployment_id} is asked to stop")
             return
 
-    async def _asked(self, life: Life, fact: DeploymentRequested | StopRequested) -> bool:
+    async def _approve(self, plan: Plan, until: float) -> None:
+        """Somebody else approves it, and again when the coordinator has forgotten that."""
+        while True:
+            await asyncio.sleep(10.0)
+            known = self.coordinator.store.deployments.get(plan.deployment_id)
+            if known is None or not known.waits_for_approval:
+                if self.coordinator.loop.time() > until + 60:
+                    return  # nothing is forgotten any more
+                continue
+            life = await self._life()
+            at, elapsed = life.clock.now(), life.clock.elapsed()
+            for who in (plan.created_by, "another operator"):
+                fact = ApprovalGiven(at=at, elapsed=elapsed, deployment_id=plan.deployment_id, approved_by=who, reason="")
+                try:
+                    done = await self._asked(life, fact)
+                except (DeployError, Limit):
+                    continue
+                if done and who == plan.created_by:
+                    self.coordinator.witness.accuse("P8", f"{who} created {plan.deployment_id} and approves it as well")
+
+    async def _asked(self, life: Life, fact: Request) -> bool:
         """Ask, and wait for the answer while that coordinator lives; whether there was one."""
         async with asyncio.TaskGroup() as both:
             answer = both.create_task(_answer(life, fact))
@@ -200,7 +226,7 @@ class Operators:
         )
 
 
-async def _answer(life: Life, fact: DeploymentRequested | StopRequested) -> DeployError | None:
+async def _answer(life: Life, fact: Request) -> DeployError | None:
     try:
         await life.engine.ask(fact)
     except DeployError as error:

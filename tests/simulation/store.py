@@ -156,6 +156,7 @@ class SimulatedStore(MemoryStore):
                 )
         for deployment_id in self._changes.deployments:
             self._window_is_kept(self.deployments[deployment_id])
+            self._approval_is_awaited(self.deployments[deployment_id])
         self._floor_is_kept()
 
     def _statuses_go_forward(self) -> None:
@@ -195,6 +196,11 @@ class SimulatedStore(MemoryStore):
                 self._witness.accuse("P6", f"cursor of {now.name} went from {acked_seq} to {now.acked_seq} within a session")
             if now.session_epoch < session_epoch:
                 self._witness.accuse("P6", f"session epoch of {now.name} went from {session_epoch} to {now.session_epoch}")
+
+    def _approval_is_awaited(self, deployment: Deployment) -> None:
+        begun = any(one.started_at is not None for one in deployment.targets.values())
+        if deployment.plan.require_approval and not deployment.approved_by and begun and not self.restored:
+            self._witness.accuse("P8", f"{deployment.deployment_id} began, and nobody has approved it")
 
     def _window_is_kept(self, deployment: Deployment) -> None:
         members = len(deployment.members)

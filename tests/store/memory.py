@@ -164,6 +164,7 @@ def _copied(deployment: Deployment, targets: dict[HostId, Target] | None = None)
         floor=deployment.floor,
         stopping=deployment.stopping,
         roll_back=deployment.roll_back,
+        approved_by=deployment.approved_by,
         error=deployment.error,
         rollback_deployment_id=deployment.rollback_deployment_id,
         rollback_message=deployment.rollback_message,

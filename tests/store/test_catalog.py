@@ -278,11 +278,13 @@ async def test_a_running_deployment_and_the_one_to_roll_back_to_keep_their_signa
     assert running.plan.last_successful.revision == signed
 
 
-async def test_a_group_keeps_whether_it_requires_signatures(store: SqliteStore) -> None:
+@pytest.mark.parametrize("what", ["require_signature", "require_approval"])
+async def test_a_group_keeps_what_it_requires(store: SqliteStore, what: str) -> None:
     await store.catalog.create_application("shop", at=NOW, key=key(""))
-    assert not (await store.catalog.create_group(group("web"), at=NOW, key=key(""))).require_signature
-    assert (await store.catalog.update_group(group("web", require_signature=True), at=NOW, key=key(""))).require_signature
-    assert (await store.catalog.group("shop", "web")).require_signature
+    assert not getattr(await store.catalog.create_group(group("web"), at=NOW, key=key("")), what)
+    assert getattr(await store.catalog.update_group(group("web", **{what: True}), at=NOW, key=key("")), what)
+    kept = await store.catalog.group("shop", "web")
+    assert (kept.require_signature, kept.require_approval) == (what == "require_signature", what == "require_approval")
 
 
 async def test_a_group_keeps_what_is_done_about_offline_hosts(store: SqliteStore) -> None:

@@ -125,6 +125,7 @@ def plan(deployment_id: str, group: GroupId = WEB, revision: Revision = R1, **ch
         ignore_application_stop_failures=True,
         outdated_only=True,
         offline=OfflinePolicy(action=OfflineAction.SKIP, wait=7_000, budget=3),
+        require_approval=True,
     )
     return replace(made, **changed)  # type: ignore[arg-type]  # fields by name, for brevity
 
@@ -177,6 +178,7 @@ def deployment(plan: Plan, *names: str, **changed: object) -> Deployment:
         floor=2,
         stopping=ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message="stopped by ada"),
         roll_back=True,
+        approved_by="eve",
         started_at=NOW + 3,
         clock=1_234,
     )

@@ -12,6 +12,7 @@
         alarms ALARMS                            watch these
         blind                                    go on when one of them stays unknown
         bake SECONDS                             watch them for so long once every host has ended
+        approval                                 nobody begins before a second person has approved it
     HOST begins EVENT                          it reports everything up to that event being in progress
     HOST succeeds                              it reports all events Succeeded
     HOST fails EVENT                           it reports that event Failed
@@ -21,6 +22,7 @@
     alarm NAME OK | ALARM | UNKNOWN WHAT       somebody has looked at an alarm, and saw what
     epoch HOST NUMBER                          it knows a fence
     stop [and-roll-back | for-good] [WHY]      somebody stops the live deployment, and may say whether it is to be rolled back
+    approve by WHO [WHY]                       somebody approves the live deployment, or d-1 when there is none
     wait SECONDS                               time passes
     restart                                    the coordinator is killed, and started an hour later
 
@@ -110,6 +112,7 @@ class Teller:
                     alarms=rest[rest.index("alarms") + 1].split(",") if "alarms" in rest else (),
                     blind="blind" in rest,
                     bake=int(rest[rest.index("bake") + 1]) * 1000 if "bake" in rest else 0,
+                    approval="approval" in rest,
                 )
             case [name, "succeeds"]:
                 rollout.succeed(name)
@@ -137,6 +140,8 @@ class Teller:
                 rollout.see_epoch(name, int(number))
             case ["stop", "and-roll-back" | "for-good" as wish, *why]:
                 rollout.stop(reason=" ".join(why), roll_back=wish == "and-roll-back")
+            case ["approve", "by", who, *why]:
+                rollout.approve(who, of="" if rollout.group.deployment else "d-1", reason=" ".join(why))
             case ["stop", *why]:
                 rollout.stop(reason=" ".join(why))
             case ["wait", seconds]:

@@ -422,6 +422,7 @@ class MemoryEngine:
             counts=dict(one.counts),
             error=one.error,
             stopping=one.stopping,
+            approved_by=one.approved_by,
             rollback_deployment_id=one.rollback_deployment_id,
             rollback_message=one.rollback_message,
             started_at=one.started_at,

@@ -38,6 +38,7 @@ LEAST = {
     "deployer": """
         CatalogService/PushRevision CatalogService/RegisterRevision DeploymentService/CreateDeployment DeploymentService/StopDeployment""",
     "approver": """
+        DeploymentService/ApproveDeployment
         FleetService/CreateJoinToken FleetService/ListJoinTokens FleetService/RevokeJoinToken FleetService/ApproveHost
         FleetService/RevokeHost FleetService/AdoptHost""",
     "admin": """

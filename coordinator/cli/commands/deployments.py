@@ -1,4 +1,4 @@
-"""`hookline deploy`, `follow`, `stop` and `rollback`: what moves."""
+"""`hookline deploy`, `approve`, `follow`, `stop` and `rollback`: what moves."""
 
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -8,6 +8,7 @@ from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import APPLICATION, AUTO_ROLLBACK, CONFIG, DEPLOYMENT, GROUP, command
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
+from coordinator.cli.following import wording
 from coordinator.cli.refusals import REFUSED, Refusal
 from coordinator.cli.spelling import number, spelt, to_json
 from coordinator.cli.text import clean
@@ -104,7 +105,33 @@ def _create(console: Console, request: "CreateDeploymentRequest", *, follow: boo
         console.json_value(to_json(made))
     else:
         console.line(clean(made.deployment_id))
+        if waits := wording.awaited(made):
+            console.remark(f"It {waits}")
         console.remark(f"Next: hookline follow {clean(made.deployment_id)}")
+
+
+@command(
+    "approve",
+    examples=["hookline approve d-8A1B2C3D4", 'hookline approve d-8A1B2C3D4 --reason "seen in staging" --follow'],
+    related=["status", "follow", "stop", "group update"],
+)
+@DEPLOYMENT
+@click.option("--reason", default="", metavar="TEXT", help="Why; shown in the history.")
+@FOLLOW
+def approve(console: Console, deployment: str, reason: str, *, follow: bool) -> None:
+    """Approve a deployment that waits for the word of a second person: its hosts begin.
+
+    Who created it cannot. One that nobody approves within 24 hours stops.
+    """
+    request = protos.deployments.ApproveDeploymentRequest(deployment_id=deployment, reason=reason, request_id=new_request_id())
+    approved = console.connection.ask(console.connection.deployments.ApproveDeployment, request).deployment
+    if follow:
+        _follow(console, approved.deployment_id)
+    elif console.json:
+        console.json_value(to_json(approved))
+    else:
+        console.line(f"{clean(approved.deployment_id)} is approved")
+        console.remark(f"Next: hookline follow {clean(approved.deployment_id)}")
 
 
 @command(

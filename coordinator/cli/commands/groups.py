@@ -11,6 +11,7 @@ from coordinator.cli.arguments import (
     CONFIG,
     GROUP,
     OFFLINE,
+    REQUIRE_APPROVAL,
     REQUIRE_SIGNATURE,
     TAG_SETS,
     TAGS,
@@ -36,6 +37,7 @@ class SaidRules(TypedDict):
     auto_rollback: "AutoRollbackConfiguration | None"
     require_signature: bool | None
     offline: "OfflinePolicy | None"
+    require_approval: bool | None
 
 
 @command(
@@ -57,6 +59,7 @@ class SaidRules(TypedDict):
 @AUTO_ROLLBACK
 @REQUIRE_SIGNATURE
 @OFFLINE
+@REQUIRE_APPROVAL
 def create(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
     """Make a deployment group: the hosts that any of its tags selects get the application together.
 
@@ -113,6 +116,7 @@ def show(console: Console, application: str, group: str) -> None:
             ("auto rollback", arguments.show_auto_rollback(found.auto_rollback_configuration)),
             ("offline hosts", arguments.show_offline_policy(found.offline_policy)),
             ("signatures", "required" if found.require_signature else ""),
+            ("approval", "by a second person" if found.require_approval else ""),
             ("created", with_age(found.create_time, console.clock.now())),
             ("last successful", _last(console, found.last_successful_deployment) or "none yet"),
             ("last attempted", _last(console, found.last_attempted_deployment) or "none yet"),
@@ -126,7 +130,7 @@ def show(console: Console, application: str, group: str) -> None:
         "hookline group update shop production --config CodeDeployDefault.HalfAtATime",
         "hookline group update shop production --tag role=web --tag role=api        # these instead of the old ones",
         "hookline group update shop production --auto-rollback failure,stop",
-        "hookline group update shop production --require-signature",
+        "hookline group update shop production --require-signature --require-approval",
         "hookline group update shop production --offline skip:3    # leave out up to three hosts that are offline",
     ],
     related=["group show", "config list"],
@@ -139,12 +143,14 @@ def show(console: Console, application: str, group: str) -> None:
 @AUTO_ROLLBACK
 @REQUIRE_SIGNATURE
 @OFFLINE
+@REQUIRE_APPROVAL
 def update(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
     """Change what is said, leave the rest. A running deployment keeps what it froze at its creation."""
     wanted, mask = _ruled(application, group, **said)
     if not mask:
         raise click.UsageError(
-            "cannot change nothing: say at least one of --tag, --tag-set, --config, --auto-rollback, --require-signature and --offline"
+            "cannot change nothing: say at least one of --tag, --tag-set, --config, --auto-rollback, --require-signature, --offline and "
+            "--require-approval"
         )
     request = protos.catalog.UpdateDeploymentGroupRequest(
         deployment_group=wanted, update_mask=protos.field_mask.FieldMask(paths=mask), request_id=new_request_id()
@@ -190,6 +196,9 @@ def _ruled(application: str, group: str, **said: Unpack[SaidRules]) -> "tuple[De
     if said["offline"] is not None:
         wanted.offline_policy.CopyFrom(said["offline"])
         mask.append("offline_policy")
+    if said["require_approval"] is not None:
+        wanted.require_approval = said["require_approval"]
+        mask.append("require_approval")
     return wanted, mask
 
 

@@ -98,6 +98,7 @@ def _one(console: Console, deployment_id: str) -> None:
             ("config", clean(f"{found.deployment_config_name}")),
             ("made", f"{wording.made_by(found)}, {with_age(found.create_time, now)}"),
             ("description", clean(found.description)),
+            ("approval", wording.awaited(found) or (f"by {clean(found.approved_by)}" if found.approved_by else "")),
             ("hosts", wording.hosts(found.deployment_overview)),
             ("ended", with_age(found.complete_time, now)),
             ("rolled back by", clean(about.rollback_deployment_id)),

@@ -100,6 +100,8 @@ class LiveView:
         header = Text(no_wrap=False)
         header.append(self._rollout.deployment_id, style="bold")
         header.append("  " + "  ".join(part for part in parts if part))
+        if waits := wording.awaited(deployment):
+            header.append(f"  {waits}", style="yellow")
         if self._reconnecting:
             header.append("  reconnecting...", style="yellow")
         return header

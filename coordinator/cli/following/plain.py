@@ -110,6 +110,8 @@ class PlainView:
                 "Created" if ended else status,
                 f"{words}  {wording.made_by(deployment)}",
             )
+            if waits := wording.awaited(deployment):
+                self._line(clock_time(deployment.create_time, self._now()), self._rollout.deployment_id, status, waits)
         elif not ended:
             self._line(clock_time(deployment.start_time, self._now()), self._rollout.deployment_id, status, "")
         if ended:

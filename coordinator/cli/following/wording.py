@@ -20,6 +20,13 @@ def has_ended(deployment: "Deployment") -> bool:
     return spelt(deployment, "status") in ENDED
 
 
+def awaited(deployment: "Deployment") -> str:
+    """What a deployment waits for before any host begins; "" if nothing."""
+    if has_ended(deployment) or not deployment.require_approval or deployment.approved_by:
+        return ""
+    return f"waits for somebody other than {clean(deployment.created_by)}: hookline approve {clean(deployment.deployment_id)}"
+
+
 def place(deployment: "Deployment") -> str:
     """APP/GROUP."""
     return clean(f"{deployment.application_name}/{deployment.deployment_group_name}")

@@ -17,7 +17,7 @@ def create(now: Decision, plan: Plan, hosts: list[tuple[HostId, str]], members: 
     made.sort(key=lambda one: batches.place(group, one))
     deployment = Deployment(
         plan=plan,
-        status=DeploymentStatus.Queued,
+        status=DeploymentStatus.Created if plan.require_approval else DeploymentStatus.Queued,
         targets={one.host_id: one for one in made},
         members=members,
         counts=dict.fromkeys(TargetStatus, 0),
@@ -32,7 +32,10 @@ def create(now: Decision, plan: Plan, hosts: list[tuple[HostId, str]], members: 
     now.changes.created[plan.deployment_id] = deployment
     now.changes.deployments[plan.deployment_id] = deployment
     now.tell(deployment, Entry.Created, plan.description)
-    now.tell(deployment, Entry.Queued)
+    if plan.require_approval:
+        now.tell(deployment, Entry.ApprovalAwaited, f"somebody other than {plan.created_by} has to approve it")
+    else:
+        now.tell(deployment, Entry.Queued)
 
 
 def finish(now: Decision, deployment: Deployment) -> None:

@@ -29,6 +29,10 @@ def go_on(now: Decision) -> None:
 def advance(now: Decision, deployment: Deployment) -> None:
     """Begin whoever may; stop when nobody may and somebody waits; end when nobody is left."""
     group, counts = now.group, deployment.counts
+    if deployment.waits_for_approval and counts[TargetStatus.Pending] > 0:
+        if deployment.clock < deadlines.TO_APPROVE:
+            return
+        stop(now, deployment, reasons.nobody_approved(deployment, deadlines.TO_APPROVE))
     if deployment.stopping is None and (blind := watching.give_up_seeing(now, deployment)) is not None:
         stop(now, deployment, blind)
     if deployment.stopping is None and deployment.blind_since is None:

@@ -28,6 +28,9 @@ LOOK_EVERY: Final = min(TO_ACCEPT, TO_ANSWER)
 """Milliseconds after which a host in progress is looked at again. No other deadline is shorter, so none is missed, and what a host
 reports meanwhile costs nothing here."""
 
+TO_APPROVE: Final = 86_400_000
+"""Milliseconds within which a deployment that needs it must be approved: whoever asked for it should still know why."""
+
 TO_RETURN: Final = 300_000
 """Milliseconds within which a lost host must return before its target ends."""
 
@@ -107,7 +110,8 @@ def next_wake(deployment: Deployment) -> int | None:
     _pass_over(deployment)
     sight = _sight_due(deployment)
     if not deployment.awaited and not deployment.lost and sight is None:
-        return None
+        left = max(0, TO_APPROVE - deployment.clock)
+        return deployment.clock_at + min(LOOK_EVERY, left) if deployment.waits_for_approval else None
     due = deployment.checkpoint + CHECKPOINT_EVERY
     if sight is not None:
         due = min(due, sight)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from coordinator.core.deployment import batches, selection
-from coordinator.core.errors import DeployError, DeploymentLimitExceeded, HealthConstraintsInvalid, NoInstances
+from coordinator.core.errors import Denied, DeployError, DeploymentLimitExceeded, HealthConstraintsInvalid, InvalidOperation, NoInstances
 from coordinator.core.facts import DeploymentRequested
 from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
 from coordinator.core.model import Deployment, ErrorInformation, Group, Target
@@ -52,6 +52,26 @@ def stopped_by(who: str, reason: str) -> str:
 def wished(who: str, *, roll_back: bool) -> str:
     """Somebody said of a deployment that stops already whether it is to be rolled back."""
     return f"{who} wants it rolled back" if roll_back else f"{who} wants no rollback"
+
+
+def no_approval(deployment: Deployment, by: str) -> DeployError | None:
+    """Why an approval is refused; None when it counts."""
+    plan = deployment.plan
+    if not plan.require_approval:
+        return InvalidOperation(f"cannot approve deployment {plan.deployment_id}: it needs no approval, it has begun already")
+    if deployment.stopping is not None:
+        return InvalidOperation(f"cannot approve deployment {plan.deployment_id}: {deployment.stopping.message}")
+    if deployment.approved_by:
+        return InvalidOperation(f"cannot approve deployment {plan.deployment_id}: {deployment.approved_by} has approved it already")
+    if by == plan.created_by:
+        return Denied(f"cannot approve deployment {plan.deployment_id}: {by} created it, and {plan.group_name} takes the word of a second")
+    return None
+
+
+def nobody_approved(deployment: Deployment, within: int) -> ErrorInformation:
+    """It has waited in vain."""
+    message = f"nobody other than {deployment.plan.created_by} approved it within {within // 3_600_000} h"
+    return ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message=message)
 
 
 def cannot_go_on(group: Group, deployment: Deployment) -> ErrorInformation:

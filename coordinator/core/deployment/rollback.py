@@ -66,4 +66,5 @@ def plan(deployment: Deployment, at: int) -> Plan | str:
         bake_time=0,
         outdated_only=False,
         offline=OfflinePolicy() if frozen.offline.action is OfflineAction.FAIL else frozen.offline,
+        require_approval=False,
     )

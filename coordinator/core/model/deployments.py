@@ -131,6 +131,8 @@ class Plan:
     outdated_only: bool = False
     """Only hosts that do not have the revision become targets."""
     offline: OfflinePolicy = OfflinePolicy()
+    require_approval: bool = False
+    """Nobody begins before somebody other than `created_by` has approved it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +215,8 @@ class Deployment:
     """What was seen last of each alarm, by name; an alarm that was not seen yet is UNKNOWN. Not stored."""
     blind_since: int | None = None
     """The deployment's own clock when one of its alarms became UNKNOWN; None while none is. Not stored."""
+    approved_by: str = ""
+    """Who has approved it; empty: nobody."""
     error: ErrorInformation | None = None
     rollback_deployment_id: DeploymentId | None = None
     rollback_message: str = ""
@@ -230,6 +234,11 @@ class Deployment:
     def deployment_id(self) -> DeploymentId:
         """The id, from the plan."""
         return self.plan.deployment_id
+
+    @property
+    def waits_for_approval(self) -> bool:
+        """Whether nobody may begin yet."""
+        return self.plan.require_approval and not (self.approved_by or self.stopping or self.status.terminal)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -33,7 +33,7 @@ from coordinator.store.rows.columns import (
 )
 from coordinator.store.rows.running import Named
 
-RULES: Final = ("tag_filters", "config_no", "auto_rollback", "require_signature", "tag_sets", *OFFLINE_COLUMNS)
+RULES: Final = ("tag_filters", "config_no", "auto_rollback", "require_signature", "require_approval", "tag_sets", *OFFLINE_COLUMNS)
 """What can be changed about a group."""
 GROUPS: Final = f"""
     SELECT g.group_no, g.group_id, a.name AS application_name, g.name, c.name AS config_name, g.created_at, g.last_successful_no,
@@ -161,6 +161,7 @@ def _rules(db: sqlite3.Connection, group: DeploymentGroup) -> tuple[Column, ...]
         _existing_config_no(db, group.config_name),
         rollback_bits(group.auto_rollback),
         int(group.require_signature),
+        int(group.require_approval),
         sets_text(group.tag_sets),
         *offline_columns(group.offline),
     )
@@ -178,6 +179,7 @@ def _group(db: sqlite3.Connection, row: Named) -> DeploymentGroup:
         config_name=row["config_name"],
         auto_rollback=rollback_events(row["auto_rollback"]),
         require_signature=bool(row["require_signature"]),
+        require_approval=bool(row["require_approval"]),
         tag_sets=tag_sets(row["tag_sets"]),
         offline=offline(*(row[column] for column in OFFLINE_COLUMNS)),
         created_at=row["created_at"],

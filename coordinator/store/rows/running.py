@@ -168,6 +168,7 @@ DEPLOYMENT_COLUMNS: Final = (
     "stopping_code",
     "stopping_message",
     "roll_back",
+    "approved_by",
     "error_code",
     "error_message",
     "rollback_message",
@@ -185,6 +186,7 @@ def deployment_columns(deployment: Deployment) -> Row:
         deployment.floor,
         *error_columns(deployment.stopping),
         None if deployment.roll_back is None else int(deployment.roll_back),
+        deployment.approved_by,
         *error_columns(deployment.error),
         deployment.rollback_message,
         deployment.started_at,
@@ -211,6 +213,7 @@ PLAN_COLUMNS: Final = (
     "ignore_poll_alarm_failure",
     "bake_time",
     *OFFLINE_COLUMNS,
+    "require_approval",
 )
 
 
@@ -233,6 +236,7 @@ def plan_columns(plan: Plan) -> Row:
         int(plan.ignore_poll_alarm_failure),
         plan.bake_time,
         *offline_columns(plan.offline),
+        int(plan.require_approval),
     )
 
 
@@ -292,6 +296,7 @@ def plan(row: Named) -> Plan:
         ignore_poll_alarm_failure=bool(row["ignore_poll_alarm_failure"]),
         bake_time=row["bake_time"],
         offline=offline(*(row[column] for column in OFFLINE_COLUMNS)),
+        require_approval=bool(row["require_approval"]),
     )
 
 
@@ -315,6 +320,7 @@ def deployment(row: Named, targets: dict[HostId, Target], members: frozenset[Hos
         floor=row["healthy_floor"],
         stopping=error(row["stopping_code"], row["stopping_message"]),
         roll_back=None if row["roll_back"] is None else bool(row["roll_back"]),
+        approved_by=row["approved_by"],
         error=error(row["error_code"], row["error_message"]),
         rollback_deployment_id=row["rollback_deployment_id"],
         rollback_message=row["rollback_message"],

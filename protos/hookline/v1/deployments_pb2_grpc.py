@@ -50,6 +50,11 @@ class DeploymentServiceStub:
                 request_serializer=hookline_dot_v1_dot_deployments__pb2.ListDeploymentsRequest.SerializeToString,
                 response_deserializer=hookline_dot_v1_dot_deployments__pb2.ListDeploymentsResponse.FromString,
                 _registered_method=True)
+        self.ApproveDeployment = channel.unary_unary(
+                '/hookline.v1.DeploymentService/ApproveDeployment',
+                request_serializer=hookline_dot_v1_dot_deployments__pb2.ApproveDeploymentRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_deployments__pb2.ApproveDeploymentResponse.FromString,
+                _registered_method=True)
         self.StopDeployment = channel.unary_unary(
                 '/hookline.v1.DeploymentService/StopDeployment',
                 request_serializer=hookline_dot_v1_dot_deployments__pb2.StopDeploymentRequest.SerializeToString,
@@ -103,6 +108,14 @@ class DeploymentServiceServicer:
 
     def ListDeployments(self, request, context):
         """Lists deployments, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveDeployment(self, request, context):
+        """Approves a deployment of a group that takes the word of a second person: its hosts begin. PERMISSION_DENIED for who created it,
+        FAILED_PRECONDITION for one that needs no approval or has it. One that nobody approves within 24 hours stops.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,6 +186,11 @@ def add_DeploymentServiceServicer_to_server(servicer, server):
                     servicer.ListDeployments,
                     request_deserializer=hookline_dot_v1_dot_deployments__pb2.ListDeploymentsRequest.FromString,
                     response_serializer=hookline_dot_v1_dot_deployments__pb2.ListDeploymentsResponse.SerializeToString,
+            ),
+            'ApproveDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveDeployment,
+                    request_deserializer=hookline_dot_v1_dot_deployments__pb2.ApproveDeploymentRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_deployments__pb2.ApproveDeploymentResponse.SerializeToString,
             ),
             'StopDeployment': grpc.unary_unary_rpc_method_handler(
                     servicer.StopDeployment,
@@ -287,6 +305,33 @@ class DeploymentService:
             '/hookline.v1.DeploymentService/ListDeployments',
             hookline_dot_v1_dot_deployments__pb2.ListDeploymentsRequest.SerializeToString,
             hookline_dot_v1_dot_deployments__pb2.ListDeploymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.DeploymentService/ApproveDeployment',
+            hookline_dot_v1_dot_deployments__pb2.ApproveDeploymentRequest.SerializeToString,
+            hookline_dot_v1_dot_deployments__pb2.ApproveDeploymentResponse.FromString,
             options,
             channel_credentials,
             insecure,

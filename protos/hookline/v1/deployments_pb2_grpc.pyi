@@ -44,6 +44,10 @@ class DeploymentServiceStub:
     """Shows a deployment."""
     ListDeployments: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.ListDeploymentsRequest, _deployments_pb2.ListDeploymentsResponse]
     """Lists deployments, newest first."""
+    ApproveDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.ApproveDeploymentRequest, _deployments_pb2.ApproveDeploymentResponse]
+    """Approves a deployment of a group that takes the word of a second person: its hosts begin. PERMISSION_DENIED for who created it,
+    FAILED_PRECONDITION for one that needs no approval or has it. One that nobody approves within 24 hours stops.
+    """
     StopDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.StopDeploymentRequest, _deployments_pb2.StopDeploymentResponse]
     """Stops a deployment: no further host begins; on hosts that are in progress the running event finishes and the rest is skipped.
     Where it is to be rolled back, that begins as soon as nothing runs any more; rollback_info says so, or why there can be no rollback.
@@ -79,6 +83,10 @@ class DeploymentServiceAsyncStub(DeploymentServiceStub):
     """Shows a deployment."""
     ListDeployments: _aio.UnaryUnaryMultiCallable[_deployments_pb2.ListDeploymentsRequest, _deployments_pb2.ListDeploymentsResponse]  # type: ignore[assignment]
     """Lists deployments, newest first."""
+    ApproveDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.ApproveDeploymentRequest, _deployments_pb2.ApproveDeploymentResponse]  # type: ignore[assignment]
+    """Approves a deployment of a group that takes the word of a second person: its hosts begin. PERMISSION_DENIED for who created it,
+    FAILED_PRECONDITION for one that needs no approval or has it. One that nobody approves within 24 hours stops.
+    """
     StopDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.StopDeploymentRequest, _deployments_pb2.StopDeploymentResponse]  # type: ignore[assignment]
     """Stops a deployment: no further host begins; on hosts that are in progress the running event finishes and the rest is skipped.
     Where it is to be rolled back, that begins as soon as nothing runs any more; rollback_info says so, or why there can be no rollback.
@@ -129,6 +137,16 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_deployments_pb2.ListDeploymentsResponse, _abc.Awaitable[_deployments_pb2.ListDeploymentsResponse]]:
         """Lists deployments, newest first."""
+
+    @_abc_1.abstractmethod
+    def ApproveDeployment(
+        self,
+        request: _deployments_pb2.ApproveDeploymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deployments_pb2.ApproveDeploymentResponse, _abc.Awaitable[_deployments_pb2.ApproveDeploymentResponse]]:
+        """Approves a deployment of a group that takes the word of a second person: its hosts begin. PERMISSION_DENIED for who created it,
+        FAILED_PRECONDITION for one that needs no approval or has it. One that nobody approves within 24 hours stops.
+        """
 
     @_abc_1.abstractmethod
     def StopDeployment(
