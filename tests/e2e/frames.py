@@ -21,24 +21,26 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
-def call(stream: int, path: str, messages: Sequence[bytes]) -> list[bytes]:
+def call(stream: int, path: str, messages: Sequence[bytes], token: str = "") -> list[bytes]:
     """A gRPC call: its headers, written out, and each of its messages."""
     headers = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "h", "content-type": "application/grpc", "te": "trailers"}
+    if token:
+        headers["authorization"] = f"Bearer {token}"
     block = b"".join(b"\x00" + _text(name) + _text(value) for name, value in headers.items())
     said = [frame(_DATA, 0, stream, b"\x00" + len(message).to_bytes(4, "big") + message) for message in messages]
     return [frame(_HEADERS, _END_HEADERS, stream, block), *said, frame(_DATA, _END_STREAM, stream, b"")]
 
 
-def conversation(path: str, messages: Sequence[bytes]) -> list[bytes]:
+def conversation(path: str, messages: Sequence[bytes], token: str = "") -> list[bytes]:
     """What a client says: settings, a call, and the frames that keep a connection going."""
     return [
         frame(_SETTINGS, 0, 0, b"\x00\x03\x00\x00\x00\x64\x00\x04\x00\x01\x00\x00"),
         frame(_SETTINGS, 1, 0, b""),
-        *call(1, path, messages),
+        *call(1, path, messages, token),
         frame(_WINDOW, 0, 0, b"\x00\x00\xff\xff"),
         frame(_PING, 0, 0, bytes(8)),
         frame(_PRIORITY, 0, 1, b"\x00\x00\x00\x00\x10"),
-        *call(3, path, messages),
+        *call(3, path, messages, token),
         frame(_RESET, 0, 3, b"\x00\x00\x00\x08"),
         frame(_CONTINUATION, _END_HEADERS, 5, b""),
         frame(_PUSH, 0, 1, bytes(8)),

@@ -29,6 +29,11 @@ SPOKEN = {
     "enrol": (
         conversation("/hookline.v1.EnrolmentService/Enrol", [fleet_pb2.EnrolRequest(join_token="hlj_x", name="w").SerializeToString()]),
     ),
+    "operators": (
+        conversation("/hookline.v1.DeploymentService/ListDeployments", [LIST], token="hlo_x"),
+        conversation("/hookline.v1.AccessService/WhoAmI", [b""]),
+        conversation("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", [b"\x3a\x00"]),
+    ),
     "admin": (conversation("/hookline.v1.DeploymentService/ListDeployments", [LIST]),),
     "http": ((b"GET /metrics HTTP/1.1\r\n", b"Host: h\r\n", b"Accept: */*\r\n", b"Content-Length: 4\r\n", b"\r\n", b"body"),),
 }
@@ -82,8 +87,8 @@ def test_a_coordinator_whose_listener_has_ended_ends_so_that_it_is_started_again
         assert cluster.typed("hosts").code == 0
 
 
-@pytest.mark.parametrize("port", ["listen", "bundles", "enrol", "admin"])
+@pytest.mark.parametrize("port", ["listen", "bundles", "enrol", "operators", "admin"])
 def test_mutated_frames_do_not_end_a_port_with_tls(secure: Cluster, port: str) -> None:
     address = secure.addresses[port]
-    connect = unix(address) if port == "admin" else tls(address) if port == "enrol" else tcp(address)
+    connect = unix(address) if port == "admin" else tls(address) if port in ("enrol", "operators") else tcp(address)
     survives(secure, port, connect)
