@@ -125,7 +125,8 @@ def _fetch_from(request: DownloadRequest, incoming: Incoming, directory: Deploym
             from agent.bundle.sources.http import Asking, fetch_http
             from agent.bundle.sources.origins import PrivateOrigins
 
-            fetch_http(url, incoming, directory.bundle_etag, Asking(private=PrivateOrigins(source.private_origins)))
+            asking = Asking(private=PrivateOrigins(source.private_origins), origins=request.origins)
+            fetch_http(url, incoming, directory.bundle_etag, asking)
         case UrlSource() as source:
             raise unavailable(source.name, f"{source.scheme} is none of file, http and https")
         case S3Source() as source:

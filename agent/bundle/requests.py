@@ -94,7 +94,7 @@ class DownloadRequest:
     """One DownloadBundle: `sha256` in hexadecimal, empty where nobody can know it (not for http); timeout in seconds of work.
 
     Time in which the source bids us wait does not count. `appspec_name` None looks for the usual names. `appspec_sha256`, in
-    hexadecimal, is what the AppSpec file has to hash to; empty is not compared.
+    hexadecimal, is what the AppSpec file has to hash to; empty is not compared. `origins` are those of the host's policy, for redirects.
     """
 
     group_id: str
@@ -107,6 +107,7 @@ class DownloadRequest:
     appspec_name: str | None = None
     appspec_sha256: str = ""
     limits: Limits = field(default_factory=Limits)
+    origins: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +165,7 @@ def decode(line: bytes) -> tuple[Request, str]:
 def _download(values: dict[str, Any]) -> DownloadRequest:
     values["limits"] = Limits(**values["limits"])
     values["bundle_type"] = BundleType(values["bundle_type"])
+    values["origins"] = None if values["origins"] is None else tuple(values["origins"])
     source = values["source"]
     if "address" in source:
         metadata = tuple((key, value) for key, value in source["metadata"])

@@ -85,7 +85,7 @@ class Guard:
             packed = statement.bundle_size
             request = dataclasses.replace(request, sha256=statement.bundle_sha256, appspec_sha256=statement.appspec_sha256)
         limits = dataclasses.replace(limits, packed_bytes=packed, unpacked_bytes=unpacked)
-        return dataclasses.replace(request, limits=limits, timeout=timeout)
+        return dataclasses.replace(request, limits=limits, timeout=timeout, origins=policy.origins)
 
     def replaces(self, instruction: Instruction) -> None:
         """What is unpacked for a deployment is about to be replaced: from now on it is good for nothing."""

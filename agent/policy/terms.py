@@ -80,13 +80,17 @@ def allows_origin(allowed: tuple[str, ...], location: Location) -> bool:
         return True
     where = origin(location)
     if location.place is Place.HTTP:
-        plain = plain_url(where)
-        return plain is not None and any(
-            _is_below(plain, plain_url(each) or "") for each in allowed if each.startswith(("http:", "https:"))
-        )
+        return allows_url(allowed, where)
     if any(part in (".", "..") for part in where.partition(":")[2].split("/")):
         return False
     return any(_is_below(where, each) for each in allowed)
+
+
+def allows_url(allowed: tuple[str, ...], url: str) -> bool:
+    """Whether a bundle may come from a web server's address, without its query: that of a revision, or one that a server redirects to."""
+    plain = plain_url(url.partition("?")[0])
+    below = (plain_url(each) or "" for each in allowed if each.startswith(("http:", "https:")))
+    return Place.HTTP.value in allowed or (plain is not None and any(_is_below(plain, each) for each in below))
 
 
 def plain_url(url: str) -> str | None:

@@ -18,6 +18,7 @@ from agent.bundle.sources.s3 import fetch_from_s3
 from agent.payload import PayloadError
 from tests.agent.arrival import CONTENT, Arrival
 from tests.agent.website import Answer, Site, serving
+from tests.evil_urls import EVERYWHERE
 
 WHOLE = Answer(CONTENT, etag='"e"', headers={"Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"})
 _MOTO = """
@@ -207,3 +208,30 @@ def test_a_proxy_of_the_environment_is_asked(arrival: Arrival, site: Site, monke
     site.answers["/bundles/a"] = WHOLE
     fetch(arrival, S3Source(bucket="bundles", key="a", endpoint="http://s3.example"))
     assert [asked.path for asked in site.asked] == ["http://s3.example/bundles/a"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_store_that_redirects_to_another_host_is_not_followed(arrival: Arrival, site: Site, status: int) -> None:
+    with serving() as other:
+        other.answers["/evil"] = WHOLE
+        site.answers["/bundles/a"] = Answer(status=status, headers={"Location": f"{other.url}/evil"})
+        found = refusal(arrival, S3Source(bucket="bundles", key="a", endpoint=f"http://localhost:{site.port}"))
+        assert found.endswith("it redirects to another host; set s3_endpoint to that server itself")
+        assert other.asked == []
+
+
+@pytest.mark.parametrize("url", [url for url in EVERYWHERE if url])
+def test_no_evil_address_is_an_endpoint(arrival: Arrival, url: str) -> None:
+    assert "its endpoint cannot be used" in refusal(arrival, S3Source(bucket="bundles", key="a", endpoint=url))
+
+
+@pytest.mark.parametrize("url", EVERYWHERE[:14:3])
+def test_a_store_redirects_to_no_metadata(arrival: Arrival, site: Site, url: str) -> None:
+    site.answers["/bundles/a"] = Answer(status=307, headers={"Location": url})
+    assert "it redirects to another host" in refusal(arrival, S3Source(bucket="bundles", key="a", endpoint=site.url))
+
+
+def test_an_endpoint_whose_name_leads_to_metadata_is_not_asked(arrival: Arrival) -> None:
+    source = S3Source(bucket="bundles", key="a", endpoint="http://s3.example")
+    with arrival.incoming() as incoming, pytest.raises(PayloadError, match="s3.example leads to 169.254.169.254"):
+        fetch_from_s3(source, incoming, arrival.validator, lambda host, port: ["10.0.0.1", "169.254.169.254"])

@@ -122,6 +122,19 @@ def test_a_redirect_is_held_to_the_same_rules(arrival: Arrival, site: Site) -> N
     assert "leads to 169.254.169.254" in found
 
 
+def test_a_redirect_is_held_to_the_origins_of_the_policy(arrival: Arrival, site: Site) -> None:
+    site.answers["/shop/4.2"] = Answer(status=302, headers={"Location": "/other/4.2?token=secret"})
+    site.answers["/shop/4.3"] = Answer(status=302, headers={"Location": "/shop/4.3.tgz"})
+    site.answers["/shop/4.3.tgz"] = Answer(CONTENT)
+    asking = Asking(private=ALL, origins=("s3", f"{site.url}/shop/"))
+    found = refusal(arrival, f"{site.url}/shop/4.2", asking)
+    assert f"it redirects to {site.url}/other/4.2, and the policy of this host allows no bundle from there (origins)" in found
+    with arrival.incoming() as incoming:
+        fetch_http(f"{site.url}/shop/4.3", incoming, arrival.validator, asking)
+        incoming.finish()
+    assert [asked.path for asked in site.asked] == ["/shop/4.2", "/shop/4.3", "/shop/4.3.tgz"]
+
+
 def test_the_next_address_of_a_server_is_tried(arrival: Arrival, site: Site) -> None:
     asking = Asking(private=ALL, resolve=Resolver(["127.0.0.2", "127.0.0.1"]))
     with arrival.incoming() as incoming:

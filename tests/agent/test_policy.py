@@ -11,6 +11,7 @@ import pytest
 from agent.appspec import AppSpec, FileMapping, Permission, Script
 from agent.bundle import DownloadRequest, InstallRequest, PayloadError, PayloadErrorCode, UrlSource
 from agent.bundle.download import download
+from agent.bundle.requests import decode, encode
 from agent.errors import AgentError
 from agent.hooks import EventRun, ScriptRun
 from agent.model import Installed, Instruction, LifecycleEvent, Location, Place, Signature
@@ -213,6 +214,13 @@ def test_a_bundle_whose_appspec_is_not_the_signed_one_is_not_unpacked_for_good(t
     with pytest.raises(PayloadError, match="cannot use appspec.yml of the bundle: its SHA-256 is"):
         download(held, host.workspace, lambda done, total: None, lambda: None)
     assert not host.workspace.deployment("g-production", "d-1").archive.exists()
+
+
+def test_the_origins_of_the_policy_go_with_the_download_for_what_redirects(tmp_path: Path) -> None:
+    host, wanted = Host.at(tmp_path, 'origins = ["coordinator", "https://artifacts.example/shop/"]\n'), release()
+    held = host.guard().download(ordered(wanted), request(ordered(wanted)))
+    assert held.origins == ("coordinator", "https://artifacts.example/shop/")
+    assert decode(encode(held, "/"))[0] == held
 
 
 def test_a_directory_has_no_digest_and_so_is_never_what_was_signed(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ Proxies are those of the environment: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_
 
 import re
 import ssl
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,18 @@ from pathlib import Path
 import httpx
 
 from agent.bundle.sources.incoming import FetchInterrupted, Incoming, SourceBusy, unavailable
-from agent.bundle.sources.origins import Forbidden, PrivateOrigins, Resolve, check_address, literal, resolve_by_system, resolved, server_of
+from agent.bundle.sources.origins import (
+    Forbidden,
+    PrivateOrigins,
+    Resolve,
+    check_address,
+    literal,
+    proxy_for,
+    resolve_by_system,
+    resolved,
+    server_of,
+)
+from agent.policy.terms import allows_url
 
 _REDIRECTS = 5
 _TIMEOUT = httpx.Timeout(55.0, connect=10.0)
@@ -25,7 +35,8 @@ _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 class Asking:
     """How to ask: headers for the first host alone, whether it may send us to another, and what its refusals mean.
 
-    `private` are the servers with private addresses that may be asked, `resolve` says where a name leads.
+    `private` are the servers with private addresses that may be asked, `resolve` says where a name leads, `origins` are those that the
+    host's policy allows (None: all), which counts for redirects as well.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -33,6 +44,7 @@ class Asking:
     refusals: Mapping[int, str] = field(default_factory=dict)
     private: PrivateOrigins = field(default_factory=lambda: PrivateOrigins(()))
     resolve: Resolve = resolve_by_system
+    origins: tuple[str, ...] | None = None
 
 
 _PLAINLY = Asking()
@@ -91,7 +103,7 @@ def _connected(address: httpx.URL, headers: dict[str, str], asking: Asking, sour
     A proxy looks names up by itself, so there only an address that is written out can be judged.
     """
     server = server_of(str(address))
-    proxy = _proxy(server.scheme, server.host)
+    proxy = proxy_for(server.scheme, server.host)
     written = literal(server.host)
     if proxy is None:
         hosts = resolved(server, asking.private, asking.resolve)
@@ -114,13 +126,6 @@ def _connected(address: httpx.URL, headers: dict[str, str], asking: Asking, sour
             finally:
                 response.close()
             return
-
-
-def _proxy(scheme: str, host: str) -> str | None:
-    if urllib.request.proxy_bypass(host):
-        return None
-    proxies = urllib.request.getproxies()
-    return proxies.get(scheme) or proxies.get("all")
 
 
 def _client(proxy: str | None, source: str) -> httpx.Client:
@@ -151,6 +156,10 @@ def _redirected(address: httpx.URL, location: str, asking: Asking, source: str) 
         raise unavailable(source, f"it redirects from {address.scheme} to {found.scheme}")
     if found.host != address.host and not asking.may_leave_host:
         raise unavailable(source, f"it redirects to another host, {found.scheme}://{found.host}; give that address itself")
+    if asking.origins is not None and not allows_url(asking.origins, str(found)):
+        raise unavailable(
+            source, f"it redirects to {str(found).partition('?')[0]}, and the policy of this host allows no bundle from there"
+        )
     return _address(str(found), source)
 
 

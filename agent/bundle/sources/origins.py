@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -176,3 +177,11 @@ def literal(host: str) -> IpAddress | None:
 def resolve_by_system(host: str, port: int) -> Sequence[str]:
     """What the system's resolver says."""
     return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+def proxy_for(scheme: str, host: str) -> str | None:
+    """The proxy of the environment that a host is reached through; None: it is reached directly."""
+    if urllib.request.proxy_bypass(host):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get(scheme) or proxies.get("all")

@@ -2,6 +2,8 @@
 
 Credentials come from the environment, from the AWS credentials file, or from the instance or container; endpoint and region from the
 agent's settings, else from the environment. obstore signs, asks and streams; it honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+
+obstore follows redirects and cannot be told not to. So every host but the bucket's is to be reached through a proxy that does not exist.
 """
 
 import configparser
@@ -10,6 +12,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import BaseError, PreconditionError
@@ -17,10 +20,11 @@ from obstore.store import S3Store
 
 from agent.bundle.requests import S3Source
 from agent.bundle.sources.incoming import FetchInterrupted, Incoming, unavailable
+from agent.bundle.sources.origins import ANY, Forbidden, PrivateOrigins, Resolve, proxy_for, resolve_by_system, resolved, server_of
 
 if TYPE_CHECKING:
     from obstore import GetOptions
-    from obstore.store import S3Config
+    from obstore.store import ClientConfig, S3Config
 
 _CHUNK = 256 * 1024
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -30,16 +34,22 @@ _NO_CREDENTIALS = (
     "the agent has no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in its environment, "
     "write ~/.aws/credentials, give the instance a role, or set AWS_SKIP_SIGNATURE=true for a public bucket"
 )
+_NOBODY = "127.255.255.254:1"
+_AMAZON = ("amazonaws.com", "amazonaws.com.cn")
+_OF_THE_MACHINE = ("169.254.169.254", "fd00:ec2::254", "169.254.170.2", "169.254.170.23", "fd00:ec2::23")
+_OTHERS = ("AWS_METADATA_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_ENDPOINT_URL_STS")
+"""Where an instance or a container has credentials, and the variables that name another place."""
+
 _METADATA = ("/latest/api/token", "/latest/meta-data/", "//169.254.170.2")  # of an instance, and of a container
 
 
-def fetch_from_s3(source: S3Source, incoming: Incoming, validator: Path) -> None:
+def fetch_from_s3(source: S3Source, incoming: Incoming, validator: Path, resolve: Resolve = resolve_by_system) -> None:
     """Fetch what is missing; `validator` keeps the ETag of the version that has arrived so far."""
     known = validator.read_text() if incoming.offset and validator.exists() else ""
     if not known:
         incoming.restart()
     try:
-        answer = obstore.get(_store(source, incoming), source.key, options=_options(source, incoming.offset, known))
+        answer = obstore.get(_store(source, incoming, resolve), source.key, options=_options(source, incoming.offset, known))
         incoming.begin(answer.meta["size"])
         validator.write_text(answer.meta["e_tag"] or "")
         for chunk in answer.stream(min_chunk_size=_CHUNK):
@@ -51,7 +61,7 @@ def fetch_from_s3(source: S3Source, incoming: Incoming, validator: Path) -> None
         raise FetchInterrupted(f"{incoming.source} sent {incoming.offset} of {total} bytes")
 
 
-def _store(source: S3Source, incoming: Incoming) -> S3Store:
+def _store(source: S3Source, incoming: Incoming, resolve: Resolve) -> S3Store:
     if source.key != source.key.strip("/") or any(part in ("", ".", "..") for part in source.key.split("/")):
         raise unavailable(incoming.source, 'keys with empty parts, "." or ".." between their slashes are not fetched; rename the object')
     if not _BUCKET.fullmatch(source.bucket):
@@ -62,12 +72,38 @@ def _store(source: S3Source, incoming: Incoming) -> S3Store:
     if source.region:
         config["region"] = source.region
     endpoint = source.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    config = {**_credentials(os.environ), **config}
+    has_own = "access_key_id" in config or "AWS_ACCESS_KEY_ID" in os.environ or os.environ.get("AWS_SKIP_SIGNATURE") == "true"
+    options: ClientConfig = {"allow_http": endpoint.startswith("http://"), "connect_timeout": "10s", "read_timeout": "55s", "timeout": "1d"}
+    try:
+        options |= _way(endpoint, has_own=has_own, resolve=resolve)
+    except Forbidden as error:
+        raise unavailable(incoming.source, f"its endpoint cannot be used: {error}") from error
+    except OSError as error:
+        raise FetchInterrupted(f"{incoming.source}: {error.strerror or error}") from error
     return S3Store(
         source.bucket,
-        config={**_credentials(os.environ), **config},
-        client_options={"allow_http": endpoint.startswith("http://"), "connect_timeout": "10s", "read_timeout": "55s", "timeout": "1d"},
+        config=config,
+        client_options=options,
         retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=10)},
     )
+
+
+def _way(endpoint: str, *, has_own: bool, resolve: Resolve) -> "ClientConfig":
+    """How the bucket's server is reached, and no other one: where it redirects to is asked of nobody. Raises Forbidden for an endpoint
+    that is none, OSError when its name leads nowhere. A proxy of the environment decides by itself where it goes.
+
+    The endpoint is the administrator's choice, so its address may be private; without credentials of its `own` the machine's are asked for.
+    """
+    server = server_of(endpoint or f"https://s3.{_AMAZON[0]}")
+    if proxy_for(server.scheme, server.host) is not None:
+        return {}
+    if endpoint:
+        resolved(server, PrivateOrigins((ANY,)), resolve)
+    hosts = {server.host} if endpoint else {*_AMAZON}
+    if not has_own:
+        hosts |= {*_AMAZON, *_OF_THE_MACHINE, *(urlsplit(os.environ.get(name, "")).hostname or "" for name in _OTHERS)} - {""}
+    return {"proxy_url": f"http://{_NOBODY}", "proxy_excludes": ",".join(sorted(hosts))}
 
 
 def _credentials(environment: "os._Environ[str]") -> "S3Config":
@@ -106,6 +142,8 @@ def _failure(error: Exception, source: S3Source, incoming: Incoming) -> Exceptio
     why = f"{said[2].rstrip('.')} ({said[1]})" if said else text.partition("\n")[0]
     found = _STATUS.search(text)
     status = int(found[1]) if found else 0
+    if f"{_NOBODY}," in str(error):
+        return unavailable(incoming.source, "it redirects to another host; set s3_endpoint to that server itself")
     if any(place in text for place in _METADATA):
         return unavailable(incoming.source, _NO_CREDENTIALS)
     if isinstance(error, PreconditionError) and not source.e_tag or status == 416:
