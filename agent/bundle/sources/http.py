@@ -157,9 +157,8 @@ def _redirected(address: httpx.URL, location: str, asking: Asking, source: str) 
     if found.host != address.host and not asking.may_leave_host:
         raise unavailable(source, f"it redirects to another host, {found.scheme}://{found.host}; give that address itself")
     if asking.origins is not None and not allows_url(asking.origins, str(found)):
-        raise unavailable(
-            source, f"it redirects to {str(found).partition('?')[0]}, and the policy of this host allows no bundle from there"
-        )
+        where = str(found).partition("?")[0]
+        raise unavailable(source, f"it redirects to {where}, and the policy of this host allows no bundle from there (origins)")
     return _address(str(found), source)
 
 
