@@ -17,6 +17,8 @@ import uvloop
 from grpc_health.v1._async import HealthServicer
 
 from coordinator import config
+from coordinator.adapters.alarms.prometheus import Prometheus
+from coordinator.adapters.alarms.sight import Sight
 from coordinator.adapters.authority import Authority, Lifetimes, Unusable
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.ids import RandomIds
@@ -57,6 +59,7 @@ from coordinator.service.watch import WatchService
 from coordinator.store.bundles import Bundles
 from coordinator.store.logs.keep import Logs, Retention
 from coordinator.store.sqlite import FILE_NAME, SqliteStore
+from coordinator.web.alertmanager import Webhook
 from coordinator.web.app import Health, app
 from coordinator.web.server import HttpServer
 from coordinator.wire.scrub import scrubbed
@@ -116,7 +119,9 @@ class Coordinator:
             tls=None if self._authority is None else (pki, self._authority.cluster),
         )
         self.streams = gateway(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally)
-        self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics)
+        self._settings, self._clock = settings, clock
+        self._sight = self._look_out(store)
+        self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics, alarms=self._sight)
         self._departures = Departures(self.engine, self.engine, Doors(self.streams, self.bundle_process), clock)
         self._enrolment = None
         if self._authority is not None and tls is not None:
@@ -137,9 +142,7 @@ class Coordinator:
         self._catalog = CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids), revisions)
         self._tidy_bundles = partial(bundles.tidy, store.catalog.pushed)
         self.metrics.watch_bundles(bundles.count)
-        retention = Retention(days=settings.log_retention_days, max_bytes=settings.log_max_bytes)
-        ended = partial(has_ended, store.history)
-        self._logs = Logs(settings.data_dir / "logs", retention=retention, clock=clock, ended=ended)
+        self._logs = self._keep_logs(store)
         self._publishing = LogServicer(logs=self._logs, history=store.history, clock=clock, callers=identity)
         self._deployments = DeploymentServicer(
             DeploymentService(rooms, inbox=self.engine, clock=clock, ids=ids),
@@ -149,22 +152,35 @@ class Coordinator:
         self._fleet = FleetServicer(
             FleetService(store.fleet, store, inbox=self.engine, clock=clock), self._enrolment, enrol_address=lambda: str(self.enrol_listen)
         )
-        self._http = HttpServer(
-            app(self.metrics, self._health),
-            host=settings.http_listen.host,
-            port=settings.http_listen.port,
-        )
+        self._http = self._web()
         self._access, self._audit = AccessService(store.operators, secrets=ids, clock=clock), AuditService(store.audit, clock)
         self._recorder = Recorder(self._audit, clock)
         self._rules = partial(interceptors.Rules, group_of=partial(_group_of, store.history), recorder=self._recorder)
         self._shortage = store.shortage
         self.metrics.watch_inbox(lambda: len(self.engine.inbox))
-        self._settings, self._clock = settings, clock
         self._stop, self.ready = asyncio.Event(), asyncio.Event()
         self.listen = settings.listen
         """Where it listens; the port is known once `run` has said that it is ready."""
         self.enrol_listen = tls.enrol_listen if tls is not None else None
         self.operator_listen = tls.operator_listen if tls is not None else None
+
+    def _look_out(self, store: SqliteStore) -> Sight:
+        settings = self._settings
+        prometheus = Prometheus.at(settings.prometheus, settings.prometheus_token) if settings.prometheus else None
+        return Sight(
+            prometheus, store.alerts, self._clock, put=lambda seen: self.engine.inbox.put(seen), count=self.metrics.alarm_looked_at
+        )
+
+    def _keep_logs(self, store: SqliteStore) -> Logs:
+        settings = self._settings
+        retention = Retention(days=settings.log_retention_days, max_bytes=settings.log_max_bytes)
+        return Logs(settings.data_dir / "logs", retention=retention, clock=self._clock, ended=partial(has_ended, store.history))
+
+    def _web(self) -> HttpServer:
+        settings = self._settings
+        webhook = Webhook(self._sight.alerts.receive, settings.alertmanager_token, self._clock, self.metrics.alerts_received)
+        pages = app(self.metrics, self._health, webhook if settings.alertmanager_token else None)
+        return HttpServer(pages, host=settings.http_listen.host, port=settings.http_listen.port)
 
     def stop(self) -> None:
         """Let `run` come to its end."""
@@ -177,6 +193,7 @@ class Coordinator:
         async with asyncio.TaskGroup() as parts:
             http = parts.create_task(self._http.serve(), name="http")
             engine = parts.create_task(self.engine.run(), name="engine")
+            sight = parts.create_task(self._sight.run(), name="alarms")
             streams = parts.create_task(self.streams.run(), name="streams")
             logs = parts.create_task(self._logs.run(), name="logs")
             serving = asyncio.Event()
@@ -206,7 +223,7 @@ class Coordinator:
             lag.stop()
             self._http.stop()
             await http
-            for part in (leaving, noting, looking_after, bundles, logs, streams, engine):
+            for part in (leaving, noting, looking_after, bundles, logs, streams, engine, sight):
                 part.cancel()
 
     async def _open(self) -> tuple[list[grpc.aio.Server], HealthServicer]:

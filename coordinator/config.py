@@ -6,9 +6,10 @@ import os
 import re
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from coordinator import program_version
 
@@ -85,6 +86,11 @@ class Settings:
     log_retention_days: int = LOG_RETENTION_DAYS
     log_max_bytes: int = LOG_MAX_BYTES
     metrics_names: bool = False
+    prometheus: str = ""
+    """Where alarms are looked at; empty: nowhere."""
+    prometheus_token: str = field(default="", repr=False)
+    alertmanager_token: str = field(default="", repr=False)
+    """Empty: Alertmanager's webhook is not served."""
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -114,6 +120,9 @@ def parse(arguments: Sequence[str]) -> Settings:
         log_retention_days=given.log_retention_days,
         log_max_bytes=given.log_max_bytes,
         metrics_names=given.metrics_names,
+        prometheus=given.prometheus or "",
+        prometheus_token=given.prometheus_token_file or "",
+        alertmanager_token=given.alertmanager_token_file or "",
     )
 
 
@@ -239,6 +248,24 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="count deployments in /metrics by application and group: whoever may scrape sees the names (default: all together)",
     )
+    parser.add_argument(
+        "--prometheus",
+        type=_web_address,
+        metavar="URL",
+        help="the Prometheus in which alarms are looked at, such as http://127.0.0.1:9090 (default: none)",
+    )
+    parser.add_argument(
+        "--prometheus-token-file",
+        type=_token,
+        metavar="FILE",
+        help="holds the bearer token to show to Prometheus (default: none is shown)",
+    )
+    parser.add_argument(
+        "--alertmanager-token-file",
+        type=_token,
+        metavar="FILE",
+        help="holds the bearer token that Alertmanager shows; POST /alertmanager on --http-listen is served only with it",
+    )
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="how much is logged (default: %(default)s)")
     parser.add_argument("--version", action="version", version=f"%(prog)s {program_version()}")
     return parser
@@ -249,6 +276,25 @@ def _address(text: str) -> Address:
     if not found or int(found["port"]) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8443 or [::1]:8443")
     return Address(found["host"].strip("[]"), int(found["port"]))
+
+
+def _web_address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an address such as http://127.0.0.1:9090; a token belongs into --prometheus-token-file"
+        )
+    return text
+
+
+def _token(text: str) -> str:
+    try:
+        token = Path(text).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"cannot read a token from {text}: {getattr(error, 'strerror', None) or error}") from None
+    if not token or not token.isascii() or not token.isprintable():
+        raise argparse.ArgumentTypeError(f"{text} holds no token: it must be one line of printable ASCII characters")
+    return token
 
 
 def _lifetime(text: str) -> int:

@@ -111,6 +111,10 @@ class Metrics:
             "hookline_event_loop_lag_seconds", "How late the event loop came to a timer.", buckets=_LAG_SECONDS, registry=registry
         )
         self._inbox = Gauge("hookline_inbox_length", "Facts that wait for the engine.", registry=registry)
+        self._looks = Counter("hookline_alarm_looks", "Looks at alarms, by what they brought.", ("source", "status"), registry=registry)
+        self._webhooks = Counter(
+            "hookline_alarm_webhooks", "Calls of Alertmanager, by what became of them.", ("result",), registry=registry
+        )
         call = ("grpc_service", "grpc_method")
         self._calls = Counter("grpc_server_handled", "Calls that have ended, by status.", (*call, "grpc_code"), registry=registry)
         self._call_seconds = Histogram(
@@ -150,6 +154,14 @@ class Metrics:
         """A commit was made."""
         self._commit_seconds.observe(seconds)
         self._commit_rows.observe(rows)
+
+    def alarm_looked_at(self, source: str, status: str) -> None:
+        """Somebody looked at an alarm."""
+        self._looks.labels(source, status).inc()
+
+    def alerts_received(self, result: str) -> None:
+        """Alertmanager has called; `result` is accepted, refused or failed."""
+        self._webhooks.labels(result).inc()
 
     def watch_inbox(self, length: Callable[[], int]) -> None:
         """Ask `length` for the inbox's length whenever somebody looks."""

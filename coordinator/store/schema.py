@@ -12,6 +12,7 @@ from sqlite_utils import Database, Migrations
 from coordinator.core.model import MinimumHealthyHosts, MinimumHealthyHostsType
 from coordinator.core.orders import Entry
 from coordinator.store.access import tables as access
+from coordinator.store.alerts import ALERT
 from coordinator.store.rows.columns import MINIMUM_NUMBERS
 from coordinator.store.tables import BYSTANDER, ENROLMENT_INDEXES, ENROLMENT_TABLES, FIRST_INDEXES, FIRST_TABLES, Table
 from coordinator.store.views import create_views
@@ -156,6 +157,12 @@ def approvals(db: Database) -> None:
         ("deployment", "approved_by TEXT NOT NULL DEFAULT ''"),
     ):
         db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+
+
+@MIGRATIONS(name="13")
+def alerts(db: Database) -> None:
+    """What Alertmanager has told."""
+    create(db, [ALERT], [])
 
 
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:

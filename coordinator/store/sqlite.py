@@ -16,6 +16,7 @@ from coordinator.service.records import Ground
 from coordinator.store import calls, ground, running
 from coordinator.store.access.audit import SqliteAudit
 from coordinator.store.access.operators import SqliteOperators
+from coordinator.store.alerts import SqliteAlerts
 from coordinator.store.catalog.catalog import SqliteCatalog
 from coordinator.store.changes import Storing
 from coordinator.store.connections.files import claim, prepare
@@ -56,6 +57,7 @@ class SqliteStore:
         self.enrolments = SqliteEnrolments(self.writer, self.reader)
         self.operators = SqliteOperators(self.writer, self.reader)
         self.audit = SqliteAudit(self.writer, self.reader)
+        self.alerts = SqliteAlerts(self.writer, self.reader)
         self.history = SqliteHistory(self.reader)
         self._lock = lock
         self._clock = clock

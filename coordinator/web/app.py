@@ -1,4 +1,4 @@
-"""What the coordinator says over HTTP: /metrics and /healthz."""
+"""What the coordinator says over HTTP: /metrics and /healthz; and what it hears there: Alertmanager's webhook."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coordinator.metrics import Metrics
+from coordinator.web.alertmanager import Webhook
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -32,8 +33,8 @@ class Health:
     """What the store says of itself: "ok", or why it cannot write."""
 
 
-def app(metrics: Metrics, health: Callable[[], Health]) -> Starlette:
-    """The HTTP application. `health` is asked whenever somebody wants to know."""
+def app(metrics: Metrics, health: Callable[[], Health], webhook: Webhook | None = None) -> Starlette:
+    """The HTTP application. `health` is asked whenever somebody wants to know; without a `webhook` there is nowhere to post alerts."""
 
     async def show_metrics(request: Request) -> Response:
         body, content_type = metrics.exposition(request.headers.get("accept", ""))
@@ -44,7 +45,10 @@ def app(metrics: Metrics, health: Callable[[], Health]) -> Starlette:
         said = {"status": "serving" if now.serving else "not serving", "committed": now.committed, "store": now.store}
         return JSONResponse(said, status_code=200 if now.serving else 503)
 
-    application = Starlette(routes=[Route("/metrics", show_metrics), Route("/healthz", show_health)])
+    routes = [Route("/metrics", show_metrics), Route("/healthz", show_health)]
+    if webhook is not None:
+        routes.append(Route("/alertmanager", webhook.answer, methods=["POST"]))
+    application = Starlette(routes=routes)
     application.add_middleware(_Headers)
     return application
 

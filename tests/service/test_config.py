@@ -108,3 +108,28 @@ def test_a_lifetime_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         parse([f"--certificate-lifetime={said}"])
     assert "is not a length of time up to 90d" in capsys.readouterr().err
+
+
+def test_where_alarms_are_seen_can_be_said(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret\n")
+    token = str(tmp_path / "token")
+    found = parse(["--prometheus", "https://p:9090/x", "--prometheus-token-file", token, "--alertmanager-token-file", token])
+    assert (found.prometheus, found.prometheus_token, found.alertmanager_token) == ("https://p:9090/x", "secret", "secret")
+    assert "secret" not in repr(found)
+
+
+@pytest.mark.parametrize("url", ["prometheus:9090", "ftp://p", "http://", "http://user:password@p:9090", "http://p/?query=1"])
+def test_what_is_no_address_of_a_prometheus_is_refused(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["--prometheus", url])
+    assert ended.value.code == 2
+    assert "is not an address such as http://127.0.0.1:9090" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content, why", [(None, "No such file or directory"), ("\n", "holds no token"), ("a\nb", "holds no token")])
+def test_a_token_that_cannot_be_read_is_refused(tmp_path: Path, content: str | None, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if content is not None:
+        (tmp_path / "token").write_text(content)
+    with pytest.raises(SystemExit):
+        parse(["--alertmanager-token-file", str(tmp_path / "token")])
+    assert why in capsys.readouterr().err

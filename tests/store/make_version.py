@@ -20,6 +20,7 @@ from coordinator.core.model import (
     MinimumHealthyHostsType,
 )
 from coordinator.core.orders import Changes, Entry, EventChange, HistoryEntry, HoldingChange
+from coordinator.service.alerts import Alert
 from coordinator.service.records import DeploymentConfig
 from coordinator.store.schema import MIGRATIONS
 from coordinator.store.sqlite import SqliteStore
@@ -68,6 +69,7 @@ async def fill(store: SqliteStore) -> None:
     await store.enrolments.enrol(applicant("web-9"), b"t" * 32, at=NOW)
     await store.operators.create(operator("anna"), at=NOW, key=key("5", method="CreateOperator"))
     await store.operators.add_token(operator_token("anna"), b"o" * 32, at=NOW, key=key("6", method="CreateOperatorToken"))
+    await store.alerts.keep([Alert(fingerprint="f1", labels={"severity": "page"}, starts_at="2027-01-15T08:00:00Z")], forget_before=0)
     for number in range(3):
         await store.audit.append(audit_call(subject=f"d-{number}"))
 

@@ -1,0 +1,1 @@
+"""Looks at alarms: asks Prometheus, and remembers what Alertmanager says."""
