@@ -14,7 +14,6 @@ from typing import Final
 
 import grpc.aio
 import uvloop
-from grpc_health.v1._async import HealthServicer
 
 from coordinator import config
 from coordinator.adapters.alarms.prometheus import Prometheus
@@ -226,7 +225,7 @@ class Coordinator:
             for part in (leaving, noting, looking_after, bundles, logs, streams, engine, sight):
                 part.cancel()
 
-    async def _open(self) -> tuple[list[grpc.aio.Server], HealthServicer]:
+    async def _open(self) -> tuple[list[grpc.aio.Server], api.TimedHealth]:
         """Serve: over plaintext everybody on one listener, with TLS each kind of caller on its own."""
         tls, authority, enrolment, identity = self._settings.tls, self._authority, self._enrolment, self._identity
         if tls is None or authority is None or enrolment is None or identity is None:
@@ -240,7 +239,7 @@ class Coordinator:
         pairs = PairFile(self._settings.data_dir / "pki")
         agents, machines = self._server(Same(AGENT), *AGENT_OPTIONS), self._server(Same(MACHINE))
         admin, operators = self._server(Same(LOCAL)), self._server(Bearer(self._access))
-        for servicer in (self.agents, self._publishing, RenewalServicer(enrolment, identity)):
+        for servicer in (self.agents, self._publishing, RenewalServicer(enrolment, identity, self._clock)):
             servicer.register(agents)
         self.listen = Address(self.listen.host, agents.add_secure_port(str(self.listen), agents_credentials(pairs)))
         enrolling = EnrolmentServicer(enrolment, agent_address=lambda: f":{self.listen.port}", recorder=self._recorder)
@@ -261,7 +260,7 @@ class Coordinator:
         chain = interceptors.chain(self.metrics, self._rules(entrance=entrance))
         return grpc.aio.server(interceptors=chain, options=(*SERVER_OPTIONS, *options))
 
-    def _serve_operators(self, servers: list[grpc.aio.Server], agents: AgentServicer | None = None) -> HealthServicer:
+    def _serve_operators(self, servers: list[grpc.aio.Server], agents: AgentServicer | None = None) -> api.TimedHealth:
         access = AccessServicer(
             self._access,
             fingerprint="" if self._authority is None else self._authority.fingerprint,
@@ -270,7 +269,7 @@ class Coordinator:
         services = api.Operators(
             catalog=self._catalog, deployments=self._deployments, fleet=self._fleet, access=access, audit=AuditServicer(self._audit)
         )
-        return api.register(servers, services, agents=agents)
+        return api.register(servers, services, clock=self._clock, agents=agents)
 
     async def _look_after_certificates(self) -> None:
         """Renew the coordinator's own in time, until cancelled."""

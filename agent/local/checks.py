@@ -29,7 +29,7 @@ from agent.local.parts import host_policy
 from agent.policy import MEMORY_NAME, Memory, summary
 from agent.processes import unpacker_command
 from agent.stream import insecure_channel, secure_channel
-from agent.stream.health import why_not_let_in, why_not_serving
+from agent.stream.health import lets_in, serves
 from agent.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _LITTLE = 1024**3
 _UNSYNCHRONISED = 5  # what adjtimex(2) returns then
 _PATIENCE = 20.0
+_APART_MS = 30_000
+"""As far as this host's clock may be from the coordinator's before times in the history are misread."""
 
 
 class Verdict(StrEnum):
@@ -74,11 +76,12 @@ def _fail(check: str, found: str, advice: str) -> Finding:
 async def findings(told: Settings) -> list[Finding]:
     """All checks, in the order in which one would put things right."""
     shown, identity = _identity(told)
+    coordinator, time_ms = await (_coordinator(told) if shown is None else _secure_coordinator(told, shown))
     return [
         _settings(told),
         *identity,
-        await _coordinator(told) if shown is None else await _secure_coordinator(told, shown),
-        _clock(),
+        coordinator,
+        _clock(None if time_ms is None else SystemClock().now_ms() - time_ms),
         _user(told),
         _data_directory(told.data_dir),
         _policy(told),
@@ -132,44 +135,54 @@ def _identity(told: Settings) -> tuple[Credentials | None, list[Finding]]:
     return shown, [_ok("identity", f"{is_host}; it trusts the root {enrolment.authority[:16]}...")]
 
 
-async def _secure_coordinator(told: Settings, shown: Credentials) -> Finding:
+async def _secure_coordinator(told: Settings, shown: Credentials) -> tuple[Finding, int | None]:
+    """What there is to say of the coordinator, and its time, if it has told that."""
     where = told.coordinator or shown.enrolment.coordinator
     why = await why_not_accepted(where, shown, IdentityFiles(told.data_dir))
     if why is not None:
-        return _fail("coordinator", why, "start it, correct the setting coordinator or the clock, or join again")
+        return _fail("coordinator", why, "start it, correct the setting coordinator or the clock, or join again"), None
     async with secure_channel(where, shown) as channel:
-        why = await why_not_let_in(channel)
-    if why is not None:
-        return _fail("coordinator", f"{where} does not let this host in: {why}", "an operator has to decide, as it says")
-    return _ok("coordinator", f"{where} lets this host in")
+        word = await lets_in(channel)
+    if word.why_not is not None:
+        found = f"{where} does not let this host in: {word.why_not}"
+        return _fail("coordinator", found, "an operator has to decide, as it says"), word.time_ms
+    return _ok("coordinator", f"{where} lets this host in"), word.time_ms
 
 
-async def _coordinator(told: Settings) -> Finding:
+async def _coordinator(told: Settings) -> tuple[Finding, int | None]:
     try:
         where = told.the_coordinator
         if told.insecure:
             loopback(where)
     except AgentError as error:
-        return _fail("coordinator", str(error), "correct the setting coordinator, or join one")
+        return _fail("coordinator", str(error), "correct the setting coordinator, or join one"), None
     if not told.insecure:
-        return _warn("coordinator", f"{where} is not asked: without an identity nobody is let in", "join it first")
+        return _warn("coordinator", f"{where} is not asked: without an identity nobody is let in", "join it first"), None
     async with insecure_channel(where) as channel:
-        why = await why_not_serving(channel)
-    if why is not None:
-        return _fail("coordinator", f"{where} cannot be reached: {why}", "start it, or correct the setting coordinator")
-    return _ok("coordinator", f"{where} serves")
+        word = await serves(channel)
+    if word.why_not is not None:
+        found = f"{where} cannot be reached: {word.why_not}"
+        return _fail("coordinator", found, "start it, or correct the setting coordinator"), word.time_ms
+    return _ok("coordinator", f"{where} serves"), word.time_ms
 
 
-def _clock() -> Finding:
-    """The coordinator does not tell its time; but a clock that somebody keeps is right by itself."""
+def _clock(ahead_ms: int | None) -> Finding:
+    """Whether it goes with the coordinator's, as far as that has told, and whether somebody keeps it."""
+    if ahead_ms is not None and abs(ahead_ms) > _APART_MS:
+        advice = "certificates are good or not by both clocks, and the history shows the times of both; set up chrony or systemd-timesyncd"
+        which = "ahead of" if ahead_ms > 0 else "behind"
+        return _warn("clock", f"it is {abs(ahead_ms) / 1000:.0f} s {which} the coordinator's", f"set the wrong one right: {advice} on both")
+    compared = "" if ahead_ms is None else "it goes with the coordinator's, and "
     timex = ctypes.create_string_buffer(256)  # all zeros: asks, and sets nothing
     status = ctypes.CDLL(None).adjtimex(timex)
     if status < 0:
-        return _warn("clock", "the kernel does not say whether it is kept in time", "see that it is: times in the history are this host's")
+        return _warn(
+            "clock", f"{compared}the kernel does not say whether it is kept in time", "see that it is: times in the history are this host's"
+        )
     if status == _UNSYNCHRONISED:
         advice = "the history shows this host's times, and certificates are good or not by them; set up chrony or systemd-timesyncd"
-        return _warn("clock", "it is not kept in time by anybody", advice)
-    return _ok("clock", "it is kept in time")
+        return _warn("clock", f"{compared}it is not kept in time by anybody", advice)
+    return _ok("clock", f"{compared}it is kept in time")
 
 
 def _user(told: Settings) -> Finding:

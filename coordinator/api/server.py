@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc import aio
@@ -12,6 +12,8 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from coordinator.api.policy import check_coverage
 from coordinator.api.reflection import METHOD, NEW, OLD, add_reflection
+from coordinator.engine.ports import Clock
+from coordinator.wire.clock import time_told
 from hookline.v1 import access_pb2, agent_pb2, catalog_pb2, deployments_pb2, fleet_pb2
 from hookline.v1.access_pb2_grpc import (
     AccessServiceServicer,
@@ -47,14 +49,31 @@ class Operators:
     audit: AuditServiceServicer
 
 
-def register(servers: Iterable[aio.Server], operators: Operators, *, agents: Agents | None = None) -> HealthServicer:
+class TimedHealth(HealthServicer):
+    """The health of the coordinator and of each of its services, and what time it is there."""
+
+    def __init__(self, clock: Clock) -> None:
+        """All is well from the start."""
+        super().__init__()
+        self._clock = clock
+
+    # Any: the library's own messages, which nobody here looks into.
+    async def Check(
+        self, request: health_pb2.HealthCheckRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> health_pb2.HealthCheckResponse:
+        """Whether it serves."""
+        await context.send_initial_metadata(time_told(self._clock.now()))
+        return await super().Check(request, context)
+
+
+def register(servers: Iterable[aio.Server], operators: Operators, *, clock: Clock, agents: Agents | None = None) -> TimedHealth:
     """Put the operators' services on servers, with health and reflection; the agents' as well where they have no listener of their own.
     Raises RuntimeError when the policy forgets a method.
 
     Returns the health service, so that it can say NOT_SERVING before the servers stop.
     """
     check_coverage(methods())
-    health = HealthServicer()
+    health = TimedHealth(clock)
     absent = {ENROLMENT} if agents is not None else {ENROLMENT, AGENTS}
     for server in servers:
         add_CatalogServiceServicer_to_server(operators.catalog, server)
@@ -69,7 +88,7 @@ def register(servers: Iterable[aio.Server], operators: Operators, *, agents: Age
     return health
 
 
-async def tell_serving(health: HealthServicer) -> None:
+async def tell_serving(health: TimedHealth) -> None:
     """Answer SERVING to who asks for one service (to who asks for the whole server it is the answer from the start)."""
     for service in _services():
         await health.set(service.full_name, health_pb2.HealthCheckResponse.SERVING)

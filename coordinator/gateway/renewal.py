@@ -3,18 +3,21 @@
 import grpc
 import grpc.aio
 
+from coordinator.engine.ports import Clock
 from coordinator.gateway.identity import Callers, Context
 from coordinator.service.enrolment import EnrolmentService
+from coordinator.wire.clock import time_told
 from hookline.v1 import agent_pb2 as pb
 
 
 class RenewalServicer:
     """Renews agents' certificates."""
 
-    def __init__(self, enrolment: EnrolmentService, callers: Callers) -> None:
+    def __init__(self, enrolment: EnrolmentService, callers: Callers, clock: Clock) -> None:
         """`callers` says whose call it is."""
         self._enrolment = enrolment
         self._callers = callers
+        self._clock = clock
 
     def register(self, server: grpc.aio.Server) -> None:
         """Serve RenewCertificate on `server`."""
@@ -27,7 +30,8 @@ class RenewalServicer:
         server.add_generic_rpc_handlers((handler,))
 
     async def renew_certificate(self, request: pb.RenewCertificateRequest, context: Context) -> pb.RenewCertificateResponse:
-        """The next certificate of the caller."""
+        """The next certificate of the caller, who is told the time whatever comes of it."""
+        await context.send_initial_metadata(time_told(self._clock.now()))
         host_id = self._callers.host(context)
         enrolment, certificate = await self._enrolment.renew(host_id, request.certificate_request, generation=request.generation)
         return pb.RenewCertificateResponse(

@@ -28,8 +28,12 @@ def told(tmp_path: Path) -> Settings:
 
 
 @asynccontextmanager
-async def coordinator(answer: bytes) -> AsyncIterator[str]:
-    async def check(_request: bytes, _context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+async def coordinator(answer: bytes, *, ahead: int | None = 0) -> AsyncIterator[str]:
+    """`ahead` is by how many seconds its clock is before this host's; None: it does not tell."""
+
+    async def check(_request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        if ahead is not None:
+            await context.send_initial_metadata((("hookline-time-ms", str(SystemClock().now_ms() + ahead * 1000)),))
         return answer
 
     server = grpc.aio.server()
@@ -65,6 +69,22 @@ async def test_a_coordinator_that_does_not_serve_or_is_not_there_is_a_failure(to
     finding = (await found(dataclasses.replace(told, coordinator=address)))["coordinator"]
     assert (finding.verdict, "cannot be reached" in finding.found) == (Verdict.FAIL, True)
     assert (await found(told))["coordinator"].verdict is Verdict.FAIL
+
+
+async def test_a_clock_that_is_far_from_the_coordinators_is_warned_of(told: Settings) -> None:
+    for ahead, says in ((90, "behind"), (-90, "ahead of")):
+        async with coordinator(b"\x08\x01", ahead=ahead) as address:
+            finding = (await found(dataclasses.replace(told, coordinator=address)))["clock"]
+        assert finding.verdict is Verdict.WARN
+        assert finding.found in [f"it is {seconds} s {says} the coordinator's" for seconds in (89, 90, 91)]
+        assert finding.advice.startswith("set the wrong one right: certificates are good or not by both clocks")
+
+
+async def test_a_coordinator_that_does_not_tell_its_time_is_not_compared_with(told: Settings) -> None:
+    for ahead, is_compared in ((None, False), (20, True)):
+        async with coordinator(b"\x08\x01", ahead=ahead) as address:
+            finding = (await found(dataclasses.replace(told, coordinator=address)))["clock"]
+        assert finding.found.startswith("it goes with the coordinator's, and ") is is_compared
 
 
 async def test_the_policy_is_told_and_one_that_cannot_be_trusted_fails(told: Settings, tmp_path: Path) -> None:

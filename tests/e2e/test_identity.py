@@ -45,13 +45,13 @@ def renewed(cluster: Cluster, host: str, times: int) -> None:
     until(lambda: cluster.log(host).count("certificate renewed") >= times, f"{host} has renewed {times} times", 60)
 
 
-def doctor(cluster: Cluster, host: str) -> dict[str, str]:
-    """What `hookline-agent doctor` finds wrong on a host, by its checks."""
+def doctor(cluster: Cluster, host: str, *verdicts: str) -> dict[str, str]:
+    """What `hookline-agent doctor` finds on a host, by its checks: what is wrong, if nothing else is asked for."""
     words = ("doctor", "--json", "--data-dir", str(cluster.agent_dir(host)), "--root-prefix", str(cluster.directory / "hosts" / host))
     done = subprocess.run(
         [str(cluster.programs / "hookline-agent"), *words], capture_output=True, text=True, env=cluster.environment, timeout=90, check=False
     )
-    return {each["check"]: each["found"] for each in json.loads(done.stdout) if each["verdict"] == "fail"}
+    return {each["check"]: each["found"] for each in json.loads(done.stdout) if each["verdict"] in (verdicts or ("fail",))}
 
 
 def test_a_machine_waits_until_it_is_approved_and_is_deployed_to(cluster: Cluster) -> None:
@@ -87,6 +87,7 @@ def test_a_machine_that_has_not_joined_is_told_to(cluster: Cluster) -> None:
 def test_the_stream_of_a_revoked_host_ends_at_once_and_its_agent_says_why(cluster: Cluster) -> None:
     cluster.start_agents("web-1", "web-2")
     assert doctor(cluster, "web-1") == {}
+    assert "it goes with the coordinator's, and " in doctor(cluster, "web-1", "ok", "warn")["clock"]
     cluster.hookline("hosts", "revoke", "web-1", "--reason", "stolen")
     until(lambda: cluster.connected == 1, "the stream of the revoked host ends", 5)
     until(lambda: "its identity was revoked" in cluster.log("web-1"), "its agent says why")

@@ -64,5 +64,6 @@ async def test_the_reflection_client_of_grpc_finds_a_method(world: World) -> Non
 @pytest.mark.parametrize("service", ["", "hookline.v1.DeploymentService"])
 async def test_health_is_told(world: World, service: str) -> None:
     stub: Any = health_pb2_grpc.HealthStub(world.channel)
-    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
-    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    call = stub.Check(health_pb2.HealthCheckRequest(service=service))
+    assert (await call).status == health_pb2.HealthCheckResponse.SERVING
+    assert (await call.initial_metadata())["hookline-time-ms"] == str(world.clock.now())

@@ -28,6 +28,8 @@ if _version_not_supported:
 class AgentServiceStub:
     """What agents call. Identity: with TLS the client certificate; in plaintext mode (loopback only) the metadata key
     `hookline-host-id` on PublishLogs and FetchBundle, and Hello on Connect.
+    RenewCertificate, like grpc.health.v1.Health/Check, is answered with the initial metadata `hookline-time-ms`: the coordinator's time in
+    milliseconds since 1970, also where the call is refused, so that a host can compare its clock.
     """
 
     def __init__(self, channel):
@@ -61,6 +63,8 @@ class AgentServiceStub:
 class AgentServiceServicer:
     """What agents call. Identity: with TLS the client certificate; in plaintext mode (loopback only) the metadata key
     `hookline-host-id` on PublishLogs and FetchBundle, and Hello on Connect.
+    RenewCertificate, like grpc.health.v1.Health/Check, is answered with the initial metadata `hookline-time-ms`: the coordinator's time in
+    milliseconds since 1970, also where the call is refused, so that a host can compare its clock.
     """
 
     def Connect(self, request_iterator, context):
@@ -129,6 +133,8 @@ def add_AgentServiceServicer_to_server(servicer, server):
 class AgentService:
     """What agents call. Identity: with TLS the client certificate; in plaintext mode (loopback only) the metadata key
     `hookline-host-id` on PublishLogs and FetchBundle, and Hello on Connect.
+    RenewCertificate, like grpc.health.v1.Health/Check, is answered with the initial metadata `hookline-time-ms`: the coordinator's time in
+    milliseconds since 1970, also where the call is refused, so that a host can compare its clock.
     """
 
     @staticmethod

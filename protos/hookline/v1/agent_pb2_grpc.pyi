@@ -41,6 +41,8 @@ GRPC_VERSION: str
 class AgentServiceStub:
     """What agents call. Identity: with TLS the client certificate; in plaintext mode (loopback only) the metadata key
     `hookline-host-id` on PublishLogs and FetchBundle, and Hello on Connect.
+    RenewCertificate, like grpc.health.v1.Health/Check, is answered with the initial metadata `hookline-time-ms`: the coordinator's time in
+    milliseconds since 1970, also where the call is refused, so that a host can compare its clock.
     """
 
     @_typing.overload
@@ -68,6 +70,8 @@ class AgentServiceStub:
 class AgentServiceAsyncStub(AgentServiceStub):
     """What agents call. Identity: with TLS the client certificate; in plaintext mode (loopback only) the metadata key
     `hookline-host-id` on PublishLogs and FetchBundle, and Hello on Connect.
+    RenewCertificate, like grpc.health.v1.Health/Check, is answered with the initial metadata `hookline-time-ms`: the coordinator's time in
+    milliseconds since 1970, also where the call is refused, so that a host can compare its clock.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -91,6 +95,8 @@ class AgentServiceAsyncStub(AgentServiceStub):
 class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     """What agents call. Identity: with TLS the client certificate; in plaintext mode (loopback only) the metadata key
     `hookline-host-id` on PublishLogs and FetchBundle, and Hello on Connect.
+    RenewCertificate, like grpc.health.v1.Health/Check, is answered with the initial metadata `hookline-time-ms`: the coordinator's time in
+    milliseconds since 1970, also where the call is refused, so that a host can compare its clock.
     """
 
     @_abc_1.abstractmethod
