@@ -59,9 +59,8 @@ async def test_an_alarm_follows_the_application_and_what_is_over_still_counts_fo
     found = await seen(prometheus, ERRORS, AlarmStatus.ALARM)
     assert found.sample.startswith('0.9 is > 0.05 {__name__="shop_errors_ratio", instance="')
     found = await seen(prometheus, DOWN, AlarmStatus.ALARM)
-    assert found.sample == 'ShopDown is firing {alertname="ShopDown", instance="%s", job="shop", severity="page"}' % (
-        monitoring.application.address
-    )
+    labels = f'alertname="ShopDown", instance="{monitoring.application.address}", job="shop", severity="page"'
+    assert found.sample == f"ShopDown is firing {{{labels}}}"
     monitoring.application.errors = 0.0
     await seen(prometheus, ERRORS, AlarmStatus.OK)
     await seen(prometheus, DOWN, AlarmStatus.OK)
