@@ -24,6 +24,7 @@ from coordinator.adapters.ids import RandomIds
 from coordinator.api import interceptors
 from coordinator.api import server as api
 from coordinator.api.access.entrance import Bearer, Entrance, Same
+from coordinator.api.access.rates import Paced, Rates
 from coordinator.api.access.recording import Recorder
 from coordinator.api.access.servicers import AccessServicer, AuditServicer
 from coordinator.api.catalog import CatalogServicer
@@ -89,6 +90,10 @@ AGENT_OPTIONS: Final = (
     # What goes to an agent is small: gRPC would keep 16 KiB to encrypt it in, for each connection.
     ("grpc.tsi.max_frame_size", 2_048),
 )
+
+MACHINES: Final = {"per_second": 20, "burst": 100}
+OPERATORS: Final = {"per_second": 50, "burst": 200}
+"""Calls from each address, where calls may come from strangers. A rack of machines may wait for its approval behind one address."""
 
 LOOK_AFTER_CERTIFICATES_EVERY: Final = 600_000
 """Milliseconds."""
@@ -237,8 +242,8 @@ class Coordinator:
             return [server], health
         await enrolment.start()
         pairs = PairFile(self._settings.data_dir / "pki")
-        agents, machines = self._server(Same(AGENT), *AGENT_OPTIONS), self._server(Same(MACHINE))
-        admin, operators = self._server(Same(LOCAL)), self._server(Bearer(self._access))
+        agents, machines = self._server(Same(AGENT), *AGENT_OPTIONS), self._server(Paced(Same(MACHINE), Rates(self._clock, **MACHINES)))
+        admin, operators = self._server(Same(LOCAL)), self._server(Paced(Bearer(self._access), Rates(self._clock, **OPERATORS)))
         for servicer in (self.agents, self._publishing, RenewalServicer(enrolment, identity, self._clock)):
             servicer.register(agents)
         self.listen = Address(self.listen.host, agents.add_secure_port(str(self.listen), agents_credentials(pairs)))

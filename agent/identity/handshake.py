@@ -35,6 +35,14 @@ class Unreachable(AgentError):
     exit_code = 1
 
 
+class Busy(Unreachable):
+    """It has too much to do just now, and may be asked again after some seconds."""
+
+    def __init__(self, message: str, retry_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_seconds = retry_seconds
+
+
 async def root_of(address: str, fingerprint: str) -> bytes:
     """The root certificate with this SHA-256 fingerprint, PEM, that the server at HOST:PORT stands below and names itself by.
 

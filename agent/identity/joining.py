@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from agent.errors import AgentError
 from agent.identity import keys
 from agent.identity.files import Credentials, Enrolment
-from agent.identity.handshake import Unreachable
+from agent.identity.handshake import Busy, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ class Joining:
             key = keys.new_key()
             self._files.keep_key(0, key)
         request = keys.request(key)
-        answer = await self._door.ask(application, request)
+        answer = await self._asked_first(application, request)
         if not answer.chain:
             self._say(
                 f"This machine's key is {readable(keys.fingerprint(key))}\n"
@@ -87,6 +87,15 @@ class Joining:
         credentials = self._credentials(application, answer, key)
         self._files.keep(credentials)
         return credentials
+
+    async def _asked_first(self, application: Application, request: bytes) -> Answer:
+        """Where many machines join at once, some of them are asked to wait."""
+        while True:
+            try:
+                return await self._door.ask(application, request)
+            except Busy as error:
+                self._say(f"{error}; asking again")
+                await self._clock.sleep(error.retry_seconds * (0.5 + self._clock.chance()))
 
     async def _asked_again(self, application: Application, request: bytes, before: Answer) -> Answer:
         """A coordinator that restarts is waited for as an operator is."""

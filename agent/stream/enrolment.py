@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from agent.errors import AgentError
-from agent.identity.handshake import Unreachable
+from agent.identity.handshake import Busy, Unreachable
 from agent.identity.joining import Answer
 from agent.identity.renewal import NotRenewed, Renewed
 from hookline.v1 import fleet_pb2, fleet_pb2_grpc
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agent.identity.joining import Application
 
 _PATIENCE = 20.0
+_BUSY_SECONDS = 5.0
 _OPTIONS = (("grpc.enable_http_proxy", 0),)
 
 
@@ -71,4 +72,6 @@ async def readmit(credentials: Credentials, request: bytes, signature: bytes) ->
 def _refusal(error: grpc.aio.AioRpcError, address: str) -> AgentError:
     if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return Unreachable(f"cannot reach {address}: {error.details()}")
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return Busy(f"{address} asks to wait: {error.details()}", _BUSY_SECONDS)
     return AgentError(error.details() or f"cannot join: the coordinator answers {error.code().name}")

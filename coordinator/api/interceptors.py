@@ -22,6 +22,7 @@ from grpc_status import rpc_status
 
 from coordinator.api import refusals
 from coordinator.api.access.entrance import Entrance, Same, Stay, peer_address
+from coordinator.api.access.rates import TooManyCalls
 from coordinator.api.access.recording import Recorder
 from coordinator.api.policy import POLICY, GroupOf, Rule, check_kind, check_place
 from coordinator.api.principal import LOCAL, caller
@@ -206,7 +207,8 @@ class _Call:
         self._guard.rules.entrance.left(self._principal, self._stay)
         code, status = self._outcome(error)
         try:
-            await self._record(code)
+            if not isinstance(error, TooManyCalls):  # a flood of calls is not to become one of rows
+                await self._record(code)
         except DeployError as failure:
             if error is None:
                 status = self._guard.refusal(failure, self._method, self._asked)

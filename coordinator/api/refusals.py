@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from coordinator.api.access.rates import TooManyCalls
 from coordinator.core.errors import AlreadyExists, Conflict, Denied, DeployError, Invalid, Limit, NotFound, Unauthenticated, Unavailable
 
 DOMAIN: Final = "hookline.dev"
@@ -51,6 +52,10 @@ def refused(error: DeployError, request: object) -> Status:
         details.append(BadRequest(field_violations=[violation]))
     if code is grpc.StatusCode.UNAVAILABLE:
         details.append(RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS)))
+    if isinstance(error, TooManyCalls):
+        delay = Duration()
+        delay.FromMilliseconds(error.retry_after)
+        details.append(RetryInfo(retry_delay=delay))
     return _status(code, error.message, details)
 
 

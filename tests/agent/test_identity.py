@@ -13,7 +13,7 @@ from cryptography import x509
 from agent.errors import AgentError
 from agent.identity import Credentials, IdentityFiles, keys
 from agent.identity.diagnosis import authority_changed, fingerprints, why_not_accepted, why_not_valid
-from agent.identity.handshake import Unreachable
+from agent.identity.handshake import Busy, Unreachable
 from agent.identity.joining import Answer, Application, Joining
 from agent.identity.keys import Certificate
 from agent.identity.renewal import KeyMaker, NotRenewed, Renewal, Renewed, due_at
@@ -123,7 +123,7 @@ class Doorkeeper:
 
     async def ask(self, application: Application, request: bytes) -> Answer:
         self.asked.append((application.token, request))
-        if self.troubles and len(self.asked) > 1:
+        if self.troubles and (len(self.asked) > 1 or isinstance(self.troubles[0], Busy)):
             raise self.troubles.pop(0)
         chain = self.authority.certify(request) if len(self.asked) > self.asks_before else b""
         return Answer(name="web-1", chain=chain, trust=self.authority.trust, retry_seconds=5.0, agent_address=":8443")
@@ -144,6 +144,16 @@ async def test_a_machine_waits_until_it_is_let_in_and_then_knows_who_it_is(files
     assert keys.fingerprint(made.key)[:16] in said[0]
     assert "going on with waiting" in said[1]
     assert len({request for _, request in door.asked}) == 1
+
+
+async def test_a_machine_that_comes_with_too_many_others_asks_again_by_itself(files: IdentityFiles, authority: Authority) -> None:
+    clock, said = Hasty(), list[str]()
+    door = Doorkeeper(authority, troubles=[Busy("10.0.0.1:8446 asks to wait: too many came", 5.0)] * 2)
+    made = await Joining(files=files, door=door, clock=clock, say=said.append).join(application())
+    assert files.credentials() == made
+    assert len(clock.waits) == 2
+    assert all(2.5 <= wait <= 7.5 for wait in clock.waits)
+    assert said == ["10.0.0.1:8446 asks to wait: too many came; asking again"] * 2
 
 
 async def test_joining_goes_on_with_the_key_that_it_began_with(files: IdentityFiles, authority: Authority) -> None:

@@ -23,13 +23,13 @@ class Attempts:
     def allowed(self, address: str) -> bool:
         """Whether somebody from there may try again."""
         self._move_on()
-        return self._failures.get(_network(address), 0) < FAILURES_AT_MOST
+        return self._failures.get(network_of(address), 0) < FAILURES_AT_MOST
 
     def failed(self, address: str) -> None:
         """Somebody from there has tried in vain."""
         self._move_on()
         if len(self._failures) < ADDRESSES_AT_MOST:
-            network = _network(address)
+            network = network_of(address)
             self._failures[network] = self._failures.get(network, 0) + 1
 
     def _move_on(self) -> None:
@@ -38,7 +38,8 @@ class Attempts:
             self._since = self._clock.elapsed()
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
+    """What counts as one place to call from: an address, or the first half of an IPv6 address."""
     try:
         found = ip_address(address)
     except ValueError:
