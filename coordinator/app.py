@@ -122,7 +122,9 @@ class Coordinator:
             clock=clock,
             tls=None if self._authority is None else (pki, self._authority.cluster),
         )
-        self.streams = gateway(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally)
+        self.streams = gateway(
+            clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally, bundles=self.bundle_process
+        )
         self._settings, self._clock = settings, clock
         self._sight = self._look_out(store)
         self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics, alarms=self._sight)

@@ -1,13 +1,12 @@
 """Serves the coordinator's bundles to agents, as a process of its own, so that a fleet that downloads never slows the control path.
 
 `python -m coordinator.gateway.bundles --directory DIR --listen HOST:PORT [--pki DIR --cluster NAME]` serves until its standard input ends;
-with TLS the lines that come there say who may fetch, `+HOST_ID` or `-HOST_ID`. The coordinator's side is `BundleProcess`, which starts it,
-and again when it dies.
+the lines that come there say who may fetch what (`granting`). The coordinator's side is `BundleProcess`, which starts it, and again when it
+dies.
 """
 
 import argparse
 import asyncio
-import contextlib
 import errno
 import functools
 import logging
@@ -25,7 +24,8 @@ from coordinator.config import Address
 from coordinator.core.errors import Denied, Unauthenticated
 from coordinator.core.model import HostId
 from coordinator.engine.ports import Clock
-from coordinator.gateway.identity import Believed, Callers, Context, host_of
+from coordinator.gateway.granting import Admitted, Grants, Pipe, Serving
+from coordinator.gateway.identity import Believed, Callers
 from coordinator.gateway.tls import PairFile, agents_credentials
 from hookline.v1 import agent_pb2 as pb
 
@@ -53,10 +53,11 @@ PREDECESSOR_LOOKED_FOR_EVERY: Final = 50
 class BundleServicer:
     """FetchBundle, and nothing else of AgentService."""
 
-    def __init__(self, directory: Path, callers: Callers) -> None:
-        """`directory` holds files named by their SHA-256."""
+    def __init__(self, directory: Path, callers: Callers, grants: Serving) -> None:
+        """`directory` holds files named by their SHA-256; `grants` know who may fetch which."""
         self._directory = directory
         self._callers = callers
+        self._grants = grants
         self._reading = 0
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -73,14 +74,18 @@ class BundleServicer:
     ) -> AsyncIterator[bytes]:
         """Send a bundle from an offset, or ask the host to wait for its turn. What is sent is serialised here."""
         try:
-            self._callers.host(context)
+            host_id = self._callers.host(context)
         except Unauthenticated as error:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.message)
         except Denied as error:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, error.message)
         if len(request.sha256) != 32:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "cannot fetch the bundle: sha256 has to be 32 bytes")
-        if self._reading >= AT_ONCE:
+        allowed = await self._grants.allows(host_id, request.sha256.hex())
+        if allowed is False:
+            why = "no deployment that goes on there needs it; whatever it was asked to do has ended without it"
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"cannot serve this bundle to this host: {why}")
+        if allowed is None or self._reading >= AT_ONCE:
             response = pb.FetchBundleResponse()
             response.retry_after.FromMilliseconds(RETRY_AFTER)
             yield response.SerializeToString()
@@ -135,35 +140,14 @@ def _before_chunk(count: int) -> bytes:
     return pb.FetchBundleResponse(chunk=bytes(count)).SerializeToString()[:-count]
 
 
-class Admitted:
-    """TLS: certificates say who calls, and the coordinator who may."""
-
-    def __init__(self, cluster: str) -> None:
-        """Nobody may, before the coordinator says so."""
-        self._cluster = cluster
-        self._hosts: set[str] = set()
-
-    def hear(self, line: str) -> None:
-        """What the coordinator says: `+HOST_ID` or `-HOST_ID`."""
-        change = self._hosts.add if line.startswith("+") else self._hosts.discard
-        change(line[1:])
-
-    def host(self, context: Context) -> HostId:
-        """See `Callers`."""
-        host_id = host_of(context.auth_context(), self._cluster)
-        if host_id not in self._hosts:
-            raise Denied("cannot serve bundles to this host: it may not come in any more")
-        return host_id
-
-
 class BundleProcess:
     """The coordinator's side: keeps the serving process alive on one address."""
 
     def __init__(self, *, directory: Path, listen: Address, clock: Clock, tls: tuple[Path, str] | None = None) -> None:
         """Port 0 lets the system choose one, once. `tls`: the authority's directory and the cluster's name."""
         self._tls = tls
-        self._may: dict[HostId, None] = {}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._grants = Grants()
+        self._pipe: Pipe | None = None
         self._clock = clock
         self._directory = directory
         self._listen = listen
@@ -181,9 +165,11 @@ class BundleProcess:
         """
         await self._wait_for_predecessor()
         while True:
-            process = self._process = await asyncio.to_thread(self._start)
+            process = await asyncio.to_thread(self._start)
             self.pid = process.pid
-            self._tell(process, "".join(f"+{host_id}\n" for host_id in self._may))
+            assert process.stdin is not None
+            self._pipe = Pipe(process.stdin.fileno())
+            self._pipe.say(self._grants.lines())
             try:
                 said = await asyncio.to_thread(_said, process)
                 if said:
@@ -191,28 +177,36 @@ class BundleProcess:
                     started.set()
                 await _ended(process)
             finally:
+                self._pipe.end()
+                self._pipe = None
                 _end(process)
             log.error("bundle process ended, starting it again code=%s", process.returncode)
             await self._clock.sleep(RESTART_AFTER)
 
     def let_in(self, host_id: HostId) -> None:
-        """The host may fetch from now on."""
-        if host_id not in self._may:
-            self._may[host_id] = None
-            self._tell(self._process, f"+{host_id}\n")
+        """The host may come in from now on."""
+        if host_id not in self._grants.hosts:
+            self._tell(f"+{host_id}")
 
     def shut_out(self, host_id: HostId) -> None:
-        """The host may fetch no more."""
-        if host_id in self._may:
-            del self._may[host_id]
-            self._tell(self._process, f"-{host_id}\n")
+        """The host may come in no more."""
+        if host_id in self._grants.hosts:
+            self._tell(f"-{host_id}")
 
-    def _tell(self, process: subprocess.Popen[bytes] | None, lines: str) -> None:
-        """A process that is ending is told nothing: the next one is told all."""
-        if process is not None and process.stdin is not None and lines:
-            with contextlib.suppress(BrokenPipeError, ValueError):
-                process.stdin.write(lines.encode())
-                process.stdin.flush()
+    def grant(self, host_id: HostId, sha256: bytes) -> None:
+        """See `streams.Bundles`."""
+        if sha256.hex() not in self._grants.bundles.get(host_id, ()):
+            self._tell(f"={host_id} {sha256.hex()}")
+
+    def withdraw(self, host_id: HostId) -> None:
+        """See `streams.Bundles`."""
+        if host_id in self._grants.bundles:
+            self._tell(f".{host_id}")
+
+    def _tell(self, line: str) -> None:
+        self._grants.hear(line)
+        if self._pipe is not None:
+            self._pipe.say(f"{line}\n")
 
     async def _wait_for_predecessor(self) -> None:
         """The process of a coordinator that was killed holds the address until it has noticed."""
@@ -274,8 +268,8 @@ def _environment() -> Mapping[str, str]:
 async def serve(directory: Path, listen: str, pki: Path | None, cluster: str) -> None:
     """Serve until standard input ends."""
     server = grpc.aio.server(options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 << 10)))
-    admitted = Admitted(cluster)
-    BundleServicer(directory, Believed() if pki is None else admitted).register(server)
+    grants = Serving()
+    BundleServicer(directory, Believed() if pki is None else Admitted(cluster, grants), grants).register(server)
     try:
         port = server.add_insecure_port(listen) if pki is None else server.add_secure_port(listen, agents_credentials(PairFile(pki)))
     except RuntimeError:
@@ -286,7 +280,7 @@ async def serve(directory: Path, listen: str, pki: Path | None, cluster: str) ->
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
-        admitted.hear(line.decode().strip())
+        grants.hear(line.decode().strip())
     await server.stop(1)
 
 

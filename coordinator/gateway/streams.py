@@ -8,13 +8,13 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 import grpc
 import grpc.aio
 
 from coordinator.core.errors import Denied, DeployError, Unavailable
-from coordinator.core.model import DeploymentId, HostId, Session
+from coordinator.core.model import CoordinatorLocation, DeploymentId, HostId, Session
 from coordinator.core.orders import Cancel, Instruction
 from coordinator.engine.ports import Clock
 from coordinator.metrics import Tally
@@ -50,6 +50,18 @@ BROKEN: Final = (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
 """What a write raises when the client of its call has gone."""
 
 Write = Callable[[bytes], Awaitable[None]]
+
+
+class Bundles(Protocol):
+    """The coordinator's bundles, which a host may fetch while it needs them."""
+
+    def grant(self, host_id: HostId, sha256: bytes) -> None:
+        """The host was instructed to deploy this one."""
+        ...
+
+    def withdraw(self, host_id: HostId) -> None:
+        """Nothing is outstanding for the host any more."""
+        ...
 
 
 class Stream:
@@ -105,8 +117,9 @@ class Stream:
 class Streams:
     """All open streams, by number and, once welcomed, by host."""
 
-    def __init__(self, *, clock: Clock, spread: Callable[[], int], tally: Tally) -> None:
+    def __init__(self, *, clock: Clock, spread: Callable[[], int], tally: Tally, bundles: Bundles) -> None:
         """`spread` says over how many milliseconds they may come back."""
+        self._bundles = bundles
         self.tally = tally
         self.bundle_address = ""
         """Where agents fetch bundles, as Welcome tells them; known once the serving process runs."""
@@ -223,6 +236,8 @@ class Streams:
             common = self._common[plan.deployment_id] = wire.instruction_common(plan)
         stream.interval = BUSY_INTERVAL
         stream.last_heard = self._clock.elapsed()
+        if isinstance(plan.revision.place, CoordinatorLocation):
+            self._bundles.grant(instruction.host_id, plan.revision.sha256)
         self._put(stream, wire.instruction_frame(instruction, common), "instruction")
 
     def connected(self, host_id: HostId) -> bool:
@@ -249,6 +264,7 @@ class Streams:
 
     def settle(self, host_id: HostId) -> None:
         """See `ports.Agents`."""
+        self._bundles.withdraw(host_id)
         stream = self._hosts.get(host_id)
         if stream is not None:
             stream.interval = self._idle_interval()

@@ -9,8 +9,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
+from hookline.v1 import agent_pb2, agent_pb2_grpc
 from tests.e2e.bundles import HOOKED, bundle
 from tests.e2e.cluster import Cluster, until
 from tests.e2e.renewals import RenewalKills, cluster_of_short_lives
@@ -211,3 +213,29 @@ def test_kills_in_the_midst_of_renewals_and_rollouts_lose_no_hook_and_lock_nobod
         while killed.kills < KILLS:
             killed.rollout(KILLS - killed.kills)
         killed.check()
+
+
+def test_a_host_fetches_no_bundle_that_it_was_not_instructed_to_deploy(cluster: Cluster) -> None:
+    cluster.start_agents("web-1")
+    cluster.start_agents("db-1", tags=("role=db",))
+    gate = cluster.gate("AfterInstall", "web-1")
+    deployment = deployed(cluster)
+    cluster.reached(deployment, "AfterInstall", "web-1")
+    (digest,) = (bytes.fromhex(path.name) for path in (cluster.data_dir / "bundles").iterdir() if len(path.name) == 64)
+
+    def fetched(host: str) -> tuple[grpc.StatusCode, str]:
+        current = cluster.agent_dir(host) / "identity" / "current"
+        shown = grpc.ssl_channel_credentials(*((current / name).read_bytes() for name in ("trust.pem", "key.pem", "chain.pem")))
+        with grpc.secure_channel(cluster.addresses["bundles"], shown) as channel:
+            call = agent_pb2_grpc.AgentServiceStub(channel).FetchBundle(agent_pb2.FetchBundleRequest(sha256=digest), timeout=30)
+            try:
+                kinds = {response.WhichOneof("message") for response in call}
+            except grpc.RpcError as error:
+                return error.code(), error.details() or ""
+            return grpc.StatusCode.OK, " ".join(sorted(str(kind) for kind in kinds))
+
+    assert fetched("web-1") == (grpc.StatusCode.OK, "chunk size")
+    assert fetched("db-1") == (grpc.StatusCode.OK, "retry_after")  # the coordinator has just begun: it may have forgotten what it granted
+    gate.let()
+    assert cluster.ended(deployment) == "Succeeded"
+    assert fetched("web-1") == (grpc.StatusCode.OK, "retry_after")

@@ -30,13 +30,23 @@ BEGUN = pb.Report(
 """A report about a deployment that nobody knows."""
 
 
+class Shelves:
+    """Bundles that nobody fetches."""
+
+    def grant(self, host_id: HostId, sha256: bytes) -> None:
+        raise AssertionError("nothing is deployed here")
+
+    def withdraw(self, host_id: HostId) -> None:
+        raise AssertionError("nothing is deployed here")
+
+
 class Coordinator:
     """An engine over a store in memory, with real streams."""
 
     def __init__(self) -> None:
         metrics, clock = Metrics(), SystemClock()
         self.store = MemoryStore()
-        self.streams = Streams(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=metrics.tally)
+        self.streams = Streams(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=metrics.tally, bundles=Shelves())
         self.engine = Engine(store=self.store, agents=self.streams, clock=clock, metrics=metrics)
         self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock, identity=Believed())
         self.address = ""

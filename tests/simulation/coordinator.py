@@ -116,6 +116,16 @@ class Coordinator:
             self.witness.accuse("P7", f"a Cancel of {instruction_id} is sent and not stored")
 
 
+class NoBundles:
+    """No revision lies at the coordinator."""
+
+    def grant(self, host_id: HostId, sha256: bytes) -> None:
+        raise AssertionError(f"{host_id} fetches {sha256.hex()}")
+
+    def withdraw(self, host_id: HostId) -> None:
+        """Nothing was granted."""
+
+
 class Life:
     """One life of the coordinator's process, wired as `coordinator/app.py` does it."""
 
@@ -125,7 +135,7 @@ class Life:
         self._coordinator = coordinator
         self.clock = CoordinatorClock(loop, coordinator.chance)
         self.clock.year += coordinator.chance.choice((0, 0, 0, 31_536_000_000, -31_536_000_000))
-        streams = coordinator.parts.streams(clock=self.clock, spread=lambda: self.engine.reconnect_spread, tally=tally)
+        streams = coordinator.parts.streams(clock=self.clock, spread=lambda: self.engine.reconnect_spread, tally=tally, bundles=NoBundles())
         self.engine = coordinator.parts.engine(store=coordinator.store, agents=streams, clock=self.clock, metrics=_metrics())
         self.engine.went_back = coordinator.restores > 0
         self._servicer = AgentServicer(inbox=self.engine.inbox, streams=streams, clock=self.clock, identity=Believed())

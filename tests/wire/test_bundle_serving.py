@@ -11,6 +11,7 @@ import grpc.aio
 import pytest
 
 from coordinator.gateway.bundles import AT_ONCE, CHUNK, BundleServicer
+from coordinator.gateway.granting import Serving
 from coordinator.gateway.identity import Believed
 from hookline.v1 import agent_pb2 as pb
 from hookline.v1 import agent_pb2_grpc
@@ -29,12 +30,21 @@ IDENTITY = (("hookline-host-id", "0" * 32),)
 
 
 @pytest.fixture
-async def stub(tmp_path: Path) -> AsyncIterator[Stub]:
+async def grants() -> Serving:
+    """Everything that is asked for here is granted; nobody waits for a word that does not come."""
+    made = Serving(young=0, patience=0.1)
+    for digest in (DIGEST, LONG, b"\1" * 32):
+        made.hear(f"={'0' * 32} {digest.hex()}")
+    return made
+
+
+@pytest.fixture
+async def stub(tmp_path: Path, grants: Serving) -> AsyncIterator[Stub]:
     (tmp_path / DIGEST.hex()).write_bytes(CONTENT)
     with (tmp_path / LONG.hex()).open("wb") as file:
         file.truncate(LONG_SIZE)
     server = grpc.aio.server()
-    BundleServicer(tmp_path, Believed()).register(server)
+    BundleServicer(tmp_path, Believed(), grants).register(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -69,6 +79,22 @@ async def test_what_cannot_be_served_is_refused(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.FetchBundle(asked, metadata=metadata).read()
     assert caught.value.code() is code
+
+
+async def test_only_a_host_that_was_instructed_to_deploy_a_bundle_may_fetch_it(stub: Stub, grants: Serving) -> None:
+    async def fetched(host: str) -> grpc.StatusCode:
+        call = stub.FetchBundle(pb.FetchBundleRequest(sha256=DIGEST), metadata=(("hookline-host-id", host * 32),))
+        _ = [response async for response in call.__aiter__()] if host == "0" else [await call.code()]
+        return await call.code()
+
+    assert await fetched("0") is grpc.StatusCode.OK
+    assert await fetched("1") is grpc.StatusCode.PERMISSION_DENIED
+    grants.hear(f"={'1' * 32} {'3' * 64}")
+    assert await fetched("1") is grpc.StatusCode.PERMISSION_DENIED  # another bundle
+    grants.hear(f".{'0' * 32}")
+    denied = stub.FetchBundle(pb.FetchBundleRequest(sha256=DIGEST), metadata=IDENTITY)
+    assert await denied.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert "no deployment that goes on there needs it" in str(await denied.details())
 
 
 async def test_a_host_too_many_is_asked_to_come_back_and_served_when_another_has_gone(stub: Stub) -> None:

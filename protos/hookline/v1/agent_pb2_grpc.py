@@ -86,6 +86,7 @@ class AgentServiceServicer:
     def FetchBundle(self, request, context):
         """Reads a bundle that the coordinator keeps, from an offset. Served by a process of its own, at the address that
         Welcome names.
+        Served to a host only while an instruction of it is outstanding that needs this bundle; PERMISSION_DENIED otherwise.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -60,6 +60,7 @@ class AgentServiceStub:
     FetchBundle: _grpc.UnaryStreamMultiCallable[_agent_pb2.FetchBundleRequest, _agent_pb2.FetchBundleResponse]
     """Reads a bundle that the coordinator keeps, from an offset. Served by a process of its own, at the address that
     Welcome names.
+    Served to a host only while an instruction of it is outstanding that needs this bundle; PERMISSION_DENIED otherwise.
     """
     RenewCertificate: _grpc.UnaryUnaryMultiCallable[_agent_pb2.RenewCertificateRequest, _agent_pb2.RenewCertificateResponse]
     """Renews the certificate with which this call is made. PERMISSION_DENIED once the identity is locked: each renewal counts, so that a copy of
@@ -86,6 +87,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
     FetchBundle: _aio.UnaryStreamMultiCallable[_agent_pb2.FetchBundleRequest, _agent_pb2.FetchBundleResponse]  # type: ignore[assignment]
     """Reads a bundle that the coordinator keeps, from an offset. Served by a process of its own, at the address that
     Welcome names.
+    Served to a host only while an instruction of it is outstanding that needs this bundle; PERMISSION_DENIED otherwise.
     """
     RenewCertificate: _aio.UnaryUnaryMultiCallable[_agent_pb2.RenewCertificateRequest, _agent_pb2.RenewCertificateResponse]  # type: ignore[assignment]
     """Renews the certificate with which this call is made. PERMISSION_DENIED once the identity is locked: each renewal counts, so that a copy of
@@ -127,6 +129,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_agent_pb2.FetchBundleResponse], _abc.AsyncIterator[_agent_pb2.FetchBundleResponse]]:
         """Reads a bundle that the coordinator keeps, from an offset. Served by a process of its own, at the address that
         Welcome names.
+        Served to a host only while an instruction of it is outstanding that needs this bundle; PERMISSION_DENIED otherwise.
         """
 
     @_abc_1.abstractmethod
