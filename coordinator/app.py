@@ -27,6 +27,7 @@ from coordinator.api.access.entrance import Bearer, Entrance, Same
 from coordinator.api.access.rates import Paced, Rates
 from coordinator.api.access.recording import Recorder
 from coordinator.api.access.servicers import AccessServicer, AuditServicer
+from coordinator.api.alarms import AlarmServicer
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import EnrolmentServicer, FleetServicer
@@ -48,6 +49,7 @@ from coordinator.gateway.watching import ListenerEnded, watch
 from coordinator.metrics import LoopLag, Metrics
 from coordinator.service.access.audit import AuditService
 from coordinator.service.access.operators import AccessService
+from coordinator.service.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.enrolment import Departures, EnrolmentService
@@ -162,6 +164,7 @@ class Coordinator:
         self._access, self._audit = AccessService(store.operators, secrets=ids, clock=clock), AuditService(store.audit, clock)
         self._recorder = Recorder(self._audit, clock)
         self._rules = partial(interceptors.Rules, group_of=partial(_group_of, store.history), recorder=self._recorder)
+        self._alarms = AlarmServicer(AlarmService(store.alarms, self._sight.looks, clock=clock))
         self._shortage = store.shortage
         self.metrics.watch_inbox(lambda: len(self.engine.inbox))
         self._stop, self.ready = asyncio.Event(), asyncio.Event()
@@ -274,7 +277,12 @@ class Coordinator:
             address=lambda: str(self.operator_listen or ""),
         )
         services = api.Operators(
-            catalog=self._catalog, deployments=self._deployments, fleet=self._fleet, access=access, audit=AuditServicer(self._audit)
+            catalog=self._catalog,
+            deployments=self._deployments,
+            alarms=self._alarms,
+            fleet=self._fleet,
+            access=access,
+            audit=AuditServicer(self._audit),
         )
         return api.register(servers, services, clock=self._clock, agents=agents)
 

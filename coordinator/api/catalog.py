@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from coordinator.api import messages
 from coordinator.api.requests import Context, cursor, page_size, request_key, token
 from coordinator.core.errors import Invalid, Unavailable
-from coordinator.service.catalog import CatalogService, GroupRules
+from coordinator.core.model import AlarmConfiguration
+from coordinator.service.catalog import AlarmRules, CatalogService, GroupRules
 from coordinator.service.revisions import Push, Registered, RevisionService
 from coordinator.wire import operators as wire
 from hookline.v1 import catalog_pb2 as pb
@@ -14,6 +15,8 @@ from hookline.v1.catalog_pb2_grpc import CatalogServiceServicer
 
 SILENCE_SECONDS = 60.0
 """How long an upload may stand still."""
+ALARMS = "alarm_configuration"
+ALARM_FIELDS = {f"{ALARMS}.{name}": name for name in ("enabled", "ignore_poll_alarm_failure", "alarms", "bake_time")}
 GROUP_FIELDS = frozenset(
     {
         "tag_filters",
@@ -23,6 +26,7 @@ GROUP_FIELDS = frozenset(
         "require_signature",
         "offline_policy",
         "require_approval",
+        ALARMS,
     }
 )
 """What can be changed about a deployment group."""
@@ -166,7 +170,7 @@ def _masked(request: pb.UpdateDeploymentGroupRequest) -> frozenset[str]:
     paths = frozenset(request.update_mask.paths)
     if not paths or paths == {"*"}:
         return GROUP_FIELDS
-    if strange := sorted(paths - GROUP_FIELDS):
+    if strange := sorted(paths - GROUP_FIELDS - ALARM_FIELDS.keys()):
         raise Invalid(
             f'cannot update {strange[0]!r}: update_mask may name {", ".join(sorted(GROUP_FIELDS))}, or be "*" alone', field="update_mask"
         )
@@ -186,7 +190,14 @@ def _rules(group: pb.DeploymentGroup, fields: frozenset[str]) -> GroupRules:
         offline=wire.read_offline_policy(group.offline_policy, field=f"{where}.offline_policy") if "offline_policy" in fields else None,
         require_approval=group.require_approval if "require_approval" in fields else None,
         tag_sets=wire.read_tag_sets(group.tag_sets, field=f"{where}.tag_sets") if "tag_sets" in fields else None,
+        alarms=_alarm_rules(wire.read_alarm_configuration(group.alarm_configuration), fields),
     )
+
+
+def _alarm_rules(said: AlarmConfiguration, fields: frozenset[str]) -> AlarmRules:
+    """What of a group's alarms is changed: all of it, or the parts that are named."""
+    names = (name for path, name in ALARM_FIELDS.items() if fields & {path, ALARMS})
+    return AlarmRules(**{name: getattr(said, name) for name in names})
 
 
 async def _chunks(parts: AsyncIterator[pb.PushRevisionRequest]) -> AsyncIterator[bytes]:

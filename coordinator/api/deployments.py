@@ -28,6 +28,9 @@ class DeploymentServicer(DeploymentServiceServicer):
         rollback = None
         if request.HasField("auto_rollback_configuration"):
             rollback = wire.read_auto_rollback(request.auto_rollback_configuration, field="auto_rollback_configuration")
+        override = None
+        if request.HasField("override_alarm_configuration"):
+            override = wire.read_alarm_configuration(request.override_alarm_configuration)
         wanted = Wanted(
             application_name=request.application_name,
             group_name=request.deployment_group_name,
@@ -39,6 +42,7 @@ class DeploymentServicer(DeploymentServiceServicer):
             ignore_application_stop_failures=request.ignore_application_stop_failures,
             outdated_only=request.update_outdated_instances_only,
             hosts=list(dict.fromkeys(request.hosts)),
+            alarms=override,
         )
         made = await self._deployments.create(wanted, request_key("CreateDeployment", request))
         return pb.CreateDeploymentResponse(deployment=messages.deployment(made))
@@ -118,6 +122,7 @@ class DeploymentServicer(DeploymentServiceServicer):
             host=request.host,
             size=page_size(request),
             after=cursor(request, request.page_token),
+            kinds=list(dict.fromkeys(request.entries)),
         )
         entries = [messages.history_entry(one) for one in page.items]
         return pb.ListHistoryResponse(entries=entries, next_page_token=token(request, page.next))

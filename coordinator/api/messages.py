@@ -2,10 +2,11 @@
 
 from coordinator.core.enrolment import Enrolment, JoinToken
 from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import ErrorInformation
+from coordinator.core.model import AlarmConfiguration, ErrorInformation, Plan
 from coordinator.service.logs import Printed
 from coordinator.service.records import (
     Application,
+    CatalogAlarm,
     CatalogRevision,
     DeploymentConfig,
     DeploymentGroup,
@@ -17,8 +18,9 @@ from coordinator.service.records import (
     LastDeployment,
     TargetRecord,
 )
+from coordinator.wire import alarms
 from coordinator.wire import operators as wire
-from hookline.v1 import catalog_pb2, deployments_pb2, fleet_pb2
+from hookline.v1 import alarms_pb2, catalog_pb2, deployments_pb2, fleet_pb2
 from hookline.v1 import resources_pb2 as pb
 
 
@@ -40,6 +42,7 @@ def deployment_group(record: DeploymentGroup) -> catalog_pb2.DeploymentGroup:
         require_signature=record.require_signature,
         offline_policy=wire.offline_policy(record.offline),
         require_approval=record.require_approval,
+        alarm_configuration=wire.alarm_configuration(record.alarms),
         create_time=wire.time(record.created_at),
         last_successful_deployment=_last(record.last_successful),
         last_attempted_deployment=_last(record.last_attempted),
@@ -68,6 +71,14 @@ def revision(record: CatalogRevision) -> catalog_pb2.Revision:
         last_used_time=wire.time(record.last_used_at),
         signature=None if record.revision.signature is None else wire.signature(record.revision.signature),
     )
+
+
+def alarm(record: CatalogAlarm) -> alarms_pb2.Alarm:
+    """An alarm."""
+    message = alarms.alarm(record.alarm)
+    message.create_time.CopyFrom(wire.instant(record.created_at))
+    message.update_time.CopyFrom(wire.instant(record.updated_at))
+    return message
 
 
 def host(record: Host) -> fleet_pb2.Host:
@@ -114,6 +125,7 @@ def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
         offline_policy=wire.offline_policy(plan.offline),
         require_approval=plan.require_approval,
         approved_by=record.approved_by,
+        alarm_configuration=wire.alarm_configuration(_watched(plan)),
     )
 
 
@@ -186,6 +198,15 @@ def _overview(record: DeploymentRecord) -> deployments_pb2.DeploymentOverview:
         succeeded=count(TargetStatus.Succeeded, 0),
         failed=count(TargetStatus.Failed, 0) + count(TargetStatus.Unknown, 0),
         skipped=count(TargetStatus.Skipped, 0),
+    )
+
+
+def _watched(plan: Plan) -> AlarmConfiguration:
+    return AlarmConfiguration(
+        enabled=bool(plan.alarms),
+        ignore_poll_alarm_failure=plan.ignore_poll_alarm_failure,
+        alarms=tuple(one.name for one in plan.alarms),
+        bake_time=plan.bake_time,
     )
 
 

@@ -5,7 +5,7 @@ and whether the call only reads. What is not said to read is written down in the
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from google.protobuf.message import Message
@@ -42,6 +42,8 @@ class Rule:
     permission: Permission | None = None
     where: Where = EVERYWHERE
     reads: bool = False
+    more: Mapping[str, Permission] = field(default_factory=dict)
+    """What requests take beside that, there, which set one of these fields."""
 
 
 _OPERATORS: Final = frozenset({Kind.Local, Kind.Operator})
@@ -85,7 +87,8 @@ _RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         "ListRevisions": _view(IN_APPLICATION),
     },
     "hookline.v1.DeploymentService": {
-        "CreateDeployment": _deploy(GROUP),
+        # Who may not configure a group may not deploy to it without its alarms either.
+        "CreateDeployment": replace(_deploy(GROUP), more={"override_alarm_configuration": Permission.Configure}),
         "GetDeployment": _view(DEPLOYMENT),
         "ListDeployments": _view(GROUP),
         "ApproveDeployment": Rule(_OPERATORS, Permission.Release, DEPLOYMENT),
@@ -95,6 +98,15 @@ _RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         "GetTarget": _view(DEPLOYMENT),
         "ListHistory": _view(GROUP_OR_DEPLOYMENT),
         "ReadLogs": _view(DEPLOYMENT),
+    },
+    # Alarms are everybody's, as deployment configs are. A look at one costs a query.
+    "hookline.v1.AlarmService": {
+        "CreateAlarm": _CONFIGURE,
+        "GetAlarm": _view(SHARED),
+        "ListAlarms": _view(SHARED),
+        "UpdateAlarm": _CONFIGURE,
+        "DeleteAlarm": _CONFIGURE,
+        "TestAlarm": replace(_deploy(SHARED), reads=True),
     },
     "hookline.v1.FleetService": {
         "ListHosts": _view(SHARED),
@@ -160,8 +172,14 @@ def check_kind(rule: Rule | None, principal: Principal, method: str) -> None:
 
 async def check_place(rule: Rule, principal: Principal, request: Message, group_of: GroupOf) -> None:
     """Raise Denied unless a principal may do there what the request asks. It does not tell whether there is such a deployment."""
-    where, permission = rule.where, rule.permission
-    if permission is None or permits(principal.grants, permission, "", ""):
+    if rule.permission is not None:
+        more = (permission for name, permission in rule.more.items() if request.HasField(name))
+        for permission in (rule.permission, *more):
+            await _check(permission, rule.where, principal, request, group_of)
+
+
+async def _check(permission: Permission, where: Where, principal: Principal, request: Message, group_of: GroupOf) -> None:
+    if permits(principal.grants, permission, "", ""):
         return
     application, group = _said(request, where.application), _said(request, where.group)
     about = "/".join(filter(None, (application, group))) or ("anything" if application is None else "all applications")

@@ -29,7 +29,15 @@ STATUS: Final[Mapping[type[DeployError], grpc.StatusCode]] = {
     Denied: grpc.StatusCode.PERMISSION_DENIED,
 }
 # What a request may name that helps a client to say what to do next.
-_NAMED: Final = ("application_name", "deployment_group_name", "deployment_config_name", "deployment_id", "revision_id", "host")
+_NAMED: Final = (
+    "application_name",
+    "deployment_group_name",
+    "deployment_config_name",
+    "deployment_id",
+    "revision_id",
+    "host",
+    "alarm_name",
+)
 _WORD_BREAK: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 

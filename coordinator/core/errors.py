@@ -100,6 +100,36 @@ class DeploymentGroupAlreadyExists(AlreadyExists):
     code = "DeploymentGroupAlreadyExistsException"
 
 
+class AlarmDoesNotExist(NotFound):
+    """No such alarm."""
+
+    code = "AlarmDoesNotExistException"
+
+
+class AlarmAlreadyExists(AlreadyExists):
+    """The alarm's name is taken."""
+
+    code = "AlarmAlreadyExistsException"
+
+
+class AlarmInUse(Conflict):
+    """A deployment group names the alarm."""
+
+    code = "AlarmInUseException"
+
+
+class InvalidAlarmConfig(Invalid):
+    """What is said about the alarms of a group or a deployment makes no sense, or names one that does not exist."""
+
+    code = "InvalidAlarmConfigException"
+
+
+class AlarmsLimitExceeded(Invalid):
+    """More alarms than one group may name."""
+
+    code = "AlarmsLimitExceededException"
+
+
 class DeploymentConfigDoesNotExist(NotFound):
     """No such deployment config."""
 

@@ -1,29 +1,41 @@
 """What an operator may do with applications, deployment groups and deployment configs."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 from coordinator.core.errors import (
     ApplicationDoesNotExist,
     DeploymentConfigDoesNotExist,
     DeploymentGroupDoesNotExist,
     Invalid,
-    NotFound,
 )
 from coordinator.core.facts import RequestKey
-from coordinator.core.model import AutoRollbackEvent, MinimumHealthyHosts, MinimumHealthyHostsType, OfflinePolicy
+from coordinator.core.model import AlarmConfiguration, AutoRollbackEvent, MinimumHealthyHosts, MinimumHealthyHostsType, OfflinePolicy
 from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Ids
+from coordinator.service.alarms import checked_configuration
 from coordinator.service.keep import BundleKeep
 from coordinator.service.ports import Catalog, Cursor, Page, Replayed
 from coordinator.service.records import Application, DeploymentConfig, DeploymentGroup
 from coordinator.service.rules import RESERVED_PREFIX, check_name, check_offline, normalised, normalised_sets
 
-M = TypeVar("M", Application, DeploymentGroup, DeploymentConfig)
-
 DEFAULT_CONFIG = "CodeDeployDefault.OneAtATime"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRules:
+    """What can be chosen about a group's alarms. None leaves it as it is; the length is in milliseconds."""
+
+    enabled: bool | None = None
+    ignore_poll_alarm_failure: bool | None = None
+    alarms: tuple[str, ...] | None = None
+    bake_time: int | None = None
+
+    def given(self, now: AlarmConfiguration) -> AlarmConfiguration:
+        """What becomes of what there is now."""
+        said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        return replace(now, **said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +49,7 @@ class GroupRules:
     require_approval: bool | None = None
     tag_sets: Sequence[Sequence[TagFilter]] | None = None
     offline: OfflinePolicy | None = None
+    alarms: AlarmRules | None = None
 
 
 class CatalogService:
@@ -56,8 +69,9 @@ class CatalogService:
         try:
             return await self._catalog.create_application(name, at=self._clock.now(), key=key)
         except Replayed as done:
-            gone = ApplicationDoesNotExist(_gone(f"application {name}"), field="application_name")
-            return await _as_made(self._catalog.application(name), done, gone)
+            return await done.made(
+                self._catalog.application(name), ApplicationDoesNotExist, f"application {name}", field="application_name"
+            )
 
     async def application(self, name: str) -> Application:
         """Show an application."""
@@ -93,8 +107,12 @@ class CatalogService:
         try:
             return await self._catalog.create_group(group, at=now, key=key)
         except Replayed as done:
-            gone = DeploymentGroupDoesNotExist(_gone(f"deployment group {name}"), field="deployment_group.deployment_group_name")
-            return await _as_made(self._catalog.group(application_name, name), done, gone)
+            return await done.made(
+                self._catalog.group(application_name, name),
+                DeploymentGroupDoesNotExist,
+                f"deployment group {name}",
+                field="deployment_group.deployment_group_name",
+            )
 
     async def group(self, application_name: str, name: str) -> DeploymentGroup:
         """Show a deployment group."""
@@ -131,8 +149,9 @@ class CatalogService:
         try:
             return await self._catalog.create_config(config, at=now, key=key)
         except Replayed as done:
-            gone = DeploymentConfigDoesNotExist(_gone(f"deployment config {name}"), field="deployment_config_name")
-            return await _as_made(self._catalog.config(name), done, gone)
+            return await done.made(
+                self._catalog.config(name), DeploymentConfigDoesNotExist, f"deployment config {name}", field="deployment_config_name"
+            )
 
     async def config(self, name: str) -> DeploymentConfig:
         """Show a deployment config."""
@@ -150,21 +169,6 @@ class CatalogService:
             return
 
 
-async def _as_made(now: Awaitable[M], done: Replayed, gone: NotFound) -> M:
-    """What a repeated call made, as it is `now`. Raises `gone` when that was deleted since, even if there is another of its name."""
-    try:
-        found = await now
-    except NotFound:
-        raise gone from None
-    if found.created_at != done.at:
-        raise gone
-    return found
-
-
-def _gone(what: str) -> str:
-    return f"cannot answer this call again: {what}, which it made, was deleted since; use another request_id to make it anew"
-
-
 def _ruled(group: DeploymentGroup, rules: GroupRules) -> DeploymentGroup:
     if rules.tag_filters is not None or rules.tag_sets is not None:
         group = _selecting(group, rules.tag_filters or (), rules.tag_sets or ())
@@ -179,6 +183,8 @@ def _ruled(group: DeploymentGroup, rules: GroupRules) -> DeploymentGroup:
         group = replace(group, offline=rules.offline)
     if rules.require_approval is not None:
         group = replace(group, require_approval=rules.require_approval)
+    if rules.alarms is not None:
+        group = replace(group, alarms=checked_configuration(rules.alarms.given(group.alarms), field="deployment_group.alarm_configuration"))
     return group
 
 

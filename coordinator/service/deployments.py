@@ -8,6 +8,7 @@ from coordinator.core.errors import DeploymentAlreadyCompleted, DeploymentLimitE
 from coordinator.core.facts import ApprovalGiven, DeploymentRequested, RequestKey, StopRequested
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
+    AlarmConfiguration,
     AutoRollbackEvent,
     Creator,
     DeploymentId,
@@ -16,7 +17,9 @@ from coordinator.core.model import (
     Plan,
     Snapshot,
 )
+from coordinator.core.orders import Entry
 from coordinator.engine.ports import Clock, Ids, Inbox
+from coordinator.service.alarms import checked_configuration
 from coordinator.service.ports import Cursor, Fleet, Grounds, History, Page, Presence, Requests
 from coordinator.service.records import DeploymentRecord, HistoryRecord, TargetRecord
 from coordinator.service.revisions import revision_id_of
@@ -44,6 +47,7 @@ class Wanted:
     outdated_only: bool = False
     hosts: Sequence[str] = ()
     """Ids or names of the only hosts to deploy to; none: nobody is named."""
+    alarms: AlarmConfiguration | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,20 +158,38 @@ class DeploymentService:
         return await self._rooms.history.target(deployment_id, host)
 
     async def entries(
-        self, *, application_name: str, group_name: str, deployment_id: str, host: str, size: int, after: Cursor
+        self,
+        *,
+        application_name: str,
+        group_name: str,
+        deployment_id: str,
+        host: str,
+        size: int,
+        after: Cursor,
+        kinds: Sequence[str] = (),
     ) -> Page[HistoryRecord]:
         """List what happened, newest first; what is empty does not restrict."""
         _check_group(application_name, group_name)
+        if strange := [kind for kind in kinds if kind not in Entry.__members__]:
+            raise Invalid(f"cannot look for entries of the kind {strange[0][:40]!r}: there is none", field="entries")
         return await self._rooms.history.entries(
-            application_name=application_name, group_name=group_name, deployment_id=deployment_id, host=host, size=size, after=after
+            application_name=application_name,
+            group_name=group_name,
+            deployment_id=deployment_id,
+            host=host,
+            size=size,
+            after=after,
+            kinds=kinds,
         )
 
     async def _planned(self, wanted: Wanted, *, created_by: str) -> tuple[Plan, tuple[Snapshot, ...]]:
         """Everything that is frozen now, and the hosts that match the group now."""
+        override = None if wanted.alarms is None else checked_configuration(wanted.alarms, field="override_alarm_configuration")
         ground = await self._rooms.grounds.ground(
-            wanted.application_name, wanted.group_name, revision_id_of(wanted.revision_id), wanted.config_name
+            *(wanted.application_name, wanted.group_name, revision_id_of(wanted.revision_id), wanted.config_name),
+            alarms=None if override is None else override.watched,
         )
-        group, config = ground.group, ground.config
+        group, config, watched = ground.group, ground.config, override or ground.group.alarms
         if group.require_signature and ground.revision.signature is None:
             raise InvalidOperation(
                 f"cannot deploy revision {ground.revision.revision_id} to {group.name}: it is not signed, and the group"
@@ -188,6 +210,9 @@ class DeploymentService:
             outdated_only=wanted.outdated_only,
             offline=group.offline,
             require_approval=group.require_approval,
+            alarms=ground.alarms,
+            ignore_poll_alarm_failure=watched.enabled and watched.ignore_poll_alarm_failure,
+            bake_time=watched.bake_time if watched.enabled else 0,
             creator=Creator.user,
             created_by=created_by,
             description=wanted.description,

@@ -5,20 +5,24 @@ the errors of `core/errors.py`. A write whose request key was seen before does n
 what it made then (or `RequestIdReused` when the digest differs). Reads use read-only connections and never wait for writes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from coordinator.core.errors import NotFound
 from coordinator.core.facts import RequestKey
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
+    Alarm,
     DeploymentId,
     HostId,
     RevisionId,
+    Seen,
 )
 from coordinator.core.tags import TagFilter
 from coordinator.service.records import (
     Application,
+    CatalogAlarm,
     CatalogRevision,
     DeploymentConfig,
     DeploymentGroup,
@@ -30,6 +34,18 @@ from coordinator.service.records import (
 )
 
 T = TypeVar("T")
+
+
+class Made(Protocol):
+    """Something that was made once."""
+
+    @property
+    def created_at(self) -> int:
+        """When, UTC milliseconds."""
+        ...
+
+
+M = TypeVar("M", bound=Made)
 
 Cursor = str
 """Where a page ended, as the store names it; opaque. Empty: at the beginning, or there is no further page."""
@@ -51,6 +67,19 @@ class Replayed(Exception):
         super().__init__(subject)
         self.subject = subject
         self.at = at
+
+    async def made(self, now: Awaitable[M], refusal: type[NotFound], what: str, *, field: str) -> M:
+        """What the call made, as it is `now`. Raises `refusal` when that was deleted since, even if there is another of its name."""
+        gone = refusal(
+            f"cannot answer this call again: {what}, which it made, was deleted since; use another request_id to make it anew", field=field
+        )
+        try:
+            found = await now
+        except NotFound:
+            raise gone from None
+        if found.created_at != self.at:
+            raise gone
+        return found
 
 
 class Requests(Protocol):
@@ -81,7 +110,7 @@ class Catalog(Protocol):
         ...
 
     async def create_group(self, group: DeploymentGroup, *, at: int, key: RequestKey) -> DeploymentGroup:
-        """Raises ApplicationDoesNotExist, DeploymentGroupAlreadyExists, DeploymentConfigDoesNotExist."""
+        """Raises ApplicationDoesNotExist, DeploymentGroupAlreadyExists, DeploymentConfigDoesNotExist, InvalidAlarmConfig."""
         ...
 
     async def group(self, application_name: str, name: str) -> DeploymentGroup:
@@ -93,7 +122,7 @@ class Catalog(Protocol):
         ...
 
     async def update_group(self, group: DeploymentGroup, *, at: int, key: RequestKey) -> DeploymentGroup:
-        """Set tag_filters, config_name and auto_rollback of the group with these names. Raises as `group` and `create_group` do."""
+        """Give the group with these names the rules of this one. Raises as `group` and `create_group` do."""
         ...
 
     async def delete_group(self, application_name: str, name: str, *, at: int, key: RequestKey) -> None:
@@ -133,6 +162,38 @@ class Catalog(Protocol):
         ...
 
 
+class AlarmCatalog(Protocol):
+    """Alarms. `at` is UTC milliseconds."""
+
+    async def create(self, alarm: Alarm, *, at: int, key: RequestKey) -> CatalogAlarm:
+        """Raises AlarmAlreadyExists."""
+        ...
+
+    async def alarm(self, name: str) -> CatalogAlarm:
+        """Raises AlarmDoesNotExist."""
+        ...
+
+    async def alarms(self, *, size: int, after: Cursor) -> Page[CatalogAlarm]:
+        """By name."""
+        ...
+
+    async def update(self, alarm: Alarm, *, at: int, key: RequestKey) -> CatalogAlarm:
+        """Put an alarm in the place of the one with its name. Raises AlarmDoesNotExist."""
+        ...
+
+    async def delete(self, name: str, *, at: int, key: RequestKey) -> None:
+        """Raises AlarmDoesNotExist, AlarmInUse."""
+        ...
+
+
+class AlarmLooks(Protocol):
+    """Whoever can look at an alarm."""
+
+    async def look(self, alarm: Alarm, now: int, /) -> Seen:
+        """What is known of it now, UTC milliseconds. What cannot be seen is what the alarm says of that; it raises nothing."""
+        ...
+
+
 class Fleet(Protocol):
     """Hosts and the tags that operators set on them."""
 
@@ -156,9 +217,11 @@ class Fleet(Protocol):
 class Grounds(Protocol):
     """Where a deployment finds what it stands on."""
 
-    async def ground(self, application_name: str, group_name: str, revision_id: RevisionId, config_name: str) -> Ground:
-        """Everything as it is at one moment; an empty config name takes the group's. Raises ApplicationDoesNotExist,
-        DeploymentGroupDoesNotExist, RevisionDoesNotExist, DeploymentConfigDoesNotExist."""
+    async def ground(
+        self, application_name: str, group_name: str, revision_id: RevisionId, config_name: str, alarms: Sequence[str] | None = None
+    ) -> Ground:
+        """Everything as it is at one moment; an empty config name takes the group's, and None the alarms that the group watches. Raises
+        ApplicationDoesNotExist, DeploymentGroupDoesNotExist, RevisionDoesNotExist, DeploymentConfigDoesNotExist, InvalidAlarmConfig."""
         ...
 
 
@@ -191,7 +254,15 @@ class History(Protocol):
         ...
 
     async def entries(
-        self, *, application_name: str, group_name: str, deployment_id: str, host: str, size: int, after: Cursor
+        self,
+        *,
+        application_name: str,
+        group_name: str,
+        deployment_id: str,
+        host: str,
+        size: int,
+        after: Cursor,
+        kinds: Sequence[str] = (),
     ) -> Page[HistoryRecord]:
         """Newest first; empty means all."""
         ...

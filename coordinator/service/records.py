@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
 from coordinator.core.model import (
+    Alarm,
+    AlarmConfiguration,
     AutoRollbackEvent,
     DeploymentId,
     Diagnostics,
@@ -56,6 +58,7 @@ class DeploymentGroup:
     require_signature: bool = False
     offline: OfflinePolicy = OfflinePolicy()
     require_approval: bool = False
+    alarms: AlarmConfiguration = AlarmConfiguration()
     tag_sets: TagSets = ()
     """Instead of tag_filters; one of the two is empty."""
     last_successful: LastDeployment | None = None
@@ -87,6 +90,15 @@ class CatalogRevision:
     registered_at: int
     first_used_at: int | None = None
     last_used_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogAlarm:
+    """An alarm with what the catalogue knows of it."""
+
+    alarm: Alarm
+    created_at: int
+    updated_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +139,8 @@ class Ground:
     config: DeploymentConfig
     hosts: tuple[tuple[HostId, str], ...]
     """Ids and names of all hosts that match any of the group's filters, by name."""
+    alarms: tuple[Alarm, ...] = ()
+    """Those that were asked for by name, or that the group watches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

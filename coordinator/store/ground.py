@@ -1,20 +1,27 @@
 """What a deployment stands on, read in one transaction: no other call can come between its parts, and it costs one hop to a reader."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from coordinator.core.model import RevisionId
 from coordinator.service.records import Ground
-from coordinator.store.catalog import groups, revisions
+from coordinator.store.catalog import alarms, groups, revisions
 from coordinator.store.catalog.catalog import existing_config
 from coordinator.store.fleet import matching
 
 
-def read(db: sqlite3.Connection, application_name: str, group_name: str, revision_id: RevisionId, config_name: str) -> Ground:
-    """See `service.ports.Grounds`."""
+def read(
+    db: sqlite3.Connection, names: tuple[str, str], revision_id: RevisionId, config_name: str, watched: Sequence[str] | None
+) -> Ground:
+    """See `service.ports.Grounds`; `names` are the application's and the group's."""
+    application_name, group_name = names
     group = groups.get(db, application_name, group_name)
     return Ground(
         group=group,
         revision=revisions.get(db, application_name, revision_id).revision,
         config=existing_config(db, config_name or group.config_name),
         hosts=tuple(matching(db, group.selection)),
+        alarms=alarms.named(
+            db, group.alarms.watched if watched is None else watched, field="override_alarm_configuration.alarms" if watched else ""
+        ),
     )

@@ -14,7 +14,16 @@ from coordinator.core.orders import Entry
 from coordinator.store.access import tables as access
 from coordinator.store.alerts import ALERT
 from coordinator.store.rows.columns import MINIMUM_NUMBERS
-from coordinator.store.tables import BYSTANDER, ENROLMENT_INDEXES, ENROLMENT_TABLES, FIRST_INDEXES, FIRST_TABLES, Table
+from coordinator.store.tables import (
+    ALARM,
+    ALARM_BY_NAME,
+    BYSTANDER,
+    ENROLMENT_INDEXES,
+    ENROLMENT_TABLES,
+    FIRST_INDEXES,
+    FIRST_TABLES,
+    Table,
+)
 from coordinator.store.views import create_views
 
 PREDEFINED_CONFIGS = {
@@ -163,6 +172,19 @@ def approvals(db: Database) -> None:
 def alerts(db: Database) -> None:
     """What Alertmanager has told."""
     create(db, [ALERT], [])
+
+
+@MIGRATIONS(name="14")
+def alarms(db: Database) -> None:
+    """Alarms, and which of them groups watch."""
+    create(db, [ALARM], [ALARM_BY_NAME])
+    for column in (
+        "alarms_enabled INTEGER NOT NULL DEFAULT 0",
+        "ignore_poll_alarm_failure INTEGER NOT NULL DEFAULT 0",
+        "alarms TEXT NOT NULL DEFAULT '[]'",
+        "bake_time INTEGER NOT NULL DEFAULT 0",
+    ):
+        db.execute(f"ALTER TABLE deployment_group ADD COLUMN {column}")
 
 
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:

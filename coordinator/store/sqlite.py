@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, TextIO
@@ -17,6 +17,7 @@ from coordinator.store import calls, ground, running
 from coordinator.store.access.audit import SqliteAudit
 from coordinator.store.access.operators import SqliteOperators
 from coordinator.store.alerts import SqliteAlerts
+from coordinator.store.catalog.alarms import SqliteAlarms
 from coordinator.store.catalog.catalog import SqliteCatalog
 from coordinator.store.changes import Storing
 from coordinator.store.connections.files import claim, prepare
@@ -53,6 +54,7 @@ class SqliteStore:
         self.writer = Writer(connection, path)
         self.reader = Reader(path)
         self.catalog = SqliteCatalog(self.writer, self.reader)
+        self.alarms = SqliteAlarms(self.writer, self.reader)
         self.fleet = SqliteFleet(self.writer, self.reader)
         self.enrolments = SqliteEnrolments(self.writer, self.reader)
         self.operators = SqliteOperators(self.writer, self.reader)
@@ -132,9 +134,12 @@ class SqliteStore:
         done = await self.reader.run(lambda db: calls.find(db, key)) if key.request_id else None
         return None if done is None else done.subject
 
-    async def ground(self, application_name: str, group_name: str, revision_id: RevisionId, config_name: str) -> Ground:
+    async def ground(
+        self, application_name: str, group_name: str, revision_id: RevisionId, config_name: str, alarms: Sequence[str] | None = None
+    ) -> Ground:
         """What a deployment stands on, as it is at one moment."""
-        return await self.reader.run(lambda db: ground.read(db, application_name, group_name, revision_id, config_name))
+        names = (application_name, group_name)
+        return await self.reader.run(lambda db: ground.read(db, names, revision_id, config_name, alarms))
 
     def shortage(self) -> str:
         """Why the next commits may find no room, in a sentence; empty when there is enough. Looks at the disk when it is asked."""

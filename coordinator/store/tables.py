@@ -268,3 +268,14 @@ ENROLMENT_INDEXES = (
     "CREATE UNIQUE INDEX enrolment_by_name ON enrolment (name) WHERE status <> 3",
 )
 """A revoked host's name is free again."""
+
+ALARM = Table(
+    "alarm",
+    """alarm_no BIGINT PRIMARY KEY,
+       name TEXT NOT NULL,
+       alarm TEXT NOT NULL,
+       created_at BIGINT NOT NULL,
+       updated_at BIGINT NOT NULL,
+       deleted_at BIGINT""",
+)
+ALARM_BY_NAME = "CREATE UNIQUE INDEX alarm_by_name ON alarm (name) WHERE deleted_at IS NULL"

@@ -15,6 +15,7 @@ from coordinator.core import signature as signatures
 from coordinator.core.errors import Invalid
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
+    AlarmConfiguration,
     AutoRollbackEvent,
     BundleType,
     CoordinatorLocation,
@@ -51,8 +52,11 @@ Number = TypeVar("Number", bound=IntEnum)
 
 def time(milliseconds: int | None) -> Timestamp | None:
     """UTC milliseconds as a Timestamp; None, which leaves the field unset, for None."""
-    if milliseconds is None:
-        return None
+    return None if milliseconds is None else instant(milliseconds)
+
+
+def instant(milliseconds: int) -> Timestamp:
+    """UTC milliseconds as a Timestamp."""
     return Timestamp(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)
 
 
@@ -85,6 +89,36 @@ def read_auto_rollback(message: pb.AutoRollbackConfiguration, *, field: str) -> 
     return frozenset(known[number] for number in message.events) if message.enabled else frozenset()
 
 
+def duration(milliseconds: int) -> Duration:
+    """Milliseconds as a Duration."""
+    return Duration(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)
+
+
+def read_duration(message: Duration) -> int:
+    """Whole milliseconds, however long or wrong; below 0 too."""
+    return message.seconds * 1000 + message.nanos // 1_000_000
+
+
+def alarm_configuration(value: AlarmConfiguration) -> pb.AlarmConfiguration:
+    """Which alarms are watched."""
+    return pb.AlarmConfiguration(
+        enabled=value.enabled,
+        ignore_poll_alarm_failure=value.ignore_poll_alarm_failure,
+        alarms=value.alarms,
+        bake_time=duration(value.bake_time) if value.bake_time else None,
+    )
+
+
+def read_alarm_configuration(message: pb.AlarmConfiguration) -> AlarmConfiguration:
+    """Which alarms a caller wants watched."""
+    return AlarmConfiguration(
+        enabled=message.enabled,
+        ignore_poll_alarm_failure=message.ignore_poll_alarm_failure,
+        alarms=tuple(message.alarms),
+        bake_time=read_duration(message.bake_time),
+    )
+
+
 def offline_policy(value: OfflinePolicy) -> pb.OfflinePolicy:
     """What a group does about hosts that are offline."""
     waits = value.action is OfflineAction.WAIT
@@ -98,7 +132,7 @@ def offline_policy(value: OfflinePolicy) -> pb.OfflinePolicy:
 def read_offline_policy(message: pb.OfflinePolicy, *, field: str) -> OfflinePolicy:
     """What a caller wants done about hosts that are offline; what is not said takes the default of the action."""
     usual = OfflinePolicy()
-    action = _number(OfflineAction, message.action, f"{field}.action") if message.action else usual.action
+    action = read_number(OfflineAction, message.action, f"{field}.action") if message.action else usual.action
     budget = None if action is OfflineAction.SKIP else 0
     return OfflinePolicy(
         action=action,
@@ -132,7 +166,7 @@ def _tag_filter(message: pb.TagFilter, field: str) -> TagFilter:
     if kind == pb.TAG_FILTER_TYPE_UNSPECIFIED:
         both = TagFilterType.KEY_AND_VALUE if message.value else TagFilterType.KEY_ONLY
         kind = both if message.key else TagFilterType.VALUE_ONLY
-    return TagFilter(key=message.key, value=message.value, type=_number(TagFilterType, kind, f"{field}.type"))
+    return TagFilter(key=message.key, value=message.value, type=read_number(TagFilterType, kind, f"{field}.type"))
 
 
 def signature(of: Signature) -> pb.Signature:
@@ -189,22 +223,22 @@ def read_place(message: pb.RevisionLocation, *, field: str) -> Place:
 
 def read_bundle_type(number: int, *, field: str) -> BundleType:
     """How a caller says that a bundle is packed."""
-    return _number(BundleType, number, field)
+    return read_number(BundleType, number, field)
 
 
 def read_file_exists_behavior(number: int, *, field: str) -> FileExistsBehavior:
     """What a caller wants Install to do with files that exist."""
-    return _number(FileExistsBehavior, number, field)
+    return read_number(FileExistsBehavior, number, field)
 
 
 def read_deployment_statuses(numbers: Iterable[int], *, field: str) -> tuple[DeploymentStatus, ...]:
     """The statuses that a caller asks for."""
-    return tuple(_number(DeploymentStatus, number, field) for number in numbers)
+    return tuple(read_number(DeploymentStatus, number, field) for number in numbers)
 
 
 def read_target_statuses(numbers: Iterable[int], *, field: str) -> tuple[TargetStatus, ...]:
     """The statuses that a caller asks for."""
-    return tuple(_number(TargetStatus, number, field) for number in numbers)
+    return tuple(read_number(TargetStatus, number, field) for number in numbers)
 
 
 def diagnostics(value: Diagnostics | None) -> pb.Diagnostics | None:
@@ -219,7 +253,8 @@ def diagnostics(value: Diagnostics | None) -> pb.Diagnostics | None:
     )
 
 
-def _number(enum: type[Number], number: int, field: str) -> Number:
+def read_number(enum: type[Number], number: int, field: str) -> Number:
+    """The member of an enum that has a number of the protos."""
     try:
         return enum(number)
     except ValueError:

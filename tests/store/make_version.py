@@ -11,6 +11,7 @@ from pathlib import Path
 
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
 from coordinator.core.model import (
+    AlarmConfiguration,
     Diagnostics,
     Group,
     HostId,
@@ -26,6 +27,7 @@ from coordinator.store.schema import MIGRATIONS
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened
 from tests.store.things import (
+    ALARMS,
     NOW,
     R1,
     R2,
@@ -52,6 +54,11 @@ async def fill(store: SqliteStore) -> None:
     rule = MinimumHealthyHosts(type=MinimumHealthyHostsType.HOST_COUNT, value=1)
     config = DeploymentConfig(name="Gentle", minimum_healthy_hosts=rule, predefined=False, created_at=NOW)
     await store.catalog.create_config(config, at=NOW, key=key("1", method="CreateDeploymentConfig"))
+    for number, alarm in enumerate(ALARMS):
+        await store.alarms.create(alarm, at=NOW, key=key(f"alarm {number}", method="CreateAlarm"))
+    watching = AlarmConfiguration(enabled=True, alarms=("HighErrors", "Down"), ignore_poll_alarm_failure=True, bake_time=600_000)
+    group = await store.catalog.group("shop", "web")
+    await store.catalog.update_group(replace(group, alarms=watching), at=NOW, key=key("7", method="UpdateDeploymentGroup"))
     await store.commit(known("h1", "h2", "gone"))
     await store.fleet.add_tags(["h2"], {"canary": "yes"}, at=NOW, key=key("2", method="AddTags"))
     done = deployment(plan("d-1", revision=R1), "h1", "h2", status=DeploymentStatus.Succeeded, stopping=None, completed_at=NOW + 9_000)

@@ -26,6 +26,7 @@ from coordinator.store.sqlite import SqliteStore
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import resources_pb2 as resources
 from hookline.v1.access_pb2_grpc import AccessServiceStub, AuditServiceStub
+from hookline.v1.alarms_pb2_grpc import AlarmServiceStub
 from hookline.v1.catalog_pb2_grpc import CatalogServiceStub
 from hookline.v1.deployments_pb2_grpc import DeploymentServiceStub
 from hookline.v1.fleet_pb2_grpc import FleetServiceStub
@@ -41,6 +42,7 @@ class Client:
         self.channel = channel
         self.catalog = CatalogServiceStub(channel)
         self.deployments = DeploymentServiceStub(channel)
+        self.alarms = AlarmServiceStub(channel)
         self.fleet = FleetServiceStub(channel)
         self.access = AccessServiceStub(channel)
         self.audit = AuditServiceStub(channel)

@@ -8,6 +8,9 @@ from typing import TypeVar
 
 from coordinator.core.deployment import batches
 from coordinator.core.errors import (
+    AlarmAlreadyExists,
+    AlarmDoesNotExist,
+    AlarmInUse,
     ApplicationAlreadyExists,
     ApplicationDoesNotExist,
     DeploymentConfigAlreadyExists,
@@ -19,6 +22,7 @@ from coordinator.core.errors import (
     DeploymentTargetDoesNotExist,
     InstanceDoesNotExist,
     InstanceInUse,
+    InvalidAlarmConfig,
     InvalidOperation,
     InvalidRevision,
     RequestIdReused,
@@ -29,6 +33,8 @@ from coordinator.core.facts import DeploymentRequested, GroupFact, HostRemovalRe
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, TargetStatus, event_status
 from coordinator.core.machine import step
 from coordinator.core.model import (
+    Alarm,
+    AlarmStatus,
     CoordinatorLocation,
     Deployment,
     DeploymentId,
@@ -39,6 +45,7 @@ from coordinator.core.model import (
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
     RevisionId,
+    Seen,
     Target,
 )
 from coordinator.core.orders import Answer, Changes, EventChange, Instruct, Instruction
@@ -46,6 +53,7 @@ from coordinator.core.tags import TagFilter, sets_match, tags_match
 from coordinator.service.ports import Page, Replayed
 from coordinator.service.records import (
     Application,
+    CatalogAlarm,
     CatalogRevision,
     DeploymentConfig,
     DeploymentGroup,
@@ -147,6 +155,7 @@ class MemoryCatalog:
             for name, (kind, value) in CONFIGS.items()
         }
         self.registered: dict[tuple[str, str], CatalogRevision] = {}
+        self.alarms: dict[str, CatalogAlarm] = {}
 
     async def create_application(self, name: str, *, at: int, key: RequestKey) -> Application:
         self.requests.once(key)
@@ -174,6 +183,7 @@ class MemoryCatalog:
         self.requests.once(key)
         await self.application(group.application_name)
         await self.config(group.config_name)
+        self.watched(group.alarms.alarms)
         if (group.application_name, group.name) in self.grouped:
             raise DeploymentGroupAlreadyExists(f"cannot create deployment group {group.name}: the name is taken")
         self.grouped[group.application_name, group.name] = group
@@ -193,9 +203,16 @@ class MemoryCatalog:
     async def update_group(self, group: DeploymentGroup, *, at: int, key: RequestKey) -> DeploymentGroup:
         self.requests.once(key)
         await self.config(group.config_name)
+        self.watched(group.alarms.alarms)
         self.grouped[group.application_name, group.name] = group
         self.requests.note(key, group.name)
         return group
+
+    def watched(self, names: Sequence[str]) -> tuple[Alarm, ...]:
+        """The alarms of these names."""
+        if unknown := [name for name in names if name not in self.alarms]:
+            raise InvalidAlarmConfig(f"cannot watch what does not exist: there is no alarm {', '.join(unknown)}", field="alarms")
+        return tuple(self.alarms[name].alarm for name in names)
 
     async def delete_group(self, application_name: str, name: str, *, at: int, key: RequestKey) -> None:
         self.requests.once(key)
@@ -247,6 +264,49 @@ class MemoryCatalog:
     async def revisions(self, application_name: str, *, size: int, after: str) -> Page[CatalogRevision]:
         await self.application(application_name)
         return page([one for (owner, _), one in reversed(self.registered.items()) if owner == application_name], size, after)
+
+
+class MemoryAlarms:
+    """Alarms, and what is seen of them."""
+
+    def __init__(self, catalog: MemoryCatalog) -> None:
+        self.catalog = catalog
+        self.requests = catalog.requests
+        self.seen = Seen(AlarmStatus.OK, "0.01 is not > 0.05")
+
+    async def create(self, alarm: Alarm, *, at: int, key: RequestKey) -> CatalogAlarm:
+        self.requests.once(key)
+        if alarm.name in self.catalog.alarms:
+            raise AlarmAlreadyExists(f"cannot create alarm {alarm.name}: it exists", field="alarm.alarm_name")
+        made = self.catalog.alarms[alarm.name] = CatalogAlarm(alarm=alarm, created_at=at, updated_at=at)
+        self.requests.note(key, alarm.name, at=at)
+        return made
+
+    async def alarm(self, name: str) -> CatalogAlarm:
+        if name not in self.catalog.alarms:
+            raise AlarmDoesNotExist(f"cannot find alarm {name}")
+        return self.catalog.alarms[name]
+
+    async def alarms(self, *, size: int, after: str) -> Page[CatalogAlarm]:
+        return page([self.catalog.alarms[name] for name in sorted(self.catalog.alarms)], size, after)
+
+    async def update(self, alarm: Alarm, *, at: int, key: RequestKey) -> CatalogAlarm:
+        self.requests.once(key)
+        before = await self.alarm(alarm.name)
+        self.catalog.alarms[alarm.name] = replace(before, alarm=alarm, updated_at=at)
+        self.requests.note(key, alarm.name)
+        return self.catalog.alarms[alarm.name]
+
+    async def delete(self, name: str, *, at: int, key: RequestKey) -> None:
+        self.requests.once(key)
+        await self.alarm(name)
+        if users := [f"{app}/{one}" for (app, one), group in self.catalog.grouped.items() if name in group.alarms.alarms]:
+            raise AlarmInUse(f"cannot delete alarm {name}: deployment groups name it: {', '.join(users)}")
+        del self.catalog.alarms[name]
+        self.requests.note(key, name)
+
+    async def look(self, alarm: Alarm, now: int, /) -> Seen:
+        return self.seen
 
 
 class MemoryFleet:
@@ -318,13 +378,16 @@ class MemoryGrounds:
         self.catalog = catalog
         self.fleet = fleet
 
-    async def ground(self, application_name: str, group_name: str, revision_id: RevisionId, config_name: str) -> Ground:
+    async def ground(
+        self, application_name: str, group_name: str, revision_id: RevisionId, config_name: str, alarms: Sequence[str] | None = None
+    ) -> Ground:
         group = await self.catalog.group(application_name, group_name)
         return Ground(
             group=group,
             revision=(await self.catalog.revision(application_name, revision_id)).revision,
             config=await self.catalog.config(config_name or group.config_name),
             hosts=tuple((host.host_id, name) for name, host in sorted(self.fleet.known.items()) if sets_match(host.tags, group.selection)),
+            alarms=self.catalog.watched(group.alarms.watched if alarms is None else alarms),
         )
 
 
@@ -466,7 +529,15 @@ class MemoryEngine:
         return _target(past, self.groups[past.deployment.plan.group_id], one)
 
     async def entries(
-        self, *, application_name: str, group_name: str, deployment_id: str, host: str, size: int, after: str
+        self,
+        *,
+        application_name: str,
+        group_name: str,
+        deployment_id: str,
+        host: str,
+        size: int,
+        after: str,
+        kinds: Sequence[str] = (),
     ) -> Page[HistoryRecord]:
         found = [
             one
@@ -475,6 +546,7 @@ class MemoryEngine:
             and group_name in ("", one.group_name)
             and deployment_id in ("", one.deployment_id)
             and host in ("", one.host_name)
+            and (not kinds or one.entry in kinds)
         ]
         return page(found, size, after)
 

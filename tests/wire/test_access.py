@@ -34,9 +34,11 @@ LEAST = {
         DeploymentService/GetDeployment DeploymentService/ListDeployments DeploymentService/WatchDeployment DeploymentService/ListTargets
         DeploymentService/GetTarget DeploymentService/ListHistory DeploymentService/ReadLogs
         FleetService/ListHosts FleetService/GetHost FleetService/ListEnrolments
+        AlarmService/GetAlarm AlarmService/ListAlarms
         AccessService/WhoAmI ServerReflection/ServerReflectionInfo""",
     "deployer": """
-        CatalogService/PushRevision CatalogService/RegisterRevision DeploymentService/CreateDeployment DeploymentService/StopDeployment""",
+        CatalogService/PushRevision CatalogService/RegisterRevision DeploymentService/CreateDeployment DeploymentService/StopDeployment
+        AlarmService/TestAlarm""",
     "approver": """
         DeploymentService/ApproveDeployment
         FleetService/CreateJoinToken FleetService/ListJoinTokens FleetService/RevokeJoinToken FleetService/ApproveHost
@@ -44,6 +46,7 @@ LEAST = {
     "admin": """
         CatalogService/CreateApplication CatalogService/DeleteApplication CatalogService/CreateDeploymentGroup
         CatalogService/UpdateDeploymentGroup CatalogService/DeleteDeploymentGroup CatalogService/CreateDeploymentConfig
+        AlarmService/CreateAlarm AlarmService/UpdateAlarm AlarmService/DeleteAlarm
         CatalogService/DeleteDeploymentConfig FleetService/AddTags FleetService/RemoveTags FleetService/RemoveHost FleetService/RenameHost
         AccessService/CreateOperator AccessService/ListOperators AccessService/SuspendOperator AccessService/ResumeOperator
         AccessService/GrantRole AccessService/RevokeGrant AccessService/CreateOperatorToken AccessService/ListOperatorTokens

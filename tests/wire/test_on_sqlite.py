@@ -19,6 +19,7 @@ from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.ids import RandomIds
 from coordinator.api import interceptors, server
 from coordinator.api.access.servicers import AccessServicer, AuditServicer
+from coordinator.api.alarms import AlarmServicer
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import FleetServicer
@@ -31,6 +32,7 @@ from coordinator.engine.loop import Engine
 from coordinator.metrics import Metrics
 from coordinator.service.access.audit import AuditService
 from coordinator.service.access.operators import AccessService
+from coordinator.service.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
@@ -150,6 +152,7 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
         deployments=DeploymentServicer(
             DeploymentService(rooms, inbox=engine, clock=clock, ids=ids), world.watches, LogService(logs, store.history, clock=clock)
         ),
+        alarms=AlarmServicer(AlarmService(store.alarms, world.alarm_rows, clock=clock)),
         fleet=FleetServicer(FleetService(store.fleet, store, inbox=engine, clock=clock), None, enrol_address=lambda: ""),
         access=AccessServicer(AccessService(store.operators, secrets=ids, clock=clock), fingerprint="", address=lambda: ""),
         audit=AuditServicer(AuditService(store.audit, clock)),

@@ -18,6 +18,7 @@ SERVICES = {
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
     "hookline.v1.AgentService",
+    "hookline.v1.AlarmService",
     "hookline.v1.CatalogService",
     "hookline.v1.DeploymentService",
     "hookline.v1.FleetService",

@@ -17,6 +17,7 @@ from grpc import aio
 from grpc_status import rpc_status
 
 from coordinator.api import interceptors, server
+from coordinator.api.alarms import AlarmServicer
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import FleetServicer
@@ -24,6 +25,7 @@ from coordinator.core.facts import Report, Reported
 from coordinator.core.lifecycle import EventStatus, LifecycleEvent
 from coordinator.core.model import Diagnostics, HostId
 from coordinator.metrics import Metrics
+from coordinator.service.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
@@ -37,10 +39,21 @@ from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import resources_pb2 as resources
 from hookline.v1.access_pb2_grpc import AccessServiceServicer, AuditServiceServicer
 from hookline.v1.agent_pb2_grpc import AgentServiceServicer, add_AgentServiceServicer_to_server
+from hookline.v1.alarms_pb2_grpc import AlarmServiceStub
 from hookline.v1.catalog_pb2_grpc import CatalogServiceStub
 from hookline.v1.deployments_pb2_grpc import DeploymentServiceStub
 from hookline.v1.fleet_pb2_grpc import FleetServiceStub
-from tests.wire.memory import CountedIds, MemoryCatalog, MemoryEngine, MemoryFleet, MemoryGrounds, MemoryKeep, MemoryRequests, VirtualClock
+from tests.wire.memory import (
+    CountedIds,
+    MemoryAlarms,
+    MemoryCatalog,
+    MemoryEngine,
+    MemoryFleet,
+    MemoryGrounds,
+    MemoryKeep,
+    MemoryRequests,
+    VirtualClock,
+)
 
 MAX_BUNDLE_BYTES = 64 * 1024
 NO_ACCESS: Any = AccessServiceServicer
@@ -98,6 +111,7 @@ class World:
         self.catalog_rows = MemoryCatalog(self.requests)
         self.hosts = MemoryFleet(self.requests)
         self.engine = MemoryEngine(self.hosts, self.requests)
+        self.alarm_rows = MemoryAlarms(self.catalog_rows)
         self.keep = MemoryKeep()
         self.metrics = Metrics()
         self.agents = EchoingAgents()
@@ -117,6 +131,7 @@ class World:
                 WatchService(self.engine, self.engine, clock=self.clock),
                 LogService(self.logs, self.engine, clock=self.clock),
             ),
+            "alarms": AlarmServicer(AlarmService(self.alarm_rows, self.alarm_rows, clock=self.clock)),
             "fleet": FleetServicer(
                 FleetService(self.hosts, self.requests, inbox=self.engine, clock=self.clock), None, enrol_address=lambda: ""
             ),
@@ -129,6 +144,7 @@ class World:
         self.channel = channel
         self.catalog = CatalogServiceStub(channel)
         self.deployments = DeploymentServiceStub(channel)
+        self.alarms = AlarmServiceStub(channel)
         self.fleet = FleetServiceStub(channel)
 
     async def push(self, bundle: bytes, **header: Any) -> catalog.Revision:

@@ -20,7 +20,7 @@ TEXT_AT_MOST: Final = 512
 LEFT_OUT: Final = "..."
 
 _IDS: Final = ("deployment_id", "revision_id", "operator_token_id", "join_token_id", "host_id", "operator_name")
-_NAMES: Final = ("application_name", "deployment_group_name", "deployment_config_name", "host", "hosts")
+_NAMES: Final = ("application_name", "deployment_group_name", "deployment_config_name", "alarm_name", "host", "hosts")
 
 
 class Recorder:

@@ -2,6 +2,7 @@
 
 from coordinator.core.model.alarms import (
     Alarm,
+    AlarmConfiguration,
     AlarmSource,
     AlarmStatus,
     AlertmanagerAlert,
@@ -60,6 +61,7 @@ from coordinator.core.model.revisions import (
 
 __all__ = [
     "Alarm",
+    "AlarmConfiguration",
     "AlarmSource",
     "AlarmStatus",
     "AlertmanagerAlert",

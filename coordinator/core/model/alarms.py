@@ -95,3 +95,20 @@ class Alarm:
     """What it means when an expression answers with nothing, or with NaN."""
     on_error: AlarmStatus = AlarmStatus.UNKNOWN
     """What it means when Prometheus cannot be asked, or says that it cannot answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmConfiguration:
+    """Which alarms the deployments of a group watch, by name."""
+
+    enabled: bool = False
+    """Without it the names are kept, and nothing is watched."""
+    ignore_poll_alarm_failure: bool = False
+    alarms: tuple[str, ...] = ()
+    bake_time: int = 0
+    """Milliseconds."""
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The names of those that are watched."""
+        return self.alarms if self.enabled else ()

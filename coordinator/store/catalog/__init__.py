@@ -1,1 +1,1 @@
-"""The catalogue in SQLite: applications, deployment configs, deployment groups, revisions."""
+"""The catalogue in SQLite: applications, deployment configs, deployment groups, revisions, alarms."""

@@ -104,7 +104,7 @@ class SqliteCatalog:
     # ------------------------------------------------------------------------------------------------------------ groups
 
     async def create_group(self, group: DeploymentGroup, *, at: int, key: RequestKey) -> DeploymentGroup:
-        """Raises ApplicationDoesNotExist, DeploymentGroupAlreadyExists, DeploymentConfigDoesNotExist."""
+        """Raises ApplicationDoesNotExist, DeploymentGroupAlreadyExists, DeploymentConfigDoesNotExist, InvalidAlarmConfig."""
         return await self._writer.run(lambda db, numbers: groups.create(db, numbers, group, at=at, key=key))
 
     async def group(self, application_name: str, name: str) -> DeploymentGroup:
@@ -116,7 +116,7 @@ class SqliteCatalog:
         return await self._reader.run(lambda db: groups.page(db, application_name, size=size, after=after))
 
     async def update_group(self, group: DeploymentGroup, *, at: int, key: RequestKey) -> DeploymentGroup:
-        """Set tag_filters, config_name and auto_rollback."""
+        """Give the group with these names the rules of this one."""
         return await self._writer.run(lambda db, numbers: groups.update(db, numbers, group, at=at, key=key))
 
     async def delete_group(self, application_name: str, name: str, *, at: int, key: RequestKey) -> None:

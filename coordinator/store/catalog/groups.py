@@ -17,8 +17,10 @@ from coordinator.core.orders import Entry
 from coordinator.service.ports import Cursor, Page
 from coordinator.service.records import DeploymentGroup, LastDeployment
 from coordinator.store.calls import Told, finish, refuse_replay, tell
+from coordinator.store.catalog import alarms
 from coordinator.store.connections.numbers import Numbers
 from coordinator.store.paging import Paging
+from coordinator.store.rows.alarms import CONFIGURATION_COLUMNS, configuration, configuration_columns
 from coordinator.store.rows.columns import (
     OFFLINE_COLUMNS,
     Column,
@@ -33,7 +35,11 @@ from coordinator.store.rows.columns import (
 )
 from coordinator.store.rows.running import Named
 
-RULES: Final = ("tag_filters", "config_no", "auto_rollback", "require_signature", "require_approval", "tag_sets", *OFFLINE_COLUMNS)
+RULES: Final = (
+    *("tag_filters", "config_no", "auto_rollback", "require_signature", "require_approval", "tag_sets"),
+    *OFFLINE_COLUMNS,
+    *CONFIGURATION_COLUMNS,
+)
 """What can be changed about a group."""
 GROUPS: Final = f"""
     SELECT g.group_no, g.group_id, a.name AS application_name, g.name, c.name AS config_name, g.created_at, g.last_successful_no,
@@ -155,7 +161,8 @@ def _existing_config_no(db: sqlite3.Connection, name: str) -> int:
 
 
 def _rules(db: sqlite3.Connection, group: DeploymentGroup) -> tuple[Column, ...]:
-    """RULES of a group."""
+    """RULES of a group. Raises DeploymentConfigDoesNotExist, InvalidAlarmConfig."""
+    alarms.named(db, group.alarms.alarms, field="deployment_group.alarm_configuration.alarms")
     return (
         filters_text(group.tag_filters),
         _existing_config_no(db, group.config_name),
@@ -164,6 +171,7 @@ def _rules(db: sqlite3.Connection, group: DeploymentGroup) -> tuple[Column, ...]
         int(group.require_approval),
         sets_text(group.tag_sets),
         *offline_columns(group.offline),
+        *configuration_columns(group.alarms),
     )
 
 
@@ -182,6 +190,7 @@ def _group(db: sqlite3.Connection, row: Named) -> DeploymentGroup:
         require_approval=bool(row["require_approval"]),
         tag_sets=tag_sets(row["tag_sets"]),
         offline=offline(*(row[column] for column in OFFLINE_COLUMNS)),
+        alarms=configuration(*(row[column] for column in CONFIGURATION_COLUMNS)),
         created_at=row["created_at"],
         last_successful=_last(succeeded),
         last_attempted=_last(attempted),

@@ -35,6 +35,7 @@ class Wanted(NamedTuple):
     group_name: str = ""
     deployment_id: str = ""
     host: str = ""
+    kinds: tuple[str, ...] = ()
 
 
 def page(db: sqlite3.Connection, wanted: Wanted, *, size: int, after: Cursor) -> Page[HistoryRecord]:
@@ -46,9 +47,12 @@ def page(db: sqlite3.Connection, wanted: Wanted, *, size: int, after: Cursor) ->
     return paging.page(rows, size, lambda row: [row[0]], lambda row: _record(tuple(row)))
 
 
-def _conditions(db: sqlite3.Connection, wanted: Wanted) -> tuple[list[str], list[int]]:
+def _conditions(db: sqlite3.Connection, wanted: Wanted) -> tuple[list[str], list[int | str]]:
     conditions: list[str] = []
-    values: list[int] = []
+    values: list[int | str] = []
+    if wanted.kinds:
+        conditions.append(f"y.entry_no IN (SELECT name_no FROM name WHERE name IN ({marks(wanted.kinds)}))")
+        values += wanted.kinds
     if wanted.deployment_id:
         number = names.deployment(db, wanted.deployment_id)
         first, last = db.execute("SELECT first_history, last_history FROM deployment WHERE deployment_no = ?", (number,)).fetchone()

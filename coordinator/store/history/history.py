@@ -44,8 +44,16 @@ class SqliteHistory:
         return await self._reader.run(lambda db: targets.changed(db, deployment_id, since=since, size=size))
 
     async def entries(
-        self, *, application_name: str, group_name: str, deployment_id: str, host: str, size: int, after: Cursor
+        self,
+        *,
+        application_name: str,
+        group_name: str,
+        deployment_id: str,
+        host: str,
+        size: int,
+        after: Cursor,
+        kinds: Sequence[str] = (),
     ) -> Page[HistoryRecord]:
         """Newest first; empty means all."""
-        wanted = Wanted(application_name, group_name, deployment_id, host)
+        wanted = Wanted(application_name, group_name, deployment_id, host, tuple(kinds))
         return await self._reader.run(lambda db: entries.page(db, wanted, size=size, after=after))

@@ -1,6 +1,7 @@
 """Names in the history's filters, as numbers. What was deleted or removed can still be asked for by name."""
 
 import sqlite3
+from collections.abc import Sized
 
 from coordinator.core.errors import (
     ApplicationDoesNotExist,
@@ -56,6 +57,6 @@ def hosts(db: sqlite3.Connection, host: str) -> list[int]:
     return [row[0] for row in found]
 
 
-def marks(values: "list[int] | tuple[int, ...]") -> str:
+def marks(values: Sized) -> str:
     """As many question marks as there are values."""
     return ", ".join("?" * len(values))

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from coordinator.core.model import (
     Alarm,
+    AlarmConfiguration,
     AlarmSource,
     AlarmStatus,
     AlertmanagerAlert,
@@ -22,6 +23,8 @@ SOURCES: Final[dict[str, type[AlarmSource]]] = {
     "prometheus_alert": PrometheusAlert,
     "alertmanager_alert": AlertmanagerAlert,
 }
+CONFIGURATION_COLUMNS: Final = ("alarms_enabled", "ignore_poll_alarm_failure", "alarms", "bake_time")
+"""What `configuration` makes a group's alarms of, in its order."""
 _KINDS: Final = {type: kind for kind, type in SOURCES.items()}
 
 
@@ -52,3 +55,18 @@ def alarm(stored: dict[str, Any]) -> Alarm:  # it was written by `alarm_map`
         no_data=AlarmStatus(stored["no_data"]),
         on_error=AlarmStatus(stored["on_error"]),
     )
+
+
+def configuration(enabled: int, ignore_poll_alarm_failure: int, names: str, bake_time: int) -> AlarmConfiguration:
+    """Which alarms a group watches, from CONFIGURATION_COLUMNS."""
+    return AlarmConfiguration(
+        enabled=bool(enabled),
+        ignore_poll_alarm_failure=bool(ignore_poll_alarm_failure),
+        alarms=tuple(json.loads(names)),
+        bake_time=bake_time,
+    )
+
+
+def configuration_columns(of: AlarmConfiguration) -> tuple[int, int, str, int]:
+    """CONFIGURATION_COLUMNS of a configuration."""
+    return int(of.enabled), int(of.ignore_poll_alarm_failure), text_of(list(of.alarms)), of.bake_time

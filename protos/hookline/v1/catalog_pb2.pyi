@@ -71,6 +71,7 @@ class DeploymentGroup(_message.Message):
     TAG_SETS_FIELD_NUMBER: _builtins.int
     OFFLINE_POLICY_FIELD_NUMBER: _builtins.int
     REQUIRE_APPROVAL_FIELD_NUMBER: _builtins.int
+    ALARM_CONFIGURATION_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
@@ -111,6 +112,10 @@ class DeploymentGroup(_message.Message):
     def offline_policy(self) -> _resources_pb2.OfflinePolicy:
         """What deployments do about hosts that are offline."""
 
+    @_builtins.property
+    def alarm_configuration(self) -> _resources_pb2.AlarmConfiguration:
+        """Which alarms deployments watch, unless they say otherwise."""
+
     def __init__(
         self,
         *,
@@ -127,10 +132,11 @@ class DeploymentGroup(_message.Message):
         tag_sets: _abc.Iterable[_resources_pb2.TagFilterList] | None = ...,
         offline_policy: _resources_pb2.OfflinePolicy | None = ...,
         require_approval: _builtins.bool = ...,
+        alarm_configuration: _resources_pb2.AlarmConfiguration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy", "require_approval", b"require_approval", "require_signature", b"require_signature", "tag_filters", b"tag_filters", "tag_sets", b"tag_sets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy", "require_approval", b"require_approval", "require_signature", b"require_signature", "tag_filters", b"tag_filters", "tag_sets", b"tag_sets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -647,7 +653,7 @@ class UpdateDeploymentGroupRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Any of tag_filters, tag_sets, deployment_config_name, auto_rollback_configuration, require_signature, offline_policy,
-        require_approval; "*" or unset means all of them.
+        require_approval, alarm_configuration or one of its fields, such as alarm_configuration.enabled; "*" or unset means all of them.
         Either of tag_filters and tag_sets takes the place of the other.
         """
 

@@ -431,7 +431,9 @@ class _AutoRollbackEventEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Aut
     AUTO_ROLLBACK_EVENT_DEPLOYMENT_FAILURE: _AutoRollbackEvent.ValueType  # 1
     """The deployment failed (DEPLOYMENT_FAILURE)."""
     AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_ALARM: _AutoRollbackEvent.ValueType  # 2
-    """An alarm stopped it (DEPLOYMENT_STOP_ON_ALARM). Not when nobody could say whether one is active."""
+    """An alarm stopped it (DEPLOYMENT_STOP_ON_ALARM). Not when nobody could say whether one is active. Accepted where no alarms are watched
+    too, since they can be enabled any time; it never comes then.
+    """
     AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_REQUEST: _AutoRollbackEvent.ValueType  # 3
     """Somebody stopped it (DEPLOYMENT_STOP_ON_REQUEST), and did not say otherwise with the stop."""
 
@@ -443,7 +445,9 @@ AUTO_ROLLBACK_EVENT_UNSPECIFIED: AutoRollbackEvent.ValueType  # 0
 AUTO_ROLLBACK_EVENT_DEPLOYMENT_FAILURE: AutoRollbackEvent.ValueType  # 1
 """The deployment failed (DEPLOYMENT_FAILURE)."""
 AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_ALARM: AutoRollbackEvent.ValueType  # 2
-"""An alarm stopped it (DEPLOYMENT_STOP_ON_ALARM). Not when nobody could say whether one is active."""
+"""An alarm stopped it (DEPLOYMENT_STOP_ON_ALARM). Not when nobody could say whether one is active. Accepted where no alarms are watched
+too, since they can be enabled any time; it never comes then.
+"""
 AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_REQUEST: AutoRollbackEvent.ValueType  # 3
 """Somebody stopped it (DEPLOYMENT_STOP_ON_REQUEST), and did not say otherwise with the stop."""
 Global___AutoRollbackEvent: _TypeAlias = AutoRollbackEvent  # noqa: Y015
@@ -733,6 +737,46 @@ class AutoRollbackConfiguration(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AutoRollbackConfiguration: _TypeAlias = AutoRollbackConfiguration  # noqa: Y015
+
+@_typing.final
+class AlarmConfiguration(_message.Message):
+    """Which alarms a deployment watches, and what it does when nobody can see them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENABLED_FIELD_NUMBER: _builtins.int
+    IGNORE_POLL_ALARM_FAILURE_FIELD_NUMBER: _builtins.int
+    ALARMS_FIELD_NUMBER: _builtins.int
+    BAKE_TIME_FIELD_NUMBER: _builtins.int
+    enabled: _builtins.bool
+    """Whether they are watched. Without it the alarms below are kept and not watched (as CodeDeploy does)."""
+    ignore_poll_alarm_failure: _builtins.bool
+    """Whether a deployment goes on when for a minute nobody could say whether an alarm is active. It is marked as blind in the history then;
+    an alarm that is active when sight returns still stops it. Otherwise it stops (ALARM_POLL_FAILED), and is not rolled back.
+    """
+    @_builtins.property
+    def alarms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of alarms (AlarmService), at most 50. One in ALARM, at any time from the creation on, stops the deployment (ALARM_ACTIVE)."""
+
+    @_builtins.property
+    def bake_time(self) -> _duration_pb2.Duration:
+        """How long the alarms are watched once the last host has ended, before the deployment is said to have succeeded; 0 to 7 days. Ours."""
+
+    def __init__(
+        self,
+        *,
+        enabled: _builtins.bool = ...,
+        ignore_poll_alarm_failure: _builtins.bool = ...,
+        alarms: _abc.Iterable[_builtins.str] | None = ...,
+        bake_time: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bake_time", b"bake_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "bake_time", b"bake_time", "enabled", b"enabled", "ignore_poll_alarm_failure", b"ignore_poll_alarm_failure"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlarmConfiguration: _TypeAlias = AlarmConfiguration  # noqa: Y015
 
 @_typing.final
 class CoordinatorLocation(_message.Message):
