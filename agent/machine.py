@@ -206,6 +206,8 @@ class Machine:
             self._event_ended(EventEnded(fact.instruction_id, fact.event, fact.diagnostics, fact.at, fact.closing))
         else:
             self._note(Repeated(fact.instruction_id, fact.attempt + 1))
+            why = f"{fact.event} begins again, as attempt {fact.attempt + 1} of {ATTEMPTS}: {fact.diagnostics.message}"
+            self._report(fact.instruction_id, InstructionStatus.WAITING, diagnostics=Diagnostics(message=why))
             self._orders.append(self._begin(course))
 
     def _event_closed(self, fact: EventClosed) -> None:

@@ -308,13 +308,15 @@ def _interrupted(order: Begin | Recover) -> EventInterrupted:
 class TestWhatWasInterruptedAndMayRunAgain:
     """The author of the scripts says that they may; the machine decides whether they do."""
 
-    def test_it_begins_again_as_the_next_attempt_in_one_writing_and_says_nothing(self) -> None:
+    def test_it_begins_again_as_the_next_attempt_in_one_writing_and_says_why_it_takes_longer(self) -> None:
         told = Told()
         told.tell(Connected(0))
         first = must_begin(told.tell(InstructionReceived(instruction())))
         before = told.writings
         orders = told.tell(_interrupted(first))
-        assert orders == (replace(first, attempt=2),)
+        assert must_begin(orders) == replace(first, attempt=2)
+        assert words(orders) == ["d-1 Waiting"]
+        assert _why(orders) == "ApplicationStop begins again, as attempt 2 of 3: reboot"
         assert told.writings == before + 1
         assert told.tell(_interrupted(first)) == ()
 

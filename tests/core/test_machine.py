@@ -240,6 +240,17 @@ def test_a_host_that_waits_for_its_turn_counts_as_in_progress_and_has_accepted(r
     assert rollout.target("a").message == ""
 
 
+def test_an_event_that_begins_again_has_all_its_time_again_and_is_said_to(rollout: Rollout) -> None:
+    rollout.report("a", rollout.event("a", STOP, IN_PROGRESS))
+    rollout.wait(3_600_000)
+    rollout.report("a", rollout.whole("a", InstructionStatus.Waiting, "ApplicationStop begins again, as attempt 2 of 3: reboot"))
+    assert rollout.target("a").message == "ApplicationStop begins again, as attempt 2 of 3: reboot"
+    rollout.wait(3_600_000)
+    assert rollout.in_progress == ["a"]
+    rollout.report("a", rollout.event("a", STOP, SUCCEEDED))
+    assert rollout.target("a").message == ""
+
+
 def test_a_refused_instruction_fails_its_target(rollout: Rollout) -> None:
     rollout.report("a", rollout.whole("a", InstructionStatus.Refused, "stale epoch"))
     assert rollout.target("a").status is TargetStatus.Failed

@@ -83,6 +83,8 @@ def record(plan: Plan, target: Target, member: Member, reports: tuple[Report, ..
         target.event = reached = event
         progress = status
         key = (target, event)
+        if target.message and target.status is TargetStatus.InProgress:
+            target.message = ""  # it waited, and goes on
         if status is IN_PROGRESS:
             events[key] = _change(EventChange, (status, time, None, seq, None))
             continue
@@ -141,8 +143,6 @@ def _noted(target: Target, ending: Ending | None, *, known: bool) -> Ending | No
     if not known or target.status is not TargetStatus.InProgress:
         return None
     target.accepted = True
-    if ending is None and target.event is not None and target.message:
-        target.message = ""  # it waited, and has begun
     return ending
 
 

@@ -42,7 +42,9 @@ class _InstructionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ins
     INSTRUCTION_STATUS_UNSPECIFIED: _InstructionStatus.ValueType  # 0
     """The report is about a lifecycle event."""
     INSTRUCTION_STATUS_WAITING: _InstructionStatus.ValueType  # 1
-    """Accepted, but another group's instruction runs on this host; the diagnostics' message names it."""
+    """Accepted, and takes longer than it would: another group's instruction runs on this host, or an interrupted event begins again. The
+    diagnostics' message says which. The time that the coordinator gives the host begins anew.
+    """
     INSTRUCTION_STATUS_REFUSED: _InstructionStatus.ValueType  # 2
     """Not accepted and never will be: stale epoch, conflict, tombstone. The diagnostics' message says which."""
     INSTRUCTION_STATUS_CANCELLED: _InstructionStatus.ValueType  # 3
@@ -54,7 +56,9 @@ class InstructionStatus(_InstructionStatus, metaclass=_InstructionStatusEnumType
 INSTRUCTION_STATUS_UNSPECIFIED: InstructionStatus.ValueType  # 0
 """The report is about a lifecycle event."""
 INSTRUCTION_STATUS_WAITING: InstructionStatus.ValueType  # 1
-"""Accepted, but another group's instruction runs on this host; the diagnostics' message names it."""
+"""Accepted, and takes longer than it would: another group's instruction runs on this host, or an interrupted event begins again. The
+diagnostics' message says which. The time that the coordinator gives the host begins anew.
+"""
 INSTRUCTION_STATUS_REFUSED: InstructionStatus.ValueType  # 2
 """Not accepted and never will be: stale epoch, conflict, tombstone. The diagnostics' message says which."""
 INSTRUCTION_STATUS_CANCELLED: InstructionStatus.ValueType  # 3
