@@ -55,6 +55,7 @@ from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.enrolment import Departures, EnrolmentService
 from coordinator.service.fleet import FleetService
 from coordinator.service.logs import LogService, has_ended
+from coordinator.service.newcomers import NewcomerService
 from coordinator.service.ports import History
 from coordinator.service.revisions import RevisionService
 from coordinator.service.watch import WatchService
@@ -158,14 +159,16 @@ class Coordinator:
             LogService(self._logs, store.history, clock=clock),
         )
         self._fleet = FleetServicer(
-            FleetService(store.fleet, store, inbox=self.engine, clock=clock), self._enrolment, enrol_address=lambda: str(self.enrol_listen)
+            FleetService(store.fleet, store, inbox=self.engine, clock=clock, come=self.engine.come),
+            self._enrolment,
+            enrol_address=lambda: str(self.enrol_listen),
         )
+        self._newcomers = NewcomerService(store, store, self.engine, inbox=self.engine, clock=clock, ids=ids)
         self._http = self._web()
         self._access, self._audit = AccessService(store.operators, secrets=ids, clock=clock), AuditService(store.audit, clock)
-        self._recorder = Recorder(self._audit, clock)
+        self._recorder, self._shortage = Recorder(self._audit, clock), store.shortage
         self._rules = partial(interceptors.Rules, group_of=partial(_group_of, store.history), recorder=self._recorder)
         self._alarms = AlarmServicer(AlarmService(store.alarms, self._sight.looks, clock=clock))
-        self._shortage = store.shortage
         self.metrics.watch_inbox(lambda: len(self.engine.inbox))
         self._stop, self.ready = asyncio.Event(), asyncio.Event()
         self.listen = settings.listen
@@ -214,6 +217,7 @@ class Coordinator:
             servers, health = await self._open()
             looking_after = parts.create_task(self._look_after_certificates(), name="certificates")
             noting = parts.create_task(self._audit.run(), name="audit")
+            arriving = parts.create_task(self._newcomers.run(self.engine.come), name="newcomers")
             leaving = parts.create_task(self._departures.run(), name="departures")
             listeners = [self.listen, self.enrol_listen, self.operator_listen, self.bundle_process.address]
             watching = parts.create_task(watch([each for each in listeners if each is not None], self._clock), name="watching")
@@ -232,7 +236,7 @@ class Coordinator:
             lag.stop()
             self._http.stop()
             await http
-            for part in (leaving, noting, looking_after, bundles, logs, streams, engine, sight):
+            for part in (arriving, leaving, noting, looking_after, bundles, logs, streams, engine, sight):
                 part.cancel()
 
     async def _open(self) -> tuple[list[grpc.aio.Server], api.TimedHealth]:

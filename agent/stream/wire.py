@@ -68,6 +68,7 @@ _CREATORS = {
     resources_pb2.DEPLOYMENT_CREATOR_UNSPECIFIED: "user",
     resources_pb2.DEPLOYMENT_CREATOR_USER: "user",
     resources_pb2.DEPLOYMENT_CREATOR_CODE_DEPLOY_ROLLBACK: "codeDeployRollback",
+    resources_pb2.DEPLOYMENT_CREATOR_CODE_DEPLOY_AUTO_UPDATE: "CodeDeployAutoUpdate",
 }
 
 

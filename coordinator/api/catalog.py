@@ -27,6 +27,7 @@ GROUP_FIELDS = frozenset(
         "offline_policy",
         "require_approval",
         ALARMS,
+        "outdated_instances_strategy",
     }
 )
 """What can be changed about a deployment group."""
@@ -189,6 +190,9 @@ def _rules(group: pb.DeploymentGroup, fields: frozenset[str]) -> GroupRules:
         require_signature=group.require_signature if "require_signature" in fields else None,
         offline=wire.read_offline_policy(group.offline_policy, field=f"{where}.offline_policy") if "offline_policy" in fields else None,
         require_approval=group.require_approval if "require_approval" in fields else None,
+        outdated_strategy=wire.read_outdated_strategy(group.outdated_instances_strategy, field=f"{where}.outdated_instances_strategy")
+        if "outdated_instances_strategy" in fields
+        else None,
         tag_sets=wire.read_tag_sets(group.tag_sets, field=f"{where}.tag_sets") if "tag_sets" in fields else None,
         alarms=_alarm_rules(wire.read_alarm_configuration(group.alarm_configuration), fields),
     )

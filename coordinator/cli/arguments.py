@@ -289,6 +289,13 @@ REQUIRE_APPROVAL = click.option(
     default=None,
     help="Let a deployment wait until an approver other than its creator has approved it, or not.",
 )
+OUTDATED = click.option(
+    "--outdated-instances-strategy",
+    "outdated_strategy",
+    type=click.Choice(["UPDATE", "IGNORE"], case_sensitive=False),
+    metavar="UPDATE|IGNORE",
+    help="Hosts that join or come back later: give them the last successful revision at once, or let them wait. [UPDATE]",
+)
 TAGS = click.option(
     "--tag",
     "tag_filters",

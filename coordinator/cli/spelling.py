@@ -23,8 +23,12 @@ STYLES = {
     "DeploymentErrorCode": KEEP,
     "FileExistsBehavior": KEEP,
     "MinimumHealthyHostsType": KEEP,
+    "OfflineAction": KEEP,
+    "OutdatedInstancesStrategy": KEEP,
     "TagFilterType": KEEP,
 }
+ODD = {"DEPLOYMENT_CREATOR_CODE_DEPLOY_AUTO_UPDATE": "CodeDeployAutoUpdate"}
+"""What CodeDeploy spells otherwise than its neighbours."""
 
 
 class EnumWrapper(Protocol):
@@ -68,7 +72,7 @@ def _spell(enum: "EnumDescriptor | upb.EnumDescriptor | None", number: int) -> s
     bare = value.name.removeprefix(prefix)
     if bare == "UNSPECIFIED":
         return ""
-    return _styled(bare, STYLES.get(enum.name, CAMEL))
+    return ODD.get(value.name) or _styled(bare, STYLES.get(enum.name, CAMEL))
 
 
 def _styled(name: str, style: str) -> str:

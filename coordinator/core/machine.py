@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
-from coordinator.core.deployment import batches, bounds, course, deadlines, reasons, selection, watching
+from coordinator.core.deployment import batches, bounds, course, deadlines, newcomers, reasons, selection, watching
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.errors import DeploymentAlreadyCompleted
@@ -32,7 +32,7 @@ from coordinator.core.facts import (
     Woken,
 )
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, TargetStatus
-from coordinator.core.model import ErrorInformation, Group, HostId, Member, Target
+from coordinator.core.model import Creator, ErrorInformation, Group, HostId, Member, Target
 from coordinator.core.orders import (
     Answer,
     Cancel,
@@ -163,9 +163,10 @@ def _request(now: Decision, fact: DeploymentRequested) -> None:
             member = group.members[host.host_id] = Member(host_id=host.host_id)
             now.changes.members[group.group_id, host.host_id] = member
         member.lost = host.lost
-    plan = replace(fact.plan, last_successful=group.last_successful)
+    plan = replace(newcomers.frozen(group, fact.plan), last_successful=group.last_successful)
     now.remember(fact.request, plan)
-    now.because, now.principal = "CreateDeployment", plan.created_by
+    by_itself = plan.creator is Creator.CodeDeployAutoUpdate
+    now.because, now.principal = "newcomers" if by_itself else "CreateDeployment", plan.created_by
     hosts = [(host.host_id, host.name) for host in selection.selected(group, fact)]
     bounds.create(now, plan, hosts, frozenset(host.host_id for host in fact.hosts))
 

@@ -18,6 +18,8 @@ class Acting:
         self.alarms = alarms
         self.wakes: dict[GroupId, int] = {}
         """By the monotonic clock."""
+        self.come: set[HostId] = set()
+        """Hosts that have connected, for whoever looks whether they lack something, and takes them out."""
         self._groups = groups
         self._busy: dict[HostId, int] = {}
 
@@ -32,6 +34,7 @@ class Acting:
             self.agents.refuse(stream, error)
         for session in turn.welcomes.values():
             self._welcome(session)
+        self.come.update(turn.welcomes)
         for host_id, acked_seq in turn.acknowledged.items():
             if host_id not in turn.welcomes:
                 self.agents.acknowledge(host_id, acked_seq)

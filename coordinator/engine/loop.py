@@ -75,6 +75,7 @@ class Engine:
         self._roster = sessions.Roster()
         self._groups = Groups(store, clock, lambda: self._roster.lost())
         self._acting = Acting(agents, alarms, self._groups)
+        self.come = self._acting.come
         self._sweep_at = 0
         self._turned_at = 0
         self._burst = False

@@ -11,7 +11,14 @@ from coordinator.core.errors import (
     Invalid,
 )
 from coordinator.core.facts import RequestKey
-from coordinator.core.model import AlarmConfiguration, AutoRollbackEvent, MinimumHealthyHosts, MinimumHealthyHostsType, OfflinePolicy
+from coordinator.core.model import (
+    AlarmConfiguration,
+    AutoRollbackEvent,
+    MinimumHealthyHosts,
+    MinimumHealthyHostsType,
+    OfflinePolicy,
+    OutdatedInstancesStrategy,
+)
 from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Ids
 from coordinator.service.alarms import checked_configuration
@@ -50,6 +57,7 @@ class GroupRules:
     tag_sets: Sequence[Sequence[TagFilter]] | None = None
     offline: OfflinePolicy | None = None
     alarms: AlarmRules | None = None
+    outdated_strategy: OutdatedInstancesStrategy | None = None
 
 
 class CatalogService:
@@ -185,6 +193,8 @@ def _ruled(group: DeploymentGroup, rules: GroupRules) -> DeploymentGroup:
         group = replace(group, require_approval=rules.require_approval)
     if rules.alarms is not None:
         group = replace(group, alarms=checked_configuration(rules.alarms.given(group.alarms), field="deployment_group.alarm_configuration"))
+    if rules.outdated_strategy is not None:
+        group = replace(group, outdated_strategy=rules.outdated_strategy)
     return group
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from coordinator.core.errors import Invalid
 from coordinator.core.facts import HostRemovalRequested, RequestKey
+from coordinator.core.model import HostId
 from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Inbox
 from coordinator.service.ports import Cursor, Fleet, Page, Replayed, Requests
@@ -18,12 +19,13 @@ HOSTS_AT_ONCE: Final = 1_000
 class FleetService:
     """Shows hosts, tags them, forgets them."""
 
-    def __init__(self, fleet: Fleet, requests: Requests, *, inbox: Inbox, clock: Clock) -> None:
-        """`fleet` and `requests` remember, `inbox` decides whether a host may be forgotten."""
+    def __init__(self, fleet: Fleet, requests: Requests, *, inbox: Inbox, clock: Clock, come: set[HostId]) -> None:
+        """`fleet` and `requests` remember, `inbox` decides whether a host may be forgotten. Hosts that get tags are put into `come`."""
         self._fleet = fleet
         self._requests = requests
         self._inbox = inbox
         self._clock = clock
+        self._come = come
 
     async def hosts(self, filters: Sequence[TagFilter], *, size: int, after: Cursor) -> Page[Host]:
         """List hosts by name: those that match any of the filters, or all."""
@@ -38,7 +40,9 @@ class FleetService:
         check_tags(tags, field="tags")
         wanted = _named(hosts)
         try:
-            return await self._fleet.add_tags(wanted, tags, at=self._clock.now(), key=key)
+            tagged = await self._fleet.add_tags(wanted, tags, at=self._clock.now(), key=key)
+            self._come.update(host.host_id for host in tagged)
+            return tagged
         except Replayed:
             return [await self._fleet.host(host) for host in wanted]
 

@@ -5,7 +5,7 @@ the errors of `core/errors.py`. A write whose request key was seen before does n
 what it made then (or `RequestIdReused` when the digest differs). Reads use read-only connections and never wait for writes.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -22,6 +22,7 @@ from coordinator.core.model import (
 from coordinator.core.tags import TagFilter
 from coordinator.service.records import (
     Application,
+    Awaiting,
     CatalogAlarm,
     CatalogRevision,
     DeploymentConfig,
@@ -211,6 +212,15 @@ class Fleet(Protocol):
 
     async def remove_tags(self, hosts: Sequence[str], keys: Sequence[str], *, at: int, key: RequestKey) -> list[Host]:
         """From all hosts (ids or names) or none. Raises InstanceDoesNotExist."""
+        ...
+
+
+class Newcomers(Protocol):
+    """Which hosts were not there when their groups were deployed to."""
+
+    async def newcomers(self, hosts: Collection[HostId]) -> list[Awaiting]:
+        """Groups that update outdated instances, with those of these hosts that are newcomers to them by `core/deployment/newcomers`; of a
+        group with a live deployment, all that match."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
 from coordinator.core.model import (
@@ -17,6 +18,7 @@ from coordinator.core.model import (
     InstanceHealth,
     MinimumHealthyHosts,
     OfflinePolicy,
+    OutdatedInstancesStrategy,
     Plan,
     Revision,
     RevisionHealth,
@@ -59,6 +61,7 @@ class DeploymentGroup:
     offline: OfflinePolicy = OfflinePolicy()
     require_approval: bool = False
     alarms: AlarmConfiguration = AlarmConfiguration()
+    outdated_strategy: OutdatedInstancesStrategy = OutdatedInstancesStrategy.UPDATE
     tag_sets: TagSets = ()
     """Instead of tag_filters; one of the two is empty."""
     last_successful: LastDeployment | None = None
@@ -128,6 +131,18 @@ class Host:
     connected_at: int
     registered_at: int
     holdings: tuple[HostHolding, ...]
+
+
+class Awaiting(NamedTuple):
+    """A deployment group with hosts that have come and do not have its last successful revision."""
+
+    application_name: str
+    group_name: str
+    revision_id: RevisionId
+    """The last successful one; empty while there is none."""
+    hosts: tuple[HostId, ...]
+    live: bool
+    """A deployment of the group is live: who is a newcomer will be clear when it has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,8 +70,9 @@ UPSERT_DIAGNOSTICS: Final = """
     ON CONFLICT (deployment_no, host_no, event, attempt) DO UPDATE SET error_code = excluded.error_code,
         script_name = excluded.script_name, message = excluded.message, log_tail = excluded.log_tail"""
 UPSERT_MEMBER: Final = """
-    INSERT INTO member (group_no, host_no, target_epoch, health) VALUES (?, ?, ?, ?)
-    ON CONFLICT (group_no, host_no) DO UPDATE SET target_epoch = excluded.target_epoch, health = excluded.health"""
+    INSERT INTO member (group_no, host_no, target_epoch, health, missed) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (group_no, host_no) DO UPDATE
+        SET target_epoch = excluded.target_epoch, health = excluded.health, missed = excluded.missed"""
 UPSERT_HOLDING: Final = """
     INSERT INTO holding (host_no, group_no, installed_no, deployed_no) VALUES (?, ?, ?, ?)
     ON CONFLICT (host_no, group_no) DO UPDATE SET installed_no = coalesce(excluded.installed_no, holding.installed_no),
@@ -271,7 +272,7 @@ class Storing:
         db.executemany(
             UPSERT_MEMBER,
             (
-                (groups[group_id], hosts[host_id], one.target_epoch, one.health + 0)
+                (groups[group_id], hosts[host_id], one.target_epoch, one.health + 0, one.missed)
                 for (group_id, host_id), one in changes.members.items()
                 if group_id not in unknown
             ),

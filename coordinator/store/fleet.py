@@ -95,7 +95,7 @@ class SqliteFleet:
 
 def matching(db: sqlite3.Connection, sets: TagSets) -> list[tuple[HostId, str]]:
     """Ids and names of all hosts that match any filter of every list, by name."""
-    matches = _matcher(sets)
+    matches = matcher(sets)
     return [(HostId(host_id), name) for host_id, name, own, operators in db.execute(MATCHING) if matches(own, operators)]
 
 
@@ -109,7 +109,7 @@ def _row(db: sqlite3.Connection, host: str) -> HostRow:
     return found
 
 
-def _matcher(sets: TagSets) -> Callable[[str, str], bool]:
+def matcher(sets: TagSets) -> Callable[[str, str], bool]:
     """Whether a host with these texts of its own and its operators' tags matches. Many hosts have the same: each is looked at once."""
     known: dict[tuple[str, str], bool] = {}
 
@@ -129,7 +129,7 @@ def _effective(own: str, operators: str) -> dict[str, str]:
 
 
 def _matching_rows(db: sqlite3.Connection, filters: Sequence[TagFilter], key: list[str | int], wanted: int) -> list[HostRow]:
-    matches = _matcher((tuple(filters),))
+    matches = matcher((tuple(filters),))
     found: list[HostRow] = []
     while len(found) < wanted:
         chunk = db.execute(f"{HOSTS} AND (n.name, h.host_no) > (?, ?) ORDER BY n.name, h.host_no LIMIT {CHUNK}", key).fetchall()

@@ -15,6 +15,7 @@ from coordinator.core.model import (
     HostStatus,
     InstanceHealth,
     Member,
+    RevisionId,
     Session,
     Success,
 )
@@ -34,11 +35,12 @@ GROUP: Final = f"""
     LEFT JOIN deployment d ON d.deployment_no = g.last_successful_no LEFT JOIN revision r ON r.revision_no = d.revision_no
     WHERE g.group_id = ?"""
 MEMBERS: Final = """
-    SELECT host_id, target_epoch, health, coalesce(i.name, ''), coalesce(d.name, '')
+    SELECT host_id, target_epoch, health, missed, coalesce(i.name, ''), coalesce(d.name, '')
     FROM member m JOIN host h ON h.host_no = m.host_no
     LEFT JOIN holding o ON o.host_no = m.host_no AND o.group_no = m.group_no
     LEFT JOIN name i ON i.name_no = o.installed_no LEFT JOIN name d ON d.name_no = o.deployed_no
     WHERE m.group_no = ?"""
+MemberRow = tuple[str, int, int, int, str, str]
 EPOCH: Final = """
     SELECT coalesce(m.target_epoch, 0) FROM deployment_group g
     LEFT JOIN host h ON h.host_id = ? LEFT JOIN member m ON m.group_no = g.group_no AND m.host_no = h.host_no
@@ -93,10 +95,25 @@ def group(db: sqlite3.Connection, group_id: GroupId) -> Group:
         group_id=group_id,
         deployment=_live_deployment(db, group_no),
         last_successful=success,
-        members={
-            host_id: Member(host_id=host_id, target_epoch=epoch, health=InstanceHealth(health), installed=installed, deployed=deployed)
-            for host_id, epoch, health, installed, deployed in db.execute(MEMBERS, (group_no,))
-        },
+        members={member.host_id: member for member in map(_member, db.execute(MEMBERS, (group_no,)))},
+    )
+
+
+def member(db: sqlite3.Connection, group_no: int, host_no: int) -> Member | None:
+    """What a group knows of one host; None where nothing."""
+    row = db.execute(f"{MEMBERS} AND m.host_no = ?", (group_no, host_no)).fetchone()
+    return None if row is None else _member(row)
+
+
+def _member(row: MemberRow) -> Member:
+    host_id, epoch, health, missed, installed, deployed = row
+    return Member(
+        host_id=HostId(host_id),
+        target_epoch=epoch,
+        health=InstanceHealth(health),
+        missed=missed,
+        installed=RevisionId(installed),
+        deployed=RevisionId(deployed),
     )
 
 

@@ -187,6 +187,13 @@ def alarms(db: Database) -> None:
         db.execute(f"ALTER TABLE deployment_group ADD COLUMN {column}")
 
 
+@MIGRATIONS(name="15")
+def newcomers(db: Database) -> None:
+    """Which hosts were away when their group was deployed to, and whether they get what they missed."""
+    db.execute("ALTER TABLE member ADD COLUMN missed INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE deployment_group ADD COLUMN outdated_strategy INTEGER NOT NULL DEFAULT 1")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

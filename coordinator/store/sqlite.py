@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, TextIO
@@ -12,8 +12,8 @@ from coordinator.core.facts import RequestKey
 from coordinator.core.model import Group, GroupId, HostId, RevisionId, Session
 from coordinator.core.orders import Changes
 from coordinator.engine.ports import Clock, StoreBroken
-from coordinator.service.records import Ground
-from coordinator.store import calls, ground, running
+from coordinator.service.records import Awaiting, Ground
+from coordinator.store import calls, ground, newcomers, running
 from coordinator.store.access.audit import SqliteAudit
 from coordinator.store.access.operators import SqliteOperators
 from coordinator.store.alerts import SqliteAlerts
@@ -140,6 +140,10 @@ class SqliteStore:
         """What a deployment stands on, as it is at one moment."""
         names = (application_name, group_name)
         return await self.reader.run(lambda db: ground.read(db, names, revision_id, config_name, alarms))
+
+    async def newcomers(self, hosts: Collection[HostId]) -> list[Awaiting]:
+        """Groups that have newcomers among these hosts."""
+        return await self.reader.run(lambda db: newcomers.read(db, hosts))
 
     def shortage(self) -> str:
         """Why the next commits may find no room, in a sentence; empty when there is enough. Looks at the disk when it is asked."""

@@ -28,6 +28,7 @@ from coordinator.core.model import (
     MinimumHealthyHostsType,
     OfflineAction,
     OfflinePolicy,
+    OutdatedInstancesStrategy,
     Place,
     Revision,
     S3Location,
@@ -139,6 +140,11 @@ def read_offline_policy(message: pb.OfflinePolicy, *, field: str) -> OfflinePoli
         wait=message.wait.seconds * 1000 if message.HasField("wait") else usual.wait,
         budget=message.budget if message.HasField("budget") else budget,
     )
+
+
+def read_outdated_strategy(number: int, *, field: str) -> OutdatedInstancesStrategy:
+    """What a caller wants done about hosts that come later; UPDATE when nothing is said."""
+    return read_number(OutdatedInstancesStrategy, number or OutdatedInstancesStrategy.UPDATE, field)
 
 
 def tag_filter(value: TagFilter) -> pb.TagFilter:

@@ -65,7 +65,7 @@ def test_every_enum_is_spelt_as_codedeploy_spells_it() -> None:
     ]
     assert spellings(resources.DeploymentErrorCode)[:2] == ["HEALTH_CONSTRAINTS", "HEALTH_CONSTRAINTS_INVALID"]
     assert spellings(resources.MinimumHealthyHostsType) == ["HOST_COUNT", "FLEET_PERCENT", "MOST_CONCURRENCY"]
-    assert spellings(resources.DeploymentCreator) == ["user", "codeDeployRollback"]
+    assert spellings(resources.DeploymentCreator) == ["user", "codeDeployRollback", "CodeDeployAutoUpdate"]
     assert spellings(resources.BundleType) == ["tar", "tgz", "zip", "directory"]
     assert spellings(resources.FileExistsBehavior) == ["DISALLOW", "OVERWRITE", "RETAIN"]
     assert spellings(resources.HostStatus) == ["Unknown", "Connected", "Suspect", "Lost"]

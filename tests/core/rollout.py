@@ -217,6 +217,15 @@ class Rollout:
         hosts = tuple(Snapshot(host_id=host_id(name), name=name, lost=name in lost) for name in names)
         self.step([DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=hosts, chosen=chosen, request=request)])
 
+    def bring_newcomers(
+        self, of: str, names: Sequence[str], minimum: MinimumHealthyHosts = ALL_AT_ONCE, *, lost: Sequence[str] = ()
+    ) -> None:
+        """It is found that hosts of the group may lack a revision."""
+        self._made += 1
+        asked = replace(plan(f"d-{self._made}", of, minimum), creator=Creator.CodeDeployAutoUpdate, created_by="coordinator")
+        hosts = tuple(Snapshot(host_id=host_id(name), name=name, lost=name in lost) for name in names)
+        self.step([DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=hosts)])
+
     @property
     def at(self) -> int:
         """The wall clock, which stands where it likes."""
@@ -356,7 +365,7 @@ def rows(group: Group) -> dict[str, object]:
     """Everything that is stored of a group, in a form that can be compared."""
     told: dict[str, object] = {
         "last_successful": group.last_successful,
-        "members": {host: (one.target_epoch, one.health, one.installed, one.deployed) for host, one in group.members.items()},
+        "members": {host: (one.target_epoch, one.health, one.missed, one.installed, one.deployed) for host, one in group.members.items()},
     }
     if group.deployment is not None:
         told |= deployment_rows(group.deployment)

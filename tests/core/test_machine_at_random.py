@@ -111,7 +111,7 @@ class Deployments(RuleBasedStateMachine):
         names=st.sets(st.sampled_from(HOSTS), min_size=1),
         minimum=st.integers(0, 8),
         events=st.sets(st.sampled_from(AutoRollbackEvent)),
-        part=st.sampled_from(["all", "all", "outdated", "named", "approved"]),
+        part=st.sampled_from(["all", "all", "outdated", "named", "approved", "newcomers"]),
         alarms=st.sampled_from([(), (), ("A",), ("A", "B")]),
         blind=st.booleans(),
         bake=st.sampled_from([0, 0, 30_000]),
@@ -132,8 +132,15 @@ class Deployments(RuleBasedStateMachine):
         lost = [name for name in names if host_id(name) in self.oracle.lost]
         if len(names) > 1:
             minimum = min(minimum, len(names) - 1)
-        self.oracle.create({host_id(name) for name in names}, minimum, alarms, blind=blind)
+        watched = () if part == "newcomers" else alarms
+        self.oracle.create({host_id(name) for name in names}, minimum, watched, blind=blind)
         revision = f"r{len(self.rollout.ended) % 3}"
+        if part == "newcomers":
+            last = self.rollout.group.last_successful
+            assert last is not None
+            self.rollout.bring_newcomers(last.revision.revision_id, sorted(names), count(minimum), lost=lost)
+            self.oracle.obey(self.rollout.orders)
+            return
         only = sorted(names)[::2] if part == "named" else None
         outdated, approval = part == "outdated", part == "approved"
         self.rollout.deploy(
@@ -460,7 +467,7 @@ def test_every_changed_row_is_stored(world: tuple[Rollout, list[GroupFact]]) -> 
 
 def _rows_by_key(group: Group) -> dict[object, object]:
     told: dict[object, object] = {("group",): group.last_successful}
-    told |= {("member", host): (one.health, one.target_epoch) for host, one in group.members.items()}
+    told |= {("member", host): (one.health, one.target_epoch, one.missed) for host, one in group.members.items()}
     told |= {("holding", host): (one.installed, one.deployed) for host, one in group.members.items()}
     if group.deployment is not None:
         row = deployment_rows(group.deployment)

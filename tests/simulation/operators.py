@@ -84,6 +84,8 @@ class Operators:
             group.minimum = minimum(self.chance, len(group.hosts))
         plan = replace(self._plan(group), outdated_only=self.chance.random() < 0.1, offline=group.offline)
         plan = replace(plan, require_approval=self._calls % 6 == 1)
+        if self.chance.random() < 0.2:
+            plan = replace(plan, creator=Creator.CodeDeployAutoUpdate, auto_rollback=frozenset())
         some = self.chance.sample(group.hosts, self.chance.randint(1, len(group.hosts)))
         if not await self._create(plan, group, frozenset(some) if self.chance.random() < 0.2 else None):
             return

@@ -181,7 +181,7 @@ class StoreContract:
         changes = created(made)
         members = {
             HostId("id-h1"): Member(host_id=HostId("id-h1"), target_epoch=4, health=InstanceHealth.Healthy),
-            HostId("id-h2"): Member(host_id=HostId("id-h2"), target_epoch=0, health=InstanceHealth.Unhealthy),
+            HostId("id-h2"): Member(host_id=HostId("id-h2"), target_epoch=0, health=InstanceHealth.Unhealthy, missed=2),
         }
         changes.groups[WEB] = Group(group_id=WEB, last_successful=success("d-1", R2))
         changes.members.update({(WEB, host_id): replace(member, lost=True) for host_id, member in members.items()})

@@ -13,6 +13,7 @@
         blind                                    go on when one of them stays unknown
         bake SECONDS                             watch them for so long once every host has ended
         approval                                 nobody begins before a second person has approved it
+    newcomers HOSTS keep MINIMUM [lost HOSTS]  the group's hosts are looked through for those that lack the last successful revision
     HOST begins EVENT                          it reports everything up to that event being in progress
     HOST succeeds                              it reports all events Succeeded
     HOST fails EVENT                           it reports that event Failed
@@ -114,6 +115,11 @@ class Teller:
                     bake=int(rest[rest.index("bake") + 1]) * 1000 if "bake" in rest else 0,
                     approval="approval" in rest,
                 )
+            case ["newcomers", names, "keep", minimum, *rest]:
+                self.names |= {HostId(f"id-of-{name}"): name for name in names.split(",")}
+                last = rollout.group.last_successful
+                revision = "nothing" if last is None else last.revision.revision_id
+                rollout.bring_newcomers(revision, names.split(","), _minimum(minimum), lost=rest[1].split(",") if rest else [])
             case [name, "succeeds"]:
                 rollout.succeed(name)
             case [name, "begins", event]:

@@ -153,7 +153,7 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
             DeploymentService(rooms, inbox=engine, clock=clock, ids=ids), world.watches, LogService(logs, store.history, clock=clock)
         ),
         alarms=AlarmServicer(AlarmService(store.alarms, world.alarm_rows, clock=clock)),
-        fleet=FleetServicer(FleetService(store.fleet, store, inbox=engine, clock=clock), None, enrol_address=lambda: ""),
+        fleet=FleetServicer(FleetService(store.fleet, store, inbox=engine, clock=clock, come=engine.come), None, enrol_address=lambda: ""),
         access=AccessServicer(AccessService(store.operators, secrets=ids, clock=clock), fingerprint="", address=lambda: ""),
         audit=AuditServicer(AuditService(store.audit, clock)),
     )

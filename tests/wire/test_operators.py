@@ -90,6 +90,7 @@ def test_times(milliseconds: int) -> None:
         (model.InstanceHealth, pb.InstanceHealth),
         (model.RevisionHealth, pb.RevisionHealth),
         (model.OfflineAction, pb.OfflineAction),
+        (model.OutdatedInstancesStrategy, pb.OutdatedInstancesStrategy),
         (model.HostStatus, pb.HostStatus),
         (tags.TagFilterType, pb.TagFilterType),
     ],

@@ -109,6 +109,7 @@ class World:
         self.ids = CountedIds()
         self.requests = MemoryRequests()
         self.catalog_rows = MemoryCatalog(self.requests)
+        self.come: set[HostId] = set()
         self.hosts = MemoryFleet(self.requests)
         self.engine = MemoryEngine(self.hosts, self.requests)
         self.alarm_rows = MemoryAlarms(self.catalog_rows)
@@ -133,7 +134,7 @@ class World:
             ),
             "alarms": AlarmServicer(AlarmService(self.alarm_rows, self.alarm_rows, clock=self.clock)),
             "fleet": FleetServicer(
-                FleetService(self.hosts, self.requests, inbox=self.engine, clock=self.clock), None, enrol_address=lambda: ""
+                FleetService(self.hosts, self.requests, inbox=self.engine, clock=self.clock, come=self.come), None, enrol_address=lambda: ""
             ),
             "access": NO_ACCESS(),
             "audit": NO_AUDIT(),

@@ -11,6 +11,7 @@ from coordinator.cli.arguments import (
     CONFIG,
     GROUP,
     OFFLINE,
+    OUTDATED,
     REQUIRE_APPROVAL,
     REQUIRE_SIGNATURE,
     TAG_SETS,
@@ -20,7 +21,7 @@ from coordinator.cli.arguments import (
 )
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
-from coordinator.cli.spelling import spelt, to_json
+from coordinator.cli.spelling import number, spelt, to_json
 from coordinator.cli.text import Columns, clean, columns, with_age
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class SaidRules(TypedDict):
     require_signature: bool | None
     offline: "OfflinePolicy | None"
     require_approval: bool | None
+    outdated_strategy: str | None
 
 
 @command(
@@ -60,6 +62,7 @@ class SaidRules(TypedDict):
 @REQUIRE_SIGNATURE
 @OFFLINE
 @REQUIRE_APPROVAL
+@OUTDATED
 def create(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
     """Make a deployment group: the hosts that any of its tags selects get the application together.
 
@@ -115,6 +118,7 @@ def show(console: Console, application: str, group: str) -> None:
             ("config", clean(found.deployment_config_name)),
             ("auto rollback", arguments.show_auto_rollback(found.auto_rollback_configuration)),
             ("offline hosts", arguments.show_offline_policy(found.offline_policy)),
+            ("hosts that come later", spelt(found, "outdated_instances_strategy")),
             ("signatures", "required" if found.require_signature else ""),
             ("approval", "by a second person" if found.require_approval else ""),
             ("created", with_age(found.create_time, console.clock.now())),
@@ -144,13 +148,14 @@ def show(console: Console, application: str, group: str) -> None:
 @REQUIRE_SIGNATURE
 @OFFLINE
 @REQUIRE_APPROVAL
+@OUTDATED
 def update(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
     """Change what is said, leave the rest. A running deployment keeps what it froze at its creation."""
     wanted, mask = _ruled(application, group, **said)
     if not mask:
         raise click.UsageError(
-            "cannot change nothing: say at least one of --tag, --tag-set, --config, --auto-rollback, --require-signature, --offline and "
-            "--require-approval"
+            "cannot change nothing: say at least one of --tag, --tag-set, --config, --auto-rollback, --require-signature, --offline, "
+            "--require-approval and --outdated-instances-strategy"
         )
     request = protos.catalog.UpdateDeploymentGroupRequest(
         deployment_group=wanted, update_mask=protos.field_mask.FieldMask(paths=mask), request_id=new_request_id()
@@ -199,6 +204,10 @@ def _ruled(application: str, group: str, **said: Unpack[SaidRules]) -> "tuple[De
     if said["require_approval"] is not None:
         wanted.require_approval = said["require_approval"]
         mask.append("require_approval")
+    if said["outdated_strategy"] is not None:
+        kinds = protos.resources.OutdatedInstancesStrategy
+        wanted.outdated_instances_strategy = kinds.ValueType(number(kinds, said["outdated_strategy"]))
+        mask.append("outdated_instances_strategy")
     return wanted, mask
 
 

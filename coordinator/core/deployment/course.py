@@ -5,11 +5,11 @@ Every change of a target's status goes through `begin`, `end` or `stop`, which k
 Pure: changes the running group, and writes rows and orders into the decision at hand.
 """
 
-from coordinator.core.deployment import batches, bounds, deadlines, offline, reasons, watching
+from coordinator.core.deployment import batches, bounds, deadlines, newcomers, offline, reasons, watching
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
-from coordinator.core.lifecycle import DeploymentStatus, EventStatus, TargetStatus
-from coordinator.core.model import Deployment, ErrorInformation, InstanceHealth, Target
+from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, EventStatus, TargetStatus
+from coordinator.core.model import Creator, Deployment, ErrorInformation, InstanceHealth, Target
 from coordinator.core.orders import Entry, HoldingChange, Instruct, SendCancel, Settled, WakeAt
 
 
@@ -71,6 +71,9 @@ def begin(now: Decision, deployment: Deployment, target: Target, *, epoch: int) 
 def pass_over(now: Decision, deployment: Deployment, target: Target) -> None:
     """A host is offline in its turn: it is left out, or fails, without an instruction. Its health stays as it is."""
     ending = offline.passed_over(deployment, target)
+    member = now.group.members[target.host_id]
+    member.missed += 1
+    now.changes.members[now.group.group_id, target.host_id] = member
     target.message, target.ended_at = ending.message, now.at
     now.move(deployment, target, ending.status)
 
@@ -83,10 +86,11 @@ def end(now: Decision, target: Target, ending: targets.Ending) -> None:
     now.because = ending.because
     target.message, target.ended_at = ending.message, now.at
     member = group.members[target.host_id]
+    newcomers.note(member, ending.status)
+    now.changes.members[group.group_id, target.host_id] = member
     if ending.status is not TargetStatus.Skipped:
         succeeded = ending.status is TargetStatus.Succeeded
         member.health = InstanceHealth.Healthy if succeeded else InstanceHealth.Unhealthy
-        now.changes.members[group.group_id, target.host_id] = member
         if not member.installed:  # it holds nothing, and that is known from now on
             now.changes.holdings[group.group_id, target.host_id] = HoldingChange(None, None)
     if batches.serves(member):
@@ -107,6 +111,9 @@ def stop(now: Decision, deployment: Deployment, why: ErrorInformation) -> None:
         if target.status is TargetStatus.Pending:
             target.ended_at = now.at
             now.move(deployment, target, TargetStatus.Skipped)
+            if deployment.plan.creator is Creator.CodeDeployAutoUpdate and why.code is DeploymentErrorCode.MANUAL_STOP:
+                newcomers.let_be(now.group.members[target.host_id])
+                now.changes.members[now.group.group_id, target.host_id] = now.group.members[target.host_id]
         elif target.status is TargetStatus.InProgress and now.group.members[target.host_id].lost:
             end(now, target, targets.given_up(target, because))
         elif target.status is TargetStatus.InProgress:

@@ -7,11 +7,11 @@ is refused: whoever asked learns it in the same breath, and nothing is written.
 from collections.abc import Sequence
 from typing import Final
 
-from coordinator.core.deployment import batches, selection
+from coordinator.core.deployment import batches, newcomers, selection
 from coordinator.core.errors import Denied, DeployError, DeploymentLimitExceeded, HealthConstraintsInvalid, InvalidOperation, NoInstances
 from coordinator.core.facts import DeploymentRequested
 from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
-from coordinator.core.model import Deployment, ErrorInformation, Group, Target
+from coordinator.core.model import Creator, Deployment, ErrorInformation, Group, Target
 
 NAMED: Final = 5
 """So many hosts are named, the rest is counted."""
@@ -29,7 +29,11 @@ def refusal(group: Group, fact: DeploymentRequested) -> DeployError | None:
         return NoInstances(
             f"cannot deploy to {plan.group_name}: no host matches its tag filters, so nothing was created; tag hosts, or change the filters"
         )
+    if (stale := newcomers.refusal(group, plan)) is not None:
+        return stale
     if not selection.selected(group, fact):
+        if plan.creator is Creator.CodeDeployAutoUpdate:
+            return NoInstances(f"cannot bring revision {plan.revision.revision_id} to newcomers of {plan.group_name}: there are none")
         named = "each host that was named" if fact.chosen is not None else "every host"
         return NoInstances(
             f"cannot deploy to {plan.group_name}: {named} has revision {plan.revision.revision_id} already and is healthy, so nothing was "

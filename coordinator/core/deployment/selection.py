@@ -1,16 +1,20 @@
-"""To which of a group's hosts a deployment goes: to all, to those that were named, to those that do not have the revision (spec 3.4).
+"""To which of a group's hosts a deployment goes: to all, to those that were named, to those that do not have the
+revision (spec 3.4), or to newcomers.
 
 Whatever is chosen, the deployment's members are all hosts of the group: N, M and the floor count them.
 
 Pure: asks the running group, changes nothing.
 """
 
+from coordinator.core.deployment import newcomers
 from coordinator.core.facts import DeploymentRequested
-from coordinator.core.model import Deployment, Group, HostId, InstanceHealth, RevisionId, Snapshot
+from coordinator.core.model import Creator, Deployment, Group, HostId, RevisionId, Snapshot
 
 
 def selected(group: Group, fact: DeploymentRequested) -> list[Snapshot]:
     """The hosts that become targets, as they were listed."""
+    if fact.plan.creator is Creator.CodeDeployAutoUpdate:
+        return newcomers.chosen(group, fact)
     hosts = [host for host in fact.hosts if fact.chosen is None or host.host_id in fact.chosen]
     if not fact.plan.outdated_only:
         return hosts
@@ -20,7 +24,7 @@ def selected(group: Group, fact: DeploymentRequested) -> list[Snapshot]:
 def up_to_date(group: Group, host_id: HostId, revision_id: RevisionId) -> bool:
     """Whether a host has a revision and nothing went wrong there since: it has no need of a deployment of it."""
     member = group.members.get(host_id)
-    return member is not None and member.health is InstanceHealth.Healthy and member.installed == member.deployed == revision_id
+    return member is not None and member.has(revision_id)
 
 
 def covers(group: Group, deployment: Deployment) -> bool:

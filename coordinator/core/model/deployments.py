@@ -69,6 +69,16 @@ class Creator(IntEnum):
 
     user = 1
     codeDeployRollback = 2
+    CodeDeployAutoUpdate = 3
+
+
+class OutdatedInstancesStrategy(IntEnum):
+    """What becomes of hosts that were not there when their group was deployed to (spec 3.3)."""
+
+    UPDATE = 1
+    """They get the group's last successful revision as soon as they come."""
+    IGNORE = 2
+    """They wait for the next deployment."""
 
 
 class OfflineAction(IntEnum):

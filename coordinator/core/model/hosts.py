@@ -91,5 +91,11 @@ class Member:
     """The revision whose Install finished last; empty where none did. Stored as the host's holding."""
     deployed: RevisionId = RevisionId("")
     """The revision of the last deployment that ended well there; empty where none did. Stored as the host's holding."""
+    missed: int = 0
+    """How many deployments in a row it was away for, or was lost in; 0 once one has ended while it was there."""
     lost: bool = False
     """Nobody can say that a lost host serves: it counts as unhealthy. Not stored; told by the fleet."""
+
+    def has(self, revision_id: RevisionId) -> bool:
+        """Whether a deployment of a revision ended well there, and nothing was begun over it or went wrong since."""
+        return self.health is InstanceHealth.Healthy and self.installed == self.deployed == revision_id

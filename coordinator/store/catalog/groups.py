@@ -12,7 +12,7 @@ from coordinator.core.errors import (
 )
 from coordinator.core.facts import RequestKey
 from coordinator.core.lifecycle import DeploymentStatus
-from coordinator.core.model import DeploymentId, GroupId, RevisionId
+from coordinator.core.model import DeploymentId, GroupId, OutdatedInstancesStrategy, RevisionId
 from coordinator.core.orders import Entry
 from coordinator.service.ports import Cursor, Page
 from coordinator.service.records import DeploymentGroup, LastDeployment
@@ -39,6 +39,7 @@ RULES: Final = (
     *("tag_filters", "config_no", "auto_rollback", "require_signature", "require_approval", "tag_sets"),
     *OFFLINE_COLUMNS,
     *CONFIGURATION_COLUMNS,
+    "outdated_strategy",
 )
 """What can be changed about a group."""
 GROUPS: Final = f"""
@@ -172,6 +173,7 @@ def _rules(db: sqlite3.Connection, group: DeploymentGroup) -> tuple[Column, ...]
         sets_text(group.tag_sets),
         *offline_columns(group.offline),
         *configuration_columns(group.alarms),
+        int(group.outdated_strategy),
     )
 
 
@@ -191,6 +193,7 @@ def _group(db: sqlite3.Connection, row: Named) -> DeploymentGroup:
         tag_sets=tag_sets(row["tag_sets"]),
         offline=offline(*(row[column] for column in OFFLINE_COLUMNS)),
         alarms=configuration(*(row[column] for column in CONFIGURATION_COLUMNS)),
+        outdated_strategy=OutdatedInstancesStrategy(row["outdated_strategy"]),
         created_at=row["created_at"],
         last_successful=_last(succeeded),
         last_attempted=_last(attempted),

@@ -72,6 +72,7 @@ class DeploymentGroup(_message.Message):
     OFFLINE_POLICY_FIELD_NUMBER: _builtins.int
     REQUIRE_APPROVAL_FIELD_NUMBER: _builtins.int
     ALARM_CONFIGURATION_FIELD_NUMBER: _builtins.int
+    OUTDATED_INSTANCES_STRATEGY_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
@@ -83,7 +84,11 @@ class DeploymentGroup(_message.Message):
     require_signature: _builtins.bool
     """Whether CreateDeployment refuses revisions without a signature. Whose signature counts is said on the hosts, in the agents' policy."""
     require_approval: _builtins.bool
-    """Whether a deployment waits, once it is created, until an approver other than its creator has approved it. Automatic rollbacks do not."""
+    """Whether a deployment waits, once it is created, until an approver other than its creator has approved it. Automatic rollbacks do not,
+    nor does what brings newcomers up to date.
+    """
+    outdated_instances_strategy: _resources_pb2.OutdatedInstancesStrategy.ValueType
+    """What becomes of hosts that come later."""
     @_builtins.property
     def tag_filters(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.TagFilter]:
         """Hosts that match any of these belong to the group; 1 to 10, or none where there are tag_sets."""
@@ -133,10 +138,11 @@ class DeploymentGroup(_message.Message):
         offline_policy: _resources_pb2.OfflinePolicy | None = ...,
         require_approval: _builtins.bool = ...,
         alarm_configuration: _resources_pb2.AlarmConfiguration | None = ...,
+        outdated_instances_strategy: _resources_pb2.OutdatedInstancesStrategy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy", "require_approval", b"require_approval", "require_signature", b"require_signature", "tag_filters", b"tag_filters", "tag_sets", b"tag_sets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy", "outdated_instances_strategy", b"outdated_instances_strategy", "require_approval", b"require_approval", "require_signature", b"require_signature", "tag_filters", b"tag_filters", "tag_sets", b"tag_sets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -653,7 +659,8 @@ class UpdateDeploymentGroupRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Any of tag_filters, tag_sets, deployment_config_name, auto_rollback_configuration, require_signature, offline_policy,
-        require_approval, alarm_configuration or one of its fields, such as alarm_configuration.enabled; "*" or unset means all of them.
+        require_approval, outdated_instances_strategy, alarm_configuration or one of its fields, such as alarm_configuration.enabled; "*" or
+        unset means all of them.
         Either of tag_filters and tag_sets takes the place of the other.
         """
 

@@ -96,7 +96,7 @@ class Deployment(_message.Message):
     creator: _resources_pb2.DeploymentCreator.ValueType
     """Who made it."""
     created_by: _builtins.str
-    """The principal who called; "coordinator" for a rollback."""
+    """The principal who called; "coordinator" for a rollback and for newcomers."""
     description: _builtins.str
     """What the caller wrote; to 256 characters."""
     file_exists_behavior: _resources_pb2.FileExistsBehavior.ValueType

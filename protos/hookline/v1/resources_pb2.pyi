@@ -272,6 +272,8 @@ class _DeploymentCreatorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Dep
     """A call of CreateDeployment ("user")."""
     DEPLOYMENT_CREATOR_CODE_DEPLOY_ROLLBACK: _DeploymentCreator.ValueType  # 2
     """An automatic rollback ("codeDeployRollback")."""
+    DEPLOYMENT_CREATOR_CODE_DEPLOY_AUTO_UPDATE: _DeploymentCreator.ValueType  # 3
+    """The coordinator brought hosts up to date that were away before ("CodeDeployAutoUpdate")."""
 
 class DeploymentCreator(_DeploymentCreator, metaclass=_DeploymentCreatorEnumTypeWrapper):
     """Who made a deployment, under CodeDeploy's names."""
@@ -282,6 +284,8 @@ DEPLOYMENT_CREATOR_USER: DeploymentCreator.ValueType  # 1
 """A call of CreateDeployment ("user")."""
 DEPLOYMENT_CREATOR_CODE_DEPLOY_ROLLBACK: DeploymentCreator.ValueType  # 2
 """An automatic rollback ("codeDeployRollback")."""
+DEPLOYMENT_CREATOR_CODE_DEPLOY_AUTO_UPDATE: DeploymentCreator.ValueType  # 3
+"""The coordinator brought hosts up to date that were away before ("CodeDeployAutoUpdate")."""
 Global___DeploymentCreator: _TypeAlias = DeploymentCreator  # noqa: Y015
 
 class _DeploymentErrorCode:
@@ -535,6 +539,30 @@ INSTANCE_HEALTH_HEALTHY: InstanceHealth.ValueType  # 1
 INSTANCE_HEALTH_UNHEALTHY: InstanceHealth.ValueType  # 2
 """The last deployment failed, or there was none."""
 Global___InstanceHealth: _TypeAlias = InstanceHealth  # noqa: Y015
+
+class _OutdatedInstancesStrategy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OutdatedInstancesStrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutdatedInstancesStrategy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OUTDATED_INSTANCES_STRATEGY_UNSPECIFIED: _OutdatedInstancesStrategy.ValueType  # 0
+    """Not said: UPDATE."""
+    OUTDATED_INSTANCES_STRATEGY_UPDATE: _OutdatedInstancesStrategy.ValueType  # 1
+    """They get the group's last successful revision within seconds of coming, or once its live deployment has ended."""
+    OUTDATED_INSTANCES_STRATEGY_IGNORE: _OutdatedInstancesStrategy.ValueType  # 2
+    """They wait for the next deployment."""
+
+class OutdatedInstancesStrategy(_OutdatedInstancesStrategy, metaclass=_OutdatedInstancesStrategyEnumTypeWrapper):
+    """What becomes of hosts that were away when their group was deployed to, or join it later."""
+
+OUTDATED_INSTANCES_STRATEGY_UNSPECIFIED: OutdatedInstancesStrategy.ValueType  # 0
+"""Not said: UPDATE."""
+OUTDATED_INSTANCES_STRATEGY_UPDATE: OutdatedInstancesStrategy.ValueType  # 1
+"""They get the group's last successful revision within seconds of coming, or once its live deployment has ended."""
+OUTDATED_INSTANCES_STRATEGY_IGNORE: OutdatedInstancesStrategy.ValueType  # 2
+"""They wait for the next deployment."""
+Global___OutdatedInstancesStrategy: _TypeAlias = OutdatedInstancesStrategy  # noqa: Y015
 
 class _OfflineAction:
     ValueType = _typing.NewType("ValueType", _builtins.int)

@@ -1,0 +1,98 @@
+"""Brings hosts that were not there when their group was deployed to up to date, without anybody asking.
+
+Who has come is kept in memory alone: after a crash every host comes again. Whether a host is a newcomer, and what it gets, is decided in
+`core/deployment/newcomers`.
+"""
+
+import logging
+from typing import Final
+
+from coordinator.core.errors import DeployError, DeploymentLimitExceeded, Limit, NoInstances, NotFound, Unavailable
+from coordinator.core.facts import DeploymentRequested
+from coordinator.core.model import Creator, FileExistsBehavior, HostId, Plan, Snapshot
+from coordinator.engine.ports import Clock, Ids, Inbox
+from coordinator.service.ports import Grounds, Newcomers, Presence
+from coordinator.service.records import Awaiting, Ground
+
+LOOK_EVERY: Final = 2_000
+"""Milliseconds between two looks: hosts that come together are brought up to date together."""
+
+LATER: Final = (DeploymentLimitExceeded, Limit, Unavailable)
+"""What passes by itself."""
+
+log = logging.getLogger(__name__)
+
+
+class NewcomerService:
+    """Looks at who has come."""
+
+    def __init__(self, newcomers: Newcomers, grounds: Grounds, presence: Presence, *, inbox: Inbox, clock: Clock, ids: Ids) -> None:
+        """`newcomers` and `grounds` are read; what is to happen goes to `inbox`, where it is decided."""
+        self._newcomers = newcomers
+        self._grounds = grounds
+        self._presence = presence
+        self._inbox = inbox
+        self._clock = clock
+        self._ids = ids
+
+    async def run(self, come: set[HostId]) -> None:
+        """Take hosts out of `come`, where others put those that have connected or were given tags, until cancelled."""
+        while True:
+            await self._clock.sleep(LOOK_EVERY)
+            await self.look(come)
+
+    async def look(self, come: set[HostId]) -> None:
+        """Look at everybody once. Who has to wait for a group's deployment to end is left in `come`."""
+        if not come:
+            return
+        hosts = frozenset(come)
+        come.clear()
+        try:
+            found = await self._newcomers.newcomers(hosts)
+        except LATER:
+            come |= hosts
+            return
+        for awaiting in found:
+            if awaiting.live or await self._bring(awaiting):
+                come.update(awaiting.hosts)
+
+    async def _bring(self, awaiting: Awaiting) -> bool:
+        """Deploy the group's last successful revision to its newcomers; whether to look at them again."""
+        where = f"{awaiting.application_name}/{awaiting.group_name}"
+        try:
+            ground = await self._grounds.ground(awaiting.application_name, awaiting.group_name, awaiting.revision_id, "")
+            if ground.group.require_signature and ground.revision.signature is None:
+                log.warning("newcomers wait: the group requires signatures, and what succeeded last has none group=%s", where)
+                return False
+            lost = self._presence.lost
+            hosts = tuple(Snapshot(host_id=host_id, name=name, lost=lost(host_id)) for host_id, name in ground.hosts)
+            plan = self._plan(ground)
+            await self._inbox.ask(DeploymentRequested(at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts))
+        except LATER:
+            return True
+        except (NoInstances, NotFound):
+            return False
+        except DeployError as error:
+            log.warning("newcomers wait for the next deployment group=%s why=%r", where, str(error))
+            return False
+        return True  # some of them may not have had their turn when it ends
+
+    def _plan(self, ground: Ground) -> Plan:
+        group = ground.group
+        return Plan(
+            deployment_id=self._ids.deployment_id(),
+            rollback_id=self._ids.deployment_id(),
+            group_id=group.group_id,
+            application_name=group.application_name,
+            group_name=group.name,
+            revision=ground.revision,
+            config_name=ground.config.name,
+            minimum_healthy_hosts=ground.config.minimum_healthy_hosts,
+            auto_rollback=frozenset(),
+            file_exists_behavior=FileExistsBehavior.Unspecified,
+            offline=group.offline,
+            creator=Creator.CodeDeployAutoUpdate,
+            created_by="coordinator",
+            description="brings newcomers up to date",
+            created_at=self._clock.now(),
+        )
