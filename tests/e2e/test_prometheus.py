@@ -1,6 +1,7 @@
 """A real Prometheus and a real Alertmanager say what the coordinator believes they say."""
 
 import asyncio
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,11 +16,12 @@ from coordinator.web.alertmanager import Webhook
 from coordinator.web.app import Health, app
 from coordinator.web.server import HttpServer
 from tests.e2e.cluster import SOON, until
-from tests.e2e.prometheus import Monitoring
+from tests.e2e.prometheus import Monitoring, program
 from tests.service.test_alerts import Rows
 from tests.store.things import FixedClock
 
 ERRORS = Expression(expression="shop_errors_ratio", comparison=Comparison.GREATER, threshold=0.05)
+RULES = Path(__file__).parents[2] / "deploy" / "prometheus"
 DOWN = PrometheusAlert(alert_name="ShopDown", labels={"severity": "page"})
 
 
@@ -127,3 +129,9 @@ async def test_alertmanager_calls_the_webhook(tmp_path: Path) -> None:
         finally:
             await asyncio.to_thread(monitoring.__exit__, None, None, None)
             server.stop()
+
+
+@pytest.mark.parametrize("words", [("check", "rules", "rules.yml"), ("test", "rules", "rules.test.yml")])
+def test_the_shipped_rules_are_what_prometheus_takes(words: tuple[str, ...]) -> None:
+    ended = subprocess.run((program("promtool"), *words), cwd=RULES, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr

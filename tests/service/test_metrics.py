@@ -1,10 +1,16 @@
 """What is counted can be read, under the names that Prometheus expects."""
 
 import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from coordinator.metrics import NAMED_AT_MOST, OTHERS, LoopLag, Metrics
+
+ROOT = Path(__file__).parents[2]
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -110,3 +116,22 @@ async def test_a_late_timer_is_measured() -> None:
     lag.stop()
     assert value(metrics, "hookline_event_loop_lag_seconds_count") == 1
     assert (value(metrics, "hookline_event_loop_lag_seconds_sum") or 0) >= 0.3
+
+
+def test_the_table_of_metrics_is_as_they_are() -> None:
+    ended = subprocess.run((sys.executable, ROOT / "scripts" / "gen-metrics", "--check"), capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_the_shipped_rules_ask_for_metrics_that_there_are() -> None:
+    table = (ROOT / "deploy" / "README.md").read_text()
+    there = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    rules = (ROOT / "deploy" / "prometheus" / "rules.yml").read_text()
+    asked = {
+        name.removesuffix("_bucket")
+        for name in re.findall(r"(?<!:)\b(?:hookline|grpc)_\w+", "\n".join(re.findall(r"expr: .*(?:\n {10,}.*)*", rules)))
+    }
+    assert asked
+    assert asked <= there
+    for alert in re.findall(r"alert: (\w+)", rules):
+        assert f"| `{alert}` |" in table, f"nobody says what to do when {alert} fires"
