@@ -7,7 +7,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -45,7 +45,7 @@ from coordinator.gateway.renewal import RenewalServicer
 from coordinator.gateway.servicer import AgentServicer
 from coordinator.gateway.streams import Streams
 from coordinator.gateway.tls import PairFile, agents_credentials, open_credentials
-from coordinator.gateway.watching import ListenerEnded, watch
+from coordinator.gateway.watching import Listener, ListenerEnded, watch
 from coordinator.metrics import LoopLag, Metrics
 from coordinator.service.access.audit import AuditService
 from coordinator.service.access.operators import AccessService
@@ -170,7 +170,7 @@ class Coordinator:
         self._rules = partial(interceptors.Rules, group_of=partial(_group_of, store.history), recorder=self._recorder)
         self._alarms = AlarmServicer(AlarmService(store.alarms, self._sight.looks, clock=clock))
         self.metrics.watch_inbox(lambda: len(self.engine.inbox))
-        self._stop, self.ready = asyncio.Event(), asyncio.Event()
+        self._stop, self.ready, self._serving = asyncio.Event(), asyncio.Event(), api.TimedHealth(clock)
         self.listen = settings.listen
         """Where it listens; the port is known once `run` has said that it is ready."""
         self.enrol_listen = tls.enrol_listen if tls is not None else None
@@ -214,14 +214,14 @@ class Coordinator:
             await self._tidy_bundles()
             await serving.wait()
             self.streams.bundle_address = f":{self.bundle_process.address.port}"
-            servers, health = await self._open()
+            servers = await self._open()
             looking_after = parts.create_task(self._look_after_certificates(), name="certificates")
             noting = parts.create_task(self._audit.run(), name="audit")
             arriving = parts.create_task(self._newcomers.run(self.engine.come), name="newcomers")
             leaving = parts.create_task(self._departures.run(), name="departures")
-            listeners = [self.listen, self.enrol_listen, self.operator_listen, self.bundle_process.address]
-            watching = parts.create_task(watch([each for each in listeners if each is not None], self._clock), name="watching")
-            await api.tell_serving(health)
+            again = [server for server in servers if isinstance(server, Listener)]
+            watching = parts.create_task(watch([self.listen, self.bundle_process.address], self._clock, again), name="watching")
+            await api.tell_serving(self._serving)
             lag = LoopLag(self.metrics)
             lag.start()
             self.ready.set()
@@ -230,7 +230,7 @@ class Coordinator:
             watching.cancel()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GRACE):
-                    await health.enter_graceful_shutdown()
+                    await self._serving.enter_graceful_shutdown()
             self.streams.drain_all(COME_BACK_AFTER, "the coordinator stops")
             await asyncio.gather(*(server.stop(GRACE) for server in servers))
             lag.stop()
@@ -239,42 +239,50 @@ class Coordinator:
             for part in (arriving, leaving, noting, looking_after, bundles, logs, streams, engine, sight):
                 part.cancel()
 
-    async def _open(self) -> tuple[list[grpc.aio.Server], api.TimedHealth]:
+    async def _open(self) -> list[grpc.aio.Server | Listener]:
         """Serve: over plaintext everybody on one listener, with TLS each kind of caller on its own."""
         tls, authority, enrolment, identity = self._settings.tls, self._authority, self._enrolment, self._identity
         if tls is None or authority is None or enrolment is None or identity is None:
             server = self._server(Same(LOCAL))
-            health = self._serve_operators([server], self.agents)
+            self._serve_operators(server, self.agents)
             self._publishing.register(server)
             self.listen = Address(self.listen.host, server.add_insecure_port(str(self.listen)))
             await server.start()
-            return [server], health
+            return [server]
         await enrolment.start()
         pairs = PairFile(self._settings.data_dir / "pki")
-        agents, machines = self._server(Same(AGENT), *AGENT_OPTIONS), self._server(Paced(Same(MACHINE), Rates(self._clock, **MACHINES)))
-        admin, operators = self._server(Same(LOCAL)), self._server(Paced(Bearer(self._access), Rates(self._clock, **OPERATORS)))
+        agents, admin = self._server(Same(AGENT), *AGENT_OPTIONS), self._server(Same(LOCAL))
         for servicer in (self.agents, self._publishing, RenewalServicer(enrolment, identity, self._clock)):
             servicer.register(agents)
         self.listen = Address(self.listen.host, agents.add_secure_port(str(self.listen), agents_credentials(pairs)))
-        enrolling = EnrolmentServicer(enrolment, agent_address=lambda: f":{self.listen.port}", recorder=self._recorder)
-        add_EnrolmentServiceServicer_to_server(enrolling, machines)
-        self.enrol_listen = Address(tls.enrol_listen.host, machines.add_secure_port(str(tls.enrol_listen), open_credentials(pairs)))
-        health = self._serve_operators([admin, operators])
-        self.operator_listen = Address(
-            tls.operator_listen.host, operators.add_secure_port(str(tls.operator_listen), open_credentials(pairs))
-        )
+        self._serve_operators(admin)
         admin.add_insecure_port(f"unix:{tls.admin_socket}")
         tls.admin_socket.chmod(0o600)
-        servers = [agents, machines, operators, admin]
-        for server in servers:
-            await server.start()
-        return servers, health
+        enrolling = EnrolmentServicer(enrolment, agent_address=lambda: f":{self.listen.port}", recorder=self._recorder)
+        serve_machines = partial(add_EnrolmentServiceServicer_to_server, enrolling)
+        strangers = Paced(Same(MACHINE), Rates(self._clock, **MACHINES))
+        machines = Listener(tls.enrol_listen, partial(self._open_to_strangers, pairs, strangers, serve_machines))
+        tokens = Paced(Bearer(self._access), Rates(self._clock, **OPERATORS))
+        operators = Listener(tls.operator_listen, partial(self._open_to_strangers, pairs, tokens, self._serve_operators))
+        servers: list[grpc.aio.Server | Listener] = [agents, admin, machines, operators]
+        for each in servers:
+            await each.start()
+        self.enrol_listen, self.operator_listen = machines.address, operators.address
+        return servers
+
+    def _open_to_strangers(
+        self, pairs: PairFile, entrance: Entrance, serve: Callable[[grpc.aio.Server], None], address: Address
+    ) -> tuple[grpc.aio.Server, int]:
+        """A server without client certificates; `serve` puts the services on it."""
+        server = self._server(entrance)
+        serve(server)
+        return server, server.add_secure_port(str(address), open_credentials(pairs))
 
     def _server(self, entrance: Entrance, *options: tuple[str, int]) -> grpc.aio.Server:
         chain = interceptors.chain(self.metrics, self._rules(entrance=entrance))
         return grpc.aio.server(interceptors=chain, options=(*SERVER_OPTIONS, *options))
 
-    def _serve_operators(self, servers: list[grpc.aio.Server], agents: AgentServicer | None = None) -> api.TimedHealth:
+    def _serve_operators(self, server: grpc.aio.Server, agents: AgentServicer | None = None) -> None:
         access = AccessServicer(
             self._access,
             fingerprint="" if self._authority is None else self._authority.fingerprint,
@@ -288,7 +296,7 @@ class Coordinator:
             access=access,
             audit=AuditServicer(self._audit),
         )
-        return api.register(servers, services, clock=self._clock, agents=agents)
+        api.register([server], services, self._serving, agents=agents)
 
     async def _look_after_certificates(self) -> None:
         """Renew the coordinator's own in time, until cancelled."""

@@ -68,14 +68,10 @@ class TimedHealth(HealthServicer):
         return await super().Check(request, context)
 
 
-def register(servers: Iterable[aio.Server], operators: Operators, *, clock: Clock, agents: Agents | None = None) -> TimedHealth:
+def register(servers: Iterable[aio.Server], operators: Operators, health: TimedHealth, *, agents: Agents | None = None) -> None:
     """Put the operators' services on servers, with health and reflection; the agents' as well where they have no listener of their own.
-    Raises RuntimeError when the policy forgets a method.
-
-    Returns the health service, so that it can say NOT_SERVING before the servers stop.
-    """
+    Raises RuntimeError when the policy forgets a method."""
     check_coverage(methods())
-    health = TimedHealth(clock)
     absent = {ENROLMENT} if agents is not None else {ENROLMENT, AGENTS}
     for server in servers:
         add_CatalogServiceServicer_to_server(operators.catalog, server)
@@ -88,7 +84,6 @@ def register(servers: Iterable[aio.Server], operators: Operators, *, clock: Cloc
             agents.register(server)
         add_HealthServicer_to_server(health, server)
         add_reflection(server, [name for name in (service.full_name for service in _services()) if name not in absent])
-    return health
 
 
 async def tell_serving(health: TimedHealth) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hookline.v1 import agent_pb2, deployments_pb2, fleet_pb2
-from tests.e2e.cluster import Cluster
+from tests.e2e.cluster import Cluster, until
 from tests.e2e.frames import PREFACE, Connect, conversation, fuzz, tcp, tls, unix
 
 HELLO = agent_pb2.AgentMessage(hello=agent_pb2.Hello(host_id="f" * 32, name="web-9", journal_id="j", last_seq=3)).SerializeToString()
@@ -72,12 +72,17 @@ def test_mutated_frames_do_not_end_a_plaintext_port(plain: Cluster, port: str) -
     survives(plain, port, tcp(plain.addresses[port]))
 
 
+def fatal(path: str) -> bytes:
+    """A call whose path is no UTF-8: grpcio's server ends over it."""
+    spoken = conversation(path, [b""])
+    spoken[2] = spoken[2].replace(path.encode(), b"\xe2" + path.encode()[1:])
+    return PREFACE + b"".join(spoken[:4])
+
+
 def test_a_coordinator_whose_listener_has_ended_ends_so_that_it_is_started_again(tmp_path: Path) -> None:
     with Cluster(tmp_path / "cluster") as cluster:
-        spoken = conversation(AGENT, [HELLO])
-        spoken[2] = spoken[2].replace(AGENT.encode(), b"\xe2" + AGENT.encode()[1:])  # no UTF-8: grpcio's server ends over it
         with suppress(OSError), tcp(cluster.addresses["listen"])() as connection:
-            connection.sendall(PREFACE + b"".join(spoken[:4]))
+            connection.sendall(fatal(AGENT))
             while connection.recv(65_536):
                 pass
         assert cluster.processes["coordinator"].wait(20) == 1
@@ -85,6 +90,31 @@ def test_a_coordinator_whose_listener_has_ended_ends_so_that_it_is_started_again
         cluster.kill("coordinator")
         cluster.start_coordinator()
         assert cluster.typed("hosts").code == 0
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("port", ["enrol", "operators"])
+def test_a_listener_for_strangers_that_has_ended_is_opened_again_and_no_agent_notices(secure: Cluster, port: str) -> None:
+    coordinator, ended = secure.processes["coordinator"].pid, "is opened again address=" + secure.addresses[port]
+    before = secure.log("coordinator").count(ended), secure.log("web-1").count("disconnected")
+    for times in (1, 2):
+        with suppress(OSError), tls(secure.addresses[port])() as connection:
+            connection.sendall(fatal(AGENT))
+            while connection.recv(65_536):
+                pass
+        until(lambda times=times: secure.log("coordinator").count(ended) == before[0] + times, "it is opened again")  # type: ignore[misc]
+        until(lambda: answers(secure.addresses[port]), "it answers")
+    assert secure.processes["coordinator"].poll() is None
+    assert secure.processes["coordinator"].pid == coordinator
+    assert secure.log("web-1").count("disconnected") == before[1]
+
+
+def answers(address: str) -> bool:
+    """Whether a server speaks HTTP/2 there."""
+    with suppress(OSError), tls(address)() as connection:
+        connection.sendall(PREFACE + conversation(AGENT, [])[0])
+        return bool(connection.recv(9))
+    return False
 
 
 @pytest.mark.parametrize("port", ["listen", "bundles", "enrol", "operators", "admin"])

@@ -118,7 +118,7 @@ async def housed(directory: Path) -> AsyncIterator[House]:
         "access": AccessServicer(house.access, fingerprint=house.authority.fingerprint, address=lambda: house.address),
         "audit": AuditServicer(house.audit),
     }
-    server.register([running], server.Operators(**served), clock=house.world.clock)
+    server.register([running], server.Operators(**served), server.TimedHealth(house.world.clock))
     house.address = f"127.0.0.1:{running.add_secure_port('127.0.0.1:0', open_credentials(PairFile(house.pki)))}"
     await running.start()
     try:

@@ -157,7 +157,7 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
         access=AccessServicer(AccessService(store.operators, secrets=ids, clock=clock), fingerprint="", address=lambda: ""),
         audit=AuditServicer(AuditService(store.audit, clock)),
     )
-    server.register([running], operators, clock=clock, agents=EchoingAgents())
+    server.register([running], operators, server.TimedHealth(clock), agents=EchoingAgents())
     world.address = f"127.0.0.1:{running.add_insecure_port('127.0.0.1:0')}"
     await running.start()
     turning = asyncio.create_task(engine.run())

@@ -204,7 +204,8 @@ async def serving(world: World, rules: interceptors.Rules | None = None) -> Asyn
     with tempfile.TemporaryDirectory() as directory:
         ended = partial(has_ended, world.engine)
         world.logs = Logs(Path(directory), retention=Retention(days=1, max_bytes=1 << 20), clock=world.clock, ended=ended)
-        health = server.register([running], server.Operators(**world.servicers()), clock=world.clock, agents=world.agents)
+        health = server.TimedHealth(world.clock)
+        server.register([running], server.Operators(**world.servicers()), health, agents=world.agents)
         await server.tell_serving(health)
         world.address = f"127.0.0.1:{running.add_insecure_port('127.0.0.1:0')}"
         await running.start()
