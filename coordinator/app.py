@@ -44,7 +44,7 @@ from coordinator.gateway.logs import LogServicer
 from coordinator.gateway.renewal import RenewalServicer
 from coordinator.gateway.servicer import AgentServicer
 from coordinator.gateway.streams import Streams
-from coordinator.gateway.tls import PairFile, agents_credentials, open_credentials
+from coordinator.gateway.tls import SERVER_FILE, PairFile, agents_credentials, open_credentials
 from coordinator.gateway.watching import Listener, ListenerEnded, watch
 from coordinator.metrics import LoopLag, Metrics
 from coordinator.service.access.audit import AuditService
@@ -191,8 +191,9 @@ class Coordinator:
     def _web(self) -> HttpServer:
         settings = self._settings
         webhook = Webhook(self._sight.alerts.receive, settings.alertmanager_token, self._clock, self.metrics.alerts_received)
-        pages = app(self.metrics, self._health, webhook if settings.alertmanager_token else None)
-        return HttpServer(pages, host=settings.http_listen.host, port=settings.http_listen.port)
+        pages = app(self.metrics, self._health, webhook if settings.alertmanager_token else None, settings.metrics_token)
+        chain = settings.data_dir / "pki" / SERVER_FILE if settings.http_tls else None
+        return HttpServer(pages, host=settings.http_listen.host, port=settings.http_listen.port, chain=chain)
 
     def stop(self) -> None:
         """Let `run` come to its end."""
@@ -303,6 +304,7 @@ class Coordinator:
         while self._authority is not None:
             await self._clock.sleep(LOOK_AFTER_CERTIFICATES_EVERY)
             _tell(await asyncio.to_thread(self._authority.renew))
+            self._http.show_again()
 
     def _health(self) -> Health:
         trouble = self.engine.trouble or self._shortage()

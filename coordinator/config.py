@@ -86,6 +86,9 @@ class Settings:
     log_retention_days: int = LOG_RETENTION_DAYS
     log_max_bytes: int = LOG_MAX_BYTES
     metrics_names: bool = False
+    metrics_token: str = field(default="", repr=False)
+    """Empty: /metrics asks for none."""
+    http_tls: bool = False
     prometheus: str = ""
     """Where alarms are looked at; empty: nowhere."""
     prometheus_token: str = field(default="", repr=False)
@@ -101,8 +104,11 @@ def parse(arguments: Sequence[str]) -> Settings:
     bundle_listen: Address = given.bundle_listen or Address(listen.host, listen.port + 1 if listen.port else 0)
     if bundle_listen.port > 65_535:
         parser.error(f"cannot listen for bundles on the port after {listen.port}: there is none; use --bundle-listen")
-    if not given.http_listen.loopback:
-        parser.error(f"cannot listen on {given.http_listen} (--http-listen): it is plaintext, so only loopback addresses are allowed")
+    if given.http_tls and given.insecure:
+        parser.error("cannot use --http-tls with --insecure: there are no certificates then")
+    if not given.http_listen.loopback and not (given.http_tls and given.metrics_token_file):
+        why = "it is plaintext and asks nobody, so only loopback addresses are allowed; for others use --http-tls and --metrics-token-file"
+        parser.error(f"cannot listen on {given.http_listen} (--http-listen): {why}")
     for option, address in (("--listen", listen), ("--bundle-listen", bundle_listen)):
         if given.insecure and not address.loopback:
             parser.error(f"cannot listen on {address} ({option}) with --insecure: only loopback addresses such as 127.0.0.1 are allowed")
@@ -120,6 +126,8 @@ def parse(arguments: Sequence[str]) -> Settings:
         log_retention_days=given.log_retention_days,
         log_max_bytes=given.log_max_bytes,
         metrics_names=given.metrics_names,
+        metrics_token=given.metrics_token_file or "",
+        http_tls=given.http_tls,
         prometheus=given.prometheus or "",
         prometheus_token=given.prometheus_token_file or "",
         alertmanager_token=given.alertmanager_token_file or "",
@@ -128,7 +136,8 @@ def parse(arguments: Sequence[str]) -> Settings:
 
 def _tls(given: argparse.Namespace) -> Tls:
     own = ("localhost", "127.0.0.1", "::1", socket.gethostname(), socket.getfqdn())
-    hosts = (address.host for address in (given.listen, given.operator_listen, given.enrol_listen) if address.host not in ("0.0.0.0", "::"))
+    listeners = (given.listen, given.operator_listen, given.enrol_listen, given.http_listen)
+    hosts = (address.host for address in listeners if address.host not in ("0.0.0.0", "::"))
     return Tls(
         operator_listen=given.operator_listen,
         enrol_listen=given.enrol_listen,
@@ -247,6 +256,17 @@ def _parser() -> argparse.ArgumentParser:
         "--metrics-names",
         action="store_true",
         help="count deployments in /metrics by application and group: whoever may scrape sees the names (default: all together)",
+    )
+    parser.add_argument(
+        "--metrics-token-file",
+        type=_token,
+        metavar="FILE",
+        help="holds the bearer token that has to be shown for /metrics (default: none is asked for)",
+    )
+    parser.add_argument(
+        "--http-tls",
+        action="store_true",
+        help="serve HTTP over TLS, with the coordinator's certificate; other machines may then be let in at --http-listen",
     )
     parser.add_argument(
         "--prometheus",

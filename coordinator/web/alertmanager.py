@@ -26,13 +26,13 @@ class Webhook:
     def __init__(self, receive: Receive, token: str, clock: Clock, count: Callable[[str], None]) -> None:
         """Whoever shows `token` is believed. Every call is counted by `count`: accepted, refused or failed."""
         self._receive = receive
-        self._expected = f"Bearer {token}".encode()
+        self._token = token
         self._clock = clock
         self._count = count
 
     async def answer(self, request: Request) -> Response:
         """Answer once the alerts are stored. Alertmanager tries again after 5xx and 429, and not after another 4xx."""
-        if not hmac.compare_digest(request.headers.get("authorization", "").encode(), self._expected):
+        if not shows(request, self._token):
             return self._no(401, "cannot accept the alerts: show the token of --alertmanager-token-file as Authorization: Bearer TOKEN")
         try:
             alerts = read(await _body(request), now=self._clock.now())
@@ -51,6 +51,11 @@ class Webhook:
     def _no(self, status: int, why: str, counted: str = "refused") -> Response:
         self._count(counted)
         return JSONResponse({"error": why}, status_code=status)
+
+
+def shows(request: Request, token: str) -> bool:
+    """Whether a request carries a token."""
+    return hmac.compare_digest(request.headers.get("authorization", "").encode(), f"Bearer {token}".encode())
 
 
 async def _body(request: Request) -> bytes:

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coordinator.metrics import Metrics
-from coordinator.web.alertmanager import Webhook
+from coordinator.web.alertmanager import Webhook, shows
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -33,10 +33,15 @@ class Health:
     """What the store says of itself: "ok", or why it cannot write."""
 
 
-def app(metrics: Metrics, health: Callable[[], Health], webhook: Webhook | None = None) -> Starlette:
-    """The HTTP application. `health` is asked whenever somebody wants to know; without a `webhook` there is nowhere to post alerts."""
+def app(metrics: Metrics, health: Callable[[], Health], webhook: Webhook | None = None, metrics_token: str = "") -> Starlette:
+    """The HTTP application. `health` is asked whenever somebody wants to know; without a `webhook` there is nowhere to post alerts;
+    with a token /metrics is for those who show it."""
 
     async def show_metrics(request: Request) -> Response:
+        if metrics_token and not shows(request, metrics_token):
+            return JSONResponse(
+                {"error": "cannot show metrics: show the token of --metrics-token-file as Authorization: Bearer TOKEN"}, 401
+            )
         body, content_type = metrics.exposition(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
 

@@ -41,6 +41,15 @@ def test_without_insecure_agents_machines_and_operators_have_listeners_of_their_
     assert tls.names[:5] == ("hookline.example", "127.0.0.1", "192.0.2.7", "localhost", "::1")
 
 
+def test_other_machines_may_scrape_over_tls_with_a_token(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("let-me-see\n")
+    settings = parse(["--http-listen", "192.0.2.9:8480", "--http-tls", "--metrics-token-file", str(tmp_path / "token")])
+    assert (settings.metrics_token, settings.http_tls) == ("let-me-see", True)
+    assert settings.tls is not None
+    assert "192.0.2.9" in settings.tls.names
+    assert "let-me-see" not in str(settings)
+
+
 def test_bundles_get_a_free_port_when_the_system_chooses_the_first() -> None:
     assert parse(["--insecure", "--listen", "127.0.0.1:0"]).bundle_listen == Address("127.0.0.1", 0)
 
@@ -53,6 +62,9 @@ def test_an_address_is_written_as_it_is_read() -> None:
     "words, sentence",
     [
         ("--http-listen 192.0.2.1:80", "(--http-listen): it is plaintext"),
+        ("--http-listen 192.0.2.1:80 --http-tls", "for others use --http-tls and --metrics-token-file"),
+        ("--insecure --http-tls", "cannot use --http-tls with --insecure"),
+        ("--metrics-token-file /nowhere", "cannot read a token from /nowhere"),
         ("--enrol-listen 8446", "'8446' is not HOST:PORT"),
         ("--insecure --listen 0.0.0.0:8443", "cannot listen on 0.0.0.0:8443 (--listen) with --insecure"),
         ("--insecure --listen example.org:8443", "only loopback addresses"),
