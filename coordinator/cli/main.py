@@ -8,11 +8,11 @@ import click
 
 from coordinator.cli.access import audit, doctor, login, operators
 from coordinator.cli.arguments import common_options, keep_common, show_examples
-from coordinator.cli.commands import catalog, completion, deployments, enrolment, fleet, groups, logs, revisions, signing, status
+from coordinator.cli.commands import catalog, completion, deployments, enrolment, fleet, groups, logs, revisions, rollback, signing, status
 from coordinator.cli.refusals import Interrupted
 
 SECTIONS: dict[str, Sequence[click.Command]] = {
-    "Roll out": (revisions.push, deployments.deploy, deployments.approve, deployments.follow, deployments.stop, deployments.rollback),
+    "Roll out": (revisions.push, deployments.deploy, deployments.approve, deployments.follow, deployments.stop, rollback.rollback),
     "Look": (status.status, status.deployments, status.targets, status.target, logs.logs, status.history, revisions.revisions, fleet.hosts),
     "Set up": (
         catalog.app,

@@ -250,6 +250,11 @@ class FakeCoordinator:
         made = catalog.Revision(application_name=request.application_name, revision_id="r-00000000000000aa", location=request.location)
         return catalog.RegisterRevisionResponse(revision=made)
 
+    def GetRevision(self, request: catalog.GetRevisionRequest) -> Message:
+        if request.revision_id not in self.revisions:
+            raise no_such("revision", request.revision_id)
+        return catalog.GetRevisionResponse(revision=self.revisions[request.revision_id])
+
     def ListRevisions(self, request: catalog.ListRevisionsRequest) -> Message:
         found, token = page(self.revisions.values(), request)
         return catalog.ListRevisionsResponse(revisions=found, next_page_token=token)
@@ -283,6 +288,9 @@ class FakeCoordinator:
         raise no_such("deployment", request.deployment_id)
 
     def StopDeployment(self, request: deployments.StopDeploymentRequest) -> Message:
+        for deployment in self.deployments:
+            if deployment.deployment_id == request.deployment_id:
+                deployment.status = resources.DEPLOYMENT_STATUS_STOPPED
         return deployments.StopDeploymentResponse(
             status=deployments.STOP_STATUS_PENDING, status_message="2 hosts finish their running event"
         )

@@ -40,6 +40,7 @@ def test_names_that_the_coordinator_knows_are_offered() -> None:
     assert offered("deploy", "shop", "production", "--revision", "") == ["r-1"]
     assert offered("deploy", "shop", "production", "--config", "h") == ["half"]
     assert offered("deploy", "shop", "production", "--host", "w") == ["web-1"]
+    assert offered("rollback", "shop", "production", "--to", "r") == ["r-1"]
     assert offered("follow", "") == ["d-AAAAAAAA1"]
     assert offered("target", "d-AAAAAAAA1", "w") == ["web-1"]
     assert offered("tag", "add", "web") == ["web-1"]

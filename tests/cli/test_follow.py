@@ -320,9 +320,79 @@ def test_rollback_deploys_the_last_good_revision(
     revision: str,
     why: str,
 ) -> None:
-    coordinator.groups["shop", "production"] = catalog.DeploymentGroup()
-    coordinator.deployments = [deployment(status, f"d-AAAAAAAA{9 - index}", of) for index, (status, of) in enumerate(past)]
+    given_past(coordinator, past)
     shown = operator.types("rollback", "shop", "production")
-    assert [request.revision_id for request in coordinator.requests("CreateDeployment")] == ([revision] if revision else [])
+    asked = coordinator.requests("CreateDeployment")
+    assert [(one.revision_id, one.update_outdated_instances_only) for one in asked] == ([(revision, True)] if revision else [])
     assert shown.exit_code == (1 if why else 0)
     assert why in shown.stderr
+
+
+def given_past(coordinator: FakeCoordinator, past: list[tuple[resources.DeploymentStatus.ValueType, str]]) -> None:
+    """The deployments of shop/production, the newest first; the first that succeeded did so on the whole group."""
+    coordinator.deployments = [deployment(status, f"d-AAAAAAAA{9 - index}", of) for index, (status, of) in enumerate(past)]
+    last = next((catalog.LastDeployment(revision_id=of) for status, of in past if status == SUCCEEDED), None)
+    coordinator.groups["shop", "production"] = catalog.DeploymentGroup(last_successful_deployment=last)
+    for _, revision in past:
+        coordinator.revisions[revision] = catalog.Revision(application_name="shop", revision_id=revision)
+
+
+def test_what_a_part_of_the_group_tried_is_taken_back(operator: Operator, coordinator: FakeCoordinator) -> None:
+    given_past(coordinator, [(SUCCEEDED, "r-3"), (SUCCEEDED, "r-2")])
+    coordinator.groups["shop", "production"].last_successful_deployment.revision_id = "r-2"
+    assert operator.types("rollback", "shop", "production").exit_code == 0
+    assert coordinator.requests("CreateDeployment")[0].revision_id == "r-2"
+
+
+def test_a_running_deployment_is_stopped_and_rolled_back_in_one_go(operator: Operator, coordinator: FakeCoordinator) -> None:
+    given_past(coordinator, [(IN_PROGRESS, "r-3"), (SUCCEEDED, "r-2")])
+    coordinator.deployments[0].previous_revision_id = "r-2"
+    shown = operator.types("rollback", "shop", "production")
+    assert (shown.exit_code, shown.stdout) == (0, "d-AAAAAAAA9\n")
+    (asked,) = coordinator.requests("StopDeployment")
+    assert (asked.deployment_id, asked.auto_rollback_enabled) == ("d-AAAAAAAA9", True)
+    assert coordinator.requests("CreateDeployment") == []
+
+
+def test_following_a_rollback_succeeds_when_the_rollback_does(operator: Operator, coordinator: FakeCoordinator) -> None:
+    given_past(coordinator, [(IN_PROGRESS, "r-3"), (SUCCEEDED, "r-2")])
+    coordinator.deployments[0].previous_revision_id = "r-2"
+    back = deployment(SUCCEEDED, "d-AAAAAAAA2", succeeded=1)
+    for ending, code in ((back, 0), (deployment(FAILED, "d-AAAAAAAA2", failed=1), 1)):
+        coordinator.deployments[0].status = IN_PROGRESS
+        stopped = deployment(FAILED, "d-AAAAAAAA9", rollback="d-AAAAAAAA2", failed=1)
+        coordinator.watches = [[about(stopped), bookmark("1", complete=True)], [about(ending), bookmark("1", complete=True)]]
+        assert operator.types("rollback", "shop", "production", "--follow").exit_code == code
+
+
+def test_a_running_deployment_makes_room_for_a_rollback_to_another_revision(operator: Operator, coordinator: FakeCoordinator) -> None:
+    given_past(coordinator, [(IN_PROGRESS, "r-3"), (SUCCEEDED, "r-2"), (SUCCEEDED, "r-1")])
+    coordinator.deployments[0].previous_revision_id = "r-2"
+    assert operator.types("rollback", "shop", "production", "--to", "r-1").exit_code == 0
+    (stop,), (made,) = coordinator.requests("StopDeployment"), coordinator.requests("CreateDeployment")
+    assert (stop.auto_rollback_enabled, made.revision_id, made.update_outdated_instances_only) == (False, "r-1", True)
+
+
+def test_nothing_is_stopped_for_a_revision_that_is_not_there(operator: Operator, coordinator: FakeCoordinator) -> None:
+    given_past(coordinator, [(IN_PROGRESS, "r-3"), (SUCCEEDED, "r-2")])
+    assert operator.types("rollback", "shop", "production", "--to", "r-9").exit_code == 1
+    assert coordinator.requests("StopDeployment") == []
+
+
+@pytest.mark.parametrize(
+    "previous,rolls_back,why",
+    [
+        ("", "", "nothing has succeeded there before; end it with: hookline stop d-AAAAAAAA9"),
+        ("r-3", "", "which is also what succeeded last; say --to REVISION"),
+        ("r-2", "d-AAAAAAAA8", "is doing that already"),
+    ],
+)
+def test_a_running_deployment_that_cannot_be_rolled_back_is_left_alone(
+    operator: Operator, coordinator: FakeCoordinator, previous: str, rolls_back: str, why: str
+) -> None:
+    given_past(coordinator, [(IN_PROGRESS, "r-3"), (SUCCEEDED, "r-2")])
+    coordinator.deployments[0].previous_revision_id = previous
+    coordinator.deployments[0].rollback_info.rollback_triggering_deployment_id = rolls_back
+    shown = operator.types("rollback", "shop", "production")
+    assert (shown.exit_code, why in shown.stderr) == (1, True), shown.stderr
+    assert coordinator.requests("StopDeployment") == []

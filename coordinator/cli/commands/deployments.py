@@ -1,4 +1,4 @@
-"""`hookline deploy`, `approve`, `follow`, `stop` and `rollback`: what moves."""
+"""`hookline deploy`, `approve`, `follow` and `stop`: what moves."""
 
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -9,12 +9,12 @@ from coordinator.cli.arguments import APPLICATION, AUTO_ROLLBACK, CONFIG, DEPLOY
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
 from coordinator.cli.following import wording
-from coordinator.cli.refusals import REFUSED, Refusal
+from coordinator.cli.refusals import REFUSED
 from coordinator.cli.spelling import number, spelt, to_json
 from coordinator.cli.text import clean
 
 if TYPE_CHECKING:
-    from hookline.v1.deployments_pb2 import CreateDeploymentRequest, Deployment
+    from hookline.v1.deployments_pb2 import CreateDeploymentRequest
     from hookline.v1.resources_pb2 import AutoRollbackConfiguration
 
 FOLLOW = click.option("--follow", is_flag=True, help="Show it until it has ended, and its rollback; exit code 1 unless it succeeds.")
@@ -92,10 +92,10 @@ def deploy(console: Console, /, application: str, group: str, *, follow: bool, *
     if typed["file_exists"]:
         kinds = protos.resources.FileExistsBehavior
         request.file_exists_behavior = kinds.ValueType(number(kinds, typed["file_exists"]))
-    _create(console, request, follow=follow)
+    create(console, request, follow=follow)
 
 
-def _create(console: Console, request: "CreateDeploymentRequest", *, follow: bool) -> None:
+def create(console: Console, request: "CreateDeploymentRequest", *, follow: bool) -> None:
     """Create a deployment, then follow it or print its id."""
     request.request_id = new_request_id()
     made = console.connection.ask(console.connection.deployments.CreateDeployment, request).deployment
@@ -189,49 +189,3 @@ def stop(console: Console, deployment: str, reason: str, *, roll_back: bool | No
     )
     if not stopped:
         console.remark(f"Next: hookline follow {deployment}")
-
-
-@command(
-    "rollback",
-    examples=["hookline rollback shop production --follow", "hookline rollback shop production --output json"],
-    related=["deploy", "deployments", "stop"],
-)
-@APPLICATION
-@GROUP
-@FOLLOW
-def rollback(console: Console, application: str, group: str, *, follow: bool) -> None:
-    """Deploy the group's last good revision again.
-
-    When the newest deployment did not succeed, that is the revision of the newest one that did; when it did succeed, the newest
-    revision before it that did.
-    """
-    newest, revision = _last_good(console, application, group)
-    console.remark(f"{application}/{group} goes back from {clean(newest.revision_id)} ({clean(newest.deployment_id)}) to {clean(revision)}")
-    request = protos.deployments.CreateDeploymentRequest(
-        application_name=application,
-        deployment_group_name=group,
-        revision_id=revision,
-        description=f"rollback of {newest.deployment_id} to {revision}",
-    )
-    _create(console, request, follow=follow)
-
-
-def _last_good(console: Console, application: str, group: str) -> "tuple[Deployment, str]":
-    """The group's newest deployment, and the revision to go back to."""
-    connection, place = console.connection, f"{application}/{group}"
-    asked = protos.catalog.GetDeploymentGroupRequest(application_name=application, deployment_group_name=group)
-    connection.ask(connection.catalog.GetDeploymentGroup, asked)  # a group that is not there is told from one without deployments
-    every = protos.deployments.ListDeploymentsRequest(application_name=application, deployment_group_name=group, page_size=1)
-    newest = next(iter(connection.ask(connection.deployments.ListDeployments, every).deployments), None)
-    if newest is None:
-        raise Refusal(f"cannot roll back {place}: it has no deployment yet")
-    wanted = [protos.resources.DEPLOYMENT_STATUS_SUCCEEDED]
-    good = protos.deployments.ListDeploymentsRequest(application_name=application, deployment_group_name=group, statuses=wanted)
-    newest_succeeded = newest.status == protos.resources.DEPLOYMENT_STATUS_SUCCEEDED
-    for page in connection.pages(connection.deployments.ListDeployments, good):
-        for deployment in page.deployments:
-            if not newest_succeeded or deployment.revision_id != newest.revision_id:
-                return newest, deployment.revision_id
-    if newest_succeeded:
-        raise Refusal(f"cannot roll back {place}: {clean(newest.revision_id)} is the only revision that ever succeeded there")
-    raise Refusal(f"cannot roll back {place}: none of its deployments has succeeded yet")

@@ -17,21 +17,29 @@ if TYPE_CHECKING:
 
 def follow(console: Console, deployment_id: str) -> bool:
     """Show a deployment until it has ended, then the one that rolls it back if there is one. Returns whether the first succeeded."""
-    succeeded: bool | None = None
-    current, followed = deployment_id, set[str]()
+    return _follow_all(console, deployment_id)[0]
+
+
+def follow_to_the_last(console: Console, deployment_id: str) -> bool:
+    """The same. Returns whether the last of them succeeded."""
+    return _follow_all(console, deployment_id)[-1]
+
+
+def _follow_all(console: Console, deployment_id: str) -> list[bool]:
+    """Show a deployment and all that follows from it; whether each of them succeeded."""
+    current, followed = deployment_id, dict[str, bool]()
     try:
         while current and current not in followed:
-            followed.add(current)
+            followed[current] = False
             deployment = _follow_one(console, current)
-            if succeeded is None:
-                succeeded = deployment is not None and spelt(deployment, "status") == "Succeeded"
+            followed[current] = deployment is not None and spelt(deployment, "status") == "Succeeded"
             current = _rollback(console, deployment)
     except KeyboardInterrupt:
         raise Interrupted(
             f"detached: {current} goes on without you\n"
             f"Follow it again with: hookline follow {current}; stop it with: hookline stop {current}"
         ) from None
-    return bool(succeeded)
+    return list(followed.values())
 
 
 def _follow_one(console: Console, deployment_id: str) -> "Deployment | None":
