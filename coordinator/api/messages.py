@@ -44,6 +44,7 @@ def deployment_group(record: DeploymentGroup) -> catalog_pb2.DeploymentGroup:
         require_approval=record.require_approval,
         alarm_configuration=wire.alarm_configuration(record.alarms),
         outdated_instances_strategy=pb.OutdatedInstancesStrategy.ValueType(record.outdated_strategy),
+        service_role=wire.service_role(record.service_role),
         create_time=wire.time(record.created_at),
         last_successful_deployment=_last(record.last_successful),
         last_attempted_deployment=_last(record.last_attempted),

@@ -18,6 +18,7 @@ from coordinator.core.model import (
     MinimumHealthyHostsType,
     OfflinePolicy,
     OutdatedInstancesStrategy,
+    ServiceRole,
 )
 from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Ids
@@ -25,7 +26,7 @@ from coordinator.service.alarms import checked_configuration
 from coordinator.service.keep import BundleKeep
 from coordinator.service.ports import Catalog, Cursor, Page, Replayed
 from coordinator.service.records import Application, DeploymentConfig, DeploymentGroup
-from coordinator.service.rules import RESERVED_PREFIX, check_name, check_offline, normalised, normalised_sets
+from coordinator.service.rules import RESERVED_PREFIX, check_name, check_offline, checked_role, normalised, normalised_sets
 
 DEFAULT_CONFIG = "CodeDeployDefault.OneAtATime"
 
@@ -54,6 +55,7 @@ class GroupRules:
     auto_rollback: frozenset[AutoRollbackEvent] | None
     require_signature: bool | None = None
     require_approval: bool | None = None
+    service_role: ServiceRole | None = None
     tag_sets: Sequence[Sequence[TagFilter]] | None = None
     offline: OfflinePolicy | None = None
     alarms: AlarmRules | None = None
@@ -195,6 +197,8 @@ def _ruled(group: DeploymentGroup, rules: GroupRules) -> DeploymentGroup:
         group = replace(group, alarms=checked_configuration(rules.alarms.given(group.alarms), field="deployment_group.alarm_configuration"))
     if rules.outdated_strategy is not None:
         group = replace(group, outdated_strategy=rules.outdated_strategy)
+    if rules.service_role is not None:
+        group = replace(group, service_role=checked_role(rules.service_role, field="deployment_group.service_role"))
     return group
 
 

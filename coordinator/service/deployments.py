@@ -21,7 +21,7 @@ from coordinator.core.orders import Entry
 from coordinator.engine.ports import Clock, Ids, Inbox
 from coordinator.service.alarms import checked_configuration
 from coordinator.service.ports import Cursor, Fleet, Grounds, History, Page, Presence, Requests
-from coordinator.service.records import DeploymentRecord, HistoryRecord, TargetRecord
+from coordinator.service.records import DeploymentRecord, Ground, HistoryRecord, TargetRecord
 from coordinator.service.revisions import revision_id_of
 from coordinator.service.rules import check_description
 
@@ -195,6 +195,8 @@ class DeploymentService:
                 f"cannot deploy revision {ground.revision.revision_id} to {group.name}: it is not signed, and the group"
                 " requires signatures; sign it with hookline sign, and push or register it again with its signature"
             )
+        rollback = group.auto_rollback if wanted.auto_rollback is None else wanted.auto_rollback
+        _check_role(ground, wanted, hosts=len(set(wanted.hosts)) or len(ground.hosts))
         plan = Plan(
             deployment_id=self._ids.deployment_id(),
             rollback_id=self._ids.deployment_id(),
@@ -204,7 +206,7 @@ class DeploymentService:
             revision=ground.revision,
             config_name=config.name,
             minimum_healthy_hosts=config.minimum_healthy_hosts,
-            auto_rollback=group.auto_rollback if wanted.auto_rollback is None else wanted.auto_rollback,
+            auto_rollback=rollback if group.service_role.automatic_rollback else frozenset(),
             file_exists_behavior=wanted.file_exists_behavior,
             ignore_application_stop_failures=wanted.ignore_application_stop_failures,
             outdated_only=wanted.outdated_only,
@@ -238,6 +240,17 @@ class DeploymentService:
                 field="hosts",
             )
         return frozenset(known[one] for one in wanted.hosts)
+
+
+def _check_role(ground: Ground, wanted: Wanted, *, hosts: int) -> None:
+    """Raise InvalidOperation for what the coordinator may not do for the group, whoever asks."""
+    role = ground.group.service_role
+    why = role.refuses(ground.revision, ground.config.name, hosts=hosts)
+    if not why and wanted.auto_rollback and not role.automatic_rollback:
+        why = "without automatic rollback; an operator may roll back by hand"
+    if why:
+        name = f"{ground.group.application_name}/{ground.group.name}"
+        raise InvalidOperation(f"cannot deploy to {name}: the group's service role lets the coordinator do so {why}")
 
 
 def _check_group(application_name: str, group_name: str) -> None:

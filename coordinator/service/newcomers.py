@@ -64,6 +64,9 @@ class NewcomerService:
             if ground.group.require_signature and ground.revision.signature is None:
                 log.warning("newcomers wait: the group requires signatures, and what succeeded last has none group=%s", where)
                 return False
+            if why := ground.group.service_role.refuses(ground.revision, ground.config.name, hosts=len(awaiting.hosts)):
+                log.warning("newcomers wait: the group's service role lets the coordinator deploy %s group=%s", why, where)
+                return False
             lost = self._presence.lost
             hosts = tuple(Snapshot(host_id=host_id, name=name, lost=lost(host_id)) for host_id, name in ground.hosts)
             plan = self._plan(ground)

@@ -23,6 +23,7 @@ from coordinator.core.model import (
     Revision,
     RevisionHealth,
     RevisionId,
+    ServiceRole,
 )
 from coordinator.core.tags import TagFilter, TagSets
 
@@ -62,6 +63,7 @@ class DeploymentGroup:
     require_approval: bool = False
     alarms: AlarmConfiguration = AlarmConfiguration()
     outdated_strategy: OutdatedInstancesStrategy = OutdatedInstancesStrategy.UPDATE
+    service_role: ServiceRole = ServiceRole()
     tag_sets: TagSets = ()
     """Instead of tag_filters; one of the two is empty."""
     last_successful: LastDeployment | None = None

@@ -6,13 +6,16 @@ from dataclasses import replace
 from itertools import combinations
 
 from coordinator.core.errors import Invalid
-from coordinator.core.model import OfflinePolicy
+from coordinator.core.model import OfflinePolicy, ServiceRole
+from coordinator.core.model.roles import pattern_of
 from coordinator.core.tags import FACT_PREFIX, TAG_KEY_LENGTH, TAG_VALUE_LENGTH, TAGS_AT_MOST, TagFilter, TagFilterType, TagSets
 
 DESCRIPTION_LENGTH = 256
 TAG_FILTERS = 10
 TAG_SETS = 3
 """Lists, and tag filters in all of them together (spec 5)."""
+ROLE_NAMES = 50
+"""Sources, and configs, that a service role may list."""
 WAIT_AT_MOST = 7 * 86_400_000
 """Milliseconds that a deployment may wait for a host that is offline."""
 RESERVED_PREFIX = "CodeDeployDefault."
@@ -31,6 +34,21 @@ def check_description(description: str, *, field: str = "description") -> None:
     """Raise Invalid if a description is too long."""
     if len(description) > DESCRIPTION_LENGTH:
         raise Invalid(f"cannot accept a {field} of {len(description)} characters: {DESCRIPTION_LENGTH} is the most", field=field)
+
+
+def checked_role(role: ServiceRole, *, field: str) -> ServiceRole:
+    """A service role with its sources spelt as they are kept. Raises Invalid."""
+    if not 0 <= role.max_hosts <= 1_000_000:
+        raise Invalid(f"cannot allow {role.max_hosts} hosts: say 1 to 1,000,000, or 0 for any number", field=f"{field}.max_hosts")
+    if max(len(role.sources), len(role.config_names)) > ROLE_NAMES:
+        raise Invalid(f"cannot keep so many: {ROLE_NAMES} sources and {ROLE_NAMES} configs are the most", field=field)
+    for name in role.config_names:
+        check_name(name, field=f"{field}.deployment_config_names")
+    try:
+        sources = tuple(dict.fromkeys(pattern_of(one) for one in role.sources))
+    except ValueError as error:
+        raise Invalid(str(error), field=f"{field}.sources") from error
+    return replace(role, sources=sources, config_names=tuple(dict.fromkeys(role.config_names)))
 
 
 def check_offline(policy: OfflinePolicy, *, field: str) -> None:

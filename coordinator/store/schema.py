@@ -194,6 +194,12 @@ def newcomers(db: Database) -> None:
     db.execute("ALTER TABLE deployment_group ADD COLUMN outdated_strategy INTEGER NOT NULL DEFAULT 1")
 
 
+@MIGRATIONS(name="16")
+def service_roles(db: Database) -> None:
+    """What the coordinator may do for a group."""
+    db.execute("ALTER TABLE deployment_group ADD COLUMN service_role TEXT NOT NULL DEFAULT '{}'")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

@@ -32,9 +32,11 @@ from coordinator.core.model import (
     Place,
     Revision,
     S3Location,
+    ServiceRole,
     Signature,
 )
 from coordinator.core.tags import TagFilter, TagFilterType, TagSets
+from hookline.v1 import catalog_pb2
 from hookline.v1 import resources_pb2 as pb
 
 MINIMUM_HEALTHY_HOSTS_TYPES = {
@@ -145,6 +147,26 @@ def read_offline_policy(message: pb.OfflinePolicy, *, field: str) -> OfflinePoli
 def read_outdated_strategy(number: int, *, field: str) -> OutdatedInstancesStrategy:
     """What a caller wants done about hosts that come later; UPDATE when nothing is said."""
     return read_number(OutdatedInstancesStrategy, number or OutdatedInstancesStrategy.UPDATE, field)
+
+
+def service_role(value: ServiceRole) -> catalog_pb2.ServiceRole:
+    """What the coordinator may do for a group."""
+    return catalog_pb2.ServiceRole(
+        sources=value.sources,
+        max_hosts=value.max_hosts,
+        deployment_config_names=value.config_names,
+        no_automatic_rollback=not value.automatic_rollback,
+    )
+
+
+def read_service_role(message: catalog_pb2.ServiceRole) -> ServiceRole:
+    """What a caller wants it to be."""
+    return ServiceRole(
+        sources=tuple(message.sources),
+        max_hosts=message.max_hosts,
+        config_names=tuple(message.deployment_config_names),
+        automatic_rollback=not message.no_automatic_rollback,
+    )
 
 
 def tag_filter(value: TagFilter) -> pb.TagFilter:

@@ -112,6 +112,20 @@ def test_a_policy_for_offline_hosts_that_nobody_can_read_is_refused(operator: Op
     assert (refused.exit_code, "write wait:10m" in refused.stderr) == (2, True)
 
 
+def test_what_the_coordinator_may_do_for_a_group_is_typed_as_a_whole(operator: Operator, coordinator: FakeCoordinator) -> None:
+    bounds = ("--may", "source=coordinator", "--may", "source=s3://b/*", "--may", "hosts=5", "--may", "config=half", "--may", "rollback=no")
+    operator.types("group", "update", "shop", "production", *bounds)
+    operator.types("group", "update", "shop", "production", "--may", "anything")
+    bound, free = coordinator.requests("UpdateDeploymentGroup")
+    assert list(bound.update_mask.paths) == list(free.update_mask.paths) == ["service_role"]
+    role = bound.deployment_group.service_role
+    assert (list(role.sources), role.max_hosts, list(role.deployment_config_names)) == (["coordinator", "s3://b/*"], 5, ["half"])
+    assert role.no_automatic_rollback
+    assert free.deployment_group.service_role == type(role)()
+    for wrong in ("hosts=0", "hosts=all", "rollback=yes", "source=", "everything"):
+        assert operator.types("group", "update", "shop", "production", "--may", wrong).exit_code == 2
+
+
 @pytest.mark.parametrize("typed", ["HOST_COUNT:2", "host_count:2", "type=HOST_COUNT,value=2"])
 def test_a_config_says_how_many_hosts_stay_healthy(operator: Operator, coordinator: FakeCoordinator, typed: str) -> None:
     assert operator.types("config", "create", "two", "--minimum-healthy-hosts", typed).exit_code == 0

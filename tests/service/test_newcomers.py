@@ -13,7 +13,7 @@ from coordinator.core.errors import (
     StorageFailed,
 )
 from coordinator.core.facts import DeploymentRequested, Request
-from coordinator.core.model import Creator, GroupId, HostId, MinimumHealthyHosts, MinimumHealthyHostsType, RevisionId
+from coordinator.core.model import Creator, GroupId, HostId, MinimumHealthyHosts, MinimumHealthyHostsType, RevisionId, ServiceRole
 from coordinator.service.newcomers import NewcomerService
 from coordinator.service.records import Awaiting, DeploymentConfig, DeploymentGroup, Ground
 from tests.store.things import R1
@@ -32,6 +32,7 @@ class Coordinator:
         self.refuses: DeployError | None = None
         self.unreadable = False
         self.requires_signature = False
+        self.role = ServiceRole()
         self.service = NewcomerService(self, self, self, inbox=self, clock=VirtualClock(), ids=CountedIds())
 
     async def newcomers(self, hosts: Collection[HostId]) -> list[Awaiting]:
@@ -52,6 +53,7 @@ class Coordinator:
             auto_rollback=frozenset(),
             created_at=0,
             require_signature=self.requires_signature,
+            service_role=self.role,
         )
         minimum = MinimumHealthyHosts(type=MinimumHealthyHostsType.HOST_COUNT, value=1)
         config = DeploymentConfig(name="Gentle", minimum_healthy_hosts=minimum, predefined=False, created_at=0)
@@ -122,6 +124,13 @@ async def test_hosts_are_kept_while_the_store_cannot_be_read() -> None:
     it = Coordinator()
     it.unreadable = True
     assert await it.look(A, B) == {A, B}
+
+
+async def test_newcomers_get_nothing_that_the_service_role_does_not_let_the_coordinator_deploy() -> None:
+    it = Coordinator()
+    it.role = ServiceRole(config_names=("Another",))
+    assert await it.look(B) == set()
+    assert it.asked == []
 
 
 async def test_a_group_that_requires_signatures_gets_nothing_unsigned() -> None:

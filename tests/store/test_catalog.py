@@ -37,6 +37,7 @@ from coordinator.core.model import (
     Revision,
     RevisionId,
     S3Location,
+    ServiceRole,
     Signature,
 )
 from coordinator.core.tags import TagFilter, TagFilterType
@@ -293,6 +294,14 @@ async def test_a_group_keeps_what_is_done_about_offline_hosts(store: SqliteStore
     for policy in (OfflinePolicy(action=OfflineAction.SKIP, budget=None), OfflinePolicy(wait=60_000, budget=2)):
         await store.catalog.update_group(group("web", offline=policy), at=NOW, key=key(""))
         assert (await store.catalog.group("shop", "web")).offline == policy
+
+
+async def test_a_group_keeps_what_the_coordinator_may_do_for_it(store: SqliteStore) -> None:
+    await store.catalog.create_application("shop", at=NOW, key=key(""))
+    assert (await store.catalog.create_group(group("web"), at=NOW, key=key(""))).service_role == ServiceRole()
+    role = ServiceRole(sources=("coordinator", "s3://b/*"), max_hosts=7, config_names=("Gentle",), automatic_rollback=False)
+    assert (await store.catalog.update_group(group("web", service_role=role), at=NOW, key=key(""))).service_role == role
+    assert (await store.catalog.group("shop", "web")).service_role == role
 
 
 async def test_a_revision_that_is_there_is_returned_as_it_was_registered(store: SqliteStore) -> None:

@@ -16,6 +16,7 @@ from coordinator.cli.arguments import (
     REQUIRE_SIGNATURE,
     TAG_SETS,
     TAGS,
+    Parsed,
     command,
     show_tag_filter,
 )
@@ -25,8 +26,44 @@ from coordinator.cli.spelling import number, spelt, to_json
 from coordinator.cli.text import Columns, clean, columns, with_age
 
 if TYPE_CHECKING:
-    from hookline.v1.catalog_pb2 import DeploymentGroup, LastDeployment
+    from hookline.v1.catalog_pb2 import DeploymentGroup, LastDeployment, ServiceRole
     from hookline.v1.resources_pb2 import AutoRollbackConfiguration, OfflinePolicy, TagFilter, TagFilterList
+
+
+def _role_word(typed: str) -> tuple[str, str]:
+    """One bound of a service role."""
+    name, equals, value = typed.partition("=")
+    sound = (
+        value.isascii() and value.isdigit() and int(value) > 0 if name == "hosts" else value == "no" if name == "rollback" else bool(value)
+    )
+    if typed != "anything" and (name not in ("source", "config", "hosts", "rollback") or not equals or not sound):
+        raise ValueError(f"cannot read {typed!r}: write source=WHERE, config=NAME, hosts=N, rollback=no or anything")
+    return name, value
+
+
+def _role(words: tuple[tuple[str, str], ...]) -> "ServiceRole":
+    """A service role of the bounds that were typed."""
+    role = protos.catalog.ServiceRole(no_automatic_rollback=("rollback", "no") in words)
+    role.sources.extend(value for name, value in words if name == "source")
+    role.deployment_config_names.extend(value for name, value in words if name == "config")
+    role.max_hosts = min((int(value) for name, value in words if name == "hosts"), default=0)
+    return role
+
+
+def _may(of: "ServiceRole") -> str:
+    """As it was typed."""
+    words = [f"source={clean(one)}" for one in of.sources] + [f"config={clean(one)}" for one in of.deployment_config_names]
+    words += [f"hosts={of.max_hosts}"] * bool(of.max_hosts) + ["rollback=no"] * of.no_automatic_rollback
+    return " ".join(words)
+
+
+MAY = click.option(
+    "--may",
+    type=Parsed("may", _role_word),
+    multiple=True,
+    metavar="source=WHERE|config=NAME|hosts=N|rollback=no|anything",
+    help="What the coordinator may do for the group, whoever asks: said anew as a whole; what is not said is not bounded. [anything]",
+)
 
 
 class SaidRules(TypedDict):
@@ -40,6 +77,7 @@ class SaidRules(TypedDict):
     offline: "OfflinePolicy | None"
     require_approval: bool | None
     outdated_strategy: str | None
+    may: tuple[tuple[str, str], ...]
 
 
 @command(
@@ -63,6 +101,7 @@ class SaidRules(TypedDict):
 @OFFLINE
 @REQUIRE_APPROVAL
 @OUTDATED
+@MAY
 def create(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
     """Make a deployment group: the hosts that any of its tags selects get the application together.
 
@@ -120,6 +159,7 @@ def show(console: Console, application: str, group: str) -> None:
             ("offline hosts", arguments.show_offline_policy(found.offline_policy)),
             ("hosts that come later", spelt(found, "outdated_instances_strategy")),
             ("signatures", "required" if found.require_signature else ""),
+            ("may", _may(found.service_role)),
             ("approval", "by a second person" if found.require_approval else ""),
             ("created", with_age(found.create_time, console.clock.now())),
             ("last successful", _last(console, found.last_successful_deployment) or "none yet"),
@@ -135,6 +175,7 @@ def show(console: Console, application: str, group: str) -> None:
         "hookline group update shop production --tag role=web --tag role=api        # these instead of the old ones",
         "hookline group update shop production --auto-rollback failure,stop",
         "hookline group update shop production --require-signature --require-approval",
+        "hookline group update shop production --may source=coordinator --may hosts=50 --may config=CodeDeployDefault.OneAtATime",
         "hookline group update shop production --offline skip:3    # leave out up to three hosts that are offline",
     ],
     related=["group show", "config list"],
@@ -149,13 +190,14 @@ def show(console: Console, application: str, group: str) -> None:
 @OFFLINE
 @REQUIRE_APPROVAL
 @OUTDATED
+@MAY
 def update(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
     """Change what is said, leave the rest. A running deployment keeps what it froze at its creation."""
     wanted, mask = _ruled(application, group, **said)
     if not mask:
         raise click.UsageError(
             "cannot change nothing: say at least one of --tag, --tag-set, --config, --auto-rollback, --require-signature, --offline, "
-            "--require-approval and --outdated-instances-strategy"
+            "--require-approval, --outdated-instances-strategy and --may"
         )
     request = protos.catalog.UpdateDeploymentGroupRequest(
         deployment_group=wanted, update_mask=protos.field_mask.FieldMask(paths=mask), request_id=new_request_id()
@@ -208,6 +250,9 @@ def _ruled(application: str, group: str, **said: Unpack[SaidRules]) -> "tuple[De
         kinds = protos.resources.OutdatedInstancesStrategy
         wanted.outdated_instances_strategy = kinds.ValueType(number(kinds, said["outdated_strategy"]))
         mask.append("outdated_instances_strategy")
+    if said["may"]:
+        wanted.service_role.CopyFrom(_role(said["may"]))
+        mask.append("service_role")
     return wanted, mask
 
 

@@ -59,8 +59,10 @@ from coordinator.core.model.revisions import (
     Signature,
     Success,
 )
+from coordinator.core.model.roles import ServiceRole
 
 __all__ = [
+    "ServiceRole",
     "Alarm",
     "AlarmConfiguration",
     "AlarmSource",

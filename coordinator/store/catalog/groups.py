@@ -27,6 +27,8 @@ from coordinator.store.rows.columns import (
     filters_text,
     offline,
     offline_columns,
+    role,
+    role_text,
     rollback_bits,
     rollback_events,
     sets_text,
@@ -36,7 +38,7 @@ from coordinator.store.rows.columns import (
 from coordinator.store.rows.running import Named
 
 RULES: Final = (
-    *("tag_filters", "config_no", "auto_rollback", "require_signature", "require_approval", "tag_sets"),
+    *("tag_filters", "config_no", "auto_rollback", "require_signature", "require_approval", "tag_sets", "service_role"),
     *OFFLINE_COLUMNS,
     *CONFIGURATION_COLUMNS,
     "outdated_strategy",
@@ -171,6 +173,7 @@ def _rules(db: sqlite3.Connection, group: DeploymentGroup) -> tuple[Column, ...]
         int(group.require_signature),
         int(group.require_approval),
         sets_text(group.tag_sets),
+        role_text(group.service_role),
         *offline_columns(group.offline),
         *configuration_columns(group.alarms),
         int(group.outdated_strategy),
@@ -190,6 +193,7 @@ def _group(db: sqlite3.Connection, row: Named) -> DeploymentGroup:
         auto_rollback=rollback_events(row["auto_rollback"]),
         require_signature=bool(row["require_signature"]),
         require_approval=bool(row["require_approval"]),
+        service_role=role(row["service_role"]),
         tag_sets=tag_sets(row["tag_sets"]),
         offline=offline(*(row[column] for column in OFFLINE_COLUMNS)),
         alarms=configuration(*(row[column] for column in CONFIGURATION_COLUMNS)),

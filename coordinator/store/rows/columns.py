@@ -25,6 +25,7 @@ from coordinator.core.model import (
     Revision,
     RevisionId,
     S3Location,
+    ServiceRole,
     Signature,
 )
 from coordinator.core.tags import TagFilter, TagFilterType, TagSets
@@ -140,6 +141,23 @@ def offline(action: int, wait: int, budget: int | None) -> OfflinePolicy:
 def offline_columns(policy: OfflinePolicy) -> tuple[int, int, int | None]:
     """OFFLINE_COLUMNS of a policy."""
     return int(policy.action), policy.wait, policy.budget
+
+
+def role(text: str) -> ServiceRole:
+    """What the coordinator may do for a group."""
+    said = json.loads(text)
+    return ServiceRole(
+        sources=tuple(said.get("sources", ())),
+        max_hosts=said.get("max_hosts", 0),
+        config_names=tuple(said.get("config_names", ())),
+        automatic_rollback=said.get("automatic_rollback", True),
+    )
+
+
+def role_text(value: ServiceRole) -> str:
+    """The same, without what bounds nothing."""
+    bounds = asdict(value)
+    return json.dumps({name: bound for name, bound in bounds.items() if bound != getattr(ServiceRole(), name)}, sort_keys=True)
 
 
 OFFLINE_COLUMNS: Final = ("offline_action", "offline_wait", "offline_budget")

@@ -73,6 +73,7 @@ class DeploymentGroup(_message.Message):
     REQUIRE_APPROVAL_FIELD_NUMBER: _builtins.int
     ALARM_CONFIGURATION_FIELD_NUMBER: _builtins.int
     OUTDATED_INSTANCES_STRATEGY_FIELD_NUMBER: _builtins.int
+    SERVICE_ROLE_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
@@ -121,6 +122,10 @@ class DeploymentGroup(_message.Message):
     def alarm_configuration(self) -> _resources_pb2.AlarmConfiguration:
         """Which alarms deployments watch, unless they say otherwise."""
 
+    @_builtins.property
+    def service_role(self) -> Global___ServiceRole:
+        """What the coordinator may do for the group, whoever asks for it."""
+
     def __init__(
         self,
         *,
@@ -139,14 +144,57 @@ class DeploymentGroup(_message.Message):
         require_approval: _builtins.bool = ...,
         alarm_configuration: _resources_pb2.AlarmConfiguration | None = ...,
         outdated_instances_strategy: _resources_pb2.OutdatedInstancesStrategy.ValueType = ...,
+        service_role: Global___ServiceRole | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy", "service_role", b"service_role"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy", "outdated_instances_strategy", b"outdated_instances_strategy", "require_approval", b"require_approval", "require_signature", b"require_signature", "tag_filters", b"tag_filters", "tag_sets", b"tag_sets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy", "outdated_instances_strategy", b"outdated_instances_strategy", "require_approval", b"require_approval", "require_signature", b"require_signature", "service_role", b"service_role", "tag_filters", b"tag_filters", "tag_sets", b"tag_sets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeploymentGroup: _TypeAlias = DeploymentGroup  # noqa: Y015
+
+@_typing.final
+class ServiceRole(_message.Message):
+    """Bounds of a group's deployments, which CreateDeployment refuses to exceed, whatever its caller may do. What is left out bounds nothing.
+    A rollback goes back to what was allowed when it was deployed.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCES_FIELD_NUMBER: _builtins.int
+    MAX_HOSTS_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_CONFIG_NAMES_FIELD_NUMBER: _builtins.int
+    NO_AUTOMATIC_ROLLBACK_FIELD_NUMBER: _builtins.int
+    max_hosts: _builtins.int
+    """Hosts that one deployment may have; 0: any number."""
+    no_automatic_rollback: _builtins.bool
+    """Nothing is rolled back by itself, whatever auto_rollback_configuration says."""
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where revisions may come from: "coordinator" (what was pushed), https://HOST/PATH, s3://BUCKET/KEY, github://OWNER/REPOSITORY,
+        file:///PATH; one that ends with /* allows everything below. At most 50.
+        """
+
+    @_builtins.property
+    def deployment_config_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Deployment configs that may be used; at most 50."""
+
+    def __init__(
+        self,
+        *,
+        sources: _abc.Iterable[_builtins.str] | None = ...,
+        max_hosts: _builtins.int = ...,
+        deployment_config_names: _abc.Iterable[_builtins.str] | None = ...,
+        no_automatic_rollback: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_config_names", b"deployment_config_names", "max_hosts", b"max_hosts", "no_automatic_rollback", b"no_automatic_rollback", "sources", b"sources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceRole: _TypeAlias = ServiceRole  # noqa: Y015
 
 @_typing.final
 class LastDeployment(_message.Message):
@@ -659,8 +707,8 @@ class UpdateDeploymentGroupRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Any of tag_filters, tag_sets, deployment_config_name, auto_rollback_configuration, require_signature, offline_policy,
-        require_approval, outdated_instances_strategy, alarm_configuration or one of its fields, such as alarm_configuration.enabled; "*" or
-        unset means all of them.
+        require_approval, service_role, outdated_instances_strategy, alarm_configuration or one of its fields, such as
+        alarm_configuration.enabled; "*" or unset means all of them.
         Either of tag_filters and tag_sets takes the place of the other.
         """
 
