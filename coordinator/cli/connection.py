@@ -103,6 +103,11 @@ class Connection:
         return protos.deployment_service.DeploymentServiceStub(self._channel)
 
     @functools.cached_property
+    def alarms(self) -> "protos.alarm_service.AlarmServiceStub":
+        """Alarms."""
+        return protos.alarm_service.AlarmServiceStub(self._channel)
+
+    @functools.cached_property
     def fleet(self) -> "protos.fleet_service.FleetServiceStub":
         """Hosts and tags."""
         return protos.fleet_service.FleetServiceStub(self._channel)

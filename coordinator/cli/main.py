@@ -8,7 +8,20 @@ import click
 
 from coordinator.cli.access import audit, doctor, login, operators
 from coordinator.cli.arguments import common_options, keep_common, show_examples
-from coordinator.cli.commands import catalog, completion, deployments, enrolment, fleet, groups, logs, revisions, rollback, signing, status
+from coordinator.cli.commands import (
+    alarms,
+    catalog,
+    completion,
+    deployments,
+    enrolment,
+    fleet,
+    groups,
+    logs,
+    revisions,
+    rollback,
+    signing,
+    status,
+)
 from coordinator.cli.refusals import Interrupted
 
 SECTIONS: dict[str, Sequence[click.Command]] = {
@@ -18,6 +31,7 @@ SECTIONS: dict[str, Sequence[click.Command]] = {
         catalog.app,
         groups.group,
         catalog.config,
+        alarms.alarm,
         revisions.register,
         enrolment.token,
         fleet.tag,

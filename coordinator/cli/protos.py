@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import grpc as grpc
+    from google.protobuf import duration_pb2 as duration
     from google.protobuf import field_mask_pb2 as field_mask
     from google.protobuf import timestamp_pb2 as timestamp
     from google.rpc import error_details_pb2 as error_details
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from hookline.v1 import access_pb2 as access
     from hookline.v1 import access_pb2_grpc as access_service
+    from hookline.v1 import alarms_pb2 as alarms
+    from hookline.v1 import alarms_pb2_grpc as alarm_service
     from hookline.v1 import catalog_pb2 as catalog
     from hookline.v1 import catalog_pb2_grpc as catalog_service
     from hookline.v1 import deployments_pb2 as deployments
@@ -28,12 +31,15 @@ else:
 
     _MODULES = {
         "grpc": "grpc",
+        "duration": "google.protobuf.duration_pb2",
         "field_mask": "google.protobuf.field_mask_pb2",
         "timestamp": "google.protobuf.timestamp_pb2",
         "error_details": "google.rpc.error_details_pb2",
         "rpc_status": "grpc_status.rpc_status",
         "access": "hookline.v1.access_pb2",
         "access_service": "hookline.v1.access_pb2_grpc",
+        "alarms": "hookline.v1.alarms_pb2",
+        "alarm_service": "hookline.v1.alarms_pb2_grpc",
         "catalog": "hookline.v1.catalog_pb2",
         "catalog_service": "hookline.v1.catalog_pb2_grpc",
         "deployments": "hookline.v1.deployments_pb2",
@@ -56,10 +62,13 @@ else:
 __all__ = [
     "access",
     "access_service",
+    "alarm_service",
+    "alarms",
     "catalog",
     "catalog_service",
     "deployment_service",
     "deployments",
+    "duration",
     "error_details",
     "field_mask",
     "fleet",

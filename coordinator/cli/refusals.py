@@ -19,6 +19,10 @@ REFUSED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 # What to do next, by the reason that the coordinator gives (compared without "Exception" and underscores). Words in braces are
 # taken from the error itself, then from what was typed.
 NEXT_STEPS = {
+    "alarmdoesnotexist": "list the alarms with: hookline alarm list",
+    "alarmalreadyexists": "change it with: hookline alarm update {alarm} ...",
+    "alarminuse": "let each of them name others, or none: hookline group update APP GROUP --alarm OTHER, or --alarm none",
+    "invalidalarmconfig": "list the alarms with: hookline alarm list; make one with: hookline alarm create",
     "applicationdoesnotexist": "list the applications with: hookline app list; make this one with: hookline app create {application}",
     "applicationalreadyexists": "look at it with: hookline app show {application}",
     "deploymentgroupdoesnotexist": "list the groups with: hookline group list {application}",
@@ -126,6 +130,7 @@ def _next_step(reason: str, metadata: dict[str, str], said: str) -> str:
     words = {
         "application": metadata.get("application_name") or typed.get("application") or "APP",
         "group": metadata.get("deployment_group_name") or typed.get("group") or "GROUP",
+        "alarm": metadata.get("alarm_name") or typed.get("alarm") or "NAME",
         "deployment": metadata.get("deployment_id") or (named and named[0]) or typed.get("deployment") or "DEPLOYMENT",
     }
     return step.format_map(words)

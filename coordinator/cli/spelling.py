@@ -17,14 +17,17 @@ JsonValue: TypeAlias = "str | int | float | bool | None | list[JsonValue] | dict
 # The style of an enum's values, by example; those not named here are written as "InProgress", "ApplicationStop".
 CAMEL, KEEP, LOWER, LOWER_CAMEL = "InProgress", "HOST_COUNT", "tgz", "codeDeployRollback"
 STYLES = {
+    "AlarmStatus": KEEP,
     "AutoRollbackEvent": KEEP,
     "BundleType": LOWER,
+    "Comparison": KEEP,
     "DeploymentCreator": LOWER_CAMEL,
     "DeploymentErrorCode": KEEP,
     "FileExistsBehavior": KEEP,
     "MinimumHealthyHostsType": KEEP,
     "OfflineAction": KEEP,
     "OutdatedInstancesStrategy": KEEP,
+    "SeveralSeries": KEEP,
     "TagFilterType": KEEP,
 }
 ODD = {"DEPLOYMENT_CREATOR_CODE_DEPLOY_AUTO_UPDATE": "CodeDeployAutoUpdate"}
@@ -102,10 +105,10 @@ def _field(message: "Message", field: "FieldDescriptor | upb.FieldDescriptor") -
     return _value(field, value)
 
 
-def _value(field: "FieldDescriptor | upb.FieldDescriptor", value: "Message | str | int | bool | bytes") -> JsonValue:
+def _value(field: "FieldDescriptor | upb.FieldDescriptor", value: "Message | str | int | float | bool | bytes") -> JsonValue:
     if isinstance(value, bytes):
         return value.hex()
-    if isinstance(value, str | bool):
+    if isinstance(value, str | bool | float):
         return value
     if isinstance(value, int):
         return value if field.enum_type is None else _spell(field.enum_type, value)

@@ -61,6 +61,11 @@ def _configs(connection: Connection, _context: click.Context) -> Iterable[str]:
     return [config.deployment_config_name for config in reply.deployment_configs]
 
 
+def _alarms(connection: Connection, _context: click.Context) -> Iterable[str]:
+    request = protos.alarms.ListAlarmsRequest(page_size=SUGGESTED)
+    return [alarm.alarm_name for alarm in connection.ask(connection.alarms.ListAlarms, request).alarms]
+
+
 def _deployments(connection: Connection, _context: click.Context) -> Iterable[str]:
     request = protos.deployments.ListDeploymentsRequest(page_size=SUGGESTED)
     return [deployment.deployment_id for deployment in connection.ask(connection.deployments.ListDeployments, request).deployments]
@@ -75,5 +80,6 @@ applications = _suggestion(_applications)
 groups = _suggestion(_groups)
 revisions = _suggestion(_revisions)
 configs = _suggestion(_configs)
+alarms = _suggestion(_alarms)
 deployments = _suggestion(_deployments)
 hosts = _suggestion(_hosts)

@@ -11,7 +11,7 @@ from coordinator.core.errors import DeployError, DeploymentGroupDoesNotExist, Re
 from coordinator.core.facts import Report
 from coordinator.core.lifecycle import EventStatus
 from coordinator.core.model import Deployment, HostId, Plan, Session, Success
-from coordinator.core.orders import Changes, HistoryEntry
+from coordinator.core.orders import Changes, Entry, HistoryEntry
 from coordinator.engine.ports import DeploymentsRefused
 from coordinator.store.calls import remember
 from coordinator.store.connections.numbers import Numbers
@@ -55,6 +55,8 @@ REVISION_OF: Final = """
 INSERT_TARGET: Final = _insert("target", ("deployment_no", "host_no", "place_in_line", "host_name_no", *TARGET_COLUMNS, "commit_no"))
 INSERT_BYSTANDER: Final = _insert("bystander", ("deployment_no", "host_no"))
 UPDATE_TARGET: Final = f"UPDATE target SET {_set(TARGET_COLUMNS)}, commit_no = ? WHERE deployment_no = ? AND host_no = ?"
+NEWS: Final = (Entry.AlarmStatus, Entry.Blind, Entry.Baking)
+"""Entries that whoever follows a deployment wants to read, though nothing else of it has changed."""
 TOUCH_DEPLOYMENT: Final = "UPDATE deployment SET commit_no = ? WHERE deployment_no = ?"
 TOUCH_TARGET: Final = "UPDATE target SET commit_no = ? WHERE deployment_no = ? AND host_no = ?"
 UPSERT_EVENT: Final = """
@@ -296,6 +298,8 @@ class Storing:
         if not changes.history:
             return
         self._db.executemany(INSERT_HISTORY, map(self._history_row, self._history, changes.history))
+        news = {one.deployment_id for one in changes.history if one.entry in NEWS and one.deployment_id is not None}
+        self._db.executemany(TOUCH_DEPLOYMENT, [(self._commit, numbers.deployments[deployment_id]) for deployment_id in news])
         told = {one.deployment_id for one in changes.history}
         numbered = [numbers.deployments.known(deployment_id) for deployment_id in told if deployment_id is not None]
         self._db.executemany(

@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from hookline.v1 import alarms_pb2 as alarms
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import fleet_pb2 as fleet
@@ -90,7 +91,7 @@ class FakeCoordinator:
     """Answers calls; `faults` are raised first, one a call; `watches` and `logs` are what each call of WatchDeployment and of
     ReadLogs sends, in turn."""
 
-    services = ((catalog, "CatalogService"), (deployments, "DeploymentService"), (fleet, "FleetService"))
+    services = ((catalog, "CatalogService"), (deployments, "DeploymentService"), (alarms, "AlarmService"), (fleet, "FleetService"))
 
     def __init__(self, listen: str = "127.0.0.1:0") -> None:
         self.calls: list[Call] = []
@@ -101,6 +102,8 @@ class FakeCoordinator:
         self.applications: dict[str, catalog.Application] = {}
         self.groups: dict[tuple[str, str], catalog.DeploymentGroup] = {}
         self.configs: dict[str, catalog.DeploymentConfig] = {}
+        self.alarms: dict[str, alarms.Alarm] = {}
+        self.seen = alarms.TestAlarmResponse(status=alarms.ALARM_STATUS_OK, sample="0.01 is not > 0.05", time=at(0))
         self.revisions: dict[str, catalog.Revision] = {}
         self.deployments: list[deployments.Deployment] = []  # newest first
         self.targets: list[deployments.Target] = []
@@ -229,6 +232,29 @@ class FakeCoordinator:
         del self.configs[request.deployment_config_name]
         return catalog.DeleteDeploymentConfigResponse()
 
+    def CreateAlarm(self, request: alarms.CreateAlarmRequest) -> Message:
+        self.alarms[request.alarm.alarm_name] = request.alarm
+        return alarms.CreateAlarmResponse(alarm=request.alarm)
+
+    def GetAlarm(self, request: alarms.GetAlarmRequest) -> Message:
+        if request.alarm_name not in self.alarms:
+            raise no_such("alarm", request.alarm_name)
+        return alarms.GetAlarmResponse(alarm=self.alarms[request.alarm_name])
+
+    def ListAlarms(self, request: alarms.ListAlarmsRequest) -> Message:
+        found, token = page(self.alarms.values(), request)
+        return alarms.ListAlarmsResponse(alarms=found, next_page_token=token)
+
+    def UpdateAlarm(self, request: alarms.UpdateAlarmRequest) -> Message:
+        return alarms.UpdateAlarmResponse(alarm=request.alarm)
+
+    def DeleteAlarm(self, request: alarms.DeleteAlarmRequest) -> Message:
+        del self.alarms[request.alarm_name]
+        return alarms.DeleteAlarmResponse()
+
+    def TestAlarm(self, request: alarms.TestAlarmRequest) -> Message:
+        return self.seen
+
     def PushRevision(self, requests: Iterator[catalog.PushRevisionRequest]) -> Message:
         header = next(requests).header
         bundle = b"".join(request.chunk for request in requests)
@@ -315,7 +341,7 @@ class FakeCoordinator:
         return deployments.GetTargetResponse(target=next(each for each in self.targets if each.host_name == request.host))
 
     def ListHistory(self, request: deployments.ListHistoryRequest) -> Message:
-        found, token = page(self.history, request)
+        found, token = page((each for each in self.history if not request.entries or each.entry in request.entries), request)
         return deployments.ListHistoryResponse(entries=found, next_page_token=token)
 
     def ListHosts(self, request: fleet.ListHostsRequest) -> Message:

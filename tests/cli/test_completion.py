@@ -4,6 +4,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from coordinator.cli.main import program
+from hookline.v1 import alarms_pb2 as alarms
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import fleet_pb2 as fleet
@@ -27,6 +28,7 @@ def known(coordinator: FakeCoordinator, monkeypatch: pytest.MonkeyPatch) -> Fake
     coordinator.groups["shop", "production"] = catalog.DeploymentGroup(application_name="shop", deployment_group_name="production")
     coordinator.revisions["r-1"] = catalog.Revision(application_name="shop", revision_id="r-1")
     coordinator.configs["half"] = catalog.DeploymentConfig(deployment_config_name="half")
+    coordinator.alarms["HighErrors"] = alarms.Alarm(alarm_name="HighErrors")
     coordinator.deployments = [deployments.Deployment(deployment_id="d-AAAAAAAA1")]
     coordinator.hosts["web-1"] = fleet.Host(name="web-1")
     return coordinator
@@ -39,6 +41,8 @@ def test_names_that_the_coordinator_knows_are_offered() -> None:
     assert offered("deploy", "mail", "") == []
     assert offered("deploy", "shop", "production", "--revision", "") == ["r-1"]
     assert offered("deploy", "shop", "production", "--config", "h") == ["half"]
+    assert offered("deploy", "shop", "production", "--alarm", "H") == ["HighErrors"]
+    assert offered("alarm", "test", "") == ["HighErrors"]
     assert offered("deploy", "shop", "production", "--host", "w") == ["web-1"]
     assert offered("rollback", "shop", "production", "--to", "r") == ["r-1"]
     assert offered("follow", "") == ["d-AAAAAAAA1"]

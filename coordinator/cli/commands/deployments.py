@@ -1,10 +1,10 @@
 """`hookline deploy`, `approve`, `follow` and `stop`: what moves."""
 
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from coordinator.cli import protos, suggestions
+from coordinator.cli import protos, suggestions, watched
 from coordinator.cli.arguments import APPLICATION, AUTO_ROLLBACK, CONFIG, DEPLOYMENT, GROUP, command
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
@@ -12,6 +12,7 @@ from coordinator.cli.following import wording
 from coordinator.cli.refusals import REFUSED
 from coordinator.cli.spelling import number, spelt, to_json
 from coordinator.cli.text import clean
+from coordinator.cli.watched import SaidAlarms
 
 if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import CreateDeploymentRequest
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 FOLLOW = click.option("--follow", is_flag=True, help="Show it until it has ended, and its rollback; exit code 1 unless it succeeds.")
 
 
-class Typed(TypedDict):
+class Typed(SaidAlarms):
     """What was typed of a deployment; None was not."""
 
     revision: str
@@ -40,6 +41,7 @@ class Typed(TypedDict):
         "hookline deploy shop production --revision r-0123456789abcdef --config CodeDeployDefault.HalfAtATime",
         "hookline deploy shop production --revision r-0123456789abcdef --outdated-only",
         "hookline deploy shop production --revision r-0123456789abcdef --host web-1 --host web-2",
+        "hookline deploy shop production --revision r-0123456789abcdef --alarm HighErrors --bake 10m --follow",
         "id=$(hookline deploy shop production --revision r-0123456789abcdef)      # prints the deployment's id",
     ],
     related=["push", "follow", "status", "stop", "rollback"],
@@ -74,9 +76,13 @@ class Typed(TypedDict):
     shell_complete=suggestions.hosts,
     help="Only to this host of the group (and to others named so). The whole group counts for minimum healthy hosts.",
 )
+@watched.options
 @FOLLOW
 def deploy(console: Console, /, application: str, group: str, *, follow: bool, **typed: Unpack[Typed]) -> None:
-    """Deploy a revision to the hosts of a deployment group."""
+    """Deploy a revision to the hosts of a deployment group.
+
+    What is said about alarms takes the place of what the group says, and takes the permission to configure the group.
+    """
     request = protos.deployments.CreateDeploymentRequest(
         application_name=application,
         deployment_group_name=group,
@@ -92,7 +98,20 @@ def deploy(console: Console, /, application: str, group: str, *, follow: bool, *
     if typed["file_exists"]:
         kinds = protos.resources.FileExistsBehavior
         request.file_exists_behavior = kinds.ValueType(number(kinds, typed["file_exists"]))
+    _override_alarms(console, request, typed)
     create(console, request, follow=follow)
+
+
+def _override_alarms(console: Console, request: "CreateDeploymentRequest", said: SaidAlarms) -> None:
+    """Put what was said about alarms into a request; what was not said is as the group has it."""
+    if not watched.apply(protos.resources.AlarmConfiguration(), said):
+        return
+    asked = protos.catalog.GetDeploymentGroupRequest(
+        application_name=request.application_name, deployment_group_name=request.deployment_group_name
+    )
+    found = console.connection.ask(console.connection.catalog.GetDeploymentGroup, asked).deployment_group
+    request.override_alarm_configuration.CopyFrom(found.alarm_configuration)
+    watched.apply(request.override_alarm_configuration, said)
 
 
 def create(console: Console, request: "CreateDeploymentRequest", *, follow: bool) -> None:

@@ -1,10 +1,10 @@
 """`hookline group`: which hosts get an application, and by which rules."""
 
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from coordinator.cli import arguments, protos
+from coordinator.cli import arguments, protos, watched
 from coordinator.cli.arguments import (
     APPLICATION,
     AUTO_ROLLBACK,
@@ -24,6 +24,7 @@ from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
 from coordinator.cli.spelling import number, spelt, to_json
 from coordinator.cli.text import Columns, clean, columns, with_age
+from coordinator.cli.watched import SaidAlarms
 
 if TYPE_CHECKING:
     from hookline.v1.catalog_pb2 import DeploymentGroup, LastDeployment, ServiceRole
@@ -66,7 +67,7 @@ MAY = click.option(
 )
 
 
-class SaidRules(TypedDict):
+class SaidRules(SaidAlarms):
     """The rules of a group that were said; None and () were not."""
 
     tag_filters: "tuple[TagFilter, ...]"
@@ -87,9 +88,10 @@ class SaidRules(TypedDict):
         "hookline group create shop staging --tag stage=staging --config CodeDeployDefault.AllAtOnce --auto-rollback failure",
         "hookline group create shop west --tag-set role=web,role=api --tag-set region=west      # (web or api) and west",
         "hookline group create shop arm --tag-set role=web --tag-set fact:arch=aarch64",
+        "hookline group create shop live --tag role=web --alarm HighErrors --bake 10m --auto-rollback failure,alarm",
         "hookline group create shop canary --tag canary            # hosts with the tag, whatever its value",
     ],
-    related=["group update", "hosts", "tag add", "config list", "deploy"],
+    related=["group update", "hosts", "tag add", "config list", "alarm list", "deploy"],
 )
 @APPLICATION
 @click.argument("group", metavar="GROUP")
@@ -102,6 +104,7 @@ class SaidRules(TypedDict):
 @REQUIRE_APPROVAL
 @OUTDATED
 @MAY
+@watched.options
 def create(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
     """Make a deployment group: the hosts that any of its tags selects get the application together.
 
@@ -115,6 +118,7 @@ def create(console: Console, /, application: str, group: str, **said: Unpack[Sai
     request = protos.catalog.CreateDeploymentGroupRequest(deployment_group=wanted, request_id=new_request_id())
     made = console.connection.ask(console.connection.catalog.CreateDeploymentGroup, request).deployment_group
     _show_change(console, made, "is made")
+    _advise(console, made)
     console.remark(f"Next: hookline push {application} DIR; then: hookline deploy {application} {group} --revision REVISION --follow")
 
 
@@ -156,6 +160,8 @@ def show(console: Console, application: str, group: str) -> None:
             ("hosts with any of", _tags(found)),
             ("config", clean(found.deployment_config_name)),
             ("auto rollback", arguments.show_auto_rollback(found.auto_rollback_configuration)),
+            ("alarms", watched.show_configuration(found.alarm_configuration)),
+            ("", watched.advice(found)),
             ("offline hosts", arguments.show_offline_policy(found.offline_policy)),
             ("hosts that come later", spelt(found, "outdated_instances_strategy")),
             ("signatures", "required" if found.require_signature else ""),
@@ -176,9 +182,11 @@ def show(console: Console, application: str, group: str) -> None:
         "hookline group update shop production --auto-rollback failure,stop",
         "hookline group update shop production --require-signature --require-approval",
         "hookline group update shop production --may source=coordinator --may hosts=50 --may config=CodeDeployDefault.OneAtATime",
+        "hookline group update shop production --alarm HighErrors --alarm SlowAnswers --bake 10m --auto-rollback failure,alarm",
+        "hookline group update shop production --no-alarms        # for now; --alarms watches the same ones again",
         "hookline group update shop production --offline skip:3    # leave out up to three hosts that are offline",
     ],
-    related=["group show", "config list"],
+    related=["group show", "config list", "alarm list"],
 )
 @APPLICATION
 @GROUP
@@ -191,19 +199,22 @@ def show(console: Console, application: str, group: str) -> None:
 @REQUIRE_APPROVAL
 @OUTDATED
 @MAY
+@watched.options
 def update(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
     """Change what is said, leave the rest. A running deployment keeps what it froze at its creation."""
     wanted, mask = _ruled(application, group, **said)
     if not mask:
         raise click.UsageError(
             "cannot change nothing: say at least one of --tag, --tag-set, --config, --auto-rollback, --require-signature, --offline, "
-            "--require-approval, --outdated-instances-strategy and --may"
+            "--require-approval, --outdated-instances-strategy, --may, --alarm, --no-alarms, --ignore-poll-alarm-failure and --bake"
         )
     request = protos.catalog.UpdateDeploymentGroupRequest(
         deployment_group=wanted, update_mask=protos.field_mask.FieldMask(paths=mask), request_id=new_request_id()
     )
     changed = console.connection.ask(console.connection.catalog.UpdateDeploymentGroup, request).deployment_group
     _show_change(console, changed, "is changed")
+    if "auto_rollback_configuration" in mask or any("alarm" in path for path in mask):
+        _advise(console, changed)
 
 
 @command("delete", examples=["hookline group delete shop staging"], related=["group list", "app delete"])
@@ -253,6 +264,7 @@ def _ruled(application: str, group: str, **said: Unpack[SaidRules]) -> "tuple[De
     if said["may"]:
         wanted.service_role.CopyFrom(_role(said["may"]))
         mask.append("service_role")
+    mask += [f"alarm_configuration.{field}" for field in watched.apply(wanted.alarm_configuration, said)]
     return wanted, mask
 
 
@@ -261,6 +273,11 @@ def _show_change(console: Console, group: "DeploymentGroup", change: str) -> Non
         console.json_value(to_json(group))
     else:
         console.line(f"deployment group {clean(group.application_name)}/{clean(group.deployment_group_name)} {change}")
+
+
+def _advise(console: Console, group: "DeploymentGroup") -> None:
+    if said := watched.advice(group):
+        console.remark(said)
 
 
 def _tags(group: "DeploymentGroup") -> str:

@@ -26,6 +26,7 @@ LOOK_EVERY: Final = 1.0
     examples=[
         "hookline rollback shop production --follow",
         "hookline rollback shop production --to r-0123456789abcdef --follow",
+        "hookline rollback shop production --no-alarms            # takes the permission to configure the group",
         "hookline rollback shop production --output json",
     ],
     related=["deploy", "deployments", "stop"],
@@ -33,8 +34,9 @@ LOOK_EVERY: Final = 1.0
 @APPLICATION
 @GROUP
 @click.option("--to", metavar="REVISION", shell_complete=suggestions.revisions, help="The revision to go back to. [the last good one]")
+@click.option("--no-alarms", is_flag=True, help="Watch none of the group's alarms: one that is active stops the way back too.")
 @FOLLOW
-def rollback(console: Console, application: str, group: str, to: str | None, *, follow: bool) -> None:
+def rollback(console: Console, application: str, group: str, to: str | None, *, no_alarms: bool, follow: bool) -> None:
     """Take the hosts of a group back to a revision that worked.
 
     While a deployment runs, it is stopped, and the hosts that it has touched go back to what had succeeded before, or to --to. When none
@@ -65,6 +67,8 @@ def rollback(console: Console, application: str, group: str, to: str | None, *, 
         description=f"rollback of {newest.deployment_id} to {revision}",
         update_outdated_instances_only=True,
     )
+    if no_alarms:
+        request.override_alarm_configuration.SetInParent()
     create(console, request, follow=follow)
 
 

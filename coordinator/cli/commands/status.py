@@ -7,7 +7,7 @@ import click
 from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import DEPLOYMENT, HOST, LIMIT, AnyCommand, command
 from coordinator.cli.console import Console
-from coordinator.cli.following import wording
+from coordinator.cli.following import alarms, wording
 from coordinator.cli.spelling import number, spelt, to_json
 from coordinator.cli.text import Columns, clean, columns, date_time, duration, moment, with_age
 
@@ -85,11 +85,13 @@ def _one(console: Console, deployment_id: str) -> None:
         console.json_value(to_json(found))
         return
     about, now = found.rollback_info, console.clock.now()
+    told = alarms.entries(connection, found.deployment_id) if found.alarm_configuration.enabled else []
     console.details(
         [
             ("deployment", clean(found.deployment_id)),
             ("status", spelt(found, "status")),
             ("why", wording.error(found)),
+            ("waits", alarms.waits(found, told, now)),
             ("group", wording.place(found)),
             (
                 "revision",
@@ -100,6 +102,7 @@ def _one(console: Console, deployment_id: str) -> None:
             ("description", clean(found.description)),
             ("approval", wording.awaited(found) or (f"by {clean(found.approved_by)}" if found.approved_by else "")),
             ("hosts", wording.hosts(found.deployment_overview)),
+            ("alarms", "\n".join(alarms.lines(found, told, now))),
             ("ended", with_age(found.complete_time, now)),
             ("rolled back by", clean(about.rollback_deployment_id)),
             ("rollback", clean(about.rollback_message)),

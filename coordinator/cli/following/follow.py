@@ -4,15 +4,20 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
+from coordinator.cli.clock import Clock
 from coordinator.cli.console import Console, rich_console
+from coordinator.cli.following import alarms
 from coordinator.cli.following.plain import JsonView, PlainView, View
 from coordinator.cli.following.rollout import Rollout
 from coordinator.cli.following.watch import watch
-from coordinator.cli.refusals import Interrupted
+from coordinator.cli.refusals import Interrupted, Unreachable
 from coordinator.cli.spelling import spelt
 
 if TYPE_CHECKING:
-    from hookline.v1.deployments_pb2 import Deployment
+    from hookline.v1.deployments_pb2 import Deployment, HistoryEntry
+
+PAUSE = 1.0
+"""Seconds at least between two looks at what was told of alarms."""
 
 
 def follow(console: Console, deployment_id: str) -> bool:
@@ -43,16 +48,46 @@ def _follow_all(console: Console, deployment_id: str) -> list[bool]:
 
 
 def _follow_one(console: Console, deployment_id: str) -> "Deployment | None":
-    rollout = Rollout(deployment_id)
+    rollout, look = Rollout(deployment_id), _Looks(console.clock)
     view, lock = _view(console, rollout)
     with view:
         for response in watch(console.connection, console.clock, deployment_id, view.reconnecting):
             with lock:
                 changes = rollout.apply(response)
+            if response.WhichOneof("message") == "bookmark" and look.due(rollout, complete=response.bookmark.complete):
+                news = _news(console, rollout)
+                with lock:
+                    changes += rollout.tell(news)
             for change in changes:
                 view.show(change)
         view.end()
     return rollout.deployment
+
+
+def _news(console: Console, rollout: Rollout) -> "list[HistoryEntry]":
+    """What was told of the alarms meanwhile; nothing while the coordinator is away, for whose return the watch waits."""
+    try:
+        return alarms.entries(console.connection, rollout.deployment_id, rollout.told[0].history_id if rollout.told else 0)
+    except Unreachable:
+        return []
+
+
+class _Looks:
+    """When to read what was told of a deployment's alarms: whenever something is new, but not too often."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last: float | None = None
+
+    def due(self, rollout: Rollout, *, complete: bool) -> bool:
+        """Whether to read now; always once all is over."""
+        if rollout.deployment is None or not rollout.deployment.alarm_configuration.enabled:
+            return False
+        now = self._clock.elapsed()
+        if not complete and self._last is not None and now - self._last < PAUSE:
+            return False
+        self._last = now
+        return True
 
 
 def _view(console: Console, rollout: Rollout) -> tuple[View, contextlib.AbstractContextManager[object]]:

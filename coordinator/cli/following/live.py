@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coordinator.cli.console import Console
-from coordinator.cli.following import wording
+from coordinator.cli.following import alarms, wording
 from coordinator.cli.following.rollout import Change, Rollout
 from coordinator.cli.spelling import spelt
 from coordinator.cli.text import STATUS_STYLES, clean, moment, span
@@ -25,6 +25,7 @@ REFRESHES = 8  # a second
 OTHER_LINES = 4  # the bar, a blank line, the fold line, and the line of the cursor
 BAR = 30
 SHOWN_FAILURES = 10
+SHOWN_ALARMS = 3
 CELLS = {"Succeeded": "■", "InProgress": "▶", "Failed": "✖", "Unknown": "?", "Skipped": "–", "Pending": "·"}
 ASCII_CELLS = {"Succeeded": "#", "InProgress": ">", "Failed": "x", "Unknown": "?", "Skipped": "-", "Pending": "."}
 
@@ -104,7 +105,17 @@ class LiveView:
             header.append(f"  {waits}", style="yellow")
         if self._reconnecting:
             header.append("  reconnecting...", style="yellow")
+        for line in self._alarms(deployment):
+            header.append(f"\n{line}", style="yellow")
         return header
+
+    def _alarms(self, deployment: "Deployment") -> list[str]:
+        """What its alarms let it do, where they let it wait; else how they were seen last."""
+        now, told = self._console.clock.now(), self._rollout.told
+        if not deployment.alarm_configuration.enabled or wording.has_ended(deployment):
+            return []
+        waits = alarms.waits(deployment, told, now)
+        return [f"waits: {waits}"] if waits else [f"alarms: {line}" for line in alarms.lines(deployment, told, now)][:SHOWN_ALARMS]
 
     def _bar(self, deployment: "Deployment") -> "RenderableType":
         numbers = self._rollout.counts()

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol, Self
 import click
 
 from coordinator.cli.console import Console
-from coordinator.cli.following import wording
-from coordinator.cli.following.rollout import Change, DeploymentChanged, Rollout, TargetChanged
+from coordinator.cli.following import alarms, wording
+from coordinator.cli.following.rollout import AlarmTold, Change, DeploymentChanged, Rollout, TargetChanged
 from coordinator.cli.spelling import spelt, to_json
 from coordinator.cli.text import clean, clock_time
 
 if TYPE_CHECKING:
-    from hookline.v1.deployments_pb2 import Deployment, Target
+    from hookline.v1.deployments_pb2 import Deployment, HistoryEntry, Target
     from hookline.v1.resources_pb2 import LifecycleEventRecord
 
 
@@ -37,7 +37,8 @@ class View(Protocol):
 
 
 class JsonView:
-    """A line of JSON for each change: `{"deployment": ...}` or `{"target": ...}`. The last one is the deployment as it ended."""
+    """A line of JSON for each change: `{"deployment": ...}`, `{"target": ...}`, or `{"entry": ...}` where its alarms were seen. The last
+    one is the deployment as it ended."""
 
     def __init__(self, rollout: Rollout) -> None:
         self._rollout = rollout
@@ -56,6 +57,8 @@ class JsonView:
                 self._line("deployment", deployment)
             case TargetChanged(target=target):
                 self._line("target", target)
+            case AlarmTold(entry=entry):
+                self._line("entry", entry)
 
     def reconnecting(self) -> None:
         """Say so beside the answer."""
@@ -63,10 +66,10 @@ class JsonView:
 
     def end(self) -> None:
         """A deployment that had ended before came first, its targets after it: say it again."""
-        if self._last == "target" and self._rollout.deployment is not None:
+        if self._last in ("target", "entry") and self._rollout.deployment is not None:
             self._line("deployment", self._rollout.deployment)
 
-    def _line(self, key: str, message: "Deployment | Target") -> None:
+    def _line(self, key: str, message: "Deployment | Target | HistoryEntry") -> None:
         click.echo(json.dumps({key: to_json(message)}))
         self._last = key
 
@@ -95,6 +98,8 @@ class PlainView:
                 self._deployment(deployment, before)
             case TargetChanged():
                 self._target(change)
+            case AlarmTold(entry=entry):
+                self._line(alarms.at(entry, self._now()), self._rollout.deployment_id, alarms.told(entry), "")
 
     def _deployment(self, deployment: "Deployment", before: str) -> None:
         status = spelt(deployment, "status")

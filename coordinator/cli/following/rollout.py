@@ -9,7 +9,7 @@ from coordinator.cli.spelling import spelt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hookline.v1.deployments_pb2 import Deployment, Target, WatchDeploymentResponse
+    from hookline.v1.deployments_pb2 import Deployment, HistoryEntry, Target, WatchDeploymentResponse
     from hookline.v1.resources_pb2 import LifecycleEventRecord
 
 ORDER = ("InProgress", "Failed", "Unknown", "Pending", "Succeeded", "Skipped")  # what matters most comes first
@@ -46,7 +46,14 @@ class TargetChanged:
                 yield event
 
 
-Change: TypeAlias = DeploymentChanged | TargetChanged
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmTold:
+    """The history has told something of the deployment's alarms."""
+
+    entry: "HistoryEntry"
+
+
+Change: TypeAlias = DeploymentChanged | TargetChanged | AlarmTold
 
 
 class Rollout:
@@ -58,6 +65,8 @@ class Rollout:
         self.targets: dict[str, Target] = {}
         self.by_status: dict[str, dict[str, None]] = {status: {} for status in ORDER}
         self.name_width = 0
+        self.told: list[HistoryEntry] = []
+        """What was told of its alarms, the newest first."""
 
     def apply(self, response: "WatchDeploymentResponse") -> list[Change]:
         """Take in one message; returns what is new in it."""
@@ -70,6 +79,11 @@ class Rollout:
                 return [self._target(target) for target in response.targets.targets]
             case _:
                 return []
+
+    def tell(self, newest_first: "list[HistoryEntry]") -> list[Change]:
+        """Take in what was told of the alarms since the last time; returns it in order."""
+        self.told[:0] = newest_first
+        return [AlarmTold(entry=entry) for entry in reversed(newest_first)]
 
     def _target(self, target: "Target") -> TargetChanged:
         before = self.targets.get(target.host_id)
