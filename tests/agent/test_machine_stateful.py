@@ -43,7 +43,7 @@ _INSTRUCTIONS = [
     for group in ("a", "b")
     for epoch in (1, 2, 3)
 ]
-_CLOSED = (LifecycleEvent.APPLICATION_START,)
+_CLOSED = (LifecycleEvent.APPLICATION_STOP,)
 """Events that have closing hooks."""
 _ENDS = {EventStatus.FAILED, InstructionStatus.REFUSED, InstructionStatus.CANCELLED}
 Run = tuple[InstructionId, LifecycleEvent, int]
@@ -267,6 +267,7 @@ class AgentAmongFaults(RuleBasedStateMachine):
             self.notice_the_end()
         self._tell(Connected(len(self.committed)))
         assert self.host.open is None
+        assert self.told.machine.unfinished == ()
         assert len(self.committed) == self.told.machine.standing.last_seq
 
 
