@@ -23,6 +23,19 @@ echo "$line" >> "$WITNESS/ended"
 if [ "$word" = fail ] || [ -e "$HOOKLINE_BUNDLE_DIR/fail/$LIFECYCLE_EVENT" ]; then echo "broken on purpose"; exit 3; fi
 """
 
+CLOSE = """#!/bin/sh
+echo "$DEPLOYMENT_ID $LIFECYCLE_EVENT $HOOKLINE_HOST $HOOKLINE_EVENT_STATUS" >> "$WITNESS/closing"
+if [ -n "$HOOK_SECONDS" ]; then sleep "$HOOK_SECONDS"; fi
+"""
+
+
+def close(directory: Path) -> None:
+    """Give a bundle closing hooks, for every event that has hooks."""
+    (directory / "scripts" / "close.sh").write_text(CLOSE)
+    always = "".join(f"    {event}: [{{location: scripts/close.sh}}]\n" for event in HOOKED)
+    with (directory / "appspec.yml").open("a") as appspec:
+        appspec.write(f"x-hookline:\n  always:\n{always}")
+
 
 def bundle(directory: Path, version: str, *, fail: Iterable[str] = ()) -> Path:
     """Make a bundle; the hooks of the events in `fail` end with exit code 3."""

@@ -314,6 +314,12 @@ class Cluster:
         """The hooks that came to their own end."""
         return list(self._lines("ended", deployment_id))
 
+    def closings(self, deployment_id: str) -> list[tuple[str, str, str]]:
+        """The closing hooks of a deployment that have begun: host, lifecycle event, and how they were told that it had ended."""
+        path = self.directory / "closing"
+        told = (line.split() for line in path.read_text().splitlines()) if path.exists() else ()
+        return [(host, event, status) for deployment, event, host, status in told if deployment == deployment_id]
+
     def times(self, deployment_id: str) -> Counter[tuple[str, str]]:
         """How often each hook of a deployment has begun, by host and lifecycle event."""
         return Counter((hook.host, hook.lifecycle_event) for hook in self.hooks(deployment_id))

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Sequence
 
-from tests.e2e.bundles import bundle
+from tests.e2e.bundles import bundle, close
 from tests.e2e.cluster import Cluster, until
-from tests.e2e.witness import check_history, check_hooks, check_once
+from tests.e2e.witness import check_closed, check_history, check_hooks, check_once
 
 ROLLOUT_WITHIN = 120.0
 BROKEN = "ApplicationStart"
@@ -29,6 +29,8 @@ class AgentKills:
         cluster.hookline("app", "create", "shop")
         cluster.hookline("group", "create", "shop", "production", "--tag", "role=web", "--config", "CodeDeployDefault.AllAtOnce")
         bundles = (bundle(cluster.directory / "good", "good"), bundle(cluster.directory / "bad", "bad", fail=[BROKEN]))
+        for made in bundles:
+            close(made)
         self._good, self._bad = (cluster.hookline("push", "shop", str(path)).json["revision_id"] for path in bundles)
 
     def rollout(self, most: int) -> str:
@@ -44,6 +46,7 @@ class AgentKills:
         over = cluster.ended(deployment_id, ROLLOUT_WITHIN)
         self.hooks += len(cluster.hooks(deployment_id))
         check_once(cluster, deployment_id)
+        check_closed(cluster, deployment_id)
         if is_broken:
             query = "SELECT DISTINCT status, error_code FROM v_lifecycle_events WHERE deployment_id = ? AND lifecycle_event = ?"
             assert cluster.rows(query, deployment_id, BROKEN) == [("Failed", "ScriptFailed")]
@@ -54,12 +57,17 @@ class AgentKills:
         return f"{deployment_id} {over}, {self.kills} agents killed so far"
 
     def _strike(self, deployment_id: str, most: int) -> None:
-        """Kills whichever agent runs a hook that it was not killed in yet, and starts it again."""
+        """Kills whichever agent runs a hook, or a closing one, that it was not killed in yet, and starts it again."""
         seen = dict.fromkeys(self._hosts, 0)
         enough = self.kills + most
 
+        def begun() -> list[str]:
+            """Whose hooks and closing hooks have begun."""
+            closings = [host for host, _, _ in self._cluster.closings(deployment_id)]
+            return [hook.host for hook in self._cluster.hooks(deployment_id)] + closings
+
         def prey() -> list[str]:
-            hosts = [hook.host for hook in self._cluster.hooks(deployment_id)]
+            hosts = begun()
             return [host for host in self._hosts if hosts.count(host) > seen[host]] or ["nobody"] * self._is_over(deployment_id)
 
         while self.kills < enough:
@@ -67,7 +75,7 @@ class AgentKills:
             if host == "nobody":
                 return
             until(lambda: self._chance.random() < 1 / 4, "a random moment")
-            seen[host] = sum(hook.host == host for hook in self._cluster.hooks(deployment_id))
+            seen[host] = begun().count(host)
             self._cluster.kill(host)
             self._cluster.start_agent(host)
             self.kills += 1

@@ -45,6 +45,13 @@ def check_once(cluster: Cluster, deployment_id: str) -> None:
             assert (host, event) in finished, f"{event} on {host} is said to have failed by itself"
 
 
+def check_closed(cluster: Cluster, deployment_id: str) -> None:
+    """Every event of which hooks ran was closed once, and what closed it was told what the history says."""
+    query = "SELECT host_name, lifecycle_event, status FROM v_lifecycle_events WHERE deployment_id = ?"
+    ran = [row for row in cluster.rows(query, deployment_id) if (row[0], row[1]) in cluster.times(deployment_id)]
+    assert sorted(cluster.closings(deployment_id)) == sorted(ran)
+
+
 def check_history(cluster: Cluster, deployment_id: str, hosts: Collection[str]) -> None:
     """The history of a deployment that succeeded has every transition, of the deployment and of every target, exactly once."""
     entries = cluster.rows("SELECT entry, host_name, because FROM v_history WHERE deployment_id = ? ORDER BY history_id", deployment_id)
