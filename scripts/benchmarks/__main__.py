@@ -9,11 +9,11 @@ from pathlib import Path
 
 from scripts.benchmarks import bundles, files, growth, host
 from scripts.benchmarks.figures import Figure
-from scripts.benchmarks.fleets import rollout, tls
+from scripts.benchmarks.fleets import rollout, storm, tls
 
 NAMES = (
     "fleet: a rollout to simulated hosts, against a bare hub; tls: what mTLS costs, against plaintext; "
-    "host: one real host, against bare spawns and fsyncs; "
+    "storm: a fleet comes back to a coordinator that was killed; host: one real host, against bare spawns and fsyncs; "
     "agent: the same, and its memory over many deployments, and Install of many files, against cp; "
     "bundles: a rollout while other hosts download, against one without"
 )
@@ -26,6 +26,8 @@ def benchmark(settings: argparse.Namespace, directory: Path) -> AsyncIterator[Fi
             return rollout.measure(settings.hosts or [100, 1_000, 10_000], directory, secure=not settings.plaintext)
         case "tls":
             return tls.measure(settings.hosts or [1_000], settings.pairs, directory)
+        case "storm":
+            return storm.measure(settings.hosts or [5_000], directory)
         case "host":
             return host.measure(settings.rounds, directory)
         case "agent":
@@ -62,9 +64,14 @@ async def report(settings: argparse.Namespace) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when every promise was kept, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Hookline against floors taken in the same run.")
-    parser.add_argument("name", choices=["agent", "bundles", "fleet", "host", "tls"], help=NAMES)
+    parser.add_argument("name", choices=["agent", "bundles", "fleet", "host", "storm", "tls"], help=NAMES)
     parser.add_argument("--json", action="store_true", help="one JSON object a line: name, value, unit, floor, ratio")
-    parser.add_argument("--hosts", type=int, nargs="+", help="fleet: sizes (default: 100 1000 10000); tls: sizes (default: 1000)")
+    parser.add_argument(
+        "--hosts",
+        type=int,
+        nargs="+",
+        help="fleet: sizes (default: 100 1000 10000); tls: sizes (default: 1000); storm: sizes (default: 5000)",
+    )
     parser.add_argument("--plaintext", action="store_true", help="fleet: without TLS, on both sides")
     parser.add_argument("--pairs", type=int, default=15, help="tls: rollouts of each kind, in turns")
     parser.add_argument("--rounds", type=int, default=20, help="agent, host: deployments that are measured")

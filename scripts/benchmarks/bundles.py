@@ -157,9 +157,7 @@ async def measure(fetchers: int, megabytes: int, directory: Path) -> AsyncIterat
     async with child.child("fleets.coordinator", str(directory / "coordinator")) as server:
         address = str((await server.ask(do="address"))["address"])
         async with rollout.fleet(address, FLEET, messages=0), downloads(server, fetchers, megabytes, directory) as loads:
-            async with asyncio.timeout(rollout.CONNECTED_WITHIN):
-                while (await server.ask(do="connected"))["hosts"] < FLEET:  # noqa: ASYNC110  the count is in another process
-                    await asyncio.sleep(0.2)
+            await rollout.connected(server, FLEET)
             await server.ask(do="deploy")
             cpu = loads.serving_cpu
             without, beside, took = await take_turns(server, loads)

@@ -30,6 +30,7 @@ from scripts.benchmarks.fleets import certificates
 APPLICATION: Final = "bench"
 GROUP: Final = "fleet"
 PIECE: Final = 512 << 10
+LOOK_EVERY: Final = 0.02
 TAG: Final = resources.TagFilter(key="fleet", value="bench")
 
 
@@ -69,15 +70,15 @@ class NotedStreams(Streams):
             self.acknowledged.append(time.monotonic() - heard)
 
 
-def settings(directory: Path, *, secure: bool) -> Settings:
-    """A coordinator on free ports."""
+def settings(directory: Path, *, secure: bool, port: int) -> Settings:
+    """A coordinator on free ports, but for the agents'; 0: that too."""
     anywhere = Address("127.0.0.1", 0)
     socket = directory / "admin.sock"
     names, cluster = certificates.NAMES, certificates.CLUSTER
     tls = Tls(operator_listen=anywhere, enrol_listen=anywhere, admin_socket=socket, names=names, cluster=cluster)
     return Settings(
         data_dir=directory,
-        listen=anywhere,
+        listen=Address("127.0.0.1", port),
         http_listen=anywhere,
         bundle_listen=anywhere,
         tls=tls if secure else None,
@@ -159,13 +160,23 @@ class Bench:
 
 
 def arguments() -> argparse.Namespace:
-    """What the benchmark asks for; the directory is new."""
+    """What the benchmark asks for; the directory is new, but for one that is started again."""
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=Path)
     parser.add_argument("--secure", type=int, default=0, metavar="HOSTS", help="with TLS, for so many hosts")
+    parser.add_argument("--again", type=int, default=0, metavar="PORT", help="after one that was killed, where its agents look for it")
     given = parser.parse_args()
-    given.directory.mkdir(parents=True)
+    given.directory.mkdir(parents=True, exist_ok=bool(given.again))
     return given
+
+
+async def late(lags: list[float]) -> None:
+    """Look 50 times a second by how much the event loop is late."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LOOK_EVERY
+        await asyncio.sleep(LOOK_EVERY)
+        lags.append(loop.time() - due)
 
 
 async def main() -> None:
@@ -173,8 +184,9 @@ async def main() -> None:
     given = arguments()
     directory: Path = given.directory
     store = await SqliteStore.open(directory / FILE_NAME, SystemClock())
-    known = await certificates.admit(store, given.secure) if given.secure else 0
-    chosen = settings(directory, secure=bool(given.secure))
+    known = await certificates.admit(store, given.secure) if given.secure and not given.again else 0
+    chosen = settings(directory, secure=bool(given.secure), port=given.again)
+    lags: list[float] = []
     coordinator = Coordinator(chosen, store, gateway=NotedStreams)
     assert isinstance(coordinator.streams, NotedStreams)
     coordinator.streams.watch()
@@ -185,7 +197,9 @@ async def main() -> None:
         operators = str(coordinator.listen) if chosen.tls is None else f"unix:{chosen.tls.admin_socket}"
         async with grpc.aio.insecure_channel(operators) as channel:
             bench = Bench(coordinator, channel, known)
-            await bench.prepare()
+            if not given.again:
+                await bench.prepare()
+            looking = parts.create_task(late(lags))
 
             async def answer(command: child.Line) -> child.Line:
                 match command["do"]:
@@ -193,6 +207,8 @@ async def main() -> None:
                         return {"address": str(coordinator.listen)}
                     case "connected":
                         return {"hosts": len(coordinator.streams)}
+                    case "lags":
+                        return {"lags": lags, "lost": sum(coordinator.engine.lost(HostId(host)) for host in command["hosts"])}
                     case "bundles":
                         serving = coordinator.bundle_process
                         return {"address": str(serving.address), "directory": str(directory / "bundles"), "pid": serving.pid}
@@ -202,6 +218,7 @@ async def main() -> None:
                         return await bench.deploy()
 
             await child.serve(answer)
+            looking.cancel()
         coordinator.stop()
     store.close()
 

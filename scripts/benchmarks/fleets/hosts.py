@@ -7,6 +7,7 @@ messages; against the coordinator the agent's stream sends them as it always doe
 import argparse
 import asyncio
 import gc
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -135,7 +136,10 @@ async def main() -> None:
     parser.add_argument("--first", type=int, required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--messages", type=float, default=0, help="against a hub: messages for an instruction's reports")
+    parser.add_argument("--quiet", action="store_true", help="say nothing of streams that are lost")
     settings = parser.parse_args()
+    if settings.quiet:
+        logging.getLogger("hookline").setLevel(logging.CRITICAL)
     gc.set_threshold(100_000, 50, 50)
 
     async def answer(_command: child.Line) -> child.Line:

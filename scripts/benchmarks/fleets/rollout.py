@@ -74,9 +74,11 @@ class Stand:
 
 
 @asynccontextmanager
-async def fleet(address: str, hosts: int, *, messages: float, pki: Path | None = None) -> AsyncIterator[list[child.Child]]:
-    """So many hosts, in several processes."""
-    about = ("--address", address, "--messages", str(messages), *(("--pki", str(pki)) if pki else ()))
+async def fleet(
+    address: str, hosts: int, *, messages: float, pki: Path | None = None, quiet: bool = False
+) -> AsyncIterator[list[child.Child]]:
+    """So many hosts, in several processes; `quiet` ones do not complain."""
+    about = ("--address", address, "--messages", str(messages), *(("--pki", str(pki)) if pki else ()), *(("--quiet",) if quiet else ()))
     async with AsyncExitStack() as stack:
         parts: list[child.Child] = []
         for part in range(PROCESSES):
@@ -86,15 +88,20 @@ async def fleet(address: str, hosts: int, *, messages: float, pki: Path | None =
         yield parts
 
 
+async def connected(server: child.Child, hosts: int, *, look_every: float = 0.2) -> None:
+    """Until so many hosts are connected."""
+    async with asyncio.timeout(CONNECTED_WITHIN):
+        while (await server.ask(do="connected"))["hosts"] < hosts:  # noqa: ASYNC110  the count is in another process
+            await asyncio.sleep(look_every)
+
+
 @asynccontextmanager
 async def stand(*server: str, hosts: int, messages: float = 0, pki: Path | None = None) -> AsyncIterator[Stand]:
     """A server of its own, with as many hosts; `messages`: how many a host sends in a rollout, 0 as its agent does."""
     async with child.child(*server) as process:
         address = str((await process.ask(do="address"))["address"])
         async with fleet(address, hosts, messages=messages, pki=pki) as parts:
-            async with asyncio.timeout(CONNECTED_WITHIN):
-                while (await process.ask(do="connected"))["hosts"] < hosts:  # noqa: ASYNC110  the count is in another process
-                    await asyncio.sleep(0.2)
+            await connected(process, hosts)
             yield Stand(process, parts)
 
 
