@@ -219,8 +219,7 @@ class Newcomers(Protocol):
     """Which hosts were not there when their groups were deployed to."""
 
     async def newcomers(self, hosts: Collection[HostId]) -> list[Awaiting]:
-        """Groups that update outdated instances, with those of these hosts that are newcomers to them by `core/deployment/newcomers`; of a
-        group with a live deployment, all that match."""
+        """Groups that update outdated instances, with those of these hosts that are newcomers to them by `core/deployment/newcomers`."""
         ...
 
 

@@ -34,9 +34,8 @@ def read(db: sqlite3.Connection, hosts: Collection[HostId]) -> list[Awaiting]:
             continue
         matches = matcher(tag_sets(sets) or (tag_filters(filters),))
         matching = [(HostId(host_id), host_no) for host_id, host_no, own, operators in come if matches(own, operators)]
-        newcomers = [
-            host_id for host_id, host_no in matching if live or is_newcomer(member(db, group_no, host_no), RevisionId(revision_id))
-        ]
+        current = RevisionId(revision_id or "")
+        newcomers = [host_id for host_id, host_no in matching if is_newcomer(member(db, group_no, host_no), current)]
         if newcomers:
-            found.append(Awaiting(application_name, name, RevisionId(revision_id or ""), tuple(newcomers), live))
+            found.append(Awaiting(application_name, name, current, tuple(newcomers), live))
     return found

@@ -13,7 +13,7 @@ from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.service.records import Awaiting
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened
-from tests.store.things import NOW, WEB, created, deployment, key, known, plan, success
+from tests.store.things import API, NOW, WEB, created, deployment, key, known, plan, success
 
 H1, H2, H3 = HostId("id-h1"), HostId("id-h2"), HostId("id-h3")
 PROD = TagFilter(key="env", value="prod", type=TagFilterType.KEY_AND_VALUE)
@@ -58,9 +58,17 @@ async def test_a_group_that_ignores_outdated_hosts_has_no_newcomers(store: Sqlit
     assert await store.newcomers([H2, H3]) == []
 
 
-async def test_while_a_deployment_is_live_everybody_who_matches_waits(store: SqliteStore) -> None:
+async def test_while_a_deployment_is_live_newcomers_wait(store: SqliteStore) -> None:
     await store.commit(created(deployment(plan("d-2"), "h1")))
-    assert await store.newcomers([H1, H3]) == [MISSING._replace(hosts=(H1, H3), live=True)]
+    assert await store.newcomers([H1, H3]) == [MISSING._replace(hosts=(H3,), live=True)]
+
+
+async def test_newcomers_wait_for_what_the_first_deployment_brings(store: SqliteStore) -> None:
+    group = await store.catalog.group("shop", "api")
+    await store.catalog.update_group(replace(group, tag_filters=(PROD,)), at=NOW, key=key(""))
+    assert await store.newcomers([H1]) == []
+    await store.commit(created(deployment(plan("d-2", API), "h2")))
+    assert await store.newcomers([H1]) == [Awaiting("shop", "api", RevisionId(""), (H1,), live=True)]
 
 
 async def test_a_host_that_has_failed_is_no_newcomer(store: SqliteStore) -> None:

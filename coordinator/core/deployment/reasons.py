@@ -21,8 +21,10 @@ def refusal(group: Group, fact: DeploymentRequested) -> DeployError | None:
     """Why a deployment cannot be created; None when it can."""
     plan, hosts = fact.plan, len(fact.hosts)
     if group.deployment is not None:
+        live = group.deployment.plan
+        what = ", which brings newcomers up to date," if live.creator is Creator.CodeDeployAutoUpdate else ""
         return DeploymentLimitExceeded(
-            f"cannot deploy to {plan.group_name}: deployment {group.deployment.deployment_id} is still going on; "
+            f"cannot deploy to {plan.group_name}: deployment {live.deployment_id}{what} is still going on; "
             "wait until it has ended, or stop it"
         )
     if hosts == 0:
