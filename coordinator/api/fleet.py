@@ -50,6 +50,11 @@ class FleetServicer(FleetServiceServicer):
         hosts = await self._fleet.remove_tags(request.hosts, request.keys, request_key("RemoveTags", request))
         return pb.RemoveTagsResponse(hosts=[messages.host(one) for one in hosts])
 
+    async def SetInstanceProfile(self, request: pb.SetInstanceProfileRequest, context: Context) -> pb.SetInstanceProfileResponse:
+        """Say what a host may read."""
+        host = await self._fleet.set_sources(request.host, request.sources, request_key("SetInstanceProfile", request))
+        return pb.SetInstanceProfileResponse(host=messages.host(host))
+
     async def RemoveHost(self, request: pb.RemoveHostRequest, context: Context) -> pb.RemoveHostResponse:
         """Forget a host."""
         await self._fleet.remove(request.host, request_key("RemoveHost", request))

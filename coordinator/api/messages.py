@@ -91,6 +91,7 @@ def host(record: Host) -> fleet_pb2.Host:
         status=pb.HostStatus.ValueType(record.status),
         tags=record.tags,
         operator_tags=record.operator_tags,
+        sources=record.sources,
         facts=record.facts,
         agent_version=record.agent_version,
         connect_time=wire.time(record.connected_at),

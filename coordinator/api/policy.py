@@ -113,6 +113,7 @@ _RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         "GetHost": _view(SHARED),
         "AddTags": _CONFIGURE,
         "RemoveTags": _CONFIGURE,
+        "SetInstanceProfile": _CONFIGURE,
         "RemoveHost": _CONFIGURE,
         "CreateJoinToken": _HOSTS,
         "ListJoinTokens": replace(_HOSTS, reads=True),

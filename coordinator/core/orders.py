@@ -143,6 +143,7 @@ class Entry(StrEnum):
     HostRevoked = "HostRevoked"
     HostLocked = "HostLocked"
     HostAdopted = "HostAdopted"
+    InstanceProfileChanged = "InstanceProfileChanged"
     HostAway = "HostAway"
     HostReadmitted = "HostReadmitted"
     HostRenamed = "HostRenamed"

@@ -17,6 +17,7 @@ from coordinator.core.model import (
     Plan,
     Snapshot,
 )
+from coordinator.core.model.roles import source_of
 from coordinator.core.orders import Entry
 from coordinator.engine.ports import Clock, Ids, Inbox
 from coordinator.service.alarms import checked_configuration
@@ -243,7 +244,7 @@ class DeploymentService:
 
 
 def _check_role(ground: Ground, wanted: Wanted, *, hosts: int) -> None:
-    """Raise InvalidOperation for what the coordinator may not do for the group, whoever asks."""
+    """Raise InvalidOperation for what the coordinator may not do for the group, whoever asks, and for what its hosts may not read."""
     role = ground.group.service_role
     why = role.refuses(ground.revision, ground.config.name, hosts=hosts)
     if not why and wanted.auto_rollback and not role.automatic_rollback:
@@ -251,6 +252,12 @@ def _check_role(ground: Ground, wanted: Wanted, *, hosts: int) -> None:
     if why:
         name = f"{ground.group.application_name}/{ground.group.name}"
         raise InvalidOperation(f"cannot deploy to {name}: the group's service role lets the coordinator do so {why}")
+    if barred := ground.barred(wanted.hosts):
+        whom = ", ".join(barred[:NAMED]) + (f" and {len(barred) - NAMED} more" if len(barred) > NAMED else "")
+        raise InvalidOperation(
+            f"cannot deploy revision {ground.revision.revision_id} to {whom}: by their instance profiles they may not read it from "
+            f"{source_of(ground.revision.place)}; deploy to the others with --host, or have their profiles changed"
+        )
 
 
 def _check_group(application_name: str, group_name: str) -> None:

@@ -10,7 +10,7 @@ from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Inbox
 from coordinator.service.ports import Cursor, Fleet, Page, Replayed, Requests
 from coordinator.service.records import Host
-from coordinator.service.rules import check_tag_key, check_tags, normalised
+from coordinator.service.rules import check_tag_key, check_tags, checked_sources, normalised
 
 HOSTS_AT_ONCE: Final = 1_000
 """Hosts that one call may tag."""
@@ -57,6 +57,14 @@ class FleetService:
             return await self._fleet.remove_tags(wanted, list(dict.fromkeys(keys)), at=self._clock.now(), key=key)
         except Replayed:
             return [await self._fleet.host(host) for host in wanted]
+
+    async def set_sources(self, host: str, sources: Sequence[str], key: RequestKey) -> Host:
+        """Say where the bundles may come from that a host reads; none: anywhere."""
+        kept = checked_sources(sources, field="sources")
+        try:
+            return await self._fleet.set_sources(host, kept, at=self._clock.now(), key=key)
+        except Replayed:
+            return await self._fleet.host(host)
 
     async def remove(self, host: str, key: RequestKey) -> None:
         """Forget a host that is gone."""

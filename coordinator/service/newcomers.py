@@ -67,6 +67,9 @@ class NewcomerService:
             if why := ground.group.service_role.refuses(ground.revision, ground.config.name, hosts=len(awaiting.hosts)):
                 log.warning("newcomers wait: the group's service role lets the coordinator deploy %s group=%s", why, where)
                 return False
+            if barred := ground.barred(awaiting.hosts):
+                log.warning("newcomers wait: their instance profiles do not let them read the revision group=%s hosts=%s", where, barred)
+                return False
             lost = self._presence.lost
             hosts = tuple(Snapshot(host_id=host_id, name=name, lost=lost(host_id)) for host_id, name in ground.hosts)
             plan = self._plan(ground)

@@ -214,6 +214,10 @@ class Fleet(Protocol):
         """From all hosts (ids or names) or none. Raises InstanceDoesNotExist."""
         ...
 
+    async def set_sources(self, host: str, sources: Sequence[str], *, at: int, key: RequestKey) -> Host:
+        """A host's instance profile, by id or name. Raises InstanceDoesNotExist."""
+        ...
+
 
 class Newcomers(Protocol):
     """Which hosts were not there when their groups were deployed to."""

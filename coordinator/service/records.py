@@ -1,7 +1,7 @@
 """What the services tell of: the catalogue, the fleet and the history, as they are stored. Times are UTC milliseconds."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
@@ -25,6 +25,7 @@ from coordinator.core.model import (
     RevisionId,
     ServiceRole,
 )
+from coordinator.core.model.roles import reads, source_of
 from coordinator.core.tags import TagFilter, TagSets
 
 
@@ -128,6 +129,8 @@ class Host:
     tags: Mapping[str, str]
     """Those that count: the agent's own, overlaid by the operators'."""
     operator_tags: Mapping[str, str]
+    sources: tuple[str, ...]
+    """Its instance profile: where the bundles may come from that it reads; none: anywhere."""
     facts: Mapping[str, str]
     agent_version: str
     connected_at: int
@@ -158,6 +161,19 @@ class Ground:
     """Ids and names of all hosts that match any of the group's filters, by name."""
     alarms: tuple[Alarm, ...] = ()
     """Those that were asked for by name, or that the group watches."""
+    profiles: Mapping[HostId, tuple[str, ...]] = field(default_factory=dict)
+    """The sources that hosts may read, where they have an instance profile."""
+
+    def barred(self, wanted: Collection[str]) -> list[str]:
+        """Names of the hosts that may not read the revision; of those that are wanted, by id or name, or of all where none is."""
+        source = source_of(self.revision.place)
+        return [
+            name
+            for host_id, name in self.hosts
+            if host_id in self.profiles
+            and (not wanted or host_id in wanted or name in wanted)
+            and not reads(self.profiles[host_id], source)
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,18 +36,25 @@ def check_description(description: str, *, field: str = "description") -> None:
         raise Invalid(f"cannot accept a {field} of {len(description)} characters: {DESCRIPTION_LENGTH} is the most", field=field)
 
 
+def checked_sources(sources: Sequence[str], *, field: str) -> tuple[str, ...]:
+    """Patterns of sources, spelt as they are kept. Raises Invalid."""
+    if len(sources) > ROLE_NAMES:
+        raise Invalid(f"cannot keep {len(sources)} sources: {ROLE_NAMES} are the most", field=field)
+    try:
+        return tuple(dict.fromkeys(pattern_of(one) for one in sources))
+    except ValueError as error:
+        raise Invalid(str(error), field=field) from error
+
+
 def checked_role(role: ServiceRole, *, field: str) -> ServiceRole:
     """A service role with its sources spelt as they are kept. Raises Invalid."""
     if not 0 <= role.max_hosts <= 1_000_000:
         raise Invalid(f"cannot allow {role.max_hosts} hosts: say 1 to 1,000,000, or 0 for any number", field=f"{field}.max_hosts")
-    if max(len(role.sources), len(role.config_names)) > ROLE_NAMES:
-        raise Invalid(f"cannot keep so many: {ROLE_NAMES} sources and {ROLE_NAMES} configs are the most", field=field)
+    sources = checked_sources(role.sources, field=f"{field}.sources")
+    if len(role.config_names) > ROLE_NAMES:
+        raise Invalid(f"cannot keep {len(role.config_names)} configs: {ROLE_NAMES} are the most", field=f"{field}.deployment_config_names")
     for name in role.config_names:
         check_name(name, field=f"{field}.deployment_config_names")
-    try:
-        sources = tuple(dict.fromkeys(pattern_of(one) for one in role.sources))
-    except ValueError as error:
-        raise Invalid(str(error), field=f"{field}.sources") from error
     return replace(role, sources=sources, config_names=tuple(dict.fromkeys(role.config_names)))
 
 

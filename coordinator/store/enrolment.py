@@ -273,14 +273,14 @@ def _check_name_free(db: sqlite3.Connection, name: str) -> None:
 
 
 def _inherit(db: sqlite3.Connection, numbers: Numbers, before: Enrolment, now: Enrolment, *, at: int) -> int:
-    """Have the row of a host that has never been here lie ready, with the tags that operators set on the one before; its number."""
-    found = db.execute("SELECT operator_tags FROM host WHERE host_id = ? AND removed_at IS NULL", (before.host_id,)).fetchone()
+    """Have the row of a host that has never been here lie ready, with what operators set on the one before; its number."""
+    found = db.execute("SELECT operator_tags, sources FROM host WHERE host_id = ? AND removed_at IS NULL", (before.host_id,)).fetchone()
     made = Session(host_id=now.host_id, name=now.name, registered_at=at, status=HostStatus.Unknown)
     host_no: int = db.execute(INSERT_HOST, (made.host_id, numbers.names[made.name], *host_columns(made))).fetchone()[0]
     numbers.hosts[made.host_id] = host_no
     db.execute(INSERT_CURSOR, (made.acked_seq, host_no))
-    tags = "{}" if found is None else found[0]
-    db.execute("UPDATE host SET operator_tags = ?, removed_at = ? WHERE host_no = ?", (tags, at, host_no))
+    tags, sources = ("{}", "[]") if found is None else found
+    db.execute("UPDATE host SET operator_tags = ?, sources = ?, removed_at = ? WHERE host_no = ?", (tags, sources, at, host_no))
     return host_no
 
 

@@ -1,5 +1,6 @@
 """The services' Fleet on SQLite: hosts, what they hold, and the tags that operators set on them."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
@@ -19,7 +20,8 @@ from coordinator.store.paging import Paging
 from coordinator.store.rows.columns import filters_text, map_of, text_of
 
 HOSTS: Final = """
-    SELECT h.host_no, h.host_id, n.name, h.status, h.tags, h.operator_tags, h.facts, h.agent_version, h.connected_at, h.registered_at
+    SELECT h.host_no, h.host_id, n.name, h.status, h.tags, h.operator_tags, h.facts, h.agent_version, h.connected_at, h.registered_at,
+        h.sources
     FROM name n JOIN host h ON h.name_no = n.name_no
     WHERE h.removed_at IS NULL"""
 MATCHING: Final = """
@@ -33,7 +35,7 @@ HOLDINGS: Final = """
     LEFT JOIN name i ON i.name_no = o.installed_no LEFT JOIN name d ON d.name_no = o.deployed_no
     LEFT JOIN deployment l ON l.deployment_no = g.last_successful_no LEFT JOIN revision r ON r.revision_no = l.revision_no
     WHERE g.deleted_at IS NULL AND o.host_no IN ({}) ORDER BY a.name, g.name"""
-HostRow = tuple[int, str, str, int, str, str, str, str, int, int]
+HostRow = tuple[int, str, str, int, str, str, str, str, int, int, str]
 CHUNK: Final = 500
 """Hosts read at once while those that match are looked for."""
 
@@ -76,6 +78,19 @@ class SqliteFleet:
 
         return await self._retag(hosts, change, (Entry.TagsRemoved, ", ".join(keys)), at=at, key=key)
 
+    async def set_sources(self, host: str, sources: Sequence[str], *, at: int, key: RequestKey) -> Host:
+        """A host's instance profile, by id or name. Raises InstanceDoesNotExist."""
+
+        def change(db: sqlite3.Connection, numbers: Numbers) -> Host:
+            refuse_replay(db, key)
+            number, host_id, *_ = _row(db, host)
+            db.execute("UPDATE host SET sources = ? WHERE host_no = ?", (json.dumps(sources), number))
+            tell(db, numbers, Told(Entry.InstanceProfileChanged, ", ".join(sources) or "anything", host_no=number), at=at, key=key)
+            finish(db, numbers, host, at=at, key=key)
+            return _hosts(db, [_row(db, host_id)])[0]
+
+        return await self._writer.run(change)
+
     async def _retag(
         self, hosts: Sequence[str], retag: Callable[[dict[str, str]], dict[str, str]], said: tuple[Entry, str], *, at: int, key: RequestKey
     ) -> list[Host]:
@@ -91,6 +106,12 @@ class SqliteFleet:
             return _hosts(db, [_row(db, row[1]) for row in wanted])
 
         return await self._writer.run(change)
+
+
+def profiles(db: sqlite3.Connection) -> dict[HostId, tuple[str, ...]]:
+    """The instance profiles of all hosts that have one."""
+    rows = db.execute("SELECT host_id, sources FROM host WHERE sources <> '[]' AND removed_at IS NULL")
+    return {HostId(host_id): tuple(json.loads(sources)) for host_id, sources in rows}
 
 
 def matching(db: sqlite3.Connection, sets: TagSets) -> list[tuple[HostId, str]]:
@@ -162,13 +183,14 @@ def _holdings(db: sqlite3.Connection, hosts: Sequence[int]) -> dict[int, list[Ho
 
 
 def _host(row: HostRow, holdings: Iterable[HostHolding]) -> Host:
-    _, host_id, name, status, own, operators, facts, version, connected_at, registered_at = row
+    _, host_id, name, status, own, operators, facts, version, connected_at, registered_at, sources = row
     return Host(
         host_id=HostId(host_id),
         name=name,
         status=HostStatus(status),
         tags=_effective(own, operators),
         operator_tags=map_of(operators),
+        sources=tuple(json.loads(sources)),
         facts=map_of(facts),
         agent_version=version,
         connected_at=connected_at,

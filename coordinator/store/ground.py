@@ -7,7 +7,7 @@ from coordinator.core.model import RevisionId
 from coordinator.service.records import Ground
 from coordinator.store.catalog import alarms, groups, revisions
 from coordinator.store.catalog.catalog import existing_config
-from coordinator.store.fleet import matching
+from coordinator.store.fleet import matching, profiles
 
 
 def read(
@@ -21,6 +21,7 @@ def read(
         revision=revisions.get(db, application_name, revision_id).revision,
         config=existing_config(db, config_name or group.config_name),
         hosts=tuple(matching(db, group.selection)),
+        profiles=profiles(db),
         alarms=alarms.named(
             db, group.alarms.watched if watched is None else watched, field="override_alarm_configuration.alarms" if watched else ""
         ),

@@ -200,6 +200,12 @@ def service_roles(db: Database) -> None:
     db.execute("ALTER TABLE deployment_group ADD COLUMN service_role TEXT NOT NULL DEFAULT '{}'")
 
 
+@MIGRATIONS(name="17")
+def instance_profiles(db: Database) -> None:
+    """Where the bundles may come from that a host reads."""
+    db.execute("ALTER TABLE host ADD COLUMN sources TEXT NOT NULL DEFAULT '[]'")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

@@ -363,6 +363,11 @@ class FakeCoordinator:
             del self.hosts[name].tags[key]
         return fleet.RemoveTagsResponse(hosts=[self.hosts[name] for name in request.hosts])
 
+    def SetInstanceProfile(self, request: fleet.SetInstanceProfileRequest) -> Message:
+        del self.hosts[request.host].sources[:]
+        self.hosts[request.host].sources.extend(request.sources)
+        return fleet.SetInstanceProfileResponse(host=self.hosts[request.host])
+
     def RemoveHost(self, request: fleet.RemoveHostRequest) -> Message:
         del self.hosts[request.host]
         return fleet.RemoveHostResponse()

@@ -96,3 +96,14 @@ def test_a_word_that_is_no_command_of_hosts_names_a_host(operator: Operator, coo
     coordinator.hosts["web-1"] = fleet.Host(name="web-1", host_id="ab")
     assert "web-1" in operator.types("hosts", "web-1").stdout
     assert operator.types("hosts", "--help").exit_code == 0
+
+
+def test_what_a_host_may_read_is_said_as_a_whole(operator: Operator, coordinator: FakeCoordinator) -> None:
+    coordinator.hosts["web-1"] = fleet.Host(name="web-1", host_id="ab")
+    said = operator.types("host", "profile", "web-1", "--source", "coordinator", "--source", "s3://b/*")
+    assert said.stdout == "host web-1 may read coordinator, s3://b/*\n"
+    assert "coordinator, s3://b/*" in operator.types("hosts", "web-1").stdout
+    assert operator.types("host", "profile", "web-1", "--anything").stdout == "host web-1 may read anything\n"
+    assert [list(one.sources) for one in coordinator.requests("SetInstanceProfile")] == [["coordinator", "s3://b/*"], []]
+    for words in ((), ("--anything", "--source", "coordinator")):
+        assert operator.types("host", "profile", "web-1", *words).exit_code == 2

@@ -110,6 +110,7 @@ async def test_a_machine_takes_the_place_of_a_host_with_its_name_and_its_tags_an
     await store.enrolments.enrol(another("web-1", "id-h1"), TEXT, at=NOW)
     await store.commit(known("h1"))
     await store.fleet.add_tags(["id-h1"], {"stage": "production"}, at=NOW, key=key(""))
+    await store.fleet.set_sources("id-h1", ("coordinator",), at=NOW, key=key(""))
     await store.enrolments.add_token(join_token(token_id="jt-2", tags={}), b"u" * 32, at=NOW, key=key(""))
     await store.enrolments.enrol(another("web-1", "id-h2"), b"u" * 32, at=NOW)
     once = key("1", method="AdoptHost")
@@ -126,7 +127,8 @@ async def test_a_machine_takes_the_place_of_a_host_with_its_name_and_its_tags_an
     await store.commit(gone)
     assert await store.enrolments.departed() == []
     await store.commit(known("h2"))
-    assert (await store.fleet.host("id-h2")).operator_tags == {"stage": "production"}
+    inherited = await store.fleet.host("id-h2")
+    assert (inherited.operator_tags, inherited.sources) == ({"stage": "production"}, ("coordinator",))
     (_, said, *_) = (
         await store.history.entries(application_name="", group_name="", deployment_id="", host="id-h2", size=9, after="")
     ).items

@@ -161,3 +161,18 @@ async def test_of_two_hosts_with_one_name_the_one_that_spoke_last_is_meant(store
     await store.commit(changes)
     assert (await store.fleet.host("h1")).host_id == "id-twin"
     assert len((await store.fleet.hosts(filters=(), size=9, after="")).items) == 4
+
+
+async def test_a_host_keeps_its_instance_profile_even_when_it_is_forgotten_and_comes_back(store: SqliteStore) -> None:
+    once = key("1", method="SetInstanceProfile")
+    assert (await store.fleet.set_sources("h1", ("coordinator",), at=NOW, key=once)).sources == ("coordinator",)
+    with pytest.raises(Replayed):
+        await store.fleet.set_sources("h1", ("coordinator",), at=NOW, key=once)
+    with pytest.raises(InstanceDoesNotExist):
+        await store.fleet.set_sources("h9", (), at=NOW, key=key(""))
+    assert await store.reader.run(fleet.profiles) == {"id-h1": ("coordinator",)}
+    await store.commit(Changes(removed=[HostId("id-h1")]))
+    assert await store.reader.run(fleet.profiles) == {}
+    await store.commit(known("h1"))
+    assert (await store.fleet.host("h1")).sources == ("coordinator",)
+    assert (await store.fleet.set_sources("id-h1", (), at=NOW, key=key(""))).sources == ()

@@ -324,6 +324,7 @@ class MemoryFleet:
             status=HostStatus.Connected,
             tags=tags,
             operator_tags={},
+            sources=(),
             facts={"os": "linux"},
             agent_version="1",
             connected_at=5,
@@ -360,6 +361,13 @@ class MemoryFleet:
         self.requests.note(key, ",".join(hosts))
         return [self.known[one.name] for one in found]
 
+    async def set_sources(self, host: str, sources: Sequence[str], *, at: int, key: RequestKey) -> Host:
+        self.requests.once(key)
+        found = await self.host(host)
+        self.known[found.name] = replace(found, sources=tuple(sources))
+        self.requests.note(key, host)
+        return self.known[found.name]
+
 
 @dataclass
 class Past:
@@ -388,6 +396,7 @@ class MemoryGrounds:
             config=await self.catalog.config(config_name or group.config_name),
             hosts=tuple((host.host_id, name) for name, host in sorted(self.fleet.known.items()) if sets_match(host.tags, group.selection)),
             alarms=self.catalog.watched(group.alarms.watched if alarms is None else alarms),
+            profiles={host.host_id: host.sources for host in self.fleet.known.values() if host.sources},
         )
 
 

@@ -48,6 +48,7 @@ LEAST = {
         CatalogService/UpdateDeploymentGroup CatalogService/DeleteDeploymentGroup CatalogService/CreateDeploymentConfig
         AlarmService/CreateAlarm AlarmService/UpdateAlarm AlarmService/DeleteAlarm
         CatalogService/DeleteDeploymentConfig FleetService/AddTags FleetService/RemoveTags FleetService/RemoveHost FleetService/RenameHost
+        FleetService/SetInstanceProfile
         AccessService/CreateOperator AccessService/ListOperators AccessService/SuspendOperator AccessService/ResumeOperator
         AccessService/GrantRole AccessService/RevokeGrant AccessService/CreateOperatorToken AccessService/ListOperatorTokens
         AccessService/RevokeOperatorToken AuditService/ListAudit AuditService/VerifyAudit""",

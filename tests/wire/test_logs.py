@@ -47,6 +47,7 @@ class HexFleet(MemoryFleet):
             status=known.status,
             tags=tags,
             operator_tags={},
+            sources=(),
             facts={},
             agent_version="1",
             connected_at=5,

@@ -77,6 +77,7 @@ def _one(console: Console, host: str) -> None:
             ("status", spelt(found, "status")),
             ("tags", tags(found.tags.items())),
             ("set by operators", tags(found.operator_tags.items())),
+            ("may read", ", ".join(map(clean, found.sources))),
             ("holds", "\n".join(_holds(holding) for holding in found.holdings)),
             ("facts", tags(found.facts.items())),
             ("agent", clean(found.agent_version)),
@@ -162,4 +163,27 @@ def remove_host(console: Console, host: str) -> None:
         console.line(f"host {host} is forgotten")
 
 
-host = group("host", "One host: remove.", remove_host)
+@command(
+    "profile",
+    examples=["hookline host profile web-3 --source coordinator --source 's3://bundles/shop/*'", "hookline host profile web-3 --anything"],
+    related=["hosts", "group update"],
+)
+@HOST
+@click.option("--source", "sources", multiple=True, metavar="WHERE", help="Where its bundles may come from; ends with /* for all below.")
+@click.option("--anything", is_flag=True, help="From anywhere that its own policy allows.")
+def profile(console: Console, host: str, sources: tuple[str, ...], *, anything: bool) -> None:
+    """Say where the bundles may come from that a host reads, as a whole; deployments of others to it are refused.
+
+    WHERE is coordinator, https://HOST/PATH, s3://BUCKET/KEY, github://OWNER/REPOSITORY or file:///PATH.
+    """
+    if bool(sources) is anything:
+        raise click.UsageError("cannot tell what it may read: say --source WHERE, as often as need be, or --anything")
+    request = protos.fleet.SetInstanceProfileRequest(host=host, sources=sources, request_id=new_request_id())
+    found = console.connection.ask(console.connection.fleet.SetInstanceProfile, request).host
+    if console.json:
+        console.json_value(to_json(found))
+    else:
+        console.line(f"host {clean(found.name)} may read {', '.join(map(clean, found.sources)) or 'anything'}")
+
+
+host = group("host", "One host: profile, remove.", profile, remove_host)

@@ -4,6 +4,7 @@ Pure; what an operator may do says `core/access`, what a host allows its own pol
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,7 @@ from coordinator.core.model.revisions import CoordinatorLocation, FileLocation, 
 COORDINATOR: Final = "coordinator"
 """The source of bundles that were pushed."""
 
-_ODD: Final = re.compile(r"(?:^|[/\\])\.\.?(?:$|[/\\?#])|%(?:2e|2f|5c|25)|\\", re.IGNORECASE)
+_ODD: Final = re.compile(r"(?:^|[/\\])\.\.?(?:$|[/\\?#;])|%(?:2e|2f|5c|25)|\\", re.IGNORECASE)
 """A part that leads elsewhere, or one that may be read so once it is decoded."""
 _PATTERN: Final = re.compile(r"(?:https?|s3|github)://[^/*\s]+(?:/[^*\s]*)?(?<!\*)|file:///[^*\s]*")
 
@@ -30,13 +31,18 @@ class ServiceRole:
     def refuses(self, revision: Revision, config_name: str, *, hosts: int) -> str:
         """Why a deployment is outside of these bounds; empty: it is not."""
         source = source_of(revision.place)
-        if self.sources and not any(covers(pattern, source) for pattern in self.sources):
+        if not reads(self.sources, source):
             return f"with revisions from {', '.join(self.sources)}, and {revision.revision_id} comes from {source}"
         if self.config_names and config_name not in self.config_names:
             return f"with {', '.join(self.config_names)}, and not with {config_name}"
         if self.max_hosts and hosts > self.max_hosts:
             return f"to at most {self.max_hosts} of its hosts, and these are {hosts}; name some of them, or have more allowed"
         return ""
+
+
+def reads(sources: Sequence[str], source: str) -> bool:
+    """Whether these patterns let a source be read; none of them: any."""
+    return not sources or any(covers(pattern, source) for pattern in sources)
 
 
 def source_of(place: Place) -> str:

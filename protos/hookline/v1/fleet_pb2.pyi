@@ -940,6 +940,7 @@ class Host(_message.Message):
     CONNECT_TIME_FIELD_NUMBER: _builtins.int
     REGISTER_TIME_FIELD_NUMBER: _builtins.int
     HOLDINGS_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
     host_id: _builtins.str
     """Random; everything is keyed by it. Made by the coordinator when the host enrols; over plaintext, by the agent."""
     name: _builtins.str
@@ -972,6 +973,10 @@ class Host(_message.Message):
     def holdings(self) -> _containers.RepeatedCompositeFieldContainer[Global___HostHolding]:
         """What the host holds, per deployment group."""
 
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its instance profile: where the bundles may come from that it reads, as in ServiceRole.sources; none: anywhere that its own policy allows."""
+
     def __init__(
         self,
         *,
@@ -985,10 +990,11 @@ class Host(_message.Message):
         connect_time: _timestamp_pb2.Timestamp | None = ...,
         register_time: _timestamp_pb2.Timestamp | None = ...,
         holdings: _abc.Iterable[Global___HostHolding] | None = ...,
+        sources: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["connect_time", b"connect_time", "register_time", b"register_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "connect_time", b"connect_time", "facts", b"facts", "holdings", b"holdings", "host_id", b"host_id", "name", b"name", "operator_tags", b"operator_tags", "register_time", b"register_time", "status", b"status", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "connect_time", b"connect_time", "facts", b"facts", "holdings", b"holdings", "host_id", b"host_id", "name", b"name", "operator_tags", b"operator_tags", "register_time", b"register_time", "sources", b"sources", "status", b"status", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1277,6 +1283,62 @@ class RemoveTagsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RemoveTagsResponse: _TypeAlias = RemoveTagsResponse  # noqa: Y015
+
+@_typing.final
+class SetInstanceProfileRequest(_message.Message):
+    """What a host may read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """A host's id or name."""
+    request_id: _builtins.str
+    """A UUID: the same call with the same id again is done once."""
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in ServiceRole.sources; none: anything."""
+
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+        sources: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "request_id", b"request_id", "sources", b"sources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetInstanceProfileRequest: _TypeAlias = SetInstanceProfileRequest  # noqa: Y015
+
+@_typing.final
+class SetInstanceProfileResponse(_message.Message):
+    """It is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def host(self) -> Global___Host:
+        """The host as it is now."""
+
+    def __init__(
+        self,
+        *,
+        host: Global___Host | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["host", b"host"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetInstanceProfileResponse: _TypeAlias = SetInstanceProfileResponse  # noqa: Y015
 
 @_typing.final
 class RemoveHostRequest(_message.Message):

@@ -55,6 +55,11 @@ class FleetServiceStub:
                 request_serializer=hookline_dot_v1_dot_fleet__pb2.RemoveTagsRequest.SerializeToString,
                 response_deserializer=hookline_dot_v1_dot_fleet__pb2.RemoveTagsResponse.FromString,
                 _registered_method=True)
+        self.SetInstanceProfile = channel.unary_unary(
+                '/hookline.v1.FleetService/SetInstanceProfile',
+                request_serializer=hookline_dot_v1_dot_fleet__pb2.SetInstanceProfileRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_fleet__pb2.SetInstanceProfileResponse.FromString,
+                _registered_method=True)
         self.RemoveHost = channel.unary_unary(
                 '/hookline.v1.FleetService/RemoveHost',
                 request_serializer=hookline_dot_v1_dot_fleet__pb2.RemoveHostRequest.SerializeToString,
@@ -130,6 +135,14 @@ class FleetServiceServicer:
 
     def RemoveTags(self, request, context):
         """Removes tags that were set with AddTags, all or none; tags that an agent declares show again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetInstanceProfile(self, request, context):
+        """Says where the bundles may come from that a host reads: CreateDeployment refuses others that would reach it. It only narrows what the
+        policy on the host allows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,6 +236,11 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.RemoveTags,
                     request_deserializer=hookline_dot_v1_dot_fleet__pb2.RemoveTagsRequest.FromString,
                     response_serializer=hookline_dot_v1_dot_fleet__pb2.RemoveTagsResponse.SerializeToString,
+            ),
+            'SetInstanceProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetInstanceProfile,
+                    request_deserializer=hookline_dot_v1_dot_fleet__pb2.SetInstanceProfileRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_fleet__pb2.SetInstanceProfileResponse.SerializeToString,
             ),
             'RemoveHost': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveHost,
@@ -379,6 +397,33 @@ class FleetService:
             '/hookline.v1.FleetService/RemoveTags',
             hookline_dot_v1_dot_fleet__pb2.RemoveTagsRequest.SerializeToString,
             hookline_dot_v1_dot_fleet__pb2.RemoveTagsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetInstanceProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.FleetService/SetInstanceProfile',
+            hookline_dot_v1_dot_fleet__pb2.SetInstanceProfileRequest.SerializeToString,
+            hookline_dot_v1_dot_fleet__pb2.SetInstanceProfileResponse.FromString,
             options,
             channel_credentials,
             insecure,

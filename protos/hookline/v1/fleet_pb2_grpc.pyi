@@ -46,6 +46,10 @@ class FleetServiceStub:
     """
     RemoveTags: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RemoveTagsRequest, _fleet_pb2.RemoveTagsResponse]
     """Removes tags that were set with AddTags, all or none; tags that an agent declares show again."""
+    SetInstanceProfile: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.SetInstanceProfileRequest, _fleet_pb2.SetInstanceProfileResponse]
+    """Says where the bundles may come from that a host reads: CreateDeployment refuses others that would reach it. It only narrows what the
+    policy on the host allows.
+    """
     RemoveHost: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RemoveHostRequest, _fleet_pb2.RemoveHostResponse]
     """Forgets a host that is gone; its history stays. FAILED_PRECONDITION while it is connected or a deployment waits for it."""
     CreateJoinToken: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.CreateJoinTokenRequest, _fleet_pb2.CreateJoinTokenResponse]
@@ -85,6 +89,10 @@ class FleetServiceAsyncStub(FleetServiceStub):
     """
     RemoveTags: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RemoveTagsRequest, _fleet_pb2.RemoveTagsResponse]  # type: ignore[assignment]
     """Removes tags that were set with AddTags, all or none; tags that an agent declares show again."""
+    SetInstanceProfile: _aio.UnaryUnaryMultiCallable[_fleet_pb2.SetInstanceProfileRequest, _fleet_pb2.SetInstanceProfileResponse]  # type: ignore[assignment]
+    """Says where the bundles may come from that a host reads: CreateDeployment refuses others that would reach it. It only narrows what the
+    policy on the host allows.
+    """
     RemoveHost: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RemoveHostRequest, _fleet_pb2.RemoveHostResponse]  # type: ignore[assignment]
     """Forgets a host that is gone; its history stays. FAILED_PRECONDITION while it is connected or a deployment waits for it."""
     CreateJoinToken: _aio.UnaryUnaryMultiCallable[_fleet_pb2.CreateJoinTokenRequest, _fleet_pb2.CreateJoinTokenResponse]  # type: ignore[assignment]
@@ -145,6 +153,16 @@ class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_fleet_pb2.RemoveTagsResponse, _abc.Awaitable[_fleet_pb2.RemoveTagsResponse]]:
         """Removes tags that were set with AddTags, all or none; tags that an agent declares show again."""
+
+    @_abc_1.abstractmethod
+    def SetInstanceProfile(
+        self,
+        request: _fleet_pb2.SetInstanceProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.SetInstanceProfileResponse, _abc.Awaitable[_fleet_pb2.SetInstanceProfileResponse]]:
+        """Says where the bundles may come from that a host reads: CreateDeployment refuses others that would reach it. It only narrows what the
+        policy on the host allows.
+        """
 
     @_abc_1.abstractmethod
     def RemoveHost(
