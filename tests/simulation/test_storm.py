@@ -25,6 +25,8 @@ from tests.simulation.witness import Witness
 A_SECOND = 300
 """Hosts that may come back in a second, by the spread that Welcome tells them (coordinator/core/session.py)."""
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 LONG = Habits(shortest=900.0, longest=1_000.0, fails=0.0, hangs=0.0)
 """What is deployed runs for longer than any of this takes."""
 
@@ -130,8 +132,7 @@ def tell(story: Story, *, hosts: int, busy: int = 0) -> Fleet:
     return made[0]
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("hosts", [1_000, pytest.param(3_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("hosts", [1_000, 3_000])
 def test_after_a_crash_hosts_come_back_spread_out_and_those_with_work_in_flight_first(
     hosts: int, record_property: Callable[[str, object], None]
 ) -> None:
