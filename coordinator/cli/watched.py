@@ -73,7 +73,8 @@ def advice(group: "DeploymentGroup") -> str:
     rollback = group.auto_rollback_configuration
     rolls_back = rollback.enabled and protos.resources.AUTO_ROLLBACK_EVENT_DEPLOYMENT_STOP_ON_ALARM in rollback.events
     if rolls_back and not group.alarm_configuration.enabled:
-        return "No alarm is watched, so none will roll a deployment back: name alarms with --alarm NAME."
+        again = "watch those that are named again with --alarms" if group.alarm_configuration.alarms else "name alarms with --alarm NAME"
+        return f"No alarm is watched, so none will roll a deployment back: {again}."
     if group.alarm_configuration.enabled and not rolls_back:
         return "An alarm will stop deployments and leave their hosts as they are then; with --auto-rollback alarm they go back."
     return ""

@@ -1,14 +1,17 @@
 """Alarms on the command line: what is asked of the coordinator, and what is shown; what groups and deployments say about theirs."""
 
 import json
+from collections.abc import Iterator
 
+import grpc
 import pytest
 
 from hookline.v1 import alarms_pb2 as alarms
+from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import resources_pb2 as resources
 from tests.cli.conftest import Operator
-from tests.cli.coordinator import FakeCoordinator, at
+from tests.cli.coordinator import FakeCoordinator, Refused, at
 from tests.cli.test_follow import Watched, about, bookmark, deployment, given_past
 
 HIGH = ("alarm", "create", "HighErrors", "--promql", "rate(errors[1m])", "--above", "0.05")
@@ -149,6 +152,16 @@ def test_what_a_deployment_does_not_say_about_alarms_is_as_its_group_has_it(
     assert (override.enabled, list(override.alarms), override.bake_time.seconds) == (enabled, names, seconds)
 
 
+@pytest.mark.parametrize("typed", [("--bake", "10m"), ("--ignore-poll-alarm-failure",)])
+def test_how_to_watch_alarms_is_refused_where_none_are_watched(
+    operator: Operator, coordinator: FakeCoordinator, typed: tuple[str, ...]
+) -> None:
+    coordinator.groups["shop", "production"] = catalog.DeploymentGroup()
+    refused = operator.types("deploy", "shop", "production", "--revision", "r-1", *typed)
+    assert (refused.exit_code, coordinator.requests("CreateDeployment")) == (2, [])
+    assert "name some with --alarm NAME" in " ".join(refused.stderr.split())
+
+
 def test_the_way_back_may_go_without_alarms(operator: Operator, coordinator: FakeCoordinator) -> None:
     given_past(coordinator, [(resources.DEPLOYMENT_STATUS_FAILED, "r-2"), (resources.DEPLOYMENT_STATUS_SUCCEEDED, "r-1")])
     operator.types("rollback", "shop", "production")
@@ -165,6 +178,7 @@ def entry(number: int, kind: str, message: str, because: str = "report 14") -> d
 
 
 SEEN = entry(1, "AlarmStatus", "UNKNOWN -> OK: 0.01 is not > 0.05", "alarm A")
+NEVER = entry(1, "AlarmStatus", "UNKNOWN -> UNKNOWN: no data", "alarm A")
 LOST = entry(9, "AlarmStatus", "OK -> UNKNOWN: cannot ask Prometheus: connection refused", "alarm A")
 BLIND = entry(70, "Blind", "goes on blind: for 60 s nobody could say whether these alarms are active: A")
 BAKING = entry(90, "Baking", "every host has ended; the alarms are watched for 600 s more")
@@ -182,12 +196,17 @@ def watching(status: resources.DeploymentStatus.ValueType = resources.DEPLOYMENT
 @pytest.mark.parametrize(
     "told, waits, shown",
     [
-        ([], "until somebody sees A: no further host begins, and after a minute it stops", "A was not seen yet"),
-        ([SEEN], "", "A is OK: 0.01 is not > 0.05 (4m 59s ago)"),
-        ([LOST, SEEN], "until somebody sees A: no further host begins", "A is UNKNOWN: cannot ask Prometheus: connection refused"),
-        ([BLIND, LOST, SEEN], "", "A is UNKNOWN: cannot ask Prometheus"),
-        ([BAKING, SEEN], "every host has ended; its alarms are watched until 12:11:30", "A is OK"),
-        ([ACTIVE, SEEN], "", "A is ALARM: 0.31 > 0.05"),
+        ([], "until somebody sees A: no further host begins, and after a minute it stops", "A UNKNOWN: nobody has looked at it yet"),
+        ([SEEN], "", "A OK since 12:00:01: 0.01 is not > 0.05"),
+        ([NEVER], "until somebody sees A: no further host begins", "A UNKNOWN since 12:00:01: no data"),
+        (
+            [LOST, SEEN],
+            "until somebody sees A: no further host begins",
+            "A UNKNOWN since 12:00:09: cannot ask Prometheus: connection refused",
+        ),
+        ([BLIND, LOST, SEEN], "", "A UNKNOWN since"),
+        ([BAKING, SEEN], "every host has ended; its alarms are watched until 12:11:30", "A OK"),
+        ([ACTIVE, SEEN], "", "A ALARM since 12:01:35: 0.31 > 0.05"),
     ],
 )
 def test_status_says_what_a_deployment_waits_for(
@@ -224,6 +243,26 @@ def test_following_tells_what_is_seen_of_the_alarms_once(operator: Operator, coo
     ]
     assert sum("Baking" in line for line in lines) == 1
     assert len(coordinator.requests("ListHistory")) == 2
+
+
+def test_an_alarm_that_nobody_has_seen_before_and_nobody_sees_now_is_said_plainly(operator: Operator, coordinator: FakeCoordinator) -> None:
+    followed(coordinator)
+    coordinator.history = [NEVER]
+    assert "12:00:01 d-AAAAAAAA1  alarm A  UNKNOWN: no data\n" in operator.types("follow", "d-AAAAAAAA1").stdout
+
+
+class Away(list[deployments.HistoryEntry]):
+    """A history that cannot be read now."""
+
+    def __iter__(self) -> Iterator[deployments.HistoryEntry]:
+        raise Refused(grpc.StatusCode.UNAVAILABLE, "restarting")
+
+
+def test_a_coordinator_that_is_away_when_the_alarms_are_asked_for_is_waited_for(operator: Operator, coordinator: FakeCoordinator) -> None:
+    followed(coordinator)
+    coordinator.history = Away()
+    lines = operator.types("follow", "d-AAAAAAAA1").stdout.splitlines()
+    assert lines[-1].startswith("12:00:42 d-AAAAAAAA1  Failed")
 
 
 def test_following_as_json_tells_the_entries_of_the_history(operator: Operator, coordinator: FakeCoordinator) -> None:

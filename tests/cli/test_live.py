@@ -13,7 +13,7 @@ from coordinator.cli.following.rollout import Rollout
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import resources_pb2 as resources
 from tests.cli.conftest import FakeClock
-from tests.cli.coordinator import target
+from tests.cli.coordinator import at, target
 from tests.cli.test_follow import IN_PROGRESS, about, broken, deployment, targets
 
 
@@ -113,3 +113,17 @@ def test_what_changes_costs_nothing_for_the_rest_of_the_fleet() -> None:
     rollout.apply(targets(target("web-1", resources.TARGET_STATUS_SUCCEEDED, *[3] * 7)))
     assert rollout.counts() == {"InProgress": 0, "Failed": 0, "Unknown": 0, "Pending": 2, "Succeeded": 1, "Skipped": 0}
     assert rollout.total == 3
+
+
+def test_what_the_alarms_say_stands_below_the_header() -> None:
+    rollout = seen(target("web-1", resources.TARGET_STATUS_IN_PROGRESS, 3, 2))
+    assert rollout.deployment is not None
+    rollout.deployment.alarm_configuration.enabled = True
+    rollout.deployment.alarm_configuration.alarms.extend(["A", "B"])
+    assert picture(rollout)[1].startswith("waits: until somebody sees A, B: no further host begins")
+    for number, name in enumerate("AB"):
+        message = "UNKNOWN -> OK: 0 is not > 1"
+        entry = deployments.HistoryEntry(history_id=number, time=at(7), entry="AlarmStatus", because=f"alarm {name}", message=message)
+        rollout.tell([entry])
+    assert picture(rollout)[1:3] == ["alarm A OK since 12:00:07: 0 is not > 1", "alarm B OK since 12:00:07: 0 is not > 1"]
+    assert picture(rollout)[3].startswith("InProgress")

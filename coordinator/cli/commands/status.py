@@ -102,7 +102,7 @@ def _one(console: Console, deployment_id: str) -> None:
             ("description", clean(found.description)),
             ("approval", wording.awaited(found) or (f"by {clean(found.approved_by)}" if found.approved_by else "")),
             ("hosts", wording.hosts(found.deployment_overview)),
-            ("alarms", "\n".join(alarms.lines(found, told, now))),
+            ("alarms", "\n".join(one.line(now) for one in alarms.sights(found, told))),
             ("ended", with_age(found.complete_time, now)),
             ("rolled back by", clean(about.rollback_deployment_id)),
             ("rollback", clean(about.rollback_message)),

@@ -2,23 +2,22 @@
 
 import datetime
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from coordinator.cli import protos
 from coordinator.cli.connection import Connection
 from coordinator.cli.following.wording import has_ended
-from coordinator.cli.text import clean, clock_time, moment, span
+from coordinator.cli.text import clean, clock_time, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hookline.v1.deployments_pb2 import Deployment, HistoryEntry
 
 ALARM_STATUS, BLIND, BAKING = KINDS = ("AlarmStatus", "Blind", "Baking")
 ABOUT = "alarm "
 AT_ONCE = 100
 
-_CHANGE = re.compile(r"\w+ -> (\w+): (.*)", re.DOTALL)
+_CHANGE = re.compile(r"(\w+) -> (\w+): (.*)", re.DOTALL)
+UNKNOWN = "UNKNOWN"
 
 
 def entries(connection: Connection, deployment_id: str, after: int = 0) -> "list[HistoryEntry]":
@@ -35,40 +34,52 @@ def entries(connection: Connection, deployment_id: str, after: int = 0) -> "list
 
 def told(entry: "HistoryEntry") -> str:
     """An entry in a line: "alarm HighErrors  OK -> ALARM: 0.31 > 0.05"."""
-    what = clean(entry.because) if entry.entry == ALARM_STATUS else clean(entry.entry)
-    return f"{what}  {clean(entry.message)}"
+    if entry.entry != ALARM_STATUS:
+        return f"{clean(entry.entry)}  {clean(entry.message)}"
+    change = _CHANGE.fullmatch(entry.message)
+    same = change is not None and change[1] == change[2]  # nobody has seen it before, and nobody does now
+    return f"{clean(entry.because)}  {clean(f'{change[2]}: {change[3]}' if change and same else entry.message)}"
 
 
-def seen(deployment: "Deployment", newest_first: "list[HistoryEntry]") -> "Iterator[tuple[str, str, HistoryEntry | None]]":
-    """Each alarm with its status and the entry that tells it; "" and None where nobody has seen it."""
+class Sight(NamedTuple):
+    """What is known of one alarm."""
+
+    name: str
+    status: str = UNKNOWN
+    sample: str = ""
+    entry: "HistoryEntry | None" = None
+    """What tells it; None where nobody has looked yet."""
+
+    def line(self, now: datetime.datetime) -> str:
+        """ "HighErrors OK since 12:00:01: 0.01 is not > 0.05"."""
+        if self.entry is None:
+            return f"{self.name} {UNKNOWN}: nobody has looked at it yet"
+        return f"{self.name} {self.status} since {clock_time(self.entry.time, now)}: {self.sample}"
+
+
+def sights(deployment: "Deployment", newest_first: "list[HistoryEntry]") -> list[Sight]:
+    """What is known of each alarm of a deployment."""
     about: dict[str, HistoryEntry] = {}
     for entry in newest_first:
         if entry.entry == ALARM_STATUS:
             about.setdefault(entry.because.removeprefix(ABOUT), entry)
-    for name in deployment.alarm_configuration.alarms:
-        newest = about.get(name)
-        change = None if newest is None else _CHANGE.fullmatch(newest.message)
-        yield name, change[1] if change else "", newest
+    return [_sight(name, about.get(name)) for name in deployment.alarm_configuration.alarms]
 
 
-def lines(deployment: "Deployment", newest_first: "list[HistoryEntry]", now: datetime.datetime) -> "Iterator[str]":
-    """Each alarm as it was seen last: "HighErrors is OK: 0.01 is not > 0.05 (2m ago)"."""
-    for name, status, entry in seen(deployment, newest_first):
-        change = _CHANGE.fullmatch(entry.message) if entry else None
-        at = moment(entry.time) if entry else None
-        age = f" ({span((now - at).total_seconds())} ago)" if at else ""
-        yield f"{clean(name)} is {clean(status)}: {clean(change[2])}{age}" if change else f"{clean(name)} was not seen yet"
+def _sight(name: str, entry: "HistoryEntry | None") -> Sight:
+    change = None if entry is None else _CHANGE.fullmatch(entry.message)
+    return Sight(clean(name)) if change is None else Sight(clean(name), clean(change[2]), clean(change[3]), entry)
 
 
 def waits(deployment: "Deployment", newest_first: "list[HistoryEntry]", now: datetime.datetime) -> str:
     """What a deployment that has not ended waits for because of its alarms; "" when they hold nothing up."""
     if has_ended(deployment) or not deployment.alarm_configuration.enabled or deployment.HasField("error_information"):
         return ""
-    statuses = list(seen(deployment, newest_first))
-    blind = max((entry.history_id for entry in newest_first if entry.entry == BLIND), default=0)
-    unseen = [name for name, status, entry in statuses if status in ("", "UNKNOWN") and (entry.history_id if entry else 0) >= blind]
+    given_up = max((entry.history_id for entry in newest_first if entry.entry == BLIND), default=0)
+    unknown = [one for one in sights(deployment, newest_first) if one.status == UNKNOWN]
+    unseen = [one.name for one in unknown if (0 if one.entry is None else one.entry.history_id) >= given_up]
     if unseen:
-        return f"until somebody sees {', '.join(map(clean, unseen))}: no further host begins, and after a minute {_then(deployment)}"
+        return f"until somebody sees {', '.join(unseen)}: no further host begins, and after a minute {_then(deployment)}"
     baking = next((entry for entry in newest_first if entry.entry == BAKING), None)
     if baking is None:
         return ""
@@ -79,8 +90,3 @@ def waits(deployment: "Deployment", newest_first: "list[HistoryEntry]", now: dat
 
 def _then(deployment: "Deployment") -> str:
     return "it goes on blind" if deployment.alarm_configuration.ignore_poll_alarm_failure else "it stops"
-
-
-def at(entry: "HistoryEntry", now: datetime.datetime) -> str:
-    """When an entry was made, as following shows it."""
-    return clock_time(entry.time, now)

@@ -115,7 +115,7 @@ class LiveView:
         if not deployment.alarm_configuration.enabled or wording.has_ended(deployment):
             return []
         waits = alarms.waits(deployment, told, now)
-        return [f"waits: {waits}"] if waits else [f"alarms: {line}" for line in alarms.lines(deployment, told, now)][:SHOWN_ALARMS]
+        return [f"waits: {waits}"] if waits else [f"alarm {one.line(now)}" for one in alarms.sights(deployment, told)][:SHOWN_ALARMS]
 
     def _bar(self, deployment: "Deployment") -> "RenderableType":
         numbers = self._rollout.counts()

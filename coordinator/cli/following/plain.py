@@ -99,7 +99,7 @@ class PlainView:
             case TargetChanged():
                 self._target(change)
             case AlarmTold(entry=entry):
-                self._line(alarms.at(entry, self._now()), self._rollout.deployment_id, alarms.told(entry), "")
+                self._line(clock_time(entry.time, self._now()), self._rollout.deployment_id, alarms.told(entry), "")
 
     def _deployment(self, deployment: "Deployment", before: str) -> None:
         status = spelt(deployment, "status")
