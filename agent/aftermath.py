@@ -67,7 +67,6 @@ class Aftermath:
 
     async def _probed(self, order: Begin | Recover, probe: EventRun, why: Diagnostics) -> EventEnded | EventInterrupted:
         outcome = await self._run(order, probe)
-        await self._hooks.finish(order.instruction.instruction_id)  # An attempt that follows has a record of its own.
         what = "done" if outcome.error_code == "Success" else "run again" if outcome.exit_code == RERUN else outcome.message
         log.warning("probe asked instruction=%s lifecycle_event=%s says=%r", order.instruction.instruction_id, order.event, what)
         at = outcome.ended_at or None

@@ -78,11 +78,12 @@ class Verdict:
 
 
 class Supervisor:
-    """Serves one instruction: its record stays locked from its first event until the agent wants no more."""
+    """Serves one instruction: the record of its attempt stays locked from its first event until the agent wants no more of it."""
 
     def __init__(self, control: Control, records: str) -> None:
         self._control = control
         self._record: Record | None = None
+        self._path = ""
         self._blank = _blank(records)
         self._began = groups.began(os.getpid())
         self._nowhere = os.open(os.devnull, os.O_RDONLY)
@@ -136,6 +137,10 @@ class Supervisor:
                 ("started_at", started_at),
             ],
         )
+        if self._record is not None and event.record != self._path:  # another attempt
+            self._record.close()
+            self._record = None
+        self._path = event.record
         if self._record is None:
             blank, self._blank = self._blank, None
             return record.begin(event.record, begun, spare=_room(event), blank=blank)

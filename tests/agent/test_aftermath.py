@@ -224,7 +224,7 @@ async def test_a_probe_that_ends_well_says_that_the_event_is_done(stage: Stage) 
     assert [each.location for each in asked.scripts] == ["probe.sh"]
     assert (asked.lifecycle_event, asked.closing, asked.timeout, asked.attempt) == ("AfterInstall (probe)", False, 60, 2)
     assert asked.environment["HOOKLINE_PREVIOUS_REVISION"] == "r1"
-    assert stage.hooks.calls == ["finish"]
+    assert stage.hooks.calls == []  # its supervisor may be asked for more, and its output goes on
 
 
 async def test_a_probe_may_have_the_scripts_run_again(stage: Stage) -> None:
@@ -233,7 +233,6 @@ async def test_a_probe_may_have_the_scripts_run_again(stage: Stage) -> None:
     assert isinstance(ended, EventInterrupted)
     assert (ended.attempt, ended.closing) == (1, True)
     assert ended.diagnostics.error_code is ErrorCode.INTERRUPTED
-    assert stage.hooks.calls == ["finish"]  # another attempt has another record
 
 
 @pytest.mark.parametrize("outcome", [BADLY, replace(INTERRUPTED, message="nobody knows"), replace(BADLY, exit_code=None, message="killed")])

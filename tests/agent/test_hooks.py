@@ -86,6 +86,14 @@ async def test_of_closing_hooks_each_runs_and_the_first_failure_is_told(stage: S
     assert [line for line in stage.printed() if line.startswith("[stdout]")] == ["[stdout]2", "[stdout]3"]
 
 
+async def test_another_attempt_has_a_record_of_its_own_under_the_same_supervisor(stage: Stage, hooks: Hooks) -> None:
+    script = stage.script("say.sh", "#!/bin/sh\necho said\n")
+    for attempt in (1, 2, 2):
+        assert (await stage.run(hooks, replace(stage.event(script), attempt=attempt))).error_code == "Success"
+    assert stage.printed().count("[stdout]said") == 2
+    assert sorted(path.suffix for path in (stage.data_dir / "records").iterdir() if path.suffix != ".new") == [".1", ".2"]
+
+
 async def test_a_cancel_ends_an_event_and_not_what_closes_it(stage: Stage, hooks: Hooks) -> None:
     wait = stage.script("wait.sh", f"#!/bin/sh\necho > {stage.fifo('ready')}\nexec sleep 60\n")
     event = stage.event(wait)
