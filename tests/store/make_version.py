@@ -67,6 +67,8 @@ async def fill(store: SqliteStore) -> None:
     failed = deployment(failing, "h1", "h2", status=DeploymentStatus.Failed, completed_at=NOW + 70_000)
     failed.error, failed.stopping = failed.stopping, None
     changes = _ended(created(failed), TargetStatus.Failed, EventStatus.Failed)
+    seen = HistoryEntry(NOW + 65_000, Entry.AlarmStatus, "alarm HighErrors", WEB, failed.deployment_id, message="OK -> ALARM: 0.31 > 0.05")
+    changes.history.append(seen)
     changes.removed.append(HostId("id-gone"))
     changes.cursors[HostId("id-h1")] = 99
     changes.requests.append((key("3"), "d-2"))
