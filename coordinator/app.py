@@ -392,6 +392,7 @@ def main() -> None:
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(LogLines("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[lines])
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every look at an alarm
     try:
         uvloop.run(serve(settings))
     except* StoreBroken as errors:
