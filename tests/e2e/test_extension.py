@@ -1,6 +1,7 @@
 """`x-hookline` on real processes: scripts get what it says, interrupted ones run again or are asked after, and events are closed once."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -48,11 +49,13 @@ hooks:
 """
 TELL = '#!/bin/sh\nprintf "<%s>" "$@" "$COLOUR" "$SIZE" "$LIFECYCLE_EVENT" >> "$WITNESS/told"\n'
 PROBE = """#!/bin/sh
+echo "probes $LIFECYCLE_EVENT"
 echo "$LIFECYCLE_EVENT" >> "$WITNESS/probed"
 if [ "$LIFECYCLE_EVENT" = AfterInstall ]; then exit 0; fi
 exit 21
 """
 CLOSE = """#!/bin/sh
+echo "closes $LIFECYCLE_EVENT, $1"
 echo "$1 $LIFECYCLE_EVENT $HOOKLINE_EVENT_STATUS ${HOOKLINE_EVENT_ERROR-}" >> "$WITNESS/closing"
 if [ -p "$WITNESS/gates/closing" ]; then read -r _ < "$WITNESS/gates/closing"; fi
 echo "$1 $LIFECYCLE_EVENT" >> "$WITNESS/closed"
@@ -158,3 +161,6 @@ def test_an_interrupted_event_is_probed_and_every_event_is_closed_once_whatever_
     assert lines(fleet, "closing") == ["always AfterInstall Succeeded ", *failed]
     assert lines(fleet, "closed") == ["always AfterInstall", "failure ValidateService", "always ValidateService"]
     assert fleet.times(deployment_id)[HOST, "ValidateService"] == 1
+    printed = ["probes AfterInstall", "closes AfterInstall, always", "probes ApplicationStart"]
+    printed += ["broken on purpose", "closes ValidateService, failure", "closes ValidateService, always"]
+    until(lambda: re.findall(r"\[stdout\](.*)", fleet.typed("logs", deployment_id).out) == printed, "the output is published, once")
