@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.cluster import until
 from tests.e2e.processes import left_in
+from tests.e2e.prometheus import program
 
 ROOT = Path(__file__).parents[2]
 HOSTS = 6
@@ -72,6 +73,17 @@ def test_the_demo_ends_with_v2_everywhere_and_nothing_left(demo: Demo) -> None:
     assert "  none is left\n" in out
     assert demo.left() == []
     assert list(demo.directory.iterdir()) == []
+
+
+@pytest.mark.timeout(180)
+def test_an_alarm_brings_the_fleet_back(demo: Demo) -> None:
+    program("prometheus")
+    out = demo.play("--alarms")
+    assert re.search(r"d-\w{9} .* Stopped .* ALARM_ACTIVE: alarm HighErrors is active: 0\.\d+ is > 0\.05", out)
+    assert re.search(r"from the alarm to the whole fleet on v1 +\d+\.\d s", out)
+    assert len(re.findall(r"^  http://127\.0\.0\.1:\d+/  v1 on web-\d$", out, re.MULTILINE)) == HOSTS
+    assert "  none is left\n" in out
+    assert demo.left() == []
 
 
 @pytest.mark.timeout(180)
