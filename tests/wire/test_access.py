@@ -79,8 +79,9 @@ async def outcome(client: Client, method: str) -> grpc.StatusCode:
             call = kinds.stream_stream(method)(iter([b""]))
     try:
         if many:
-            await call.read()
-            return grpc.StatusCode.OK if not call.done() else await call.code()
+            ended = await call.read() is grpc.aio.EOF
+            code: grpc.StatusCode = await call.code() if ended else grpc.StatusCode.OK
+            return code
         await call
     except grpc.aio.AioRpcError as error:
         return error.code()
