@@ -547,10 +547,12 @@ def test_secrets_come_from_commands_only_where_they_may() -> None:
 def test_all_that_an_appspec_asks_for_is_looked_at_before_anything_of_it_is_done(tmp_path: Path) -> None:
     host = Host.at(tmp_path, 'runas = ["www-data"]\n')
     instruction = ordered(release())
-    scripts = (Script(location="late.sh", timeout=1, runas="bob", sudo=False),)
-    host.unpack(instruction, AppSpec(hooks={"ValidateService": scripts}).to_json())
-    assert "cannot run the script late.sh as user bob" in refusal(lambda: host.guard().downloaded(instruction))
-    assert host.memory.verified("g-production/d-1") is None
+    late = Script(location="late.sh", timeout=1, runas="bob", sudo=False)
+    hooks = {"ValidateService": (late,)}
+    for appspec in (AppSpec(hooks=hooks), AppSpec(always=hooks), AppSpec(on_failure=hooks), AppSpec(probe=late)):
+        host.unpack(instruction, appspec.to_json())
+        assert "cannot run the script late.sh as user bob" in refusal(lambda: host.guard().downloaded(instruction))
+        assert host.memory.verified("g-production/d-1") is None
 
 
 def test_the_coordinator_gets_no_more_room_and_time_than_the_policy_gives(tmp_path: Path) -> None:
