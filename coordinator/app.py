@@ -21,6 +21,7 @@ from coordinator.adapters.alarms.sight import Sight
 from coordinator.adapters.authority import Authority, Lifetimes, Unusable
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.ids import RandomIds
+from coordinator.adapters.oidc import Provider
 from coordinator.api import interceptors
 from coordinator.api import server as api
 from coordinator.api.access.entrance import Bearer, Entrance, Same
@@ -165,7 +166,7 @@ class Coordinator:
         )
         self._newcomers = NewcomerService(store, store, self.engine, inbox=self.engine, clock=clock, ids=ids)
         self._http = self._web()
-        self._access, self._audit = AccessService(store.operators, secrets=ids, clock=clock), AuditService(store.audit, clock)
+        self._access, self._audit = _access(store, ids, clock, settings), AuditService(store.audit, clock)
         self._recorder, self._shortage = Recorder(self._audit, clock), store.shortage
         self._rules = partial(interceptors.Rules, group_of=partial(_group_of, store.history), recorder=self._recorder)
         self._alarms = AlarmServicer(AlarmService(store.alarms, self._sight.looks, clock=clock))
@@ -322,6 +323,11 @@ class Coordinator:
 async def _group_of(history: History, deployment_id: str) -> tuple[str, str]:
     plan = (await history.deployment(DeploymentId(deployment_id))).plan
     return plan.application_name, plan.group_name
+
+
+def _access(store: SqliteStore, ids: RandomIds, clock: Clock, settings: Settings) -> AccessService:
+    oidc = None if settings.tls is None else settings.tls.oidc
+    return AccessService(store.operators, secrets=ids, clock=clock, provider=None if oidc is None else Provider(oidc, clock))
 
 
 def _authority(pki: Path, clock: Clock, tls: Tls) -> Authority:

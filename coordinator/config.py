@@ -69,6 +69,8 @@ class Tls:
     """Seconds."""
     readmit_within: int = READMIT_WITHIN
     """Seconds after the end of its certificate in which a host comes back by itself."""
+    oidc: Path | None = None
+    """Which identity provider's tokens operators may bring; see `adapters/oidc`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,7 @@ def _tls(given: argparse.Namespace) -> Tls:
         cluster=given.cluster,
         agent_lifetime=given.certificate_lifetime,
         readmit_within=given.readmit_within,
+        oidc=given.oidc,
     )
 
 
@@ -227,6 +230,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TIME",
         help="how long after its certificate has ended a host comes back by itself; later, or with 0d, it waits for `hookline hosts "
         "approve` (default: 7d)",
+    )
+    parser.add_argument(
+        "--oidc",
+        type=Path,
+        metavar="FILE",
+        help="a TOML file: which identity provider's tokens operators may bring (deploy/SECURITY.md)",
     )
     parser.add_argument(
         "--insecure", action="store_true", help="plaintext without certificates, everybody on --listen, loopback addresses only"

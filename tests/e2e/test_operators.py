@@ -2,9 +2,12 @@
 
 import json
 import shlex
+import time
 from pathlib import Path
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.e2e.cluster import Cluster
 
@@ -33,3 +36,28 @@ def test_an_operator_logs_in_does_what_was_granted_and_is_kept_out_when_suspende
             ("local", "SuspendOperator", "OK"),
         ]
         assert cluster.hookline("audit", "verify").json["intact"] is True
+
+
+def test_an_operator_logs_in_with_the_word_of_an_identity_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    key = ec.generate_private_key(ec.SECP256R1())
+    shown = {**json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key())), "kid": "1"}
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [shown]}))
+    (tmp_path / "oidc.toml").write_text('issuer = "https://id.example"\naudience = "hookline"\nkeys = "keys.json"\n')
+
+    def word(name: str) -> str:
+        now = int(time.time())
+        said = {"iss": "https://id.example", "aud": "hookline", "iat": now, "exp": now + 600, "email": name, "email_verified": True}
+        return jwt.encode(said, key, algorithm="ES256", headers={"kid": "1"})
+
+    with Cluster(tmp_path / "cluster", secure=True, options=("--oidc", str(tmp_path / "oidc.toml"))) as cluster:
+        cluster.hookline("operator", "create", "vera@example.com", "--grant", "viewer")
+        root = str(cluster.data_dir / "pki" / "trust.crt")
+        login = ("login", cluster.addresses["operators"], "--ca", root, "--token")
+        assert "there is no operator of that name here" in cluster.typed(*login, word("eve@example.com")).err
+        assert cluster.typed(*login, word("vera@example.com")).code == 0
+        vera = ("--coordinator", cluster.addresses["operators"])
+        assert cluster.hookline(*vera, "whoami").json["principal"] == "operator:vera@example.com"
+        assert "may not" in cluster.hookline(*vera, "app", "create", "other", expected=1).err
+        cluster.hookline("operator", "suspend", "vera@example.com")
+        assert "suspended" in cluster.hookline(*vera, "whoami", expected=1).err

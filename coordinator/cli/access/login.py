@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 @click.option(
     "--ca", required=True, metavar="SHA256|FILE", help="The fingerprint of the coordinator's root certificate, or a file that holds it."
 )
-@click.option("--token", required=True, envvar="HOOKLINE_TOKEN", metavar="hlo_...", help="The operator's token. [HOOKLINE_TOKEN]")
+@click.option(
+    "--token",
+    required=True,
+    envvar="HOOKLINE_TOKEN",
+    metavar="hlo_...",
+    help="The operator's token, or one of the identity provider. [HOOKLINE_TOKEN]",
+)
 def login(console: Console, address: str, token: str) -> None:
     """Keep where the coordinator is, whom to trust there, and a token; every command uses them from then on.
 
@@ -38,8 +44,10 @@ def login(console: Console, address: str, token: str) -> None:
     from coordinator.cli.access import handshake  # ssl takes a while to import
 
     check_address(address)
-    if not token.startswith("hlo_"):
-        raise click.UsageError("cannot log in with this token: an operator's begins with hlo_")
+    if not token.startswith("hlo_") and token.count(".") != 2:
+        raise click.UsageError(
+            "cannot log in with this token: an operator's begins with hlo_, and an identity provider's has two dots in it"
+        )
     trust = handshake.root_of(address, console.ca) if handshake.is_fingerprint(console.ca) else kept.read_trust(console.ca)
     handshake.look(address, trust)
     way = Connection(address, insecure=False, timeout=console.timeout, clock=console.clock, trust=trust, token=token)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from coordinator.core.access import Grant, Operator, OperatorStatus, OperatorToken, Principal, principal
-from coordinator.core.errors import Conflict, Invalid, Limit, Unauthenticated
+from coordinator.core.errors import Conflict, Invalid, Limit, NotFound, Unauthenticated
 from coordinator.core.facts import RequestKey
 from coordinator.engine.ports import Clock
 from coordinator.service.access.attempts import Attempts
@@ -25,6 +25,8 @@ KNOWN_FOR: Final = 1_000
 KNOWN_AT_MOST: Final = 10_000
 LENGTH_AT_MOST: Final = 100
 """Characters of what may be a token."""
+PREFIX: Final = "hlo_"
+"""Of all tokens that are made here."""
 
 
 class Secrets(Protocol):
@@ -53,6 +55,23 @@ class WantedOperatorToken:
     """Milliseconds."""
     grants: tuple[Grant, ...]
     description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voucher:
+    """Whom an identity provider vouches for; UTC milliseconds."""
+
+    name: str
+    issued_at: int
+    expires_at: int
+
+
+class Provider(Protocol):
+    """An identity provider. What its people may do is said here."""
+
+    def verify(self, text: str) -> Voucher:
+        """Whom a token is for. Raises Unauthenticated."""
+        ...
 
 
 class Operators(Protocol):
@@ -110,9 +129,10 @@ class Stay(Protocol):
 class AccessService:
     """Makes operators, grants, and says at any moment who calls."""
 
-    def __init__(self, operators: Operators, *, secrets: Secrets, clock: Clock) -> None:
-        """`operators` remembers."""
+    def __init__(self, operators: Operators, *, secrets: Secrets, clock: Clock, provider: Provider | None = None) -> None:
+        """`operators` remembers; `provider` vouches for operators who bring tokens of its own."""
         self._operators = operators
+        self._provider = provider
         self._secrets = secrets
         self._clock = clock
         self._attempts = Attempts(clock)
@@ -123,12 +143,13 @@ class AccessService:
     async def who(self, text: str, address: str) -> Principal:
         """Who calls from there with this token, what they may do now, and whether they are barred. Raises Unauthenticated for a token
         that nobody has, and Limit after too many of those from one address."""
-        sha256 = _digest(text[:LENGTH_AT_MOST])
+        foreign = text if self._provider is not None and not text.startswith(PREFIX) else ""
+        sha256 = _digest(foreign or text[:LENGTH_AT_MOST])
         kept = self._known.get(sha256)
         if kept is None or self._clock.elapsed() - kept[0] >= KNOWN_FOR:
             if kept is None and not self._attempts.allowed(address):
                 raise Limit(f"cannot let anybody in from {address} just now: too many tokens were wrong; wait a minute")
-            kept = await self._look_up(sha256, address)
+            kept = await self._look_up(sha256, address, foreign)
         return principal(kept[1].token, kept[1].operator, at=self._clock.now(), address=address)
 
     def stay(self, caller: Principal, stay: Stay) -> None:
@@ -230,10 +251,10 @@ class AccessService:
         with suppress(Replayed):
             self._end(await self._operators.revoke_token(token_id, at=self._clock.now(), key=key))
 
-    async def _look_up(self, sha256: bytes, address: str) -> tuple[int, Credential]:
+    async def _look_up(self, sha256: bytes, address: str, foreign: str) -> tuple[int, Credential]:
         while True:
             asked, changes = self._clock.elapsed(), self._changes
-            credential = await self._operators.credential(sha256)
+            credential = await (self._vouched(sha256, address, foreign) if foreign else self._operators.credential(sha256))
             if changes != self._changes:  # what was read may be older than what has been told to somebody
                 continue
             if credential is None or not hmac.compare_digest(credential.sha256, sha256):
@@ -243,6 +264,35 @@ class AccessService:
                 self._known.clear()
             kept = self._known[sha256] = (asked, credential)
             return kept
+
+    async def _vouched(self, sha256: bytes, address: str, text: str) -> Credential | None:
+        """What stands for a token of the provider, which is kept nowhere: its operator is one of those that are known here."""
+        if self._provider is None:
+            return None
+        try:
+            voucher = self._provider.verify(text)
+        except Unauthenticated:
+            self._attempts.failed(address)
+            raise
+        name = voucher.name
+        try:
+            operator = await self._operators.operator(name)
+        except NotFound:
+            self._attempts.failed(address)
+            raise Unauthenticated(
+                f"cannot let {name[:100]} in: the identity provider vouches for them, and there is no operator of that name here; an admin "
+                "may `hookline operator create` one"
+            ) from None
+        token = OperatorToken(
+            token_id="of the identity provider",
+            operator=name,
+            expires_at=voucher.expires_at,
+            grants=(),
+            description="",
+            created_at=voucher.issued_at,
+            created_by="identity provider",
+        )
+        return Credential(sha256=sha256, token=token, operator=operator)
 
     async def _decide(self, name: str, status: OperatorStatus, reason: str, key: RequestKey) -> Operator:
         try:
