@@ -18,6 +18,7 @@ from coordinator.gateway.servicer import AgentServicer, Context
 from coordinator.gateway.streams import Streams
 from coordinator.metrics import Metrics, Tally
 from hookline.v1 import agent_pb2 as pb
+from tests.simulation.alarms import Eyes, Sky
 from tests.simulation.network import CoordinatorEnd, Link
 from tests.simulation.store import SimulatedStore
 from tests.simulation.timeloop import CoordinatorClock, VirtualLoop
@@ -60,6 +61,7 @@ class Coordinator:
     witness: Witness
     store: SimulatedStore
     parts: Parts
+    sky: Sky
     restores: int = 0
     """How often its database has gone back in time."""
     welcomed: dict[HostId, float] = field(default_factory=dict)
@@ -136,7 +138,10 @@ class Life:
         self.clock = CoordinatorClock(loop, coordinator.chance)
         self.clock.year += coordinator.chance.choice((0, 0, 0, 31_536_000_000, -31_536_000_000))
         streams = coordinator.parts.streams(clock=self.clock, spread=lambda: self.engine.reconnect_spread, tally=tally, bundles=NoBundles())
-        self.engine = coordinator.parts.engine(store=coordinator.store, agents=streams, clock=self.clock, metrics=_metrics())
+        self._eyes = Eyes(coordinator.sky, loop, self.clock, coordinator.witness, lambda seen: self.engine.inbox.put(seen))
+        self.engine = coordinator.parts.engine(
+            store=coordinator.store, agents=streams, clock=self.clock, metrics=_metrics(), alarms=self._eyes
+        )
         self.engine.went_back = coordinator.restores > 0
         self._servicer = AgentServicer(inbox=self.engine.inbox, streams=streams, clock=self.clock, identity=Believed())
         self.streams = streams
@@ -159,6 +164,7 @@ class Life:
     def end(self, *, silently: bool) -> None:
         """Everything stops where it stands."""
         self.ended.set()
+        self._eyes.close()
         for task in self._tasks:
             task.cancel()
         for link in self._links:

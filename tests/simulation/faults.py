@@ -65,6 +65,7 @@ class Faults:
         """Everything is well from now on. An agent that is stuck is restarted by its operator, once the coordinator has given it up."""
         store = self.coordinator.store
         store.trouble, store.doom = None, None
+        self.coordinator.sky.clear = True
         self.coordinator.start()
         for host in self.hosts:
             host.doom = 0

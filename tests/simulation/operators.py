@@ -6,10 +6,13 @@ Stands in for `api` and `service`, whose rule for repeats it follows; what may b
 import asyncio
 import random
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from coordinator.core.errors import DeployError, DeploymentLimitExceeded, Limit, StorageFailed, StorageFull, Unavailable
 from coordinator.core.facts import ApprovalGiven, DeploymentRequested, Request, RequestKey, StopRequested
 from coordinator.core.model import (
+    Alarm,
+    AlertmanagerAlert,
     AutoRollbackEvent,
     BundleType,
     Creator,
@@ -83,7 +86,7 @@ class Operators:
         if self.chance.random() < 0.2:
             group.minimum = minimum(self.chance, len(group.hosts))
         plan = replace(self._plan(group), outdated_only=self.chance.random() < 0.1, offline=group.offline)
-        plan = replace(plan, require_approval=self._calls % 6 == 1)
+        plan = replace(plan, require_approval=self._calls % 6 == 1, **self._watched())
         if self.chance.random() < 0.2:
             plan = replace(plan, creator=Creator.CodeDeployAutoUpdate, auto_rollback=frozenset())
         some = self.chance.sample(group.hosts, self.chance.randint(1, len(group.hosts)))
@@ -95,6 +98,14 @@ class Operators:
             if self.chance.random() < 0.2:
                 await asyncio.sleep(20 * self.chance.random())
                 await self._stop(plan)
+
+    def _watched(self) -> dict[str, Any]:
+        """What a deployment says of alarms: nothing, or anything."""
+        chance = self.chance
+        names = chance.choice(("", "", "", "A", "AB"))
+        alarms = tuple(Alarm(name=name, source=AlertmanagerAlert(labels={})) for name in names)
+        bake = chance.choice((0, 0, 20_000)) if alarms else 0
+        return {"alarms": alarms, "ignore_poll_alarm_failure": chance.random() < 0.5, "bake_time": bake}
 
     async def _create(self, plan: Plan, group: DeploymentGroup, chosen: frozenset[HostId] | None = None) -> bool:
         """Whether it was created; `chosen`: to these hosts of the group only."""
@@ -222,7 +233,7 @@ class Operators:
             creator=Creator.user,
             created_by="operator",
             description="",
-            created_at=0,
+            created_at=number,
             event_timeout=EVENT_TIMEOUT,
             ignore_application_stop_failures=number % 4 == 0,
         )

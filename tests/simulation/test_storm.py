@@ -13,6 +13,7 @@ from statistics import median
 import pytest
 
 from coordinator.core.model import GroupId, HostId, HostStatus, MinimumHealthyHosts, MinimumHealthyHostsType
+from tests.simulation.alarms import Sky
 from tests.simulation.coordinator import Coordinator, Parts
 from tests.simulation.host import Host, Surroundings
 from tests.simulation.network import Latency, Link
@@ -47,7 +48,8 @@ class Fleet:
         chance = random.Random(self.hosts)
         self.witness = Witness(self.loop)
         self.store = SimulatedStore(chance, self.witness)
-        self.coordinator = Coordinator(self.loop, chance, self.witness, self.store, Parts())
+        sky = Sky(random.Random(self.hosts), self.store, clear=True)
+        self.coordinator = Coordinator(self.loop, chance, self.witness, self.store, Parts(), sky)
         around = Surroundings(
             loop=self.loop,
             chance=chance,

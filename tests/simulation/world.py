@@ -9,6 +9,7 @@ from agent.machine import Machine
 from agent.model import REPEATABLE_EVENTS, LifecycleEvent
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import GroupId, HostId
+from tests.simulation.alarms import Sky
 from tests.simulation.coordinator import Coordinator, Parts
 from tests.simulation.faults import Faults
 from tests.simulation.host import Host, Surroundings
@@ -97,7 +98,7 @@ class World:
         self.loop = loop
         self.witness = witness
         self.store = SimulatedStore(chance, witness)
-        self.coordinator = Coordinator(loop, chance, witness, self.store, mutation.parts)
+        self.coordinator = Coordinator(loop, chance, witness, self.store, mutation.parts, Sky(random.Random(seed + 1), self.store))
         around = Surroundings(
             loop=loop,
             chance=chance,
