@@ -21,7 +21,7 @@ HOLDS: Final = range(24 * 3_600_000 + 1)
 """Milliseconds for which a comparison may have to be true."""
 BAKE_TIMES: Final = range(7 * 24 * 3_600_000 + 1)
 LABELS: Final = 20
-LABEL_LENGTH: Final = 1_024
+LABEL_LENGTH: Final = 256
 ALERT_NAME_LENGTH: Final = 256
 ALARMS: Final = 50
 """So many a group may name (CodeDeploy: 10)."""

@@ -98,6 +98,10 @@ async def test_a_change_names_what_it_changes_down_to_a_part_of_the_source(world
     other = an_alarm(expression=None, prometheus_alert=pb.PrometheusAlert(alert_name="ShopDown"))
     now = await changed(world, other, "prometheus_alert")
     assert (now.WhichOneof("source"), now.no_data) == ("prometheus_alert", pb.ALARM_STATUS_OK)
+    for labels in ({"job": "shop"}, {"env": "prod"}):
+        said = an_alarm(expression=None, prometheus_alert=pb.PrometheusAlert(labels=labels))
+        now = await changed(world, said, "prometheus_alert.labels")
+        assert (now.prometheus_alert.alert_name, dict(now.prometheus_alert.labels)) == ("ShopDown", labels)
     now = await changed(world, an_alarm())
     assert (now.WhichOneof("source"), now.no_data) == ("expression", pb.ALARM_STATUS_UNKNOWN)
     for path in ("alarm_name", "expression.promql", "source"):
@@ -147,7 +151,7 @@ def with_labels(labels: dict[str, str]) -> dict[str, Any]:
         ),
         (with_labels({}), "alarm.alertmanager_alert.labels"),
         (with_labels({"1st": "x"}), "alarm.alertmanager_alert.labels"),
-        (with_labels({"a": "x" * 1_025}), "alarm.alertmanager_alert.labels"),
+        (with_labels({"a": "x" * 257}), "alarm.alertmanager_alert.labels"),
         (with_labels({f"a{number}": "x" for number in range(21)}), "alarm.alertmanager_alert.labels"),
     ],
 )
@@ -251,3 +255,12 @@ async def test_only_who_may_configure_a_group_may_deploy_to_it_with_other_alarms
     no = await refused(dora.deployments.CreateDeployment(request))
     assert "cannot configure for shop/db: operator:dora may not" in no.message
     assert (await refused(ada.deployments.CreateDeployment(request))).code is NOT_FOUND
+
+
+async def test_the_history_is_asked_for_by_kinds_of_entries(world: World) -> None:
+    made_one = await world.deploy(await world.shop("h1"))
+    request = deployments.ListHistoryRequest(deployment_id=made_one.deployment_id, entries=["Created", "Queued", "Created"])
+    assert [one.entry for one in (await world.deployments.ListHistory(request)).entries] == ["Queued", "Created"]
+    request.entries.append("Exploded")
+    no = await refused(world.deployments.ListHistory(request))
+    assert (no.code, no.fields, "'Exploded'" in no.message) == (INVALID, ["entries"], True)

@@ -181,7 +181,7 @@ class PrometheusAlert(_message.Message):
     """The rule's name (the label alertname)."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Only its alerts that have all these labels; at most 20. None: any alert of the rule."""
+        """Only its alerts that have all these labels; at most 20, values to 256 characters. None: any alert of the rule."""
 
     def __init__(
         self,
@@ -226,7 +226,7 @@ class AlertmanagerAlert(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Alerts that have all these labels; 1 to 20. The label alertname is the alert's name."""
+        """Alerts that have all these labels; 1 to 20, values to 256 characters. The label alertname is the alert's name."""
 
     def __init__(
         self,
