@@ -9,6 +9,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.e2e.bundles import bundle
 from tests.e2e.cluster import Cluster
 
 
@@ -61,3 +62,30 @@ def test_an_operator_logs_in_with_the_word_of_an_identity_provider(tmp_path: Pat
         assert "may not" in cluster.hookline(*vera, "app", "create", "other", expected=1).err
         cluster.hookline("operator", "suspend", "vera@example.com")
         assert "suspended" in cluster.hookline(*vera, "whoami", expected=1).err
+
+
+def test_a_deployment_begins_when_a_second_person_has_approved_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    with Cluster(tmp_path / "cluster", secure=True) as cluster:
+        cluster.start_agents("web-1")
+        cluster.hookline("app", "create", "shop")
+        cluster.hookline("group", "create", "shop", "production", "--tag", "role=web", "--require-approval")
+        revision = cluster.hookline("push", "shop", str(bundle(cluster.directory / "bundle", "v1"))).json["revision_id"]
+        made = cluster.typed("deploy", "shop", "production", "--revision", revision)
+        deployment = made.out.strip()
+        assert f"waits for somebody other than local: hookline approve {deployment}" in made.err
+        assert "local created it" in cluster.hookline("approve", deployment, expected=1).err
+        cluster.hookline("operator", "create", "eve", "--grant", "approver:shop/production")
+        login = shlex.split(cluster.typed("operator", "token", "create", "eve").out)
+        assert cluster.typed(*login[1:]).code == 0
+        cluster.kill_coordinator()
+        cluster.start_coordinator()
+        cluster.wait_for_agents()
+        assert cluster.status(deployment) == "Created"
+        assert cluster.times(deployment) == {}
+        approved = cluster.typed("--coordinator", cluster.addresses["operators"], "approve", deployment, "--reason", "seen", "--follow")
+        assert (approved.code, "Succeeded" in approved.out) == (0, True)
+        said = cluster.rows(
+            "SELECT entry, principal, message FROM v_history WHERE entry IN ('ApprovalAwaited', 'Approved') ORDER BY history_id"
+        )
+        assert said == [("ApprovalAwaited", "local", "somebody other than local has to approve it"), ("Approved", "operator:eve", "seen")]
