@@ -12,12 +12,12 @@ from agent.facts import CancelReceived, Close, Entry, EventClosed, EventEnded, R
 from agent.machine import Machine
 from agent.model import EventStatus, Instruction, InstructionStatus
 from agent.past import Course
-from coordinator.core.deployment import batches, course, deadlines
+from coordinator.core.deployment import batches, course, deadlines, newcomers
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
-from coordinator.core.facts import Hello
+from coordinator.core.facts import DeploymentRequested, Hello
 from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import Deployment, ErrorInformation, Group, Plan, Session, Target
+from coordinator.core.model import Deployment, ErrorInformation, Group, Member, Plan, Session, Snapshot, Target
 from coordinator.core.orders import Instruct
 from coordinator.engine.acting import Acting
 from coordinator.engine.inbox import Item
@@ -204,6 +204,12 @@ def _may_always_go_down(_group: Group, _deployment: Deployment, _target: Target)
     return True
 
 
+def _never_claimed(group: Group, fact: DeploymentRequested) -> list[Snapshot]:
+    return [
+        host for host in fact.hosts if not host.lost and group.members.get(host.host_id, Member(host_id=host.host_id)).target_epoch == 0
+    ]
+
+
 def _everybody(deployment: Deployment) -> int:
     return len(deployment.members)
 
@@ -243,5 +249,6 @@ MUTANTS: Sequence[Mutant] = (
     Mutant("the floor", swap=_swapped(batches, "_may_go_down", _may_always_go_down)),
     Mutant("the word of a second person", swap=_swapped(Deployment, "waits_for_approval", property(_needs_nobody))),
     Mutant("a stop waits for those in progress", swap=_swapped(course, "stop", _give_up)),
+    Mutant("hosts that were away are newcomers", swap=_swapped(newcomers, "chosen", _never_claimed)),
     Mutant("a host that is silent is given up", swap=_swapped(deadlines, "allowance", _for_ever)),
 )

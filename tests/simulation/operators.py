@@ -82,13 +82,25 @@ class Operators:
             self.coordinator.witness.stop("P8", f"everybody is well, and nothing can be deployed to {group.group_id}")
         return plan.deployment_id
 
+    async def look_for_newcomers(self, group: DeploymentGroup, until: float) -> None:
+        """What the service for newcomers does, from time to time."""
+        while self.coordinator.loop.time() < until:
+            await asyncio.sleep(self.chance.expovariate(1 / 10))
+            await self.bring_newcomers(group, group.minimum)
+
+    async def bring_newcomers(self, group: DeploymentGroup, minimum: MinimumHealthyHosts) -> bool:
+        """Give a group's newcomers what succeeded last; whether a deployment was made of it."""
+        last = self.coordinator.store.succeeded_last(group.group_id)
+        if last is None:
+            return False
+        plan = replace(self._plan(group), revision=last.revision, creator=Creator.CodeDeployAutoUpdate, auto_rollback=frozenset())
+        return await self._create(replace(plan, minimum_healthy_hosts=minimum, offline=group.offline), group)
+
     async def _deploy(self, group: DeploymentGroup, until: float) -> None:
         if self.chance.random() < 0.2:
             group.minimum = minimum(self.chance, len(group.hosts))
         plan = replace(self._plan(group), outdated_only=self.chance.random() < 0.1, offline=group.offline)
         plan = replace(plan, require_approval=self._calls % 6 == 1, **self._watched())
-        if self.chance.random() < 0.2:
-            plan = replace(plan, creator=Creator.CodeDeployAutoUpdate, auto_rollback=frozenset())
         some = self.chance.sample(group.hosts, self.chance.randint(1, len(group.hosts)))
         if not await self._create(plan, group, frozenset(some) if self.chance.random() < 0.2 else None):
             return

@@ -6,9 +6,11 @@ themselves, without asking the code that made them.
 
 import asyncio
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from coordinator.core.deployment.newcomers import is_newcomer
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, TargetStatus
 from coordinator.core.machine import FORGOTTEN
 from coordinator.core.model import (
@@ -95,6 +97,18 @@ class SimulatedStore(MemoryStore):
         self.hosts = {host_id: replace(session) for host_id, session in copy.hosts.items()}
         self.requests, self.history = dict(copy.requests), list(copy.history)
         self._last_successful = dict(copy.last_successful)
+
+    def succeeded_last(self, group_id: GroupId) -> Success | None:
+        """A group's newest success."""
+        return self._last_successful.get(group_id)
+
+    def newcomers(self, group_id: GroupId, hosts: Iterable[HostId]) -> list[HostId]:
+        """Those of a group's hosts that should have its last successful revision and have not."""
+        last = self.succeeded_last(group_id)
+        if last is None:
+            return []
+        known = {host_id: self._member(group_id, member) for (owner, host_id), member in self.members.items() if owner == group_id}
+        return [one for one in hosts if is_newcomer(known.get(one), last.revision.revision_id)]
 
     def awaits(self, host_id: HostId) -> bool:
         """Whether a deployment waits for a word of a host."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from agent.machine import Machine
 from agent.model import REPEATABLE_EVENTS, LifecycleEvent
 from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import GroupId, HostId
+from coordinator.core.model import GroupId, HostId, MinimumHealthyHosts, MinimumHealthyHostsType
 from tests.simulation.alarms import Sky
 from tests.simulation.coordinator import Coordinator, Parts
 from tests.simulation.faults import Faults
@@ -128,12 +128,14 @@ class World:
                 pace = self.chance.choice((5.0, 20.0, 60.0))
                 for group in self.operators.groups:
                     everybody.create_task(self.operators.work(group, self.until, pace), name=f"operators of {group.group_id}")
+                    everybody.create_task(self.operators.look_for_newcomers(group, self.until), name=f"newcomers of {group.group_id}")
                 everybody.create_task(self.faults.strike(self.until), name="faults")
                 everybody.create_task(self._heal(), name="healer")
         except TimeoutError:
             self.witness.stop("P8", f"{PATIENCE:.0f} s after everything was well an operator's call is not answered")
         await self._settle()
         await self._say_hello_again()
+        await self._bring_newcomers()
         judge(self)
         if not self.witness.broken:
             await self._deploy_once_more()
@@ -145,6 +147,17 @@ class World:
                 link.cut(keep_up=0.0, keep_down=0.0, agent_learns=0.0, coordinator_learns=0.0)
         await asyncio.sleep(1.0)
         await self._settle()
+
+    async def _bring_newcomers(self) -> None:
+        """Everybody is well: whoever lacks what its group has gets it, in as many deployments as there are hosts, at most."""
+        nobody_minds = MinimumHealthyHosts(type=MinimumHealthyHostsType.HOST_COUNT, value=0)
+        for group in self.operators.groups:
+            for _ in group.hosts:
+                if not await self.operators.bring_newcomers(group, nobody_minds):
+                    break
+                await self._settle()
+            if left := self.store.newcomers(group.group_id, group.hosts):
+                self.witness.accuse("P8", f"everybody is well, and newcomers of {group.group_id} are left: {', '.join(left)}")
 
     async def _deploy_once_more(self) -> None:
         """Nothing that has happened may stand in the way of a deployment now."""
