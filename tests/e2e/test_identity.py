@@ -182,6 +182,21 @@ def test_a_host_that_was_away_for_longer_than_its_certificate_lasts_comes_back_b
     assert "Readmit" in hasty.typed("audit", "list").out
 
 
+def test_a_copy_that_comes_back_first_locks_both_when_the_host_does(hasty: Cluster) -> None:
+    hasty.start_agents("web-1")
+    hasty.kill("web-1")
+    shutil.copytree(hasty.agent_dir("web-1"), hasty.agent_dir("copy"), symlinks=True)
+    ended(hasty, "web-1")
+    hasty.start_agent("copy")
+    until(lambda: hasty.connected == 1, "the copy is let in")
+    hasty.start_agent("web-1")
+    until(lambda: "Locked" in hasty.typed("hosts").out, "the host shows the older key")
+    until(lambda: hasty.connected == 0, "neither is let in", 5)
+    until(lambda: "two machines have used its identity" in hasty.log("web-1"), "its agent says why")
+    hasty.kill("copy")
+    shutil.rmtree(hasty.agent_dir("copy"))
+
+
 def test_a_host_that_was_away_for_too_long_waits_for_an_operator(tmp_path: Path) -> None:
     options = ("--certificate-lifetime", "12s", "--readmit-within", "0s")
     with Cluster(tmp_path / "cluster", secure=True, options=options) as strict:
