@@ -138,6 +138,7 @@ def test_a_rollback_on_alarms_that_nobody_watches_is_remarked(operator: Operator
         (("--bake", "1h"), True, ["A"], 3600),
         (("--alarm", "B"), True, ["B"], 60),
         (("--no-alarms",), False, ["A"], 60),
+        (("--alarm", "none"), False, [], 0),
     ],
 )
 def test_what_a_deployment_does_not_say_about_alarms_is_as_its_group_has_it(

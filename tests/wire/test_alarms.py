@@ -257,6 +257,19 @@ async def test_only_who_may_configure_a_group_may_deploy_to_it_with_other_alarms
     assert (await refused(ada.deployments.CreateDeployment(request))).code is NOT_FOUND
 
 
+async def test_what_is_done_to_alarms_stands_in_the_audit_and_who_may_only_look_changes_none(house: House) -> None:
+    ada, vera = await house.operator("ada", Grant(Role.Admin)), await house.operator("vera", Grant(Role.Viewer, "shop"))
+    await ada.alarms.CreateAlarm(pb.CreateAlarmRequest(alarm=an_alarm()))
+    assert len((await vera.alarms.ListAlarms(pb.ListAlarmsRequest())).alarms) == 1
+    await refused(vera.alarms.DeleteAlarm(pb.DeleteAlarmRequest(alarm_name="HighErrors")))
+    await refused(vera.alarms.TestAlarm(pb.TestAlarmRequest(alarm_name="HighErrors")))
+    calls = [(one.call.principal, one.call.method.rpartition("/")[2], one.call.code, one.call.subject) for one in await house.audited()]
+    assert calls == [
+        ("operator:ada", "CreateAlarm", "OK", "HighErrors"),
+        ("operator:vera", "DeleteAlarm", "PERMISSION_DENIED", "HighErrors"),
+    ]
+
+
 async def test_the_history_is_asked_for_by_kinds_of_entries(world: World) -> None:
     made_one = await world.deploy(await world.shop("h1"))
     request = deployments.ListHistoryRequest(deployment_id=made_one.deployment_id, entries=["Created", "Queued", "Created"])

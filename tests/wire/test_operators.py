@@ -10,21 +10,31 @@ from hypothesis import strategies as st
 from coordinator.core import lifecycle, model, tags
 from coordinator.core.errors import Invalid
 from coordinator.core.model import (
+    Alarm,
+    AlarmConfiguration,
+    AlarmStatus,
+    AlertmanagerAlert,
     AutoRollbackEvent,
     BundleType,
+    Comparison,
     CoordinatorLocation,
+    Expression,
     FileLocation,
     GitHubLocation,
     HttpLocation,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
     Place,
+    PrometheusAlert,
     Revision,
     RevisionId,
     S3Location,
+    SeveralSeries,
 )
 from coordinator.core.tags import TagFilter, TagFilterType
+from coordinator.wire import alarms
 from coordinator.wire import operators as wire
+from hookline.v1 import alarms_pb2 as alarms_pb
 from hookline.v1 import resources_pb2 as pb
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
@@ -35,6 +45,26 @@ PLACES: st.SearchStrategy[Place] = st.one_of(
     st.builds(GitHubLocation, repository=TEXT, commit_id=TEXT),
     st.builds(HttpLocation, url=TEXT),
     st.builds(FileLocation, path=TEXT),
+)
+
+MILLISECONDS = st.integers(0, 2**40)
+LABELS = st.dictionaries(TEXT, TEXT, max_size=3)
+ALARM_NAMES = st.lists(TEXT, max_size=3).map(tuple)
+EXPRESSIONS = st.builds(
+    Expression,
+    expression=TEXT,
+    comparison=st.sampled_from(Comparison),
+    threshold=st.floats(allow_nan=False),
+    hold=MILLISECONDS,
+    several=st.sampled_from(SeveralSeries),
+)
+ALARMS = st.builds(
+    Alarm,
+    name=TEXT,
+    source=EXPRESSIONS | st.builds(PrometheusAlert, alert_name=TEXT, labels=LABELS) | st.builds(AlertmanagerAlert, labels=LABELS),
+    interval=MILLISECONDS,
+    no_data=st.sampled_from(AlarmStatus),
+    on_error=st.sampled_from(AlarmStatus),
 )
 
 
@@ -68,6 +98,22 @@ def test_locations(place: Place, bundle_type: BundleType, sha256: bytes) -> None
     assert message.sha256 == sha256
 
 
+@given(ALARMS)
+def test_alarms(alarm: Alarm) -> None:
+    message = alarms_pb.Alarm.FromString(alarms.alarm(alarm).SerializeToString())
+    assert alarms.read_alarm(message, field="alarm") == alarm
+
+
+@given(
+    st.builds(
+        AlarmConfiguration, enabled=st.booleans(), ignore_poll_alarm_failure=st.booleans(), alarms=ALARM_NAMES, bake_time=MILLISECONDS
+    )
+)
+def test_alarm_configurations(configuration: AlarmConfiguration) -> None:
+    message = pb.AlarmConfiguration.FromString(wire.alarm_configuration(configuration).SerializeToString())
+    assert wire.read_alarm_configuration(message) == configuration
+
+
 @given(st.integers(0, 253_402_300_799_999))
 def test_times(milliseconds: int) -> None:
     time = wire.time(milliseconds)
@@ -92,6 +138,8 @@ def test_times(milliseconds: int) -> None:
         (model.OfflineAction, pb.OfflineAction),
         (model.OutdatedInstancesStrategy, pb.OutdatedInstancesStrategy),
         (model.HostStatus, pb.HostStatus),
+        (model.AlarmStatus, alarms_pb.AlarmStatus),
+        (model.SeveralSeries, alarms_pb.SeveralSeries),
         (tags.TagFilterType, pb.TagFilterType),
     ],
 )

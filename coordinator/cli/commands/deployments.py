@@ -112,7 +112,7 @@ def _override_alarms(console: Console, request: "CreateDeploymentRequest", said:
     found = console.connection.ask(console.connection.catalog.GetDeploymentGroup, asked).deployment_group
     request.override_alarm_configuration.CopyFrom(found.alarm_configuration)
     watched.apply(request.override_alarm_configuration, said)
-    if not request.override_alarm_configuration.enabled and said["watch"] is None:
+    if not request.override_alarm_configuration.enabled and said["watch"] is None and not said["alarms"]:
         place = f"{request.application_name}/{request.deployment_group_name}"
         raise click.UsageError(f"cannot watch the alarms of {place}: it watches none; name some with --alarm NAME, or say --alarms")
 
