@@ -165,8 +165,9 @@ def test_how_to_watch_alarms_is_refused_where_none_are_watched(
 
 def test_the_way_back_may_go_without_alarms(operator: Operator, coordinator: FakeCoordinator) -> None:
     given_past(coordinator, [(resources.DEPLOYMENT_STATUS_FAILED, "r-2"), (resources.DEPLOYMENT_STATUS_SUCCEEDED, "r-1")])
-    operator.types("rollback", "shop", "production")
-    operator.types("rollback", "shop", "production", "--no-alarms")
+    coordinator.groups["shop", "production"].alarm_configuration.enabled = True
+    assert "--no-alarms watches none" in operator.types("rollback", "shop", "production").stderr
+    assert "--no-alarms" not in operator.types("rollback", "shop", "production", "--no-alarms").stderr
     plain, said = coordinator.requests("CreateDeployment")
     assert (plain.HasField("override_alarm_configuration"), said.HasField("override_alarm_configuration")) == (False, True)
     assert not said.override_alarm_configuration.enabled

@@ -69,6 +69,8 @@ def rollback(console: Console, application: str, group: str, to: str | None, *, 
     )
     if no_alarms:
         request.override_alarm_configuration.SetInParent()
+    elif found.alarm_configuration.enabled:
+        console.remark("The group's alarms are watched on the way back too: one that is active stops it; --no-alarms watches none")
     create(console, request, follow=follow)
 
 

@@ -148,7 +148,7 @@ class Deployment(_message.Message):
     @_builtins.property
     def alarm_configuration(self) -> _resources_pb2.AlarmConfiguration:
         """Which alarms it watches, frozen. What was seen of each stands in the history (AlarmStatus, Blind, Baking). A rollback watches none: the
-        alarm that made it necessary is active still.
+        alarm that made it necessary is active still. Nor does a deployment that brings newcomers up to date (CODE_DEPLOY_AUTO_UPDATE).
         """
 
     def __init__(
