@@ -88,7 +88,7 @@ def _run() -> Command:
 
 
 def _lint() -> Command:
-    from agent import lint
+    from agent.appspec import lint
 
     return lint
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import disk
 from agent.appspec import AppSpecError, AppSpecNotFound, find_appspec, parse
 from agent.bundle.archives.unpack import unpack
 from agent.bundle.requests import CoordinatorSource, DownloadRequest, GitHubSource, S3Source, UrlSource
@@ -16,7 +15,7 @@ from agent.bundle.sources.coordinator import fetch_from_coordinator
 from agent.bundle.sources.files import fetch_file, local_path
 from agent.bundle.sources.incoming import Incoming, Progress, unavailable
 from agent.payload import PayloadError, PayloadErrorCode
-from agent.workspace import DeploymentDirectory, Workspace
+from agent.workspace import DeploymentDirectory, Workspace, disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

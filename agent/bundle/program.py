@@ -22,8 +22,8 @@ from agent.bundle.sources.coordinator import make_ready
 from agent.bundle.sources.incoming import FetchInterrupted, SourceBusy
 from agent.installer import Installation, install
 from agent.payload import PayloadError, PayloadErrorCode, of_system
-from agent.retention import Retention, collect
 from agent.workspace import Workspace
+from agent.workspace.retention import Retention, collect
 
 _PR_SET_PDEATHSIG = 1
 _MEMORY = 2 * 1024**3

@@ -9,7 +9,7 @@ from typing import Any  # what comes out of JSON has no type until it has been r
 
 from agent.bundle.archives.archive import Limits
 from agent.model import BundleType
-from agent.retention import Retention
+from agent.workspace.retention import Retention
 
 GITHUB_API = "https://api.github.com"
 

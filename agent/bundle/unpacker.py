@@ -15,7 +15,7 @@ from agent.bundle.requests import CollectRequest, CoordinatorSource, DownloadReq
 from agent.clock import Clock, SystemClock
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.processes import unpacker_command
-from agent.retention import Retention
+from agent.workspace.retention import Retention
 
 _STALL_SECONDS = 60.0
 _LONGEST_WISH = 600.0  # That a server which is not our coordinator may bid us wait, altogether, before its next byte.

@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import disk
 from agent.appspec import AppSpec
 from agent.installer.attributes import Attributes
 from agent.installer.plan import Plan, Planner, Wanted
 from agent.payload import PayloadError, PayloadErrorCode, of_system
-from agent.tree import Tree, split, write_all
-from agent.workspace import InstalledRevision, Workspace
+from agent.workspace import InstalledRevision, Workspace, disk
+from agent.workspace.tree import Tree, split, write_all
 
 _CHUNK = 1024 * 1024
 _DEFAULT_BEHAVIOR = "DISALLOW"

@@ -15,7 +15,7 @@ from typing import Any
 from agent.appspec import Permission
 from agent.installer.acl import Acl, AclEntry, give_acl, is_right, read_acl
 from agent.payload import PayloadError, PayloadErrorCode
-from agent.tree import Tree
+from agent.workspace.tree import Tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from agent.appspec import AppSpec, FileMapping
 from agent.installer.attributes import Attributes, attributes_of
 from agent.payload import PayloadError, PayloadErrorCode
-from agent.tree import Tree, ancestors, split
+from agent.workspace.tree import Tree, ancestors, split
 
 _MEMBERS = 200_000
 _DEPTH = 80

@@ -13,8 +13,8 @@ from agent.errors import AgentError
 from agent.facts import Reported
 from agent.local import presence
 from agent.local.deployment import SUBDIRECTORY
+from agent.machine.past import Past
 from agent.model import EventStatus
-from agent.past import Past
 from agent.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from agent.facts import Entry
     from agent.local.presence import Presence
-    from agent.past import Course
+    from agent.machine.past import Course
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

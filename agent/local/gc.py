@@ -12,16 +12,16 @@ from agent.local.deployment import SUBDIRECTORY
 from agent.local.parts import retention
 from agent.local.settings import add_arguments as add_settings
 from agent.local.settings import settings
-from agent.past import Past
-from agent.retention import deployments, remove, surplus
+from agent.machine.past import Past
 from agent.workspace import Workspace
+from agent.workspace.retention import deployments, remove, surplus
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
     from pathlib import Path
 
-    from agent.retention import Past as Deployment
+    from agent.workspace.retention import Past as Deployment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

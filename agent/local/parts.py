@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from agent.bundle import Unpacker
 from agent.bundle.locations import SourceSettings
 from agent.bundle.sources.origins import private_origins
-from agent.environment import Environment
 from agent.errors import AgentError
 from agent.executor import EventExecutor
+from agent.executor.environment import Environment
+from agent.executor.scripts import EventScripts
 from agent.hooks import Hooks
 from agent.local.settings import VARIABLES
 from agent.policy import DEFAULT_FILE, MEMORY_NAME, Guard, Memory, PolicyFile
-from agent.retention import Retention
-from agent.scripts import EventScripts
 from agent.scrub import scrubbed
 from agent.workspace import Workspace
+from agent.workspace.retention import Retention
 
 if TYPE_CHECKING:
     import asyncio

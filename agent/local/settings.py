@@ -17,7 +17,7 @@ from agent.bundle.requests import GITHUB_API
 from agent.config import tags
 from agent.errors import AgentError
 from agent.policy import DEFAULT_FILE as POLICY_FILE
-from agent.retention import Retention
+from agent.workspace.retention import Retention
 
 if TYPE_CHECKING:
     import argparse

@@ -10,8 +10,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agent import disk
 from agent.errors import AgentError
+from agent.workspace import disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from agent.aftermath import RERUN, Aftermath
 from agent.appspec import AppSpec, Script
 from agent.clock import SystemClock
-from agent.environment import Environment
+from agent.executor.aftermath import RERUN, Aftermath
+from agent.executor.environment import Environment
+from agent.executor.scripts import EventScripts
 from agent.facts import Begin, Close, EventClosed, EventEnded, EventInterrupted, Recover
 from agent.hooks import EventOutcome, EventRun
 from agent.model import Diagnostics, ErrorCode, Installed, LifecycleEvent
 from agent.policy import Guard, Memory, NoPolicy, PolicyFile
-from agent.scripts import EventScripts
 from agent.workspace import Workspace
 from tests.agent.instructions import instruction
 from tests.simulation.timeloop import VirtualLoop, run

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import disk
+from agent.workspace import disk
 
 
 def test_several_files_are_replaced_in_several_directories(tmp_path: Path) -> None:

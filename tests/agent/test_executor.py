@@ -12,8 +12,9 @@ from agent.bundle import CoordinatorSource, DownloadRequest, InstallRequest, Pay
 from agent.bundle.locations import SourceSettings
 from agent.bundle.requests import GitHubSource, S3Source, Source
 from agent.clock import SystemClock
-from agent.environment import Environment
 from agent.executor import CoordinatorBundles, EventExecutor
+from agent.executor.environment import Environment
+from agent.executor.scripts import EventScripts
 from agent.facts import Begin, EventEnded, EventInterrupted, EventNeverBegan, Fact, Recover
 from agent.hooks import EventOutcome, EventRun
 from agent.journal import MemoryJournal
@@ -32,7 +33,6 @@ from agent.model import (
     RevisionId,
 )
 from agent.policy import Guard, Memory, NoPolicy
-from agent.scripts import EventScripts
 from agent.workspace import Workspace
 from tests.agent.instructions import instruction
 

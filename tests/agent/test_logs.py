@@ -10,12 +10,12 @@ from typing import Self
 import grpc
 import pytest
 
-from agent import logs, output
+from agent import logs
 from agent.clock import SystemClock
 from agent.hooks import Hooks
-from agent.logs import LogPublisher
+from agent.logs import LogPublisher, output
+from agent.logs.output import CONTENT_BYTES, IN_FLIGHT
 from agent.model import InstructionId
-from agent.output import CONTENT_BYTES, IN_FLIGHT
 from agent.stream import insecure_channel
 from hookline.v1.agent_pb2 import PublishLogsRequest, PublishLogsResponse
 

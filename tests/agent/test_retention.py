@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.retention import Retention, collect, deployments, remove, surplus
 from agent.workspace import InstalledRevision, Workspace
+from agent.workspace.retention import Retention, collect, deployments, remove, surplus
 
 MIB = 1024 * 1024
 

@@ -13,8 +13,8 @@ import pytest
 
 from agent.bundle import CoordinatorSource, DownloadRequest, InstallRequest, Limits, PayloadError, PayloadErrorCode, Unpacker, UrlSource
 from agent.bundle.requests import CollectRequest, GitHubSource, PrepareRequest, Request, S3Source, Source, decode, encode
-from agent.retention import Retention
 from agent.workspace import Workspace
+from agent.workspace.retention import Retention
 from tests.agent.archives import APPSPEC, tar_entry, tgz
 from tests.agent.stage import until
 

@@ -7,8 +7,8 @@ for the next one. Entries go through the real codec, as they would through a fil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from agent.entries import from_text, to_text
 from agent.facts import Acked, Entry
+from agent.journal.entries import from_text, to_text
 
 
 @dataclass

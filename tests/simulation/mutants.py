@@ -10,8 +10,8 @@ from types import ModuleType
 
 from agent.facts import CancelReceived, Close, Entry, EventClosed, EventEnded, Reported
 from agent.machine import Machine
+from agent.machine.past import Course
 from agent.model import EventStatus, Instruction, InstructionStatus
-from agent.past import Course
 from coordinator.core.deployment import batches, course, deadlines, newcomers
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision

@@ -1,7 +1,8 @@
 """What outlives an agent on its host: the supervisors, their records, and what is installed.
 
-Stands in for `agent/hooks.py`, `agent/supervisor` and `agent/aftermath.py`. A record is the durable marker: who finds `begun` in it starts
-nothing. Scripts take their time and fail now and then. A killed supervisor, or a host that goes down, leaves `begun` without `ended`.
+Stands in for `agent/hooks`, `agent/supervisor` and `agent/executor/aftermath.py`. A record is the durable marker: who finds `begun` in it
+starts nothing. Scripts take their time and fail now and then. A killed supervisor, or a host that goes down, leaves `begun` without
+`ended`.
 """
 
 import random

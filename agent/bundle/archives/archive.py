@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Protocol
 
 from agent.payload import PayloadError, PayloadErrorCode
-from agent.tree import Tree, ancestors, split, write_all
+from agent.workspace.tree import Tree, ancestors, split, write_all
 
 _MODE = 0o755  # What a bundle may set: no setuid, setgid, sticky, nothing for the world to write.
 _TARGET_PARTS = 64

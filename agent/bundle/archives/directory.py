@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from agent.bundle.archives.archive import Limits, Member, MemberKind, unsafe
-from agent.tree import Tree
+from agent.workspace.tree import Tree
 
 _CHUNK = 1024 * 1024
 

@@ -10,7 +10,7 @@ from agent.bundle.archives.tar import TarReader
 from agent.bundle.archives.zip import ZipReader
 from agent.model import BundleType
 from agent.payload import PayloadError, PayloadErrorCode
-from agent.tree import Tree
+from agent.workspace.tree import Tree
 
 _BLOCK = 4096
 

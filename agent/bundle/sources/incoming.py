@@ -8,8 +8,8 @@ from pathlib import Path
 from agent.bundle.archives.archive import Limits
 from agent.bundle.archives.unpack import check_room
 from agent.payload import PayloadError, PayloadErrorCode
-from agent.tree import write_all
 from agent.workspace import DeploymentDirectory
+from agent.workspace.tree import write_all
 
 _CHUNK = 1024 * 1024
 _TELL_EVERY = 256 * 1024

@@ -30,8 +30,8 @@ from agent.local.settings import add_arguments as add_settings
 from agent.local.settings import settings
 from agent.loop import Agent
 from agent.machine import Machine
+from agent.machine.past import Past
 from agent.model import REPEATABLE_EVENTS
-from agent.past import Past
 from agent.policy import NoPolicy
 
 if TYPE_CHECKING:

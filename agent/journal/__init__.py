@@ -12,9 +12,9 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
-from agent.entries import from_text, to_text
 from agent.errors import AgentError
 from agent.facts import Acked, Entry
+from agent.journal.entries import from_text, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

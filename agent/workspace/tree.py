@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agent import disk
 from agent.payload import PayloadError, PayloadErrorCode
+from agent.workspace import disk
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_DIRECTORIES = 48  # Kept open at a time; trees are walked in order, so few are ever opened twice.

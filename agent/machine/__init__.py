@@ -1,6 +1,6 @@
 """Decides what an agent does: facts in, journal entries and orders out.
 
-Pure: no clock, no chance, no I/O. Every change that must survive is an entry; `agent/past.py` applies them.
+Pure: no clock, no chance, no I/O. Every change that must survive is an entry; `past.py` applies them.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from agent.facts import (
     Started,
     Turn,
 )
+from agent.machine.past import Course, Past, Refusal
 from agent.model import REPEATABLE_EVENTS, Diagnostics, EventStatus, Installed, InstructionStatus, LifecycleEvent, Report
-from agent.past import Course, Past, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -27,7 +27,7 @@ CAUGHT_UP_BYTES = 256 * 1024
 
 
 class Outputs(Protocol):
-    """Where the hooks print (agent/hooks.py)."""
+    """Where the hooks print (agent/hooks)."""
 
     def outputs(self) -> list[str]:
         """The instructions of which there is output, the oldest first."""

@@ -11,9 +11,9 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from agent.aftermath import BACKSTOP_SECONDS, Aftermath
 from agent.bundle.locations import SourceSettings, elsewhere
 from agent.bundle.requests import CoordinatorSource, DownloadRequest, InstallRequest
+from agent.executor.aftermath import BACKSTOP_SECONDS, Aftermath
 from agent.facts import Begin, Close, EventClosed, EventEnded, EventInterrupted, EventNeverBegan, Recover
 from agent.hooks import EventRun
 from agent.model import Diagnostics, ErrorCode, FileExistsBehavior, LifecycleEvent, Place
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
     from agent.bundle.requests import Source
     from agent.clock import Clock
+    from agent.executor.scripts import EventScripts
     from agent.hooks import EventOutcome
     from agent.loop import Agent
     from agent.model import EventPlan, Instruction, InstructionId, Location
     from agent.policy import Guard
-    from agent.scripts import EventScripts
 
     Ending = EventEnded | EventInterrupted | EventClosed | EventNeverBegan
 
@@ -43,7 +43,7 @@ _DEFAULTS = SourceSettings()
 
 
 class Hooks(Protocol):
-    """Who runs scripts (agent/hooks.py)."""
+    """Who runs scripts (agent/hooks)."""
 
     async def start_ahead(self) -> None:
         """Has a supervisor waiting."""

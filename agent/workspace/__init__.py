@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import disk
+from agent.workspace import disk
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DEPLOYMENT_ROOT = "opt/hookline-agent/deployment-root"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, unquote
 
-from agent.attachment import Attachment
+from agent.hooks.attachment import Attachment
 from agent.supervisor import groups, output, record
 from agent.supervisor.frames import Frame
 

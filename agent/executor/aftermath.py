@@ -18,10 +18,10 @@ from agent.scrub import scrubbed
 
 if TYPE_CHECKING:
     from agent.executor import Hooks
+    from agent.executor.scripts import EventScripts
     from agent.facts import Begin, Close, Recover
     from agent.hooks import EventRun
     from agent.policy import Guard
-    from agent.scripts import EventScripts
 
 log = logging.getLogger("hookline.agent")
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 
+from agent.logs.output import CONTENT_BYTES, Output
 from agent.model import InstructionId
-from agent.output import CONTENT_BYTES, Output
 from agent.stream.session import OLD_AGE
 from agent.supervisor.clock import stamp
 from hookline.v1 import agent_pb2, agent_pb2_grpc
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.executor import Hooks
     from agent.hooks import EventOutcome, EventRun
-    from agent.output import Outputs, Piece
+    from agent.logs.output import Outputs, Piece
 
     _Call = grpc.aio.StreamStreamCall[agent_pb2.PublishLogsRequest, agent_pb2.PublishLogsResponse]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.appspec import Script
-    from agent.environment import Environment
+    from agent.executor.environment import Environment
     from agent.facts import Begin, Close, Recover
     from agent.model import Instruction
     from agent.workspace import DeploymentDirectory, Workspace

@@ -1,7 +1,7 @@
 """What the journal tells of one host's past: its instructions, reports, fences and holdings.
 
 Pure. Entries are applied here and nowhere else, so that reading a journal and having lived through it end in the same place.
-Decides nothing: that is `agent/machine.py`.
+Decides nothing: that is the machine.
 """
 
 from __future__ import annotations
