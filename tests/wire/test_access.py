@@ -64,7 +64,14 @@ def least(method: str) -> str:
 
 
 async def outcome(client: Client, method: str) -> grpc.StatusCode:
-    """How a call with an empty request goes; OK for a stream that has begun to answer, or that waits."""
+    """How a call with an empty request goes; OK for a stream that has begun to answer."""
+    while (code := await once(client, method)) is None:
+        pass
+    return code
+
+
+async def once(client: Client, method: str) -> grpc.StatusCode | None:
+    """None: gRPC's client was still sending when the call ended, and has made INTERNAL of how it did or does not know yet."""
     kinds: Any = client.channel
     one, many = streams(method)
     if any(f".{service}/" in method for service in ELSEWHERE):
@@ -81,15 +88,20 @@ async def outcome(client: Client, method: str) -> grpc.StatusCode:
             call = kinds.stream_stream(method)(iter([b""]))
     try:
         if many:
-            ended = await call.read() is grpc.aio.EOF
-            code: grpc.StatusCode = await call.code() if ended else grpc.StatusCode.OK
-            return code
-        await call
+            if await call.read() is not grpc.aio.EOF:
+                return grpc.StatusCode.OK
+            if not call.done():
+                return None
+            code, details = await call.code(), await call.details()
+        else:
+            await call
+            return grpc.StatusCode.OK
     except grpc.aio.AioRpcError as error:
-        return error.code()
+        code, details = error.code(), error.details()
     finally:
         call.cancel()
-    return grpc.StatusCode.OK
+    is_the_servers = code is not grpc.StatusCode.INTERNAL or "its log says more" in str(details)
+    return code if is_the_servers else None
 
 
 def streams(method: str) -> tuple[bool, bool]:
