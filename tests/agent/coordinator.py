@@ -107,7 +107,7 @@ class Coordinator:
 
     async def called(self) -> Line:
         """The next stream that an agent opens."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             return await self._lines.get()
 
     async def __aenter__(self) -> Self:

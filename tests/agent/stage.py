@@ -53,11 +53,11 @@ class Stage:
         )
 
     async def run(self, hooks: Hooks, event: EventRun) -> EventOutcome:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             return await hooks.run(event, self._count)
 
     async def recover(self, hooks: Hooks, event: EventRun) -> EventOutcome | None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             return await hooks.recover(event.instruction_id, event.attempt, event.lifecycle_event)
 
     def record(self) -> Path:
@@ -80,7 +80,7 @@ class Stage:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Waits for something that another process does."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - nobody in this process could set an event
             await asyncio.sleep(0.005)
 

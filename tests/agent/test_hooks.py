@@ -250,7 +250,7 @@ async def test_a_child_that_holds_the_output_open_ends_the_event_after_the_grace
     assert outcome.error_code == "Success"
     assert outcome.message.startswith("Succeeded; script at scripts/start.sh left a process that holds its output open")
     await hooks.finish("d-ABCDEFGHI/h1/0")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await asyncio.to_thread(ask.write_text, "go\n")
         assert await asyncio.to_thread(answer.read_text) == "alive\n"
 

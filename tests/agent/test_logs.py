@@ -36,7 +36,7 @@ class Line:
 
     async def hear(self) -> PublishLogsRequest | None:
         """The agent's next piece; None when it has no more."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             message: object = await self.context.read()  # the stubs do not know EOF
         return message if isinstance(message, PublishLogsRequest) else None
 
@@ -73,7 +73,7 @@ class Coordinator:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "max connection age")
 
     async def called(self) -> Line:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await self._lines.get()
 
     @property

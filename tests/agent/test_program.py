@@ -170,7 +170,7 @@ async def test_the_service_manager_is_told_everything_and_a_stop_in_mid_hook_los
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(20)
+        manager.settimeout(30)
 
         async def told(*awaited: str) -> None:
             for line in awaited:

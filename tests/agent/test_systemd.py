@@ -21,7 +21,7 @@ UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 def manager(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
-        listening.settimeout(5)
+        listening.settimeout(30)
         yield listening
 
 
@@ -36,7 +36,7 @@ def test_the_service_manager_hears_how_the_agent_stands(manager: socket.socket) 
 def test_an_abstract_address_is_understood() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind("")  # the system chooses one
-        listening.settimeout(5)
+        listening.settimeout(30)
         ServiceManager({"NOTIFY_SOCKET": "@" + listening.getsockname()[1:].decode()}).ready()
         assert listening.recv(100) == b"READY=1"
 

@@ -211,7 +211,7 @@ async def test_cancelling_kills_the_process_and_the_same_request_works_again(unp
     here = asyncio.Event()
     task = asyncio.ensure_future(unpacker.download(download(UrlSource(url=f"file://{tmp_path}/pipe")), lambda done, total: here.set()))
     writer = await asyncio.to_thread(os.open, tmp_path / "pipe", os.O_RDWR)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         await here.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -373,7 +373,7 @@ async def test_the_process_dies_with_its_agent(tmp_path: Path) -> None:
     await agent.wait()
     gone = asyncio.Event()
     asyncio.get_running_loop().add_reader(watched, gone.set)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await gone.wait()
     asyncio.get_running_loop().remove_reader(watched)
     os.close(watched)

@@ -43,7 +43,7 @@ async def deploy(engine: Engine) -> None:
 async def see(engine: Engine, status: AlarmStatus, group_id: GroupId = WEB, name: str = ALARMS[0].name) -> None:
     before = engine.committed
     engine.inbox.put(AlarmSeen(at=NOW, elapsed=NOW, group_id=group_id, alarm_name=name, status=status, sample="seen"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await engine.beyond(before)
 
 

@@ -70,7 +70,7 @@ class Two:
 
 async def test_a_group_whose_facts_can_never_be_stored_stands_still_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
     it = Two()
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(it.engine.run())
         await it.begin()
         it.store.deployments_it_hates = {IDS[WEB]}
@@ -92,7 +92,7 @@ async def test_a_group_whose_facts_can_never_be_stored_stands_still_and_the_othe
 async def test_when_no_group_is_to_blame_the_coordinator_ends_and_has_acknowledged_nothing() -> None:
     it = Two()
     running = asyncio.create_task(it.engine.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await it.begin()
         it.store.hates_hosts = True
         it.report(API, 7)
@@ -104,7 +104,7 @@ async def test_when_no_group_is_to_blame_the_coordinator_ends_and_has_acknowledg
 
 async def test_a_host_that_a_parked_group_waits_for_is_not_removed() -> None:
     it = Two()
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(it.engine.run())
         await it.begin()
         it.store.deployments_it_hates = {IDS[WEB]}

@@ -107,7 +107,7 @@ class Running:
     async def turned(self) -> None:
         """Let it take what there is, and finish."""
         before = self.engine.committed
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.engine.beyond(before)
 
 

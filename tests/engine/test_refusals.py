@@ -39,7 +39,7 @@ async def engine(store: SqliteStore) -> AsyncIterator[Engine]:
 
 async def asked(engine: Engine, *wanted: DeploymentRequested) -> list[DeployError | None]:
     """What the callers are told who ask for these at once."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         told = await asyncio.gather(*(engine.ask(one) for one in wanted), return_exceptions=True)
     assert all(one is None or isinstance(one, DeployError) for one in told), told
     return [one if isinstance(one, DeployError) else None for one in told]
@@ -54,7 +54,7 @@ async def hello(engine: Engine) -> None:
     """The host says Hello."""
     before = engine.committed
     engine.inbox.put(wire.hello(pb.Hello(host_id=HOST, name="h1", journal_id="j"), stream=1, at=NOW, elapsed=NOW))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await engine.beyond(before)
 
 

@@ -46,7 +46,7 @@ async def test_lines_for_a_process_that_does_not_read_wait_and_arrive_in_order()
     reader = asyncio.StreamReader()
     with os.fdopen(reading, "rb") as end:
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), end)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             assert [(await reader.readline()).decode().strip() for _ in lines] == lines
         transport.close()
     pipe.end()

@@ -82,14 +82,14 @@ def hello(number: int, *, name: str = "", journal: str = "j", last_seq: int = 0)
 
 
 async def said(call: Call) -> pb.CoordinatorMessage:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         message: object = await call.read()
     assert isinstance(message, pb.CoordinatorMessage), message
     return message
 
 
 async def refusal(call: Call) -> tuple[grpc.StatusCode, str]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         with suppress(grpc.aio.AioRpcError):
             while isinstance(await call.read(), pb.CoordinatorMessage):
                 pass

@@ -80,7 +80,7 @@ async def test_what_is_held_stays_although_nobody_wants_it(keep: Bundles) -> Non
 async def test_what_was_held_since_the_question_stays_because_the_answer_may_be_older(keep: Bundles) -> None:
     wanted = wanting()
     wanted.answer.clear()
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         tasks.create_task(keep.tidy(wanted))
         await wanted.asked.wait()
         with keep.hold(digest("one")):

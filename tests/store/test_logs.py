@@ -290,7 +290,7 @@ async def printed(log: Log, host: HostId, content: bytes, *, offset: int = 0) ->
 
 async def packed(path: Path, clock: LaterClock, *, smaller_than: int) -> None:
     """Have logs compressed until this one is."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not (path.read_bytes().startswith(MAGIC) and path.stat().st_size < smaller_than):
             clock.look.release()
             await asyncio.sleep(0)

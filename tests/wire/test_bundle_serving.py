@@ -106,7 +106,7 @@ async def test_a_host_too_many_is_asked_to_come_back_and_served_when_another_has
     assert isinstance(waiting, pb.FetchBundleResponse)
     assert waiting.retry_after.ToMilliseconds() > 0
     calls[0].cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await size_of(stub.FetchBundle(request, metadata=IDENTITY)) == 0:  # noqa: ASYNC110  the server cannot tell
             await asyncio.sleep(0)
     for call in calls:

@@ -149,7 +149,7 @@ def piece(instruction_id: str, content: bytes, offset: int = 0, *, complete: boo
 
 
 async def heard(call: Call) -> PublishLogsResponse:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         response: object = await call.read()
     assert isinstance(response, PublishLogsResponse)
     return response
@@ -266,7 +266,7 @@ class GoneHost:
 async def test_a_host_that_is_gone_before_its_answer_is_no_failure(world: LogWorld) -> None:
     call = GoneHost(piece(world.instruction("web-1"), b"last words"))
     with pytest.raises(Unavailable):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await LogServicer(logs=world.logs, history=world.engine, clock=SystemClock(), callers=Believed()).publish_logs(None, call)  # type: ignore[arg-type]
     assert joined(await world.read()) == b"last words"
 
