@@ -72,7 +72,7 @@ def pass_over(now: Decision, deployment: Deployment, target: Target) -> None:
     """A host is offline in its turn: it is left out, or fails, without an instruction. Its health stays as it is."""
     ending = offline.passed_over(deployment, target)
     member = now.group.members[target.host_id]
-    member.missed += 1
+    newcomers.miss(member, deployment.plan)
     now.changes.members[now.group.group_id, target.host_id] = member
     target.message, target.ended_at = ending.message, now.at
     now.move(deployment, target, ending.status)
@@ -86,7 +86,7 @@ def end(now: Decision, target: Target, ending: targets.Ending) -> None:
     now.because = ending.because
     target.message, target.ended_at = ending.message, now.at
     member = group.members[target.host_id]
-    newcomers.note(member, ending.status)
+    newcomers.note(member, deployment.plan, ending.status)
     now.changes.members[group.group_id, target.host_id] = member
     if ending.status is not TargetStatus.Skipped:
         succeeded = ending.status is TargetStatus.Succeeded

@@ -18,16 +18,21 @@ from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import Creator, Group, Member, Plan, RevisionId, Snapshot
 
 MISSED_AT_MOST: Final = 3
-"""Deployments in a row that a host may miss and still be brought up to date by itself: one that a revision brings down comes back for
-ever, as instances of an Auto Scaling group do with CodeDeploy."""
+"""How often a host is brought up to date by itself and lost meanwhile: one that a revision brings down comes back for ever, as instances
+of an Auto Scaling group do with CodeDeploy."""
 
 
-def note(member: Member, ended: TargetStatus) -> None:
-    """A deployment to a host has ended: count it, if the host was not there."""
+def note(member: Member, plan: Plan, ended: TargetStatus) -> None:
+    """A deployment to a host has ended: whether the host was there."""
     if ended is TargetStatus.Succeeded or not member.lost:
         member.missed = 0
     else:
-        member.missed += 1
+        miss(member, plan)
+
+
+def miss(member: Member, plan: Plan) -> None:
+    """A host was away for a deployment. However many it was away for, it gets what it missed; what it misses of that is counted."""
+    member.missed = max(member.missed, 1) + 1 if plan.creator is Creator.CodeDeployAutoUpdate else 1
 
 
 def let_be(member: Member) -> None:
