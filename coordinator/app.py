@@ -60,6 +60,7 @@ from coordinator.service.newcomers import NewcomerService
 from coordinator.service.ports import History
 from coordinator.service.revisions import RevisionService
 from coordinator.service.watch import WatchService
+from coordinator.store.backup import program as backup
 from coordinator.store.bundles import Bundles
 from coordinator.store.logs.keep import Logs, Retention
 from coordinator.store.sqlite import FILE_NAME, SqliteStore
@@ -394,6 +395,8 @@ def tune() -> None:
 
 def main() -> None:
     """`hookline-coordinator`."""
+    if sys.argv[1:2] and sys.argv[1] in backup.COMMANDS:
+        sys.exit(backup.main(sys.argv[1:]))
     settings = config.parse(sys.argv[1:])
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(LogLines("%(asctime)s %(levelname)s %(name)s %(message)s"))

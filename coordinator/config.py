@@ -154,7 +154,10 @@ def _tls(given: argparse.Namespace) -> Tls:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="hookline-coordinator", description="Runs deployments: agents and operators connect to it.", allow_abbrev=False
+        prog="hookline-coordinator",
+        description="Runs deployments: agents and operators connect to it.",
+        epilog="Beside that: `hookline-coordinator backup` and `restore`; each has a --help of its own.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--data-dir",

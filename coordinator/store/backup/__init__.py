@@ -1,0 +1,1 @@
+"""Backups: a data directory copied while its coordinator runs, and brought back."""
