@@ -35,9 +35,9 @@ def hasty(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def deployed(cluster: Cluster, *options: str) -> str:
-    """Create the application and its group, push and deploy; the deployment."""
+    """Create the application and its group, push and deploy; the deployment. Machines that come later are not deployed to by themselves."""
     cluster.hookline("app", "create", "shop")
-    cluster.hookline("group", "create", "shop", "production", "--tag", "role=web")
+    cluster.hookline("group", "create", "shop", "production", "--tag", "role=web", "--outdated-instances-strategy", "IGNORE")
     revision = cluster.hookline("push", "shop", str(bundle(cluster.directory / "bundle", "v1"))).json["revision_id"]
     return str(cluster.hookline("deploy", "shop", "production", "--revision", revision, *options).json["deployment_id"])
 
