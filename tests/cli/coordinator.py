@@ -338,7 +338,8 @@ class FakeCoordinator:
         return deployments.ListTargetsResponse(targets=found, next_page_token=token)
 
     def GetTarget(self, request: deployments.GetTargetRequest) -> Message:
-        return deployments.GetTargetResponse(target=next(each for each in self.targets if each.host_name == request.host))
+        found = (each for each in self.targets if each.deployment_id == request.deployment_id)
+        return deployments.GetTargetResponse(target=next(each for each in found if request.host in (each.host_name, each.host_id)))
 
     def ListHistory(self, request: deployments.ListHistoryRequest) -> Message:
         found, token = page((each for each in self.history if not request.entries or each.entry in request.entries), request)

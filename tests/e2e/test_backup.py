@@ -1,5 +1,6 @@
 """A coordinator whose data directory is lost in mid-rollout comes back from a backup: the rollout goes on, and nothing runs twice."""
 
+import datetime
 import shutil
 import subprocess
 from pathlib import Path
@@ -52,3 +53,6 @@ def test_a_rollout_goes_on_from_a_backup_that_is_older_than_what_its_hosts_did(t
         check_once(cluster, deployment_id)
         integrity(cluster)
         until(lambda: cluster.connected == len(HOSTS), "all hosts are back")
+        now = datetime.datetime.now(datetime.UTC).isoformat()
+        (standing,) = cluster.hookline("history", "--host", "web-1", "--at", now).json["groups"]
+        assert (standing["deployed"]["deployment_id"], standing["installed_revision_id"]) == (deployment_id, revision)

@@ -7,7 +7,7 @@ import click
 from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import DEPLOYMENT, HOST, LIMIT, AnyCommand, command
 from coordinator.cli.console import Console
-from coordinator.cli.following import alarms, wording
+from coordinator.cli.following import alarms, past, wording
 from coordinator.cli.spelling import number, spelt, to_json
 from coordinator.cli.text import Columns, clean, columns, date_time, duration, moment, with_age
 
@@ -256,6 +256,7 @@ def target(console: Console, deployment: str, host: str) -> None:
         "hookline history",
         "hookline history --deployment d-8A1B2C3D4",
         "hookline history --app shop --group production --limit 200",
+        "hookline history --host web-1 --at 2026-11-23T14:03",
     ],
     related=["deployments", "target"],
 )
@@ -263,17 +264,26 @@ def target(console: Console, deployment: str, host: str) -> None:
 @click.option("--group", default="", metavar="GROUP", shell_complete=suggestions.groups, help="Only of this group; needs --app.")
 @click.option("--deployment", default="", metavar="DEPLOYMENT", shell_complete=suggestions.deployments, help="Only of this deployment.")
 @click.option("--host", default="", metavar="HOST", shell_complete=suggestions.hosts, help="Only of this host, by name or id.")
+@click.option(
+    "--at", default="", metavar="TIME", help="With --host: what ran there then. 14:03, or 2026-11-23T14:03, local; with Z in UTC."
+)
 @LIMIT
 def history(console: Console, /, *, limit: int, **typed: str) -> None:
-    """List what happened, newest first.
+    """List what happened, newest first; or what ran on a host at a time.
 
-    Every change of status, and the fact that caused it.
+    Every change of status, and the fact that caused it. With --host and --at: which revision of each group the host had then, whose files
+    lay there, and what was on its way.
     """
     if typed["group"] and not typed["application"]:
         raise click.UsageError("cannot look for --group without --app: groups of several applications may have the same name")
     request = protos.deployments.ListHistoryRequest(
         application_name=typed["application"], deployment_group_name=typed["group"], deployment_id=typed["deployment"], host=typed["host"]
     )
+    if typed["at"]:
+        if not typed["host"] or typed["deployment"]:
+            raise click.UsageError("cannot use --at without --host, nor with --deployment: it says what ran on one host")
+        past.show(console, request, past.parsed(typed["at"], console.clock.now()))
+        return
     pages = console.connection.pages(console.connection.deployments.ListHistory, request, limit)
     found = console.limited((entry for page in pages for entry in page.entries), limit)
     shown: Columns[HistoryEntry] = columns(
