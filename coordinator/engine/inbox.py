@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 
 from coordinator.core.errors import DeployError
-from coordinator.core.facts import AlarmSeen, Hello, ReportsReceived, Request, StreamEnded
+from coordinator.core.facts import AlarmSeen, DeploymentRequested, Hello, ReportsReceived, Request, StreamEnded
+from coordinator.engine.ports import DeploymentsRefused
 
 
 @dataclass(slots=True, eq=False)
@@ -92,3 +93,13 @@ def settle(answer: asyncio.Future[None], error: DeployError | None) -> None:
         answer.set_result(None)
     else:
         answer.set_exception(error)
+
+
+def is_refused(item: Item, refused: DeploymentsRefused) -> bool:
+    """Answer the call behind a deployment that cannot be created any more; whether this item was one."""
+    match item:
+        case Asked(fact=DeploymentRequested(plan=plan)) if plan.deployment_id in refused.why:
+            settle(item.answer, refused.why[plan.deployment_id])
+            return True
+        case _:
+            return False

@@ -36,7 +36,7 @@ from coordinator.core.orders import Answer, Changes
 from coordinator.engine.acting import Acting
 from coordinator.engine.blame import to_blame
 from coordinator.engine.groups import Groups
-from coordinator.engine.inbox import Asked, Inbox, Item, settle
+from coordinator.engine.inbox import Asked, Inbox, Item, is_refused, settle
 from coordinator.engine.ports import Agents, Alarms, Clock, DeploymentsRefused, Store, StoreBroken
 from coordinator.engine.telling import tell
 from coordinator.engine.turn import Turn
@@ -172,7 +172,7 @@ class Engine:
                 continue
             except DeploymentsRefused as refused:
                 self._forget(turn)
-                items = [item for item in items if not _refused(item, refused)]
+                items = [item for item in items if not is_refused(item, refused)]
                 continue
             except StoreBroken as broken:
                 await self._isolate(turn, broken)
@@ -336,16 +336,6 @@ class Engine:
             turn.swept = True
             for host_id in sessions.lose(self._roster, at=turn.at, elapsed=turn.elapsed, changes=turn.changes):
                 self._tell_groups(turn, HostLost(at=turn.at, elapsed=turn.elapsed, host_id=host_id))
-
-
-def _refused(item: Item, refused: DeploymentsRefused) -> bool:
-    """Answer the call behind a deployment that cannot be created any more; whether this item was one."""
-    match item:
-        case Asked(fact=DeploymentRequested(plan=plan)) if plan.deployment_id in refused.why:
-            settle(item.answer, refused.why[plan.deployment_id])
-            return True
-        case _:
-            return False
 
 
 def _completed(fact: StopRequested | ApprovalGiven) -> DeployError:

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from coordinator.app import LogLines
+from coordinator.program import LogLines
 from coordinator.wire.agents import _diagnostics
 from coordinator.wire.scrub import scrubbed
 from hookline.v1 import resources_pb2 as resources

@@ -15,9 +15,10 @@ import uvloop
 from coordinator.adapters.alarms.prometheus import Prometheus
 from coordinator.adapters.alarms.sight import Sight
 from coordinator.adapters.clock import SystemClock
-from coordinator.app import Coordinator, tune
+from coordinator.app import Coordinator
 from coordinator.core.model import Alarm, Comparison, Expression, GroupId
 from coordinator.core.orders import Cancel, Instruction, WatchAlarms
+from coordinator.program import tune
 from coordinator.service.alerts import Alert
 from coordinator.store.sqlite import FILE_NAME, SqliteStore
 from hookline.v1 import alarms_pb2, alarms_pb2_grpc, catalog_pb2, deployments_pb2, resources_pb2

@@ -13,11 +13,12 @@ import grpc.aio
 import uvloop
 
 from coordinator.adapters.clock import SystemClock
-from coordinator.app import Coordinator, tune
+from coordinator.app import Coordinator
 from coordinator.config import Address, Settings, Tls
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.core.orders import Instruction
 from coordinator.gateway.streams import Stream, Streams
+from coordinator.program import tune
 from coordinator.store.sqlite import FILE_NAME, SqliteStore
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import catalog_pb2_grpc, deployments_pb2_grpc
