@@ -52,6 +52,8 @@ def test_a_rollout_goes_on_from_a_backup_that_is_older_than_what_its_hosts_did(t
         check_hooks(cluster, deployment_id, HOSTS, first=True)
         check_once(cluster, deployment_id)
         integrity(cluster)
+        went_back = cluster.rows("SELECT DISTINCT host_name FROM v_history WHERE entry = 'HistoryWentBack'")
+        assert ("web-3",) in went_back
         until(lambda: cluster.connected == len(HOSTS), "all hosts are back")
         now = datetime.datetime.now(datetime.UTC).isoformat()
         (standing,) = cluster.hookline("history", "--host", "web-1", "--at", now).json["groups"]
