@@ -22,6 +22,7 @@ from coordinator.cli.commands import (
     signing,
     status,
 )
+from coordinator.cli.declared import commands as declared
 from coordinator.cli.refusals import Interrupted
 
 SECTIONS: dict[str, Sequence[click.Command]] = {
@@ -32,6 +33,8 @@ SECTIONS: dict[str, Sequence[click.Command]] = {
         groups.group,
         catalog.config,
         alarms.alarm,
+        declared.apply,
+        declared.export,
         revisions.register,
         enrolment.token,
         fleet.tag,
@@ -80,7 +83,8 @@ class Program(click.Group):
         show_examples(formatter, EXAMPLES, ())
         with formatter.section("Exit codes"):
             formatter.write_text(
-                "0 done; 1 refused, or the followed deployment did not succeed; 2 usage; 3 coordinator unreachable; 130 Ctrl-C"
+                "0 done; 1 refused, or the followed deployment did not succeed; 2 usage; 3 coordinator unreachable; "
+                "4 apply --dry-run found a difference; 130 Ctrl-C"
             )
 
 

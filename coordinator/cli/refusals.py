@@ -1,6 +1,7 @@
 """What the coordinator refuses, in one clear sentence and a line that says what to do next; and the exit codes.
 
-0 done · 1 refused, or the followed deployment did not succeed · 2 usage · 3 the coordinator cannot be reached · 130 Ctrl-C
+0 done · 1 refused, or the followed deployment did not succeed · 2 usage · 3 the coordinator cannot be reached ·
+4 a dry run found a difference · 130 Ctrl-C
 """
 
 import re
@@ -14,7 +15,7 @@ from coordinator.cli.text import clean
 if TYPE_CHECKING:
     import grpc
 
-REFUSED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+REFUSED, USAGE, UNREACHABLE, DIFFERENT, INTERRUPTED = 1, 2, 3, 4, 130
 
 # What to do next, by the reason that the coordinator gives (compared without "Exception" and underscores). Words in braces are
 # taken from the error itself, then from what was typed.

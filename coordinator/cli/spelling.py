@@ -54,15 +54,30 @@ def spell(enum: EnumWrapper, number: int) -> str:
 
 def number(enum: EnumWrapper, spelling: str) -> int:
     """The enum value that is spelt so, whatever the case of its letters. ValueError when there is none."""
-    for value in enum.DESCRIPTOR.values:
-        if value.number and _spell(enum.DESCRIPTOR, value.number).lower() == spelling.lower():
-            return value.number
-    raise ValueError(f"{spelling!r} is none of {', '.join(spellings(enum))}")
+    return _number(enum.DESCRIPTOR, spelling)
+
+
+def number_in(message: "Message", field: str, spelling: str) -> int:
+    """The value of an enum field that is spelt so; 0 for "". ValueError when there is none."""
+    enum = message.DESCRIPTOR.fields_by_name[field].enum_type
+    assert enum is not None
+    return _number(enum, spelling) if spelling else 0
 
 
 def spellings(enum: EnumWrapper) -> list[str]:
     """All values of an enum but "not said"."""
-    return [_spell(enum.DESCRIPTOR, value.number) for value in enum.DESCRIPTOR.values if value.number]
+    return _spellings(enum.DESCRIPTOR)
+
+
+def _number(enum: "EnumDescriptor | upb.EnumDescriptor", spelling: str) -> int:
+    for value in enum.values:
+        if value.number and _spell(enum, value.number).lower() == spelling.lower():
+            return value.number
+    raise ValueError(f"{spelling!r} is none of {', '.join(_spellings(enum))}")
+
+
+def _spellings(enum: "EnumDescriptor | upb.EnumDescriptor") -> list[str]:
+    return [_spell(enum, value.number) for value in enum.values if value.number]
 
 
 @functools.cache

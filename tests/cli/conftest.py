@@ -38,13 +38,13 @@ class Operator:
         self.coordinator = coordinator
         self.clock = FakeClock()
 
-    def types(self, *words: str) -> Result:
+    def types(self, *words: str, stdin: str | None = None) -> Result:
         """Run a command against the coordinator."""
-        return self.types_alone("--coordinator", self.coordinator.address, "--insecure", *words)
+        return self.types_alone("--coordinator", self.coordinator.address, "--insecure", *words, stdin=stdin)
 
-    def types_alone(self, *words: str) -> Result:
+    def types_alone(self, *words: str, stdin: str | None = None) -> Result:
         """Run a command as it is."""
-        result = CliRunner().invoke(program, list(words), prog_name="hookline", obj=self.clock)
+        result = CliRunner().invoke(program, list(words), input=stdin, prog_name="hookline", obj=self.clock)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result

@@ -49,6 +49,8 @@ def test_names_that_the_coordinator_knows_are_offered() -> None:
     assert offered("target", "d-AAAAAAAA1", "w") == ["web-1"]
     assert offered("tag", "add", "web") == ["web-1"]
     assert offered("history", "--app", "m") == ["mail"]
+    assert offered("export", "s") == ["shop", "search"]
+    assert offered("apply", "-f", "a", "--prune", "Deployment") == ["DeploymentConfig", "DeploymentGroup"]
 
 
 def test_the_coordinator_of_the_command_line_is_asked(coordinator: FakeCoordinator) -> None:

@@ -1,0 +1,1 @@
+"""What is declared in files: `hookline apply` makes the coordinator have it, `hookline export` writes what it has."""
