@@ -2,7 +2,9 @@
 
 import datetime
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,12 @@ def keep(*words: str, expected: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+def begun(backup: Path) -> list[str]:
+    """The hosts that had been instructed when a backup was made."""
+    with closing(sqlite3.connect(f"{(backup / 'hookline.db').as_uri()}?mode=ro", uri=True)) as db:
+        return [row[0] for row in db.execute("SELECT host_name FROM v_targets WHERE started_at IS NOT NULL ORDER BY 1")]
+
+
 def test_a_rollout_goes_on_from_a_backup_that_is_older_than_what_its_hosts_did(tmp_path: Path) -> None:
     backup = tmp_path / "backup"
     with Cluster(tmp_path / "cluster", secure=True) as cluster:
@@ -38,6 +46,7 @@ def test_a_rollout_goes_on_from_a_backup_that_is_older_than_what_its_hosts_did(t
         deployment_id = str(cluster.hookline(*words).json["deployment_id"])
         cluster.reached(deployment_id, "AfterInstall", "web-1")
         assert "checked" in keep("backup", "--data-dir", data_dir, "--to", str(backup))
+        assert begun(backup) == ["web-1", "web-2"]
         assert "uses it (process" in keep("restore", "--from", str(backup), "--data-dir", data_dir, expected=1)
 
         for gate in gates:
@@ -52,8 +61,6 @@ def test_a_rollout_goes_on_from_a_backup_that_is_older_than_what_its_hosts_did(t
         check_hooks(cluster, deployment_id, HOSTS, first=True)
         check_once(cluster, deployment_id)
         integrity(cluster)
-        went_back = cluster.rows("SELECT DISTINCT host_name FROM v_history WHERE entry = 'HistoryWentBack'")
-        assert ("web-3",) in went_back
         until(lambda: cluster.connected == len(HOSTS), "all hosts are back")
         now = datetime.datetime.now(datetime.UTC).isoformat()
         (standing,) = cluster.hookline("history", "--host", "web-1", "--at", now).json["groups"]
