@@ -294,6 +294,14 @@ def test_bad_declarations_are_refused_with_their_place_before_anybody_is_asked(
     assert says in refused.stderr
 
 
+def test_an_expression_may_have_several_lines(operator: Operator, coordinator: FakeCoordinator, shop: Path) -> None:
+    shop.write_text(
+        SHOP.replace("expression: 'sum(rate(errors[1m])) # of all'", "expression: |-\n    sum(\n      rate(errors[1m])  # each\n    )")
+    )
+    assert operator.types("apply", "-f", str(shop)).exit_code == 0
+    assert coordinator.alarms["HighErrors"].expression.expression == "sum(\n  rate(errors[1m])  # each\n)"
+
+
 def test_files_that_declare_nothing_are_refused(operator: Operator, coordinator: FakeCoordinator, tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("# nothing\n---\n")
     (tmp_path / "latin.yaml").write_bytes(b"kind: \xe9")
@@ -430,11 +438,11 @@ def test_json_is_read_as_it_is(tree: object, indent: int | None, ascii_only: boo
 @given(st.text("ab:-#'\"[]{}|,&* \n", max_size=40))
 def test_no_text_is_read_otherwise_than_other_readers_of_yaml_do(text: str) -> None:
     try:
-        found = [None if one is None else plain(one) for one in reading.read(text)]
-        theirs = list(yaml.load_all(text, yaml.BaseLoader))
+        found = [plain(one) for one in reading.read(f"{text}\n") if one is not None]
+        theirs = list(yaml.load_all(f"{text}\n", yaml.BaseLoader))
     except (reading.Unreadable, yaml.YAMLError):
         return  # refused by either
-    assert [one or None for one in found if one is not None] == [one or None for one in theirs if one is not None] or not theirs
+    assert [one for one in found if one] == [one for one in theirs if one]
 
 
 def plain(node: reading.Node) -> object:

@@ -5,6 +5,7 @@ documents. Anchors, aliases, tags and folded texts are refused, and so is a key 
 its reader to say: nothing here takes `no` for false or 1.10 for 1.1.
 """
 
+import bisect
 import re
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -15,7 +16,7 @@ _ITEM: Final = re.compile(r"-(?=\s|$)")
 _SPACE: Final = re.compile(r"(?:\s|(?<=\s)#[^\n]*)*")
 _DOUBLE: Final = re.compile(r'"((?:[^"\\\n]|\\[^\n])*)"')
 _SINGLE: Final = re.compile(r"'((?:[^'\n]|'')*)'")
-_IN_BRACKETS: Final = re.compile(r"(?:[^\s,\[\]{}:#\"'&*!|>%@`]|:(?![\s,\[\]{}]|$))(?:[^\n,\[\]{}:#]|:(?![\s,\[\]{}]|$)|(?<!\s)#)*")
+_IN_BRACKETS: Final = re.compile(r"(?:[^\s,\[\]{}:#\"'&*!|>%@`?]|:(?![\s,\[\]{}]|$))(?:[^\n,\[\]{}:#]|:(?![\s,\[\]{}]|$)|(?<!\s)#)*")
 _ESCAPE: Final = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)")
 _ESCAPED: Final = {
     '"': '"', "\\": "\\", "/": "/", "n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0", "e": "\x1b", "a": "\a", "v": "\v"
@@ -50,7 +51,7 @@ def read(text: str) -> list[Node | None]:
         line = line.removesuffix("\r")
         if re.match(r"---(\s|$)", line):
             documents.append([(number, f"   {line[3:]}")])
-        elif line.rstrip() == "...":
+        elif re.fullmatch(r"\.\.\.(\s+#.*|\s*)", line):
             documents.append([])
         elif line.startswith("%"):
             raise Unreadable(number, "directives (%) are not read")
@@ -168,7 +169,7 @@ class _Reader:
             return self._literal(rest, indent)
         self._at += 1
         plain = re.split(r"\s#", rest)[0].strip()
-        if plain[0] in "&*!>%@`|,]}" or re.search(r":(\s|$)", plain) or plain[:2] in ("- ", "? "):
+        if plain[0] in "&*!>%@`|,]}" or re.search(r":(\s|$)", plain) or re.match(r"[-?](\s|$)", plain):
             raise Unreadable(number, f"{plain[:40]}: is not read as it stands; write a text with such characters in quotes")
         return Node(plain, number, plain=True)
 
@@ -182,18 +183,26 @@ class _Reader:
         while self._at < len(self._lines) and (not self._text().strip() or self._indent() > indent):
             lines.append(self._text())
             self._at += 1
-        while lines and not lines[-1].strip():
-            lines.pop()
-        if not lines:
+        if not any(line.strip() for line in lines):
             raise Unreadable(number, "has no text below its |")
-        margin = min(len(line) - len(line.lstrip(" ")) for line in lines if line.strip())
-        text = "\n".join(line[margin:] for line in lines)
-        return Node(text if kind == "|-" else f"{text}\n", number)
+        first = next(line for line in lines if line.strip())
+        margin = len(first) - len(first.lstrip(" "))
+        cut = [line[margin:] for line in lines]
+        odd = any(line[:margin].strip() or (rest and not rest.strip()) for line, rest in zip(lines, cut, strict=True))
+        if indent < 0 or odd:
+            raise Unreadable(number, "has a text of several lines that others may read otherwise: write it in quotes")
+        while not cut[-1]:
+            cut.pop()
+        return Node("\n".join(cut) + ("" if kind == "|-" else "\n"), number)
 
     def _flow(self, start: int) -> Node:
         """A value in quotes or brackets, which may go on on the next lines."""
-        rest = "\n".join([self._text()[start:], *(text for _, text in self._lines[self._at + 1 :])])
-        found, end = _Flow(rest, self._line()).value(0, 0)
+        rest = self._text()[start:]
+        try:
+            found, end = _Flow(rest, self._line()).value(0, 0)
+        except Unreadable:
+            rest = "\n".join([rest, *(text for _, text in self._lines[self._at + 1 :])])
+            found, end = _Flow(rest, self._line()).value(0, 0)
         line_end = rest.find("\n", end)
         after = rest[end : line_end if line_end >= 0 else len(rest)]
         self._at += rest.count("\n", 0, end)
@@ -209,9 +218,10 @@ class _Flow:
     def __init__(self, text: str, line: int) -> None:
         self._text = text
         self._first = line
+        self._ends = [found.start() for found in re.finditer("\n", text)]
 
     def _line(self, at: int) -> int:
-        return self._first + self._text.count("\n", 0, at)
+        return self._first + bisect.bisect_left(self._ends, at)
 
     def _past(self, at: int) -> int:
         found = _SPACE.match(self._text, at)
@@ -226,7 +236,7 @@ class _Flow:
         if first and first in "[{":
             return self._collection(at, depth)
         found = {'"': _DOUBLE, "'": _SINGLE}.get(first, _IN_BRACKETS).match(self._text, at)
-        if found is None:
+        if found is None or found[0].strip() in ("?", "-"):
             why = "does not end on its line" if first and first in "\"'" else "is not read as it stands"
             raise Unreadable(line, f"{self._text[at : at + 20].split(chr(10))[0] or 'the end'}: {why}")
         text = found[0].strip()
