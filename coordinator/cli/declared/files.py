@@ -53,16 +53,25 @@ def _contents(names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         if name == STDIN:
             yield "stdin", sys.stdin.buffer.read(MAX_BYTES + 1)
             continue
-        path = Path(name)
-        inside = sorted(one for one in path.iterdir() if one.suffix in SUFFIXES and one.is_file()) if path.is_dir() else [path]
-        if not inside:
-            raise Refused(f"cannot apply {clean(name)}: no file in it ends in {', '.join(SUFFIXES)} (directories below it are not read)")
-        for one in inside:
+        for path in _files(Path(name)):
             try:
-                with one.open("rb") as file:
-                    yield clean(str(one)), file.read(MAX_BYTES + 1)
+                with path.open("rb") as file:
+                    yield clean(str(path)), file.read(MAX_BYTES + 1)
             except OSError as error:
-                raise Refused(f"cannot read {clean(str(one))}: {error.strerror}") from None
+                raise Refused(f"cannot read {clean(str(path))}: {error.strerror}") from None
+
+
+def _files(path: Path) -> list[Path]:
+    """A file, or those of a directory."""
+    if not path.is_dir():
+        return [path]
+    try:
+        inside = sorted(one for one in path.iterdir() if one.suffix in SUFFIXES and one.is_file())
+    except OSError as error:
+        raise Refused(f"cannot read {clean(str(path))}: {error.strerror}") from None
+    if not inside:
+        raise Refused(f"cannot apply {clean(str(path))}: no file in it ends in {', '.join(SUFFIXES)} (directories below it are not read)")
+    return inside
 
 
 def _declarations(name: str, content: bytes) -> Iterator[Found]:
