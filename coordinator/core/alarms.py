@@ -49,6 +49,11 @@ def judge(alarm: Alarm, source: Expression, series: Sequence[Series], window: Wi
     return Seen(AlarmStatus.OK, _said(source, value, worst.labels, holds=source.comparison.holds(value, source.threshold)))
 
 
+def spelt(labels: Mapping[str, str]) -> str:
+    """Labels as Prometheus writes them."""
+    return "{" + ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items())) + "}"
+
+
 def _line(series: Series) -> Series | None:
     """Without NaN, which is no number and says nothing; None when nothing is left."""
     samples = [sample for sample in series.samples if not math.isnan(sample[1])]
@@ -95,6 +100,6 @@ def _worst(source: Expression, lines: Sequence[Series]) -> Series:
 
 
 def _said(source: Expression, value: float, labels: Mapping[str, str], *, holds: bool) -> str:
-    of = "{" + ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items())) + "}" if labels else ""
+    of = spelt(labels) if labels else ""
     verb = "is" if holds else "is not"
     return f"{value:g} {verb} {source.comparison.value} {source.threshold:g} {of}".rstrip()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from coordinator.core.alarms import spelt
 from coordinator.core.errors import Limit
 from coordinator.core.model import AlarmStatus, AlertmanagerAlert, Seen
 from coordinator.engine.ports import Clock
@@ -73,8 +74,8 @@ class AlertService:
         for alert in self._known.values():
             if wanted <= alert.labels.items() and (alert.ended_at is None or alert.ended_at >= since):
                 verb = "is" if alert.ended_at is None else "was"
-                return Seen(AlarmStatus.ALARM, f"{alert.labels.get('alertname', alert.fingerprint)} {verb} firing {_spelt(alert.labels)}")
-        return Seen(AlarmStatus.OK, f"no alert fires with {_spelt(source.labels)}")
+                return Seen(AlarmStatus.ALARM, f"{alert.labels.get('alertname', alert.fingerprint)} {verb} firing {spelt(alert.labels)}")
+        return Seen(AlarmStatus.OK, f"no alert fires with {spelt(source.labels)}")
 
     def _is_news(self, told: Alert) -> bool:
         known = self._known.get(told.fingerprint)
@@ -83,7 +84,3 @@ class AlertService:
         return told.starts_at > known.starts_at or (
             told.starts_at == known.starts_at and known.ended_at is None and told.ended_at is not None
         )
-
-
-def _spelt(labels: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items())) + "}"

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from coordinator.core.alarms import Series, Window, judge
+from coordinator.core.alarms import Series, Window, judge, spelt
 from coordinator.core.model import Alarm, AlarmStatus, Expression, PrometheusAlert, Seen
 
 PATIENCE: Final = 10.0
@@ -71,7 +71,7 @@ class Prometheus:
         for group, rule in rules:
             firing = [alert for alert in _maps(rule.get("alerts")) if alert.get("state") == "firing" and _has(alert, source.labels)]
             if firing:
-                return Seen(AlarmStatus.ALARM, f"{source.alert_name} is firing {_spelt(_map(firing[0].get('labels')))}")
+                return Seen(AlarmStatus.ALARM, f"{source.alert_name} is firing {spelt(_map(firing[0].get('labels')))}")
             if rule.get("health") != "ok":
                 return Seen(AlarmStatus.UNKNOWN, f"Prometheus cannot evaluate {source.alert_name}: {rule.get('lastError') or 'not yet'}")
             if window.now - _time(rule.get("lastEvaluation")) > max(STALE_AFTER, 3_000 * _number(group.get("interval"))):
@@ -80,7 +80,7 @@ class Prometheus:
         selector = ",".join(f"{name}={json.dumps(value)}" for name, value in matchers.items())
         for series in await self._range(f"ALERTS{{{selector}}}", window, window.now - window.since):
             if any(at >= window.since for at, _ in series.samples):
-                return Seen(AlarmStatus.ALARM, f"{source.alert_name} was firing meanwhile {_spelt(series.labels)}")
+                return Seen(AlarmStatus.ALARM, f"{source.alert_name} was firing meanwhile {spelt(series.labels)}")
         return Seen(AlarmStatus.OK, f"{source.alert_name} is not firing")
 
     async def _range(self, expression: str, window: Window, span: int) -> list[Series]:
@@ -164,7 +164,3 @@ def _number(value: object) -> int:
 def _has(alert: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     found = _map(alert.get("labels"))
     return all(found.get(name) == value for name, value in labels.items())
-
-
-def _spelt(labels: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items())) + "}"
