@@ -102,6 +102,16 @@ async def _deployed_to_the_hook(coordinator: Coordinator, machine: Machine) -> t
     return line, agent
 
 
+async def _ended(agent: Process) -> bytes:
+    """What an agent said that ends by itself. One that does not says where it stands, and that is the failure."""
+    saying = asyncio.create_task(agent.communicate())
+    ended, _ = await asyncio.wait([saying], timeout=30)
+    if not ended:
+        agent.send_signal(signal.SIGABRT)
+        pytest.fail(f"the agent does not end; it stands here:\n{(await saying)[1].decode()}")
+    return saying.result()[1]
+
+
 def _ends(numbered: list[tuple[int, agent_pb2.Report]]) -> list[tuple[int, int]]:
     """Every event that ended and how, each only once."""
     in_progress = resources_pb2.LIFECYCLE_EVENT_STATUS_IN_PROGRESS
@@ -155,7 +165,7 @@ async def test_sigterm_says_goodbye_and_leaves_the_running_hook_alone(coordinato
         pass
     assert message is not None
     line.hang_up()
-    _, told = await asyncio.wait_for(agent.communicate(), 10)
+    told = await _ended(agent)
     assert (agent.returncode, b"Traceback" in told) == (0, False)
     await machine.start()
     line = await coordinator.called()
@@ -187,7 +197,7 @@ async def test_the_service_manager_is_told_everything_and_a_stop_in_mid_hook_los
         agent.send_signal(signal.SIGTERM)
         await told("STOPPING=1")
     line.hang_up()
-    await asyncio.wait_for(agent.communicate(), 10)
+    await _ended(agent)
     assert agent.returncode == 0
     await machine.let_the_hook_end(3)  # while no agent runs
     await machine.start()
@@ -206,7 +216,7 @@ async def test_an_instruction_that_comes_during_a_stop_is_left_to_the_next_agent
         pass
     await line.say(instruction_message("d-2", group="g-2"))
     line.hang_up()
-    await asyncio.wait_for(agent.communicate(), 10)
+    await _ended(agent)
     await machine.start()
     line = await coordinator.called()
     hello = await line.welcome()
@@ -218,7 +228,7 @@ async def test_an_agent_stops_although_its_coordinator_does_not_answer(coordinat
     agent = await machine.start()
     await coordinator.called()  # and never say Welcome
     agent.send_signal(signal.SIGINT)
-    _, told = await asyncio.wait_for(agent.communicate(), 10)
+    told = await _ended(agent)
     assert (agent.returncode, b"Traceback" in told) == (0, False)
 
 
@@ -226,7 +236,7 @@ async def test_two_agents_cannot_share_a_data_directory(coordinator: Coordinator
     first = await machine.start()
     await (await coordinator.called()).welcome()
     second = await machine.start()
-    _, told = await asyncio.wait_for(second.communicate(), 20)
+    told = await _ended(second)
     assert second.returncode == 2
     assert f"the agent with pid {first.pid} has it" in told.decode()
 
@@ -235,6 +245,6 @@ async def test_a_damaged_journal_stops_the_agent_with_advice(coordinator: Coordi
     (machine.path / "agent").mkdir()
     (machine.path / "agent" / "journal").write_text("not a journal\n")
     agent = await machine.start()
-    _, told = await asyncio.wait_for(agent.communicate(), 20)
+    told = await _ended(agent)
     assert agent.returncode == 2
     assert "Move it away" in told.decode()
