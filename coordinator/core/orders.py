@@ -79,7 +79,7 @@ class WakeAt(NamedTuple):
 
 
 class WatchAlarms(NamedTuple):
-    """Look at these alarms and tell the group `AlarmSeen`; at no others any more. None: look away.
+    """Look at these alarms and tell the group `AlarmSeen`; at no others of it any more; at none, if there are none.
 
     Carried out by the alarms' adapter. A repeat is harmless. What fired between `since` and the first look counts as seen.
     """

@@ -24,7 +24,7 @@ LABELS: Final = 20
 LABEL_LENGTH: Final = 256
 ALERT_NAME_LENGTH: Final = 256
 ALARMS: Final = 50
-"""So many a group may name (CodeDeploy: 10)."""
+"""So many a group may name (CodeDeploy: alarms per group, spec 5)."""
 
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
 ALERT_NAME: Final = "alertname"

@@ -190,8 +190,9 @@ class AlarmCatalog(Protocol):
 class AlarmLooks(Protocol):
     """Whoever can look at an alarm."""
 
-    async def look(self, alarm: Alarm, now: int, /) -> Seen:
-        """What is known of it now, UTC milliseconds. What cannot be seen is what the alarm says of that; it raises nothing."""
+    async def look(self, alarm: Alarm, since: int, /) -> Seen:
+        """What is known of it, and of it since a time in UTC milliseconds. What cannot be seen is what the alarm says of that; it raises
+        nothing."""
         ...
 
 

@@ -107,7 +107,7 @@ class Monitoring:
             "prometheus",
             *(program("prometheus"), f"--web.listen-address={self.url.removeprefix('http://')}"),
             *(f"--config.file={self._directory}/prometheus.json", f"--storage.tsdb.path={self._directory}/samples"),
-            *("--web.enable-lifecycle", "--log.level=error"),
+            "--log.level=error",
             ready=f"{self.url}/-/ready",
         )
 

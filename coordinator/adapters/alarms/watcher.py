@@ -63,7 +63,7 @@ class _Post:
 
     alarm: Alarm
     since: int
-    """What happened from then on has not been seen."""
+    """What happened from then on has not been seen; or it could not be, and means what the alarm says of errors."""
     groups: set[GroupId] = field(default_factory=set)
     called: asyncio.Event = field(default_factory=asyncio.Event)
     """Set to look at once."""
