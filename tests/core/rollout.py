@@ -20,9 +20,10 @@ from coordinator.core.facts import (
     StopRequested,
     Woken,
 )
+from coordinator.core.hosts import FORGOTTEN
 from coordinator.core.invariants import check
 from coordinator.core.lifecycle import IN_PLACE, EventStatus, InstructionStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
-from coordinator.core.machine import FORGOTTEN, restore, step
+from coordinator.core.machine import restore, step
 from coordinator.core.model import (
     Alarm,
     AlarmStatus,

@@ -1,7 +1,7 @@
 """The database was restored from an older copy: what hosts tell of the time that is forgotten is taken as it is."""
 
+from coordinator.core.hosts import FORGOTTEN
 from coordinator.core.lifecycle import EventStatus, LifecycleEvent, TargetStatus
-from coordinator.core.machine import FORGOTTEN
 from tests.core.rollout import ONE_AT_A_TIME, Rollout
 
 

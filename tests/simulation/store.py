@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from coordinator.core.deployment.newcomers import is_newcomer
+from coordinator.core.hosts import FORGOTTEN
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, TargetStatus
-from coordinator.core.machine import FORGOTTEN
 from coordinator.core.model import (
     Deployment,
     DeploymentId,

@@ -1,6 +1,6 @@
 """Deployments and their groups: by which rules, and how far they have come.
 
-Values are frozen. `Group`, `Deployment`, `Target` and `Member` are the running group: `core/machine.py` alone changes
+Values are frozen. `Group`, `Deployment`, `Target` and `Member` are the running group: a step of `core/machine.py` alone changes
 them in place, because copying ten thousand targets for each fact is too dear.
 """
 

@@ -1,0 +1,102 @@
+"""What a group learns of its hosts outside of their reports: they are lost and return, hold revisions, know a higher fence."""
+
+from typing import Final
+
+from coordinator.core.deployment import batches, course, deadlines
+from coordinator.core.deployment import target as targets
+from coordinator.core.deployment.decision import Decision
+from coordinator.core.facts import EpochSeen, HoldingSeen
+from coordinator.core.lifecycle import TargetStatus
+from coordinator.core.model import Group, HostId, Member, Target
+from coordinator.core.orders import Entry, HistoryEntry, HoldingChange
+
+FORGOTTEN: Final = "begun in a history that is forgotten"
+"""Because of which a host is in progress that was never begun with, as far as the store knows."""
+
+
+def lose(now: Decision, host_id: HostId) -> None:
+    """A host has been silent for too long."""
+    group, deployment = now.group, now.group.deployment
+    member = group.members.get(host_id)
+    if member is None or member.lost:
+        return
+    target = None if deployment is None else deployment.targets.get(host_id)
+    busy = target is not None and target.status is TargetStatus.InProgress
+    if deployment is not None and host_id in deployment.members and not busy and batches.serves(member):
+        group.available -= 1
+    member.lost = True
+    if deployment is None or target is None:
+        return
+    if not busy:
+        batches.join(group, deployment, target)
+    elif deployment.stopping is not None:
+        course.end(now, target, targets.given_up(target, "host lost"))
+    else:
+        deadlines.watch_return(deployment, target)
+        now.store(target)
+        now.changes.deployments[deployment.deployment_id] = deployment
+
+
+def welcome_back(now: Decision, host_id: HostId) -> None:
+    """A lost host is back."""
+    group, deployment = now.group, now.group.deployment
+    member = group.members.get(host_id)
+    if member is None or not member.lost:
+        return
+    member.lost = False
+    target = None if deployment is None else deployment.targets.get(host_id)
+    if deployment is not None and target is not None and target.status is TargetStatus.InProgress:
+        target.lost_at = None
+        if not target.accepted:  # it has as much time to accept as anybody
+            target.awaited_since = deployment.clock
+        now.store(target)
+    elif deployment is not None and host_id in deployment.members:
+        group.available += batches.serves(member)
+        if target is not None:
+            batches.join(group, deployment, target)
+
+
+def raise_epoch(now: Decision, fact: EpochSeen) -> None:
+    """A host knows a higher fence than the group: the next one must be higher still."""
+    group = now.group
+    member = group.members.get(fact.host_id, Member(host_id=fact.host_id))
+    if fact.target_epoch <= member.target_epoch:
+        return
+    group.members[fact.host_id] = member
+    message = f"an agent knows target epoch {fact.target_epoch}, the history only {member.target_epoch}: the database went back in time"
+    member.target_epoch = fact.target_epoch
+    now.because = "higher epoch seen"
+    now.changes.members[group.group_id, fact.host_id] = member
+    deployment_id = None if group.deployment is None else group.deployment.deployment_id
+    entry = HistoryEntry(now.at, Entry.HistoryWentBack, now.because, group.group_id, deployment_id, fact.host_id, message)
+    now.changes.history.append(entry)
+    deployment = group.deployment
+    target = None if deployment is None else deployment.targets.get(fact.host_id)
+    if deployment is None or target is None or target.status is not TargetStatus.Pending:
+        return
+    if deployment.deployment_id == fact.deployment_id:
+        # It has its instruction already: under another fence it would have to refuse the same one. That may be one host more than the
+        # window has room for; it is true all the same.
+        now.because = FORGOTTEN
+        course.begin(now, deployment, target, epoch=fact.target_epoch)
+    else:
+        batches.join(group, deployment, target)
+
+
+def see_holding(now: Decision, fact: HoldingSeen) -> None:
+    """What a host says of itself is newer than what is stored, and than the reports of it that came before."""
+    group, deployment = now.group, now.group.deployment
+    member = group.members.get(fact.host_id)
+    if member is None or (member.installed, member.deployed) == (fact.installed, fact.deployed):
+        return
+    member.installed, member.deployed = fact.installed, fact.deployed
+    now.changes.holdings[group.group_id, fact.host_id] = HoldingChange(fact.installed, fact.deployed)
+    target = None if deployment is None else deployment.targets.get(fact.host_id)
+    if deployment is not None and target is not None:
+        batches.join(group, deployment, target)
+
+
+def busy_target(group: Group, host_id: HostId) -> Target | None:
+    """The host's target while it is in progress."""
+    target = None if group.deployment is None else group.deployment.targets.get(host_id)
+    return target if target is not None and target.status is TargetStatus.InProgress else None

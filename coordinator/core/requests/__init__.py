@@ -1,0 +1,1 @@
+"""What operators ask of a deployment group, one request a module; `core/machine.py` hands them out."""

@@ -1,0 +1,29 @@
+"""Somebody approves a deployment that takes the word of a second person."""
+
+from coordinator.core.deployment import reasons
+from coordinator.core.deployment.decision import Decision
+from coordinator.core.errors import DeploymentAlreadyCompleted
+from coordinator.core.facts import ApprovalGiven
+from coordinator.core.lifecycle import DeploymentStatus
+from coordinator.core.orders import Answer, Entry
+
+
+def approve(now: Decision, fact: ApprovalGiven) -> None:
+    """Let its hosts begin, or say why not."""
+    deployment = now.group.deployment
+    if deployment is None or deployment.deployment_id != fact.deployment_id:
+        now.orders.append(Answer(fact, DeploymentAlreadyCompleted(f"cannot approve deployment {fact.deployment_id}: it has ended")))
+        return
+    error = reasons.no_approval(deployment, fact.approved_by)
+    now.orders.append(Answer(fact, error))
+    if error is not None:
+        return
+    now.remember(fact.request, deployment.plan)
+    now.because, now.principal = "ApproveDeployment", fact.approved_by
+    deployment.approved_by = fact.approved_by
+    if deployment.blind_since is not None:
+        deployment.blind_since = deployment.clock  # nobody had to see anything before
+    now.tell(deployment, Entry.Approved, fact.reason)
+    if deployment.status is DeploymentStatus.Created:
+        deployment.status = DeploymentStatus.Queued
+        now.tell(deployment, Entry.Queued)
