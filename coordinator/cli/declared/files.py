@@ -4,16 +4,17 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from coordinator.cli.declared import reading
 from coordinator.cli.declared.kinds import KINDS, Declared
 from coordinator.cli.declared.messages import Wrong, fill
-from coordinator.cli.declared.reading import Node
 from coordinator.cli.refusals import USAGE
 from coordinator.cli.text import clean
+
+if TYPE_CHECKING:
+    from coordinator.cli.declared.reading import Node
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -75,6 +76,8 @@ def _files(path: Path) -> list[Path]:
 
 
 def _declarations(name: str, content: bytes) -> Iterator[Found]:
+    from coordinator.cli.declared import reading  # with PyYAML, which no other command needs
+
     if len(content) > MAX_BYTES:
         raise Refused(f"cannot read {name}: it has more than {MAX_BYTES // 1024 // 1024} MiB")
     try:
@@ -94,7 +97,7 @@ def _declarations(name: str, content: bytes) -> Iterator[Found]:
                 raise Refused(f"cannot read {name}, document {number}, line {error.line}: {error}") from None
 
 
-def declared(node: Node) -> Declared:
+def declared(node: "Node") -> Declared:
     """What a mapping declares, complete. Raises Wrong."""
     kinds = {kind.kind: kind for kind in KINDS}
     if not isinstance(node.value, dict):

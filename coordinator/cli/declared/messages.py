@@ -3,7 +3,6 @@
 import re
 from typing import TYPE_CHECKING, Final
 
-from coordinator.cli.declared.reading import Node
 from coordinator.cli.declared.writing import AMBIGUOUS
 from coordinator.cli.spelling import number_in
 from coordinator.cli.text import clean
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import FieldDescriptor
     from google.protobuf.message import Message
 
+    from coordinator.cli.declared.reading import Node
+
 _NUMBER: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _WHOLE: Final = re.compile(r"[-+]?(0|[1-9]\d{0,18})", re.ASCII)
 _KINDS: Final = {str: "a text", list: "a list", dict: "a mapping of keys"}
@@ -24,12 +25,12 @@ _KINDS: Final = {str: "a text", list: "a list", dict: "a mapping of keys"}
 class Wrong(ValueError):
     """A value that cannot be what its field takes; knows its key and its line."""
 
-    def __init__(self, node: Node, key: str, why: str) -> None:
+    def __init__(self, node: "Node", key: str, why: str) -> None:
         super().__init__(f"{clean(key)}: {clean(why)}" if key else clean(why))
         self.line = node.line
 
 
-def fill(message: "Message", node: Node, key: str = "", *, never: "Collection[str]" = (), beside: "Collection[str]" = ()) -> None:
+def fill(message: "Message", node: "Node", key: str = "", *, never: "Collection[str]" = (), beside: "Collection[str]" = ()) -> None:
     """Put what a mapping says into a message. Fields named in `never` are the coordinator's to set; keys in `beside` are no fields.
 
     Raises Wrong.
@@ -52,7 +53,7 @@ def fill(message: "Message", node: Node, key: str = "", *, never: "Collection[st
         _put(message, fields[name], child, path)
 
 
-def _put(message: "Message", field: "FieldDescriptor | upb.FieldDescriptor", node: Node, key: str) -> None:
+def _put(message: "Message", field: "FieldDescriptor | upb.FieldDescriptor", node: "Node", key: str) -> None:
     if node.plain and node.value in ("", "~", "null"):
         raise Wrong(node, key, "has no value: write one, or leave the key out")
     place = getattr(message, field.name)
@@ -81,7 +82,7 @@ def _put(message: "Message", field: "FieldDescriptor | upb.FieldDescriptor", nod
         fill(place, node, key)
 
 
-def _scalar(message: "Message", field: "FieldDescriptor | upb.FieldDescriptor", node: Node, key: str) -> str | int | float | bool:
+def _scalar(message: "Message", field: "FieldDescriptor | upb.FieldDescriptor", node: "Node", key: str) -> str | int | float | bool:
     text = _text(node, key) if field.type == field.TYPE_STRING else node.value
     if not isinstance(text, str):
         raise Wrong(node, key, f"must be one value, and is {_shown(node)}")
@@ -106,7 +107,7 @@ def _scalar(message: "Message", field: "FieldDescriptor | upb.FieldDescriptor", 
     return int(text)
 
 
-def _text(node: Node, key: str) -> str:
+def _text(node: "Node", key: str) -> str:
     if not isinstance(node.value, str):
         raise Wrong(node, key, f"must be {_KINDS[str]}, and is {_shown(node)}")
     if node.plain and AMBIGUOUS.fullmatch(node.value):
@@ -114,7 +115,7 @@ def _text(node: Node, key: str) -> str:
     return node.value
 
 
-def _shown(node: Node) -> str:
+def _shown(node: "Node") -> str:
     if isinstance(node.value, str):
         text = node.value if len(node.value) <= 40 else f"{node.value[:40]}..."
         return (text or "empty") if node.plain else f'"{text}"'
