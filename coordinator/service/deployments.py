@@ -1,10 +1,10 @@
 """What an operator may do with deployments: make, approve, stop, look up. Who follows one: `service/watch.py`."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from coordinator.core.errors import DeploymentAlreadyCompleted, DeploymentLimitExceeded, Invalid, InvalidOperation
+from coordinator.core.errors import DeployError, DeploymentAlreadyCompleted, DeploymentLimitExceeded, Invalid, InvalidOperation
 from coordinator.core.facts import ApprovalGiven, DeploymentRequested, RequestKey, StopRequested
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
@@ -77,22 +77,17 @@ class DeploymentService:
         done = await self._rooms.requests.replayed(key)
         if done is not None:
             return await self._rooms.history.deployment(DeploymentId(done))
-        check_description(wanted.description)
-        plan, hosts = await self._planned(wanted, created_by=key.principal)
-        chosen = await self._chosen(wanted, hosts)
-        request = key if key.request_id else None
+        fact, objections = await self.asked(wanted, created_by=key.principal)
+        if objections:
+            raise objections[0]
         try:
-            await self._inbox.ask(
-                DeploymentRequested(
-                    at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts, chosen=chosen, request=request
-                )
-            )
+            await self._inbox.ask(replace(fact, request=key if key.request_id else None))
         except DeploymentLimitExceeded:
             done = await self._rooms.requests.replayed(key)  # a repeat that overtook its first call is refused because of it
             if done is None:
                 raise
             return await self._rooms.history.deployment(DeploymentId(done))
-        return await self._rooms.history.deployment(plan.deployment_id)
+        return await self._rooms.history.deployment(fact.plan.deployment_id)
 
     async def stop(self, deployment_id: DeploymentId, key: RequestKey, *, reason: str, roll_back: bool | None) -> DeploymentRecord:
         """Stop a deployment and return it as it is then, stopping or stopped. `roll_back` None: as its own events say."""
@@ -183,21 +178,17 @@ class DeploymentService:
             kinds=kinds,
         )
 
-    async def _planned(self, wanted: Wanted, *, created_by: str) -> tuple[Plan, tuple[Snapshot, ...]]:
-        """Everything that is frozen now, and the hosts that match the group now."""
+    async def asked(self, wanted: Wanted, *, created_by: str) -> tuple[DeploymentRequested, list[DeployError]]:
+        """What would be put to the core: all that is frozen now, and the hosts that match the group now; and what stands against it,
+        whatever the core would say. Raises DeployError for what does not exist or makes no sense."""
+        check_description(wanted.description)
         override = None if wanted.alarms is None else checked_configuration(wanted.alarms, field="override_alarm_configuration")
         ground = await self._rooms.grounds.ground(
             *(wanted.application_name, wanted.group_name, revision_id_of(wanted.revision_id), wanted.config_name),
             alarms=None if override is None else override.watched,
         )
         group, config, watched = ground.group, ground.config, override or ground.group.alarms
-        if group.require_signature and ground.revision.signature is None:
-            raise InvalidOperation(
-                f"cannot deploy revision {ground.revision.revision_id} to {group.name}: it is not signed, and the group"
-                " requires signatures; sign it with hookline sign, and push or register it again with its signature"
-            )
         rollback = group.auto_rollback if wanted.auto_rollback is None else wanted.auto_rollback
-        _check_role(ground, wanted, hosts=len(set(wanted.hosts)) or len(ground.hosts))
         plan = Plan(
             deployment_id=self._ids.deployment_id(),
             rollback_id=self._ids.deployment_id(),
@@ -222,7 +213,11 @@ class DeploymentService:
             created_at=self._clock.now(),
         )
         lost = self._rooms.presence.lost
-        return plan, tuple(Snapshot(host_id=host_id, name=name, lost=lost(host_id)) for host_id, name in ground.hosts)
+        hosts = tuple(Snapshot(host_id=host_id, name=name, lost=lost(host_id)) for host_id, name in ground.hosts)
+        fact = DeploymentRequested(
+            at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts, chosen=await self._chosen(wanted, hosts)
+        )
+        return fact, list(_objections(ground, wanted))
 
     async def _chosen(self, wanted: Wanted, hosts: Sequence[Snapshot]) -> frozenset[HostId] | None:
         """The hosts that were named; None when nobody was. Raises InstanceDoesNotExist, or Invalid for hosts of other groups."""
@@ -243,20 +238,26 @@ class DeploymentService:
         return frozenset(known[one] for one in wanted.hosts)
 
 
-def _check_role(ground: Ground, wanted: Wanted, *, hosts: int) -> None:
-    """Raise InvalidOperation for what the coordinator may not do for the group, whoever asks, and for what its hosts may not read."""
-    role = ground.group.service_role
-    why = role.refuses(ground.revision, ground.config.name, hosts=hosts)
+def _objections(ground: Ground, wanted: Wanted) -> Iterator[InvalidOperation]:
+    """What the coordinator may not do for the group, whoever asks, and what its hosts may not read."""
+    group, revision = ground.group, ground.revision
+    if group.require_signature and revision.signature is None:
+        yield InvalidOperation(
+            f"cannot deploy revision {revision.revision_id} to {group.name}: it is not signed, and the group"
+            " requires signatures; sign it with hookline sign, and push or register it again with its signature"
+        )
+    role = group.service_role
+    why = role.refuses(revision, ground.config.name, hosts=len(set(wanted.hosts)) or len(ground.hosts))
     if not why and wanted.auto_rollback and not role.automatic_rollback:
         why = "without automatic rollback; an operator may roll back by hand"
     if why:
-        name = f"{ground.group.application_name}/{ground.group.name}"
-        raise InvalidOperation(f"cannot deploy to {name}: the group's service role lets the coordinator do so {why}")
+        name = f"{group.application_name}/{group.name}"
+        yield InvalidOperation(f"cannot deploy to {name}: the group's service role lets the coordinator do so {why}")
     if barred := ground.barred(wanted.hosts):
         whom = ", ".join(barred[:NAMED]) + (f" and {len(barred) - NAMED} more" if len(barred) > NAMED else "")
-        raise InvalidOperation(
-            f"cannot deploy revision {ground.revision.revision_id} to {whom}: by their instance profiles they may not read it from "
-            f"{source_of(ground.revision.place)}; deploy to the others with --host, or have their profiles changed"
+        yield InvalidOperation(
+            f"cannot deploy revision {revision.revision_id} to {whom}: by their instance profiles they may not read it from "
+            f"{source_of(revision.place)}; deploy to the others with --host, or have their profiles changed"
         )
 
 

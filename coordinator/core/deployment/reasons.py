@@ -4,7 +4,7 @@ CodeDeploy accepts a deployment without hosts, or with a minimum that leaves non
 is refused: whoever asked learns it in the same breath, and nothing is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from coordinator.core.deployment import batches, newcomers, selection
@@ -19,35 +19,45 @@ NAMED: Final = 5
 
 def refusal(group: Group, fact: DeploymentRequested) -> DeployError | None:
     """Why a deployment cannot be created; None when it can."""
+    return next(refusals(group, fact), None)
+
+
+def refusals(group: Group, fact: DeploymentRequested) -> Iterator[DeployError]:
+    """Every reason why it cannot, the first one first."""
     plan, hosts = fact.plan, len(fact.hosts)
     if group.deployment is not None:
         live = group.deployment.plan
         what = ", which brings newcomers up to date," if live.creator is Creator.CodeDeployAutoUpdate else ""
-        return DeploymentLimitExceeded(
+        yield DeploymentLimitExceeded(
             f"cannot deploy to {plan.group_name}: deployment {live.deployment_id}{what} is still going on; "
             "wait until it has ended, or stop it"
         )
     if hosts == 0:
-        return NoInstances(
+        yield NoInstances(
             f"cannot deploy to {plan.group_name}: no host matches its tag filters, so nothing was created; tag hosts, or change the filters"
         )
+        return  # nothing else can be said of no hosts
     if (stale := newcomers.refusal(group, plan)) is not None:
-        return stale
+        yield stale
     if not selection.selected(group, fact):
-        if plan.creator is Creator.CodeDeployAutoUpdate:
-            return NoInstances(f"cannot bring revision {plan.revision.revision_id} to newcomers of {plan.group_name}: there are none")
-        named = "each host that was named" if fact.chosen is not None else "every host"
-        return NoInstances(
-            f"cannot deploy to {plan.group_name}: {named} has revision {plan.revision.revision_id} already and is healthy, so nothing was "
-            "created; to deploy it again, do not ask for outdated hosts only"
-        )
+        yield _nobody_selected(fact)
     minimum = plan.minimum_healthy_hosts.of(hosts)
     if hosts > 1 and minimum >= hosts:
-        return HealthConstraintsInvalid(
+        yield HealthConstraintsInvalid(
             f"cannot deploy to {plan.group_name}: {plan.config_name} keeps {minimum} of {hosts} hosts healthy, which leaves none to "
             "deploy to, so nothing was created; use a config with a lower minimum, or add hosts"
         )
-    return None
+
+
+def _nobody_selected(fact: DeploymentRequested) -> NoInstances:
+    plan = fact.plan
+    if plan.creator is Creator.CodeDeployAutoUpdate:
+        return NoInstances(f"cannot bring revision {plan.revision.revision_id} to newcomers of {plan.group_name}: there are none")
+    named = "each host that was named" if fact.chosen is not None else "every host"
+    return NoInstances(
+        f"cannot deploy to {plan.group_name}: {named} has revision {plan.revision.revision_id} already and is healthy, so nothing was "
+        "created; to deploy it again, do not ask for outdated hosts only"
+    )
 
 
 def stopped_by(who: str, reason: str) -> str:
