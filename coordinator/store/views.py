@@ -16,7 +16,7 @@ from coordinator.core.lifecycle import (
     LifecycleEvent,
     TargetStatus,
 )
-from coordinator.core.model import Creator
+from coordinator.core.model import Creator, HostStatus, InstanceHealth, RevisionHealth
 from coordinator.store.rows.columns import MINIMUM_NUMBERS
 
 
@@ -111,7 +111,33 @@ LEFT JOIN application a ON a.application_no = coalesce(y.application_no, g.appli
 LEFT JOIN host h ON h.host_no = y.host_no
 LEFT JOIN name m ON m.name_no = h.name_no"""
 
-VIEWS: Final = {"v_deployments": DEPLOYMENTS, "v_targets": TARGETS, "v_lifecycle_events": LIFECYCLE_EVENTS, "v_history": HISTORY}
+HOST_HEALTH: Final = f"""
+SELECT a.name AS application_name, g.name AS deployment_group_name, h.host_id, n.name AS host_name,
+       {_name("h.status", HostStatus)} AS host_status,
+       {_name(f"coalesce(m.health, {InstanceHealth.Unhealthy.value})", InstanceHealth)} AS instance_health,
+       CASE WHEN coalesce(f.name, '') = '' THEN '{RevisionHealth.Unknown.name}'
+            WHEN f.name = r.revision_id AND i.name = r.revision_id THEN '{RevisionHealth.Current.name}'
+            ELSE '{RevisionHealth.Old.name}' END AS revision_health,
+       nullif(i.name, '') AS installed_revision_id, nullif(f.name, '') AS deployed_revision_id, r.revision_id AS group_revision_id
+FROM (SELECT group_no, host_no FROM member UNION SELECT group_no, host_no FROM holding) b
+JOIN deployment_group g ON g.group_no = b.group_no AND g.deleted_at IS NULL
+JOIN application a ON a.application_no = g.application_no
+JOIN host h ON h.host_no = b.host_no AND h.removed_at IS NULL
+JOIN name n ON n.name_no = h.name_no
+LEFT JOIN member m ON m.group_no = b.group_no AND m.host_no = b.host_no
+LEFT JOIN holding o ON o.group_no = b.group_no AND o.host_no = b.host_no
+LEFT JOIN name i ON i.name_no = o.installed_no
+LEFT JOIN name f ON f.name_no = o.deployed_no
+LEFT JOIN deployment l ON l.deployment_no = g.last_successful_no
+LEFT JOIN revision r ON r.revision_no = l.revision_no"""
+
+VIEWS: Final = {
+    "v_deployments": DEPLOYMENTS,
+    "v_targets": TARGETS,
+    "v_lifecycle_events": LIFECYCLE_EVENTS,
+    "v_host_health": HOST_HEALTH,
+    "v_history": HISTORY,
+}
 
 
 def create_views(db: Database) -> None:

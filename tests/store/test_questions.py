@@ -88,6 +88,13 @@ def test_what_ran_on_a_host_at_a_time(db: sqlite3.Connection) -> None:
     assert answer(db, asked, host="h1", time="2027-01-15T08:00:00Z") == []
 
 
+def test_which_hosts_are_unhealthy_or_behind(db: sqlite3.Connection) -> None:
+    assert answer(db, "Which hosts are unhealthy") == [
+        ("shop", "web", "h1", "Connected", "Healthy", "Unknown", "r2", "r1"),
+        ("shop", "web", "h2", "Connected", "Healthy", "Unknown", "r1", "r1"),
+    ]
+
+
 def test_what_failed_where_and_why(db: sqlite3.Connection) -> None:
     assert answer(db, "What failed where, and why?") == [("d-2", "h1", "Install", "ScriptFailed", "a.sh", "exit 1")]
 

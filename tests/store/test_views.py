@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
+from coordinator.core.model import HostId, RevisionId
+from coordinator.core.orders import Changes, HoldingChange
 from coordinator.store.tables import FIRST_TABLES
 from coordinator.store.views import VIEWS
 from tests.store.make_version import fill
 from tests.store.seeds import opened
-from tests.store.things import known
+from tests.store.things import WEB, known
 
 README = Path(__file__).parents[2] / "coordinator" / "store" / "README.md"
 
@@ -91,6 +93,23 @@ def test_events_without_a_report_are_pending_or_skipped(db: sqlite3.Connection) 
 def test_the_history_has_names_and_times(db: sqlite3.Connection) -> None:
     row = db.execute("SELECT * FROM v_history WHERE deployment_id = 'd-2' AND entry = 'Failed'").fetchone()
     assert (row["at"], row["because"], row["host_name"], row["application_name"]) == ("2027-01-15T08:01:05.623Z", "report 2", "h1", "shop")
+
+
+@pytest.mark.parametrize("installed", ["", "r1", "r2"])
+@pytest.mark.parametrize("deployed", ["", "r1", "r2"])
+async def test_a_hosts_health_is_told_as_the_fleet_tells_it(path: Path, db: sqlite3.Connection, installed: str, deployed: str) -> None:
+    store = await opened(path)
+    try:
+        changes = Changes()
+        changes.holdings[WEB, HostId("id-h1")] = HoldingChange(RevisionId(installed), RevisionId(deployed))
+        await store.commit(changes)
+        (holding,) = (await store.fleet.host("h1")).holdings
+        row = db.execute("SELECT * FROM v_host_health WHERE host_name = 'h1'").fetchone()
+        assert (row["instance_health"], row["revision_health"]) == (holding.health.name, holding.revision_health.name)
+        assert (row["installed_revision_id"] or "", row["deployed_revision_id"] or "") == (installed, deployed)
+        assert row["group_revision_id"] == "r1"
+    finally:
+        store.close()
 
 
 def test_every_reference_leads_somewhere(db: sqlite3.Connection) -> None:
