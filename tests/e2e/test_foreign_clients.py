@@ -16,6 +16,7 @@ HOSTS = ("web-1", "web-2")
 BUF = shutil.which("buf", path=f"{PROGRAMS}:/usr/local/bin:/usr/bin")
 GRPCURL = shutil.which("grpcurl", path=f"{PROGRAMS}:/usr/local/bin:/usr/bin")
 SQLITE_UTILS = PROGRAMS / "sqlite-utils"
+DATASETTE = PROGRAMS / "datasette"
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +84,17 @@ def test_grpcurl_creates_and_watches_a_deployment_by_reflection(fleet: Cluster) 
     check_watched(fleet, deployment_id, objects(grpcurl("WatchDeployment", json.dumps({"deployment_id": deployment_id}))))
 
 
-def test_sql_and_sqlite_utils_read_the_history_while_a_rollout_runs(fleet: Cluster) -> None:
+def test_sqlite_utils_datasette_and_sql_read_the_history_while_a_rollout_runs(fleet: Cluster) -> None:
     gate = fleet.gate("AfterInstall", HOSTS[0])
     revision = json.loads(request(fleet))["revision_id"]
     deployment_id = fleet.hookline("deploy", "shop", "production", "--revision", revision).json["deployment_id"]
     fleet.reached(deployment_id, "AfterInstall", HOSTS[0])
     database = str(fleet.data_dir / "hookline.db")
-    for view in ("v_deployments", "v_targets", "v_lifecycle_events", "v_history"):
+    for view in ("v_deployments", "v_targets", "v_lifecycle_events", "v_host_health", "v_history"):
         rows = json.loads(output(str(SQLITE_UTILS), "rows", database, view))
-        assert any(row["deployment_id"] == deployment_id for row in rows), view
+        assert any(row.get("deployment_id", deployment_id) == deployment_id for row in rows), view
+        page = output(str(DATASETTE), database, "--get", f"/hookline/{view}.json?_shape=array&deployment_group_name=production")
+        assert json.loads(page), view
     status = "SELECT status FROM v_lifecycle_events WHERE deployment_id = ? AND host_name = ? AND lifecycle_event = ?"
     assert fleet.rows(status, deployment_id, HOSTS[0], "AfterInstall") == [("InProgress",)]
     assert fleet.rows(status, deployment_id, HOSTS[1], "AfterInstall") == [("Pending",)]
