@@ -28,7 +28,7 @@ from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import EnrolmentServicer, FleetServicer
 from coordinator.api.principal import AGENT, LOCAL, MACHINE
-from coordinator.config import Address, Settings, Tls
+from coordinator.config.settings import Address, Settings, Tls
 from coordinator.core.model import DeploymentId
 from coordinator.engine.loop import Engine
 from coordinator.engine.ports import Clock
@@ -55,6 +55,7 @@ from coordinator.service.ports import History
 from coordinator.service.revisions import RevisionService
 from coordinator.service.watch import WatchService
 from coordinator.store.bundles import Bundles
+from coordinator.store.history.retention import HistoryRetention
 from coordinator.store.logs.keep import Logs, Retention
 from coordinator.store.sqlite import SqliteStore
 from coordinator.web.alertmanager import Webhook
@@ -126,49 +127,67 @@ class Coordinator:
         self._sight = self._look_out(store)
         self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics, alarms=self._sight)
         self._departures = Departures(self.engine, self.engine, Doors(self.streams, self.bundle_process), clock)
-        self._enrolment = None
-        if self._authority is not None and tls is not None:
-            self._enrolment = EnrolmentService(
-                store.enrolments,
-                store.catalog,
-                authority=self._authority,
-                secrets=ids,
-                clock=clock,
-                departures=self._departures,
-                readmit_within=tls.readmit_within * 1000,
-            )
+        self._enrolment = self._enrol(store, ids)
         self._identity = None if self._authority is None or self._enrolment is None else Certified(self._authority.cluster, self._enrolment)
         identity = self._identity or Believed()
         self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock, identity=identity)
-        rooms = Rooms(grounds=store, fleet=store.fleet, presence=self.engine, history=store.history, requests=store)
-        revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=settings.max_bundle_bytes)
-        self._catalog = CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids), revisions)
+        self._forgetting = HistoryRetention(store.writer, self._clock, days=settings.history_retention_days)
         self._tidy_bundles = partial(bundles.tidy, store.catalog.pushed)
         self.metrics.watch_bundles(bundles.count)
         self._logs = self._keep_logs(store)
         self._publishing = LogServicer(logs=self._logs, history=store.history, clock=clock, callers=identity)
-        self._deployments = DeploymentServicer(
-            DeploymentService(rooms, inbox=self.engine, clock=clock, ids=ids),
-            WatchService(store.history, self.engine, clock=clock),
-            LogService(self._logs, store.history, clock=clock),
-        )
-        self._fleet = FleetServicer(
-            FleetService(store.fleet, store, inbox=self.engine, clock=clock, come=self.engine.come),
-            self._enrolment,
-            enrol_address=lambda: str(self.enrol_listen),
-        )
         self._newcomers = NewcomerService(store, store, self.engine, inbox=self.engine, clock=clock, ids=ids)
         self._http = self._web()
         self._access, self._audit = _access(store, ids, clock, settings), AuditService(store.audit, clock)
         self._recorder, self._shortage = Recorder(self._audit, clock), store.shortage
         self._rules = partial(interceptors.Rules, group_of=partial(_group_of, store.history), recorder=self._recorder)
-        self._alarms = AlarmServicer(AlarmService(store.alarms, self._sight.looks, clock=clock))
+        self._services = self._serve(store, bundles, ids)
         self.metrics.watch_inbox(lambda: len(self.engine.inbox))
         self._stop, self.ready, self._serving = asyncio.Event(), asyncio.Event(), api.TimedHealth(clock)
         self.listen = settings.listen
         """Where it listens; the port is known once `run` has said that it is ready."""
         self.enrol_listen = tls.enrol_listen if tls is not None else None
         self.operator_listen = tls.operator_listen if tls is not None else None
+
+    def _enrol(self, store: SqliteStore, ids: RandomIds) -> EnrolmentService | None:
+        tls = self._settings.tls
+        if self._authority is None or tls is None:
+            return None
+        return EnrolmentService(
+            store.enrolments,
+            store.catalog,
+            authority=self._authority,
+            secrets=ids,
+            clock=self._clock,
+            departures=self._departures,
+            readmit_within=tls.readmit_within * 1000,
+        )
+
+    def _serve(self, store: SqliteStore, bundles: Bundles, ids: RandomIds) -> api.Operators:
+        """What operators may ask for."""
+        clock, engine = self._clock, self.engine
+        rooms = Rooms(grounds=store, fleet=store.fleet, presence=engine, history=store.history, requests=store)
+        revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=self._settings.max_bundle_bytes)
+        return api.Operators(
+            catalog=CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids), revisions),
+            deployments=DeploymentServicer(
+                DeploymentService(rooms, inbox=engine, clock=clock, ids=ids),
+                WatchService(store.history, engine, clock=clock),
+                LogService(self._logs, store.history, clock=clock),
+            ),
+            alarms=AlarmServicer(AlarmService(store.alarms, self._sight.looks, clock=clock)),
+            fleet=FleetServicer(
+                FleetService(store.fleet, store, inbox=engine, clock=clock, come=engine.come),
+                self._enrolment,
+                enrol_address=lambda: str(self.enrol_listen),
+            ),
+            access=AccessServicer(
+                self._access,
+                fingerprint="" if self._authority is None else self._authority.fingerprint,
+                address=lambda: str(self.operator_listen or ""),
+            ),
+            audit=AuditServicer(self._audit),
+        )
 
     def _look_out(self, store: SqliteStore) -> Sight:
         settings = self._settings
@@ -203,6 +222,7 @@ class Coordinator:
             sight = parts.create_task(self._sight.run(), name="alarms")
             streams = parts.create_task(self.streams.run(), name="streams")
             logs = parts.create_task(self._logs.run(), name="logs")
+            forgetting = parts.create_task(self._forgetting.run(), name="history retention")
             serving = asyncio.Event()
             bundles = parts.create_task(self.bundle_process.run(serving), name="bundles")
             await self.engine.started.wait()
@@ -231,7 +251,7 @@ class Coordinator:
             lag.stop()
             self._http.stop()
             await http
-            for part in (arriving, leaving, noting, looking_after, bundles, logs, streams, engine, sight):
+            for part in (arriving, leaving, noting, looking_after, bundles, logs, forgetting, streams, engine, sight):
                 part.cancel()
 
     async def _open(self) -> list[grpc.aio.Server | Listener]:
@@ -278,20 +298,7 @@ class Coordinator:
         return grpc.aio.server(interceptors=chain, options=(*SERVER_OPTIONS, *options))
 
     def _serve_operators(self, server: grpc.aio.Server, agents: AgentServicer | None = None) -> None:
-        access = AccessServicer(
-            self._access,
-            fingerprint="" if self._authority is None else self._authority.fingerprint,
-            address=lambda: str(self.operator_listen or ""),
-        )
-        services = api.Operators(
-            catalog=self._catalog,
-            deployments=self._deployments,
-            alarms=self._alarms,
-            fleet=self._fleet,
-            access=access,
-            audit=AuditServicer(self._audit),
-        )
-        api.register([server], services, self._serving, agents=agents)
+        api.register([server], self._services, self._serving, agents=agents)
 
     async def _look_after_certificates(self) -> None:
         """Renew the coordinator's own in time, until cancelled."""

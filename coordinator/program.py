@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import uvloop
 
-from coordinator import config
 from coordinator.adapters.authority import Unusable
 from coordinator.adapters.clock import SystemClock
 from coordinator.app import Coordinator
-from coordinator.config import Settings
+from coordinator.config.command_line import parse
+from coordinator.config.settings import Settings
 from coordinator.core.errors import DeployError, StorageUnusable
 from coordinator.engine.ports import StoreBroken
 from coordinator.gateway.watching import ListenerEnded
@@ -80,7 +80,7 @@ def main() -> None:
     """`hookline-coordinator`."""
     if sys.argv[1:2] and sys.argv[1] in backup.COMMANDS:
         sys.exit(backup.main(sys.argv[1:]))
-    settings = config.parse(sys.argv[1:])
+    settings = parse(sys.argv[1:])
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(LogLines("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[lines])

@@ -20,7 +20,7 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from coordinator.config import Address
+from coordinator.config.settings import Address
 from coordinator.core.errors import Denied, Unauthenticated
 from coordinator.core.model import HostId
 from coordinator.engine.ports import Clock

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
-from coordinator.config import Address
+from coordinator.config.settings import Address
 from coordinator.engine.ports import Clock
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from coordinator.config import Address
+from coordinator.config.settings import Address
 from coordinator.gateway.watching import Listener, ListenerEnded, watch
 
 

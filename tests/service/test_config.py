@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.config import MAX_BUNDLE_BYTES, Address, Settings, parse
+from coordinator.config.command_line import parse
+from coordinator.config.settings import MAX_BUNDLE_BYTES, Address, Settings
 
 
 def test_the_defaults_listen_on_loopback() -> None:
@@ -20,7 +21,7 @@ def test_the_defaults_listen_on_loopback() -> None:
 
 def test_everything_can_be_said() -> None:
     words = "--data-dir /d --listen [::1]:1 --http-listen localhost:2 --bundle-listen 127.0.0.9:3 --max-bundle-bytes 4 --log-level debug"
-    logs = "--log-retention-days 5 --log-max-bytes 6"
+    logs = "--history-retention-days 400 --log-retention-days 5 --log-max-bytes 6"
     assert parse(["--insecure", *words.split(), *logs.split()]) == Settings(
         data_dir=Path("/d"),
         listen=Address("::1", 1),
@@ -28,6 +29,7 @@ def test_everything_can_be_said() -> None:
         bundle_listen=Address("127.0.0.9", 3),
         max_bundle_bytes=4,
         log_level="debug",
+        history_retention_days=400,
         log_retention_days=5,
         log_max_bytes=6,
     )

@@ -241,7 +241,7 @@ def target(console: Console, deployment: str, host: str) -> None:
         ("DIAGNOSTICS", lambda event: wording.diagnosis(event.diagnostics) if event.HasField("diagnostics") else ""),
         whole="EVENT STATUS",
     )
-    console.rows(found.lifecycle_events, shown, "It has no lifecycle events.")
+    console.rows(found.lifecycle_events, shown, "Its lifecycle events are kept no more.")
     failed = wording.failed_event(found)
     tail = wording.log_tail(failed.diagnostics, lines=1000) if failed else []
     if failed and tail:

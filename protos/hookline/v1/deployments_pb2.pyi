@@ -314,7 +314,7 @@ class Target(_message.Message):
     """Whether the host has the revision of the group's last successful deployment, as it is known now."""
     @_builtins.property
     def lifecycle_events(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.LifecycleEventRecord]:
-        """All events of the deployment on this host, in order."""
+        """All events of the deployment on this host, in order. Empty once they are kept no more (--history-retention-days of the coordinator)."""
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:

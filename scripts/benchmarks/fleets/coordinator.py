@@ -14,7 +14,7 @@ import uvloop
 
 from coordinator.adapters.clock import SystemClock
 from coordinator.app import Coordinator
-from coordinator.config import Address, Settings, Tls
+from coordinator.config.settings import Address, Settings, Tls
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.core.orders import Instruction
 from coordinator.gateway.streams import Stream, Streams

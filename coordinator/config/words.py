@@ -1,0 +1,65 @@
+"""What one word of the command line may be; a sentence when it is something else."""
+
+import argparse
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from coordinator.config.settings import Address
+
+AGENT_LIFETIME_AT_MOST = 90 * 24 * 3600
+
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+):(?P<port>[0-9]{1,5})")
+
+
+def address(text: str) -> Address:
+    """HOST:PORT."""
+    found = _ADDRESS.fullmatch(text)
+    if not found or int(found["port"]) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8443 or [::1]:8443")
+    return Address(found["host"].strip("[]"), int(found["port"]))
+
+
+def web_address(text: str) -> str:
+    """Where to ask over HTTP: no user, no query."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an address such as http://127.0.0.1:9090; a token belongs into --prometheus-token-file"
+        )
+    return text
+
+
+def token(text: str) -> str:
+    """What a file holds: one line."""
+    try:
+        found = Path(text).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"cannot read a token from {text}: {getattr(error, 'strerror', None) or error}") from None
+    if not found or not found.isascii() or not found.isprintable():
+        raise argparse.ArgumentTypeError(f"{text} holds no token: it must be one line of printable ASCII characters")
+    return found
+
+
+def lifetime(text: str) -> int:
+    """Seconds for which a certificate can be valid."""
+    seconds = absence(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a length of time up to 90d that a certificate could be valid for, such as 24h")
+    return seconds
+
+
+def absence(text: str) -> int:
+    """Seconds; 0 is allowed."""
+    found = re.fullmatch(r"([0-9]{1,7})([smhd])", text)
+    seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found else -1
+    if not 0 <= seconds <= AGENT_LIFETIME_AT_MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a length of time up to 90d, such as 24h or 7d")
+    return seconds
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
