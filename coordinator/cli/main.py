@@ -9,6 +9,7 @@ import click
 from coordinator.cli.access import audit, doctor, login, operators
 from coordinator.cli.arguments import common_options, keep_common, show_examples
 from coordinator.cli.commands import (
+    admin,
     alarms,
     catalog,
     completion,
@@ -19,11 +20,11 @@ from coordinator.cli.commands import (
     logs,
     revisions,
     rollback,
-    signing,
     status,
 )
 from coordinator.cli.declared import commands as declared
 from coordinator.cli.refusals import Interrupted
+from coordinator.cli.signing import commands as signing
 
 SECTIONS: dict[str, Sequence[click.Command]] = {
     "Roll out": (revisions.push, deployments.deploy, deployments.approve, deployments.follow, deployments.stop, rollback.rollback),
@@ -42,6 +43,7 @@ SECTIONS: dict[str, Sequence[click.Command]] = {
         signing.keygen,
         signing.sign,
         completion.completion,
+        admin.admin,
     ),
     "Who may": (login.login, login.logout, login.whoami, operators.operator, audit.audit, doctor.doctor),
 }

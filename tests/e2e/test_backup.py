@@ -19,9 +19,9 @@ HOSTS = ("web-1", "web-2", "web-3", "web-4")
 
 
 def keep(*words: str, expected: int = 0) -> str:
-    """Run `hookline-coordinator backup` or `restore`; what it said."""
+    """Run `hookline admin backup` or `restore`, which become `hookline-coordinator`; what was said."""
     done = subprocess.run(
-        [str(PROGRAMS / "hookline-coordinator"), *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        [str(PROGRAMS / "hookline"), "admin", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == expected, done.stdout + done.stderr
     return done.stdout + done.stderr

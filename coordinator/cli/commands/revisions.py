@@ -11,8 +11,8 @@ import click
 from coordinator.cli import protos
 from coordinator.cli.arguments import APPLICATION, LIMIT, command
 from coordinator.cli.clock import new_request_id
-from coordinator.cli.commands.signing import COUNTER, EXPIRES, GROUPS, SIGNATURE, SaidSignature, read_signature, signature_of
 from coordinator.cli.console import Console, rich_console
+from coordinator.cli.signing.commands import COUNTER, EXPIRES, GROUPS, SIGNATURE, SaidSignature, read_signature, signature_of
 from coordinator.cli.spelling import number, to_json
 from coordinator.cli.text import Columns, clean, columns, with_age
 
