@@ -3,7 +3,8 @@
 import pytest
 
 from coordinator.core.errors import InvalidRevision
-from coordinator.service.urls import URL_LENGTH, check_url
+from coordinator.core.addresses import URL_LENGTH
+from coordinator.service.urls import check_url
 from tests.evil_urls import EVERYWHERE, HARMLESS, UNLESS_LISTED
 
 
