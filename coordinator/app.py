@@ -16,6 +16,7 @@ from coordinator.adapters.alarms.sight import Sight
 from coordinator.adapters.authority import Authority, Lifetimes
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.ids import RandomIds
+from coordinator.adapters.notifications.telling import Remembered, Telling
 from coordinator.adapters.oidc import Provider
 from coordinator.api import interceptors
 from coordinator.api import server as api
@@ -28,6 +29,7 @@ from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import EnrolmentServicer, FleetServicer
 from coordinator.api.principal import AGENT, LOCAL, MACHINE
+from coordinator.api.triggers import TriggerServicer
 from coordinator.config.settings import Address, Settings, Tls
 from coordinator.core.model import DeploymentId
 from coordinator.engine.loop import Engine
@@ -141,6 +143,7 @@ class Coordinator:
         self._access, self._audit = _access(store, ids, clock, settings), AuditService(store.audit, clock)
         self._recorder, self._shortage = Recorder(self._audit, clock), store.shortage
         self._rules = partial(interceptors.Rules, group_of=partial(_group_of, store.history), recorder=self._recorder)
+        self._telling = self._speak(store)
         self._services = self._serve(store, bundles, ids)
         self.metrics.watch_inbox(lambda: len(self.engine.inbox))
         self._stop, self.ready, self._serving = asyncio.Event(), asyncio.Event(), api.TimedHealth(clock)
@@ -169,13 +172,14 @@ class Coordinator:
         rooms = Rooms(grounds=store, fleet=store.fleet, presence=engine, history=store.history, requests=store)
         revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=self._settings.max_bundle_bytes)
         return api.Operators(
-            catalog=CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids), revisions),
+            catalog=CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids, targets=self._telling.targets), revisions),
             deployments=DeploymentServicer(
                 DeploymentService(rooms, inbox=engine, clock=clock, ids=ids),
                 WatchService(store.history, engine, clock=clock),
                 LogService(self._logs, store.history, clock=clock),
             ),
             alarms=AlarmServicer(AlarmService(store.alarms, self._sight.looks, clock=clock)),
+            triggers=TriggerServicer(self._telling.trials),
             fleet=FleetServicer(
                 FleetService(store.fleet, store, inbox=engine, clock=clock, come=engine.come),
                 self._enrolment,
@@ -195,6 +199,11 @@ class Coordinator:
         return Sight(
             prometheus, store.alerts, self._clock, put=lambda seen: self.engine.inbox.put(seen), count=self.metrics.alarm_looked_at
         )
+
+    def _speak(self, store: SqliteStore) -> Telling:
+        settings, rooms = self._settings, Remembered(store.outbox, store.history, store.catalog)
+        cluster = "" if settings.tls is None else settings.tls.cluster
+        return Telling(settings.notifications, rooms, self._clock, cluster=cluster, metrics=self.metrics)
 
     def _keep_logs(self, store: SqliteStore) -> Logs:
         settings = self._settings
@@ -234,6 +243,7 @@ class Coordinator:
             noting = parts.create_task(self._audit.run(), name="audit")
             arriving = parts.create_task(self._newcomers.run(self.engine.come), name="newcomers")
             leaving = parts.create_task(self._departures.run(), name="departures")
+            telling = parts.create_task(self._telling.run(), name="notifications")
             again = [server for server in servers if isinstance(server, Listener)]
             watching = parts.create_task(watch([self.listen, self.bundle_process.address], self._clock, again), name="watching")
             await api.tell_serving(self._serving)
@@ -251,7 +261,7 @@ class Coordinator:
             lag.stop()
             self._http.stop()
             await http
-            for part in (arriving, leaving, noting, looking_after, bundles, logs, forgetting, streams, engine, sight):
+            for part in (telling, arriving, leaving, noting, looking_after, bundles, logs, forgetting, streams, engine, sight):
                 part.cancel()
 
     async def _open(self) -> list[grpc.aio.Server | Listener]:

@@ -115,6 +115,12 @@ class Metrics:
         self._webhooks = Counter(
             "hookline_alarm_webhooks", "Calls of Alertmanager, by what became of them.", ("result",), registry=registry
         )
+        self._notifications = Counter(
+            "hookline_notifications", "Notifications, by what became of them.", ("kind", "result"), registry=registry
+        )
+        self._silent = Gauge(
+            "hookline_notification_targets_silent", "Targets that did not take what was sent to them last.", registry=registry
+        )
         call = ("grpc_service", "grpc_method")
         self._calls = Counter("grpc_server_handled", "Calls that have ended, by status.", (*call, "grpc_code"), registry=registry)
         self._call_seconds = Histogram(
@@ -162,6 +168,14 @@ class Metrics:
     def alerts_received(self, result: str) -> None:
         """Alertmanager has called; `result` is accepted, refused or failed."""
         self._webhooks.labels(result).inc()
+
+    def notified(self, kind: str, result: str) -> None:
+        """Somebody of a kind was told (delivered), was not and will be again (failed), or will not be (given_up)."""
+        self._notifications.labels(kind, result).inc()
+
+    def watch_notifications(self, silent: Callable[[], int]) -> None:
+        """Ask `silent` for the number of targets that did not take what was sent last, whenever somebody looks."""
+        self._silent.set_function(silent)
 
     def watch_inbox(self, length: Callable[[], int]) -> None:
         """Ask `length` for the inbox's length whenever somebody looks."""

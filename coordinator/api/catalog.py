@@ -10,6 +10,7 @@ from coordinator.core.model import AlarmConfiguration
 from coordinator.service.catalog import AlarmRules, CatalogService, GroupRules
 from coordinator.service.revisions import Push, Registered, RevisionService
 from coordinator.wire import operators as wire
+from coordinator.wire.triggers import read_triggers
 from hookline.v1 import catalog_pb2 as pb
 from hookline.v1.catalog_pb2_grpc import CatalogServiceServicer
 
@@ -29,6 +30,7 @@ GROUP_FIELDS = frozenset(
         ALARMS,
         "outdated_instances_strategy",
         "service_role",
+        "triggers",
     }
 )
 """What can be changed about a deployment group."""
@@ -195,6 +197,7 @@ def _rules(group: pb.DeploymentGroup, fields: frozenset[str]) -> GroupRules:
         if "outdated_instances_strategy" in fields
         else None,
         service_role=wire.read_service_role(group.service_role) if "service_role" in fields else None,
+        triggers=read_triggers(group.triggers, field=f"{where}.triggers") if "triggers" in fields else None,
         tag_sets=wire.read_tag_sets(group.tag_sets, field=f"{where}.tag_sets") if "tag_sets" in fields else None,
         alarms=_alarm_rules(wire.read_alarm_configuration(group.alarm_configuration), fields),
     )

@@ -18,7 +18,7 @@ from coordinator.service.records import (
     LastDeployment,
     TargetRecord,
 )
-from coordinator.wire import alarms
+from coordinator.wire import alarms, triggers
 from coordinator.wire import operators as wire
 from hookline.v1 import alarms_pb2, catalog_pb2, deployments_pb2, fleet_pb2
 from hookline.v1 import resources_pb2 as pb
@@ -45,6 +45,7 @@ def deployment_group(record: DeploymentGroup) -> catalog_pb2.DeploymentGroup:
         alarm_configuration=wire.alarm_configuration(record.alarms),
         outdated_instances_strategy=pb.OutdatedInstancesStrategy.ValueType(record.outdated_strategy),
         service_role=wire.service_role(record.service_role),
+        triggers=[triggers.trigger(one) for one in record.triggers],
         create_time=wire.time(record.created_at),
         last_successful_deployment=_last(record.last_successful),
         last_attempted_deployment=_last(record.last_attempted),

@@ -108,6 +108,8 @@ _RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         "DeleteAlarm": _CONFIGURE,
         "TestAlarm": replace(_deploy(SHARED), reads=True),
     },
+    # A test goes where only who configures the group could have sent it, and shows what answers there.
+    "hookline.v1.TriggerService": {"TestTrigger": replace(_CONFIGURE, where=GROUP)},
     "hookline.v1.FleetService": {
         "ListHosts": _view(SHARED),
         "GetHost": _view(SHARED),

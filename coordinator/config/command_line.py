@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Sequence
 
+from coordinator.config import notifications
 from coordinator.config.options import parser
 from coordinator.config.settings import Address, Settings, Tls
 
@@ -47,6 +48,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         prometheus=given.prometheus or "",
         prometheus_token=given.prometheus_token_file or "",
         alertmanager_token=given.alertmanager_token_file or "",
+        notifications=notifications.given(given),
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from coordinator import program_version
-from coordinator.config import words
+from coordinator.config import notifications, words
 from coordinator.config.settings import AGENT_LIFETIME, LOG_MAX_BYTES, LOG_RETENTION_DAYS, MAX_BUNDLE_BYTES, READMIT_WITHIN, Address
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     _keeping(made.add_argument_group("what is kept"))
     _metrics(made.add_argument_group("metrics"))
     _alarms(made.add_argument_group("alarms"))
+    notifications.add_options(made.add_argument_group("notifications"))
     made.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="how much is logged (default: %(default)s)")
     made.add_argument("--version", action="version", version=f"%(prog)s {program_version()}")
     return made

@@ -63,6 +63,19 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notifications:
+    """Where triggers may send to, where their secrets lie, and a Grafana that shows deployments."""
+
+    allow: tuple[str, ...] = ()
+    """Servers with private addresses, or that speak plain HTTP."""
+    secrets: Path | None = None
+    """None: triggers can name none."""
+    grafana: str = ""
+    """Empty: none."""
+    grafana_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How this coordinator was started."""
 
@@ -87,3 +100,4 @@ class Settings:
     prometheus_token: str = field(default="", repr=False)
     alertmanager_token: str = field(default="", repr=False)
     """Empty: Alertmanager's webhook is not served."""
+    notifications: Notifications = Notifications()

@@ -95,14 +95,17 @@ class PrivateServers:
 
     def lists(self, host: str, address: IpAddress | None = None) -> bool:
         """Whether a host is listed, by its name or by this address of it."""
-        return self._any or host in self._names or (address is not None and any(_plain(address) in network for network in self._networks))
+        if self._any or host in self._names:
+            return True
+        return address is not None and any(_plain(address) in network for network in self._networks)
 
     def check(self, host: str, address: IpAddress) -> None:
         """Raise Forbidden unless this address of a host may be asked."""
         check_address(host, address)
-        if not _plain(address).is_global and not self.lists(host, address):
+        plain = _plain(address)
+        if not (plain.is_global or self.lists(host, plain)):
             where = host if host == str(address) else f"{host} leads to {address}, which"
-            raise Forbidden(f"{where} is a private address that is not listed")
+            raise Forbidden(f"{where} is a private address that --notify-allow does not list")
 
 
 def _host(host: str, *, is_ipv6: bool) -> str:
@@ -129,7 +132,6 @@ def _plain(address: IpAddress) -> IpAddress:
 
 def _is_nobodys(address: IpAddress) -> bool:
     plain = _plain(address)
-    if isinstance(plain, ipaddress.IPv6Address) and plain != _LOOPBACK:
-        if plain.scope_id is not None or any(plain in network for network in _WRAPPING):
-            return True
-    return any(plain in network for network in _NEVER)
+    if isinstance(plain, ipaddress.IPv6Address) and plain.scope_id is not None:
+        return True
+    return any(plain in network for network in _NEVER) or (plain != _LOOPBACK and any(plain in network for network in _WRAPPING))

@@ -130,6 +130,24 @@ class AlarmsLimitExceeded(Invalid):
     code = "AlarmsLimitExceededException"
 
 
+class InvalidTriggerConfig(Invalid):
+    """What is said about a trigger makes no sense, or names a target that nobody is told at."""
+
+    code = "InvalidTriggerConfigException"
+
+
+class TriggerTargetsLimitExceeded(Invalid):
+    """More triggers than one group may have."""
+
+    code = "TriggerTargetsLimitExceededException"
+
+
+class TriggerDoesNotExist(NotFound):
+    """The group has no such trigger."""
+
+    code = "TriggerDoesNotExistException"
+
+
 class DeploymentConfigDoesNotExist(NotFound):
     """No such deployment config."""
 

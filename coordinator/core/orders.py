@@ -154,6 +154,7 @@ class Entry(StrEnum):
     GrantRevoked = "GrantRevoked"
     OperatorTokenCreated = "OperatorTokenCreated"
     OperatorTokenRevoked = "OperatorTokenRevoked"
+    NotificationsGivenUp = "NotificationsGivenUp"
 
 
 class HistoryEntry(NamedTuple):

@@ -19,11 +19,13 @@ from coordinator.core.model import (
     OfflinePolicy,
     OutdatedInstancesStrategy,
     ServiceRole,
+    Trigger,
 )
 from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Ids
 from coordinator.service.alarms import checked_configuration
 from coordinator.service.keep import BundleKeep
+from coordinator.service.notifications.targets import NOWHERE_PRIVATE, Targets, checked_triggers
 from coordinator.service.ports import Catalog, Cursor, Page, Replayed
 from coordinator.service.records import Application, DeploymentConfig, DeploymentGroup
 from coordinator.service.rules import RESERVED_PREFIX, check_name, check_offline, checked_role, normalised, normalised_sets
@@ -56,6 +58,7 @@ class GroupRules:
     require_signature: bool | None = None
     require_approval: bool | None = None
     service_role: ServiceRole | None = None
+    triggers: Sequence[Trigger] | None = None
     tag_sets: Sequence[Sequence[TagFilter]] | None = None
     offline: OfflinePolicy | None = None
     alarms: AlarmRules | None = None
@@ -65,12 +68,13 @@ class GroupRules:
 class CatalogService:
     """Makes, shows, changes and removes what the catalogue holds, but for revisions."""
 
-    def __init__(self, catalog: Catalog, keep: BundleKeep, *, clock: Clock, ids: Ids) -> None:
-        """`catalog` remembers; `keep` holds the bundles of revisions."""
+    def __init__(self, catalog: Catalog, keep: BundleKeep, *, clock: Clock, ids: Ids, targets: Targets = NOWHERE_PRIVATE) -> None:
+        """`catalog` remembers; `keep` holds the bundles of revisions; `targets` knows where triggers may send to."""
         self._catalog = catalog
         self._keep = keep
         self._clock = clock
         self._ids = ids
+        self._targets = targets
         self._updating = asyncio.Lock()
 
     async def create_application(self, name: str, key: RequestKey) -> Application:
@@ -113,7 +117,8 @@ class CatalogService:
             auto_rollback=frozenset(),
             created_at=now,
         )
-        group = _ruled(blank, rules if rules.tag_filters or rules.tag_sets else replace(rules, tag_filters=(), tag_sets=None))
+        rules = rules if rules.tag_filters or rules.tag_sets else replace(rules, tag_filters=(), tag_sets=None)
+        group = _ruled(blank, rules, self._targets)
         try:
             return await self._catalog.create_group(group, at=now, key=key)
         except Replayed as done:
@@ -135,7 +140,7 @@ class CatalogService:
     async def update_group(self, application_name: str, name: str, rules: GroupRules, key: RequestKey) -> DeploymentGroup:
         """Change a deployment group; a running deployment keeps what it froze."""
         async with self._updating:  # the group is read and written back: of two callers that change different fields, neither loses
-            group = _ruled(await self._catalog.group(application_name, name), rules)
+            group = _ruled(await self._catalog.group(application_name, name), rules, self._targets)
             try:
                 return await self._catalog.update_group(group, at=self._clock.now(), key=key)
             except Replayed:
@@ -179,7 +184,7 @@ class CatalogService:
             return
 
 
-def _ruled(group: DeploymentGroup, rules: GroupRules) -> DeploymentGroup:
+def _ruled(group: DeploymentGroup, rules: GroupRules, targets: Targets) -> DeploymentGroup:
     if rules.tag_filters is not None or rules.tag_sets is not None:
         group = _selecting(group, rules.tag_filters or (), rules.tag_sets or ())
     if rules.config_name is not None:
@@ -199,6 +204,8 @@ def _ruled(group: DeploymentGroup, rules: GroupRules) -> DeploymentGroup:
         group = replace(group, outdated_strategy=rules.outdated_strategy)
     if rules.service_role is not None:
         group = replace(group, service_role=checked_role(rules.service_role, field="deployment_group.service_role"))
+    if rules.triggers is not None:
+        group = replace(group, triggers=checked_triggers(rules.triggers, targets, field="deployment_group.triggers"))
     return group
 
 

@@ -24,6 +24,7 @@ from coordinator.core.model import (
     RevisionHealth,
     RevisionId,
     ServiceRole,
+    Trigger,
 )
 from coordinator.core.model.roles import reads, source_of
 from coordinator.core.tags import TagFilter, TagSets
@@ -65,6 +66,7 @@ class DeploymentGroup:
     alarms: AlarmConfiguration = AlarmConfiguration()
     outdated_strategy: OutdatedInstancesStrategy = OutdatedInstancesStrategy.UPDATE
     service_role: ServiceRole = ServiceRole()
+    triggers: tuple[Trigger, ...] = ()
     tag_sets: TagSets = ()
     """Instead of tag_filters; one of the two is empty."""
     last_successful: LastDeployment | None = None

@@ -13,6 +13,7 @@ from coordinator.core.model import MinimumHealthyHosts, MinimumHealthyHostsType
 from coordinator.core.orders import Entry
 from coordinator.store.access import tables as access
 from coordinator.store.alerts import ALERT
+from coordinator.store.outbox import CURSOR
 from coordinator.store.rows.columns import MINIMUM_NUMBERS
 from coordinator.store.tables import (
     ALARM,
@@ -204,6 +205,13 @@ def service_roles(db: Database) -> None:
 def instance_profiles(db: Database) -> None:
     """Where the bundles may come from that a host reads."""
     db.execute("ALTER TABLE host ADD COLUMN sources TEXT NOT NULL DEFAULT '[]'")
+
+
+@MIGRATIONS(name="18")
+def triggers(db: Database) -> None:
+    """Who is told of a group's deployments, and how far they have been."""
+    db.execute("ALTER TABLE deployment_group ADD COLUMN triggers TEXT NOT NULL DEFAULT '[]'")
+    create(db, [CURSOR], [])
 
 
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:

@@ -27,6 +27,7 @@ from coordinator.store.connections.writer import Writer, room
 from coordinator.store.enrolment import SqliteEnrolments
 from coordinator.store.fleet import SqliteFleet
 from coordinator.store.history.history import SqliteHistory
+from coordinator.store.outbox import SqliteOutbox
 
 FILE_NAME: Final = "hookline.db"
 
@@ -61,6 +62,7 @@ class SqliteStore:
         self.audit = SqliteAudit(self.writer, self.reader)
         self.alerts = SqliteAlerts(self.writer, self.reader)
         self.history = SqliteHistory(self.reader)
+        self.outbox = SqliteOutbox(self.writer, self.reader)
         self._lock = lock
         self._clock = clock
 

@@ -22,7 +22,7 @@ def test_an_evil_url_names_no_server_whoever_is_listed(url: str) -> None:
 def test_a_private_address_is_asked_only_where_it_is_listed(url: str) -> None:
     server = server_of(url)
     assert server.literal is not None
-    with pytest.raises(Forbidden, match="a private address that is not listed"):
+    with pytest.raises(Forbidden, match="a private address that --notify-allow does not list"):
         PrivateServers().check(server.host, server.literal)
     PrivateServers(["any"]).check(server.host, server.literal)
     PrivateServers([str(server.literal.ipv4_mapped or server.literal) if server.literal.version == 6 else server.host]).check(
@@ -45,7 +45,7 @@ def test_a_name_that_leads_to_metadata_is_never_asked() -> None:
 def test_servers_are_listed_by_name_address_and_network() -> None:
     for allowed in ("hooks.corp", "HOOKS.corp", "10.0.0.7", "10.0.0.0/8", "any"):
         PrivateServers([allowed]).check("hooks.corp", PRIVATE)
-    with pytest.raises(Forbidden, match=r"hooks.corp leads to 10.0.0.7, which is a private address that is not listed"):
+    with pytest.raises(Forbidden, match=r"hooks.corp leads to 10.0.0.7, which is a private address that --notify-allow does not list"):
         PrivateServers(["other.corp", "10.1.0.0/16"]).check("hooks.corp", PRIVATE)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from coordinator.core.errors import InvalidRevision
 from coordinator.core.addresses import URL_LENGTH
+from coordinator.core.errors import InvalidRevision
 from coordinator.service.urls import check_url
 from tests.evil_urls import EVERYWHERE, HARMLESS, UNLESS_LISTED
 

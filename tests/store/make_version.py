@@ -19,6 +19,10 @@ from coordinator.core.model import (
     Member,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
+    TargetKind,
+    Trigger,
+    TriggerEvent,
+    TriggerTarget,
 )
 from coordinator.core.orders import Changes, Entry, EventChange, HistoryEntry, HoldingChange
 from coordinator.service.alerts import Alert
@@ -47,6 +51,11 @@ from tests.store.things import (
 )
 
 VERSIONS = Path(__file__).parent / "versions"
+PAGER = Trigger(
+    name="pager",
+    events=(TriggerEvent.DeploymentFailure,),
+    target=TriggerTarget(kind=TargetKind.Webhook, url="https://example.org/x", signing_secret="shop"),
+)
 
 
 async def fill(store: SqliteStore) -> None:
@@ -58,7 +67,8 @@ async def fill(store: SqliteStore) -> None:
         await store.alarms.create(alarm, at=NOW, key=key(f"alarm {number}", method="CreateAlarm"))
     watching = AlarmConfiguration(enabled=True, alarms=("HighErrors", "Down"), ignore_poll_alarm_failure=True, bake_time=600_000)
     group = await store.catalog.group("shop", "web")
-    await store.catalog.update_group(replace(group, alarms=watching), at=NOW, key=key("7", method="UpdateDeploymentGroup"))
+    group = replace(group, alarms=watching, triggers=(PAGER,))
+    await store.catalog.update_group(group, at=NOW, key=key("7", method="UpdateDeploymentGroup"))
     await store.commit(known("h1", "h2", "gone"))
     await store.fleet.add_tags(["h2"], {"canary": "yes"}, at=NOW, key=key("2", method="AddTags"))
     done = deployment(plan("d-1", revision=R1), "h1", "h2", status=DeploymentStatus.Succeeded, stopping=None, completed_at=NOW + 9_000)

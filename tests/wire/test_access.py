@@ -46,7 +46,7 @@ LEAST = {
     "admin": """
         CatalogService/CreateApplication CatalogService/DeleteApplication CatalogService/CreateDeploymentGroup
         CatalogService/UpdateDeploymentGroup CatalogService/DeleteDeploymentGroup CatalogService/CreateDeploymentConfig
-        AlarmService/CreateAlarm AlarmService/UpdateAlarm AlarmService/DeleteAlarm
+        AlarmService/CreateAlarm AlarmService/UpdateAlarm AlarmService/DeleteAlarm TriggerService/TestTrigger
         CatalogService/DeleteDeploymentConfig FleetService/AddTags FleetService/RemoveTags FleetService/RemoveHost FleetService/RenameHost
         FleetService/SetInstanceProfile
         AccessService/CreateOperator AccessService/ListOperators AccessService/SuspendOperator AccessService/ResumeOperator

@@ -23,6 +23,7 @@ from coordinator.api.alarms import AlarmServicer
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import FleetServicer
+from coordinator.api.triggers import TriggerServicer
 from coordinator.core.errors import DeployError
 from coordinator.core.facts import Hello, Report, ReportsReceived, StreamEnded
 from coordinator.core.lifecycle import IN_PLACE, EventStatus
@@ -37,6 +38,7 @@ from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
 from coordinator.service.logs import LogService, has_ended
+from coordinator.service.notifications.trials import TriggerService
 from coordinator.service.revisions import RevisionService
 from coordinator.service.watch import WatchService
 from coordinator.store.bundles import Bundles
@@ -148,11 +150,12 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
     logs = Logs(directory / "logs", retention=Retention(days=1, max_bytes=1 << 20), clock=clock, ended=ended)
     running = aio.server(interceptors=interceptors.chain(Metrics()))
     operators = server.Operators(
-        catalog=CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids), revisions),
+        catalog=CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids, targets=world.targets), revisions),
         deployments=DeploymentServicer(
             DeploymentService(rooms, inbox=engine, clock=clock, ids=ids), world.watches, LogService(logs, store.history, clock=clock)
         ),
         alarms=AlarmServicer(AlarmService(store.alarms, world.alarm_rows, clock=clock)),
+        triggers=TriggerServicer(TriggerService(store.catalog, world.attempts, clock)),
         fleet=FleetServicer(FleetService(store.fleet, store, inbox=engine, clock=clock, come=engine.come), None, enrol_address=lambda: ""),
         access=AccessServicer(AccessService(store.operators, secrets=ids, clock=clock), fingerprint="", address=lambda: ""),
         audit=AuditServicer(AuditService(store.audit, clock)),

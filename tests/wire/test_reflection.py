@@ -19,6 +19,7 @@ SERVICES = {
     "grpc.reflection.v1alpha.ServerReflection",
     "hookline.v1.AgentService",
     "hookline.v1.AlarmService",
+    "hookline.v1.TriggerService",
     "hookline.v1.CatalogService",
     "hookline.v1.DeploymentService",
     "hookline.v1.FleetService",

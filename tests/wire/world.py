@@ -21,6 +21,8 @@ from coordinator.api.alarms import AlarmServicer
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import FleetServicer
+from coordinator.api.triggers import TriggerServicer
+from coordinator.core.addresses import PrivateServers
 from coordinator.core.facts import Report, Reported
 from coordinator.core.lifecycle import EventStatus, LifecycleEvent
 from coordinator.core.model import Diagnostics, HostId
@@ -30,6 +32,8 @@ from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
 from coordinator.service.logs import LogService, has_ended
+from coordinator.service.notifications.targets import Targets
+from coordinator.service.notifications.trials import TriggerService
 from coordinator.service.revisions import RevisionService
 from coordinator.service.watch import WatchService
 from coordinator.store.logs.keep import Logs, Retention
@@ -43,6 +47,7 @@ from hookline.v1.alarms_pb2_grpc import AlarmServiceStub
 from hookline.v1.catalog_pb2_grpc import CatalogServiceStub
 from hookline.v1.deployments_pb2_grpc import DeploymentServiceStub
 from hookline.v1.fleet_pb2_grpc import FleetServiceStub
+from hookline.v1.triggers_pb2_grpc import TriggerServiceStub
 from tests.wire.memory import (
     CountedIds,
     MemoryAlarms,
@@ -54,6 +59,7 @@ from tests.wire.memory import (
     MemoryRequests,
     VirtualClock,
 )
+from tests.wire.triggering import Attempts, OneSecret
 
 MAX_BUNDLE_BYTES = 64 * 1024
 NO_ACCESS: Any = AccessServiceServicer
@@ -114,6 +120,8 @@ class World:
         self.engine = MemoryEngine(self.hosts, self.requests)
         self.alarm_rows = MemoryAlarms(self.catalog_rows)
         self.keep = MemoryKeep()
+        self.attempts = Attempts()
+        self.targets = Targets(PrivateServers(["10.0.0.0/8"]), OneSecret())
         self.metrics = Metrics()
         self.agents = EchoingAgents()
         self.unary_seconds = interceptors.UNARY_SECONDS
@@ -121,7 +129,7 @@ class World:
 
     def servicers(self) -> dict[str, Any]:
         """What serves."""
-        catalog_service = CatalogService(self.catalog_rows, self.keep, clock=self.clock, ids=self.ids)
+        catalog_service = CatalogService(self.catalog_rows, self.keep, clock=self.clock, ids=self.ids, targets=self.targets)
         revisions = RevisionService(self.catalog_rows, self.keep, clock=self.clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
         grounds = MemoryGrounds(self.catalog_rows, self.hosts)
         rooms = Rooms(grounds=grounds, fleet=self.hosts, presence=self.hosts, history=self.engine, requests=self.requests)
@@ -133,6 +141,7 @@ class World:
                 LogService(self.logs, self.engine, clock=self.clock),
             ),
             "alarms": AlarmServicer(AlarmService(self.alarm_rows, self.alarm_rows, clock=self.clock)),
+            "triggers": TriggerServicer(TriggerService(self.catalog_rows, self.attempts, self.clock)),
             "fleet": FleetServicer(
                 FleetService(self.hosts, self.requests, inbox=self.engine, clock=self.clock, come=self.come), None, enrol_address=lambda: ""
             ),
@@ -146,6 +155,7 @@ class World:
         self.catalog = CatalogServiceStub(channel)
         self.deployments = DeploymentServiceStub(channel)
         self.alarms = AlarmServiceStub(channel)
+        self.triggers = TriggerServiceStub(channel)
         self.fleet = FleetServiceStub(channel)
 
     async def push(self, bundle: bytes, **header: Any) -> catalog.Revision:

@@ -60,6 +60,7 @@ from coordinator.core.model.revisions import (
     Success,
 )
 from coordinator.core.model.roles import ServiceRole
+from coordinator.core.model.triggers import TargetKind, Trigger, TriggerEvent, TriggerTarget
 
 __all__ = [
     "ServiceRole",
@@ -111,5 +112,9 @@ __all__ = [
     "Snapshot",
     "Success",
     "Target",
+    "TargetKind",
+    "Trigger",
+    "TriggerEvent",
+    "TriggerTarget",
     "revision_health",
 ]

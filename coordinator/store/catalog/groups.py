@@ -16,6 +16,7 @@ from coordinator.core.model import DeploymentId, GroupId, OutdatedInstancesStrat
 from coordinator.core.orders import Entry
 from coordinator.service.ports import Cursor, Page
 from coordinator.service.records import DeploymentGroup, LastDeployment
+from coordinator.store import outbox
 from coordinator.store.calls import Told, finish, refuse_replay, tell
 from coordinator.store.catalog import alarms
 from coordinator.store.connections.numbers import Numbers
@@ -36,12 +37,14 @@ from coordinator.store.rows.columns import (
     tag_sets,
 )
 from coordinator.store.rows.running import Named
+from coordinator.store.rows.triggers import triggers, triggers_text
 
 RULES: Final = (
     *("tag_filters", "config_no", "auto_rollback", "require_signature", "require_approval", "tag_sets", "service_role"),
     *OFFLINE_COLUMNS,
     *CONFIGURATION_COLUMNS,
     "outdated_strategy",
+    "triggers",
 )
 """What can be changed about a group."""
 GROUPS: Final = f"""
@@ -98,6 +101,7 @@ def create(db: sqlite3.Connection, numbers: Numbers, group: DeploymentGroup, *, 
         (group.group_id, application, group.name, at, *_rules(db, group)),
     ).fetchone()
     tell(db, numbers, Told(Entry.DeploymentGroupCreated, group.name, group_no=made[0]), at=at, key=key)
+    outbox.keep_cursors(db, made[0], (one.name for one in group.triggers))
     finish(db, numbers, group.name, at=at, key=key)
     return get(db, group.application_name, group.name)
 
@@ -109,6 +113,7 @@ def update(db: sqlite3.Connection, numbers: Numbers, group: DeploymentGroup, *, 
     changed = ", ".join(f"{column} = ?" for column in RULES)
     db.execute(f"UPDATE deployment_group SET {changed} WHERE group_no = ?", (*_rules(db, group), number))
     tell(db, numbers, Told(Entry.DeploymentGroupUpdated, group.name, group_no=number), at=at, key=key)
+    outbox.keep_cursors(db, number, (one.name for one in group.triggers))
     finish(db, numbers, group.name, at=at, key=key)
     return get(db, group.application_name, group.name)
 
@@ -177,6 +182,7 @@ def _rules(db: sqlite3.Connection, group: DeploymentGroup) -> tuple[Column, ...]
         *offline_columns(group.offline),
         *configuration_columns(group.alarms),
         int(group.outdated_strategy),
+        triggers_text(group.triggers),
     )
 
 
@@ -198,6 +204,7 @@ def _group(db: sqlite3.Connection, row: Named) -> DeploymentGroup:
         offline=offline(*(row[column] for column in OFFLINE_COLUMNS)),
         alarms=configuration(*(row[column] for column in CONFIGURATION_COLUMNS)),
         outdated_strategy=OutdatedInstancesStrategy(row["outdated_strategy"]),
+        triggers=triggers(row["triggers"]),
         created_at=row["created_at"],
         last_successful=_last(succeeded),
         last_attempted=_last(attempted),

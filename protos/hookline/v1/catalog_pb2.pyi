@@ -13,6 +13,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from hookline.v1 import resources_pb2 as _resources_pb2
+from hookline.v1 import triggers_pb2 as _triggers_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -74,6 +75,7 @@ class DeploymentGroup(_message.Message):
     ALARM_CONFIGURATION_FIELD_NUMBER: _builtins.int
     OUTDATED_INSTANCES_STRATEGY_FIELD_NUMBER: _builtins.int
     SERVICE_ROLE_FIELD_NUMBER: _builtins.int
+    TRIGGERS_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
@@ -126,6 +128,10 @@ class DeploymentGroup(_message.Message):
     def service_role(self) -> Global___ServiceRole:
         """What the coordinator may do for the group, whoever asks for it."""
 
+    @_builtins.property
+    def triggers(self) -> _containers.RepeatedCompositeFieldContainer[_triggers_pb2.Trigger]:
+        """Who is told of what happens to its deployments; at most 10."""
+
     def __init__(
         self,
         *,
@@ -145,10 +151,11 @@ class DeploymentGroup(_message.Message):
         alarm_configuration: _resources_pb2.AlarmConfiguration | None = ...,
         outdated_instances_strategy: _resources_pb2.OutdatedInstancesStrategy.ValueType = ...,
         service_role: Global___ServiceRole | None = ...,
+        triggers: _abc.Iterable[_triggers_pb2.Trigger] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy", "service_role", b"service_role"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy", "outdated_instances_strategy", b"outdated_instances_strategy", "require_approval", b"require_approval", "require_signature", b"require_signature", "service_role", b"service_role", "tag_filters", b"tag_filters", "tag_sets", b"tag_sets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy", "outdated_instances_strategy", b"outdated_instances_strategy", "require_approval", b"require_approval", "require_signature", b"require_signature", "service_role", b"service_role", "tag_filters", b"tag_filters", "tag_sets", b"tag_sets", "triggers", b"triggers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -707,7 +714,7 @@ class UpdateDeploymentGroupRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Any of tag_filters, tag_sets, deployment_config_name, auto_rollback_configuration, require_signature, offline_policy,
-        require_approval, service_role, outdated_instances_strategy, alarm_configuration or one of its fields, such as
+        require_approval, service_role, outdated_instances_strategy, triggers, alarm_configuration or one of its fields, such as
         alarm_configuration.enabled; "*" or unset means all of them.
         Either of tag_filters and tag_sets takes the place of the other.
         """
