@@ -28,6 +28,7 @@ from coordinator.api.alarms import AlarmServicer
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import EnrolmentServicer, FleetServicer
+from coordinator.api.foresight import ForesightServicer
 from coordinator.api.principal import AGENT, LOCAL, MACHINE
 from coordinator.api.triggers import TriggerServicer
 from coordinator.config.settings import Address, Settings, Tls
@@ -51,6 +52,7 @@ from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.enrolment import Departures, EnrolmentService
 from coordinator.service.fleet import FleetService
+from coordinator.service.foresight.foreseeing import ForesightService, Sources
 from coordinator.service.logs import LogService, has_ended
 from coordinator.service.newcomers import NewcomerService
 from coordinator.service.ports import History
@@ -171,13 +173,18 @@ class Coordinator:
         clock, engine = self._clock, self.engine
         rooms = Rooms(grounds=store, fleet=store.fleet, presence=engine, history=store.history, requests=store)
         revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=self._settings.max_bundle_bytes)
+        deployments = DeploymentService(rooms, inbox=engine, clock=clock, ids=ids)
+        sources = Sources(groups=store, experience=store.history, fleet=store.fleet, presence=engine)
+        foresight = ForesightService(deployments, sources, clock=clock)
         return api.Operators(
             catalog=CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids, targets=self._telling.targets), revisions),
             deployments=DeploymentServicer(
-                DeploymentService(rooms, inbox=engine, clock=clock, ids=ids),
+                deployments,
                 WatchService(store.history, engine, clock=clock),
                 LogService(self._logs, store.history, clock=clock),
+                foresight,
             ),
+            foresight=ForesightServicer(foresight),
             alarms=AlarmServicer(AlarmService(store.alarms, self._sight.looks, clock=clock)),
             triggers=TriggerServicer(self._telling.trials),
             fleet=FleetServicer(

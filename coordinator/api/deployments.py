@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator
 
 from coordinator.api import messages
+from coordinator.api.principal import caller
 from coordinator.api.requests import Context, cursor, page_size, request_key, token
 from coordinator.core.errors import Invalid
 from coordinator.core.model import DeploymentId
 from coordinator.service.deployments import DeploymentService, Wanted
+from coordinator.service.foresight.foreseeing import ForesightService
 from coordinator.service.logs import LogService
 from coordinator.service.watch import Seen, WatchService
 from coordinator.wire import operators as wire
@@ -17,34 +19,20 @@ from hookline.v1.deployments_pb2_grpc import DeploymentServiceServicer
 class DeploymentServicer(DeploymentServiceServicer):
     """Deployments, their targets, and the history."""
 
-    def __init__(self, deployments: DeploymentService, watches: WatchService, logs: LogService) -> None:
-        """`deployments`, `watches` and `logs` do the work."""
+    def __init__(self, deployments: DeploymentService, watches: WatchService, logs: LogService, foresight: ForesightService) -> None:
+        """`deployments`, `watches` and `logs` do the work; `foresight` only looks whether it could be done."""
         self._deployments = deployments
         self._watches = watches
         self._logs = logs
+        self._foresight = foresight
 
     async def CreateDeployment(self, request: pb.CreateDeploymentRequest, context: Context) -> pb.CreateDeploymentResponse:
         """Deploy a revision to a group."""
-        rollback = None
-        if request.HasField("auto_rollback_configuration"):
-            rollback = wire.read_auto_rollback(request.auto_rollback_configuration, field="auto_rollback_configuration")
-        override = None
-        if request.HasField("override_alarm_configuration"):
-            override = wire.read_alarm_configuration(request.override_alarm_configuration)
-        wanted = Wanted(
-            application_name=request.application_name,
-            group_name=request.deployment_group_name,
-            revision_id=request.revision_id,
-            config_name=request.deployment_config_name,
-            description=request.description,
-            auto_rollback=rollback,
-            file_exists_behavior=wire.read_file_exists_behavior(request.file_exists_behavior, field="file_exists_behavior"),
-            ignore_application_stop_failures=request.ignore_application_stop_failures,
-            outdated_only=request.update_outdated_instances_only,
-            hosts=list(dict.fromkeys(request.hosts)),
-            alarms=override,
-        )
-        made = await self._deployments.create(wanted, request_key("CreateDeployment", request))
+        asked = wanted(request)
+        if request.validate_only:
+            made = await self._foresight.validate(asked, created_by=str(caller.get()))
+        else:
+            made = await self._deployments.create(asked, request_key("CreateDeployment", request))
         return pb.CreateDeploymentResponse(deployment=messages.deployment(made))
 
     async def GetDeployment(self, request: pb.GetDeploymentRequest, context: Context) -> pb.GetDeploymentResponse:
@@ -126,6 +114,29 @@ class DeploymentServicer(DeploymentServiceServicer):
         )
         entries = [messages.history_entry(one) for one in page.items]
         return pb.ListHistoryResponse(entries=entries, next_page_token=token(request, page.next))
+
+
+def wanted(request: pb.CreateDeploymentRequest) -> Wanted:
+    """The deployment that a request asks for."""
+    rollback = None
+    if request.HasField("auto_rollback_configuration"):
+        rollback = wire.read_auto_rollback(request.auto_rollback_configuration, field="auto_rollback_configuration")
+    override = None
+    if request.HasField("override_alarm_configuration"):
+        override = wire.read_alarm_configuration(request.override_alarm_configuration)
+    return Wanted(
+        application_name=request.application_name,
+        group_name=request.deployment_group_name,
+        revision_id=request.revision_id,
+        config_name=request.deployment_config_name,
+        description=request.description,
+        auto_rollback=rollback,
+        file_exists_behavior=wire.read_file_exists_behavior(request.file_exists_behavior, field="file_exists_behavior"),
+        ignore_application_stop_failures=request.ignore_application_stop_failures,
+        outdated_only=request.update_outdated_instances_only,
+        hosts=list(dict.fromkeys(request.hosts)),
+        alarms=override,
+    )
 
 
 DIGITS = 19

@@ -31,6 +31,7 @@ IN_APPLICATION: Final = Where("application_name", group=None)
 HEADER: Final = Where("header.application_name")
 GROUP: Final = Where("application_name", "deployment_group_name")
 DEPLOYMENT: Final = Where(deployment="deployment_id")
+PLANNED: Final = Where("deployment.application_name", "deployment.deployment_group_name")
 GROUP_OR_DEPLOYMENT: Final = Where("application_name", "deployment_group_name", "deployment_id")
 
 
@@ -99,6 +100,8 @@ _RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         "ListHistory": _view(GROUP_OR_DEPLOYMENT),
         "ReadLogs": _view(DEPLOYMENT),
     },
+    # What would happen is told to whoever may see what happens.
+    "hookline.v1.ForesightService": {"PlanDeployment": _view(PLANNED), "SimulateDeployment": _view(PLANNED)},
     # Alarms are everybody's, as deployment configs are. A look at one costs a query.
     "hookline.v1.AlarmService": {
         "CreateAlarm": _CONFIGURE,

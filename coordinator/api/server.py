@@ -14,7 +14,7 @@ from coordinator.api.policy import check_coverage
 from coordinator.api.reflection import METHOD, NEW, OLD, add_reflection
 from coordinator.engine.ports import Clock
 from coordinator.wire.clock import time_told
-from hookline.v1 import access_pb2, agent_pb2, alarms_pb2, catalog_pb2, deployments_pb2, fleet_pb2, triggers_pb2
+from hookline.v1 import access_pb2, agent_pb2, alarms_pb2, catalog_pb2, deployments_pb2, fleet_pb2, foresight_pb2, triggers_pb2
 from hookline.v1.access_pb2_grpc import (
     AccessServiceServicer,
     AuditServiceServicer,
@@ -25,11 +25,12 @@ from hookline.v1.alarms_pb2_grpc import AlarmServiceServicer, add_AlarmServiceSe
 from hookline.v1.catalog_pb2_grpc import CatalogServiceServicer, add_CatalogServiceServicer_to_server
 from hookline.v1.deployments_pb2_grpc import DeploymentServiceServicer, add_DeploymentServiceServicer_to_server
 from hookline.v1.fleet_pb2_grpc import FleetServiceServicer, add_FleetServiceServicer_to_server
+from hookline.v1.foresight_pb2_grpc import ForesightServiceServicer, add_ForesightServiceServicer_to_server
 from hookline.v1.triggers_pb2_grpc import TriggerServiceServicer, add_TriggerServiceServicer_to_server
 
 ENROLMENT: Final = "hookline.v1.EnrolmentService"
 AGENTS: Final = "hookline.v1.AgentService"
-FILES: Final = (catalog_pb2, deployments_pb2, alarms_pb2, triggers_pb2, fleet_pb2, access_pb2, agent_pb2, health_pb2)
+FILES: Final = (catalog_pb2, deployments_pb2, foresight_pb2, alarms_pb2, triggers_pb2, fleet_pb2, access_pb2, agent_pb2, health_pb2)
 
 
 class Agents(Protocol):
@@ -46,6 +47,7 @@ class Operators:
 
     catalog: CatalogServiceServicer
     deployments: DeploymentServiceServicer
+    foresight: ForesightServiceServicer
     alarms: AlarmServiceServicer
     triggers: TriggerServiceServicer
     fleet: FleetServiceServicer
@@ -78,6 +80,7 @@ def register(servers: Iterable[aio.Server], operators: Operators, health: TimedH
     for server in servers:
         add_CatalogServiceServicer_to_server(operators.catalog, server)
         add_DeploymentServiceServicer_to_server(operators.deployments, server)
+        add_ForesightServiceServicer_to_server(operators.foresight, server)
         add_AlarmServiceServicer_to_server(operators.alarms, server)
         add_TriggerServiceServicer_to_server(operators.triggers, server)
         add_FleetServiceServicer_to_server(operators.fleet, server)

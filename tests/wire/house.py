@@ -30,6 +30,7 @@ from hookline.v1.alarms_pb2_grpc import AlarmServiceStub
 from hookline.v1.catalog_pb2_grpc import CatalogServiceStub
 from hookline.v1.deployments_pb2_grpc import DeploymentServiceStub
 from hookline.v1.fleet_pb2_grpc import FleetServiceStub
+from hookline.v1.foresight_pb2_grpc import ForesightServiceStub
 from hookline.v1.triggers_pb2_grpc import TriggerServiceStub
 from tests.wire.world import World
 
@@ -46,6 +47,7 @@ class Client:
         self.alarms = AlarmServiceStub(channel)
         self.triggers = TriggerServiceStub(channel)
         self.fleet = FleetServiceStub(channel)
+        self.foresight = ForesightServiceStub(channel)
         self.access = AccessServiceStub(channel)
         self.audit = AuditServiceStub(channel)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -30,6 +31,7 @@ from coordinator.core.errors import (
     StorageFull,
 )
 from coordinator.core.facts import DeploymentRequested, GroupFact, HostRemovalRequested, Request, RequestKey
+from coordinator.core.foresight.durations import Durations
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, TargetStatus, event_status
 from coordinator.core.machine import step
 from coordinator.core.model import (
@@ -412,6 +414,8 @@ class MemoryEngine:
         self.told: list[HistoryRecord] = []
         self.instructed: list[Instruction] = []
         self.reads = 0
+        self.known = Durations()
+        """How long events took before."""
         self._made = asyncio.Event()
 
     async def ask(self, fact: Request) -> None:
@@ -473,6 +477,14 @@ class MemoryEngine:
             self.told.append(record)
         made, self._made = self._made, asyncio.Event()
         made.set()
+
+    async def group(self, group_id: GroupId) -> Group:
+        """A copy."""
+        return deepcopy(self.groups.get(group_id, Group(group_id=group_id)))
+
+    async def durations(self, group_id: GroupId) -> Durations:
+        """What a test says."""
+        return self.known
 
     async def beyond(self, commit: int) -> int:
         while self.committed <= commit:

@@ -23,6 +23,7 @@ from coordinator.api.alarms import AlarmServicer
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import FleetServicer
+from coordinator.api.foresight import ForesightServicer
 from coordinator.api.triggers import TriggerServicer
 from coordinator.core.errors import DeployError
 from coordinator.core.facts import Hello, Report, ReportsReceived, StreamEnded
@@ -37,6 +38,7 @@ from coordinator.service.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
+from coordinator.service.foresight.foreseeing import ForesightService, Sources
 from coordinator.service.logs import LogService, has_ended
 from coordinator.service.notifications.trials import TriggerService
 from coordinator.service.revisions import RevisionService
@@ -47,6 +49,7 @@ from coordinator.store.sqlite import SqliteStore
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import fleet_pb2 as fleet
+from hookline.v1 import foresight_pb2 as foresight
 from hookline.v1 import resources_pb2 as resources
 from tests.wire.world import INVALID, MAX_BUNDLE_BYTES, NOT_FOUND, PRECONDITION, EchoingAgents, World, bundle_of, refused
 
@@ -148,12 +151,14 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
     revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
     ended = partial(has_ended, store.history)
     logs = Logs(directory / "logs", retention=Retention(days=1, max_bytes=1 << 20), clock=clock, ended=ended)
+    deciding = DeploymentService(rooms, inbox=engine, clock=clock, ids=ids)
+    sources = Sources(groups=store, experience=store.history, fleet=store.fleet, presence=engine)
+    foreseeing = ForesightService(deciding, sources, clock=clock)
     running = aio.server(interceptors=interceptors.chain(Metrics()))
     operators = server.Operators(
         catalog=CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids, targets=world.targets), revisions),
-        deployments=DeploymentServicer(
-            DeploymentService(rooms, inbox=engine, clock=clock, ids=ids), world.watches, LogService(logs, store.history, clock=clock)
-        ),
+        deployments=DeploymentServicer(deciding, world.watches, LogService(logs, store.history, clock=clock), foreseeing),
+        foresight=ForesightServicer(foreseeing),
         alarms=AlarmServicer(AlarmService(store.alarms, world.alarm_rows, clock=clock)),
         triggers=TriggerServicer(TriggerService(store.catalog, world.attempts, clock)),
         fleet=FleetServicer(FleetService(store.fleet, store, inbox=engine, clock=clock, come=engine.come), None, enrol_address=lambda: ""),
@@ -328,3 +333,19 @@ async def test_buf_curl_makes_and_watches_a_deployment(sqlite: RealWorld) -> Non
     told = await buf(sqlite, "DeploymentService/WatchDeployment", {"deploymentId": deployment_id})
     assert told[0]["deployment"]["deploymentId"] == deployment_id
     assert told[-1]["bookmark"] == {"complete": True}
+
+
+async def test_what_is_foreseen_takes_as_long_as_it_took_before_and_leaves_nothing(sqlite: RealWorld) -> None:
+    revision = await sqlite.shop()
+    await hosts_of(sqlite, "h1", "h2")
+    request = deployments.CreateDeploymentRequest(application_name="shop", deployment_group_name="web", revision_id=revision)
+    planning = foresight.PlanDeploymentRequest(deployment=request)
+    unknown = (await sqlite.foresight.PlanDeployment(planning)).foresight
+    assert (unknown.known_targets, unknown.end.ToMilliseconds()) == (0, 35_000)
+    made = await sqlite.deploy(revision)
+    await told_to_the_end(sqlite, made.deployment_id)
+    known = (await sqlite.foresight.PlanDeployment(planning)).foresight
+    assert known.known_targets == 2
+    assert known.end.ToMilliseconds() < 1_000
+    page = await sqlite.deployments.ListDeployments(deployments.ListDeploymentsRequest())
+    assert [one.deployment_id for one in page.deployments] == [made.deployment_id]

@@ -23,6 +23,7 @@ SERVICES = {
     "hookline.v1.CatalogService",
     "hookline.v1.DeploymentService",
     "hookline.v1.FleetService",
+    "hookline.v1.ForesightService",
     "hookline.v1.AccessService",
     "hookline.v1.AuditService",
 }

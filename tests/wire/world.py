@@ -21,6 +21,7 @@ from coordinator.api.alarms import AlarmServicer
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import FleetServicer
+from coordinator.api.foresight import ForesightServicer
 from coordinator.api.triggers import TriggerServicer
 from coordinator.core.addresses import PrivateServers
 from coordinator.core.facts import Report, Reported
@@ -31,6 +32,7 @@ from coordinator.service.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
+from coordinator.service.foresight.foreseeing import ForesightService, Sources
 from coordinator.service.logs import LogService, has_ended
 from coordinator.service.notifications.targets import Targets
 from coordinator.service.notifications.trials import TriggerService
@@ -47,6 +49,7 @@ from hookline.v1.alarms_pb2_grpc import AlarmServiceStub
 from hookline.v1.catalog_pb2_grpc import CatalogServiceStub
 from hookline.v1.deployments_pb2_grpc import DeploymentServiceStub
 from hookline.v1.fleet_pb2_grpc import FleetServiceStub
+from hookline.v1.foresight_pb2_grpc import ForesightServiceStub
 from hookline.v1.triggers_pb2_grpc import TriggerServiceStub
 from tests.wire.memory import (
     CountedIds,
@@ -133,13 +136,18 @@ class World:
         revisions = RevisionService(self.catalog_rows, self.keep, clock=self.clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
         grounds = MemoryGrounds(self.catalog_rows, self.hosts)
         rooms = Rooms(grounds=grounds, fleet=self.hosts, presence=self.hosts, history=self.engine, requests=self.requests)
+        deciding = DeploymentService(rooms, inbox=self.engine, clock=self.clock, ids=self.ids)
+        sources = Sources(groups=self.engine, experience=self.engine, fleet=self.hosts, presence=self.hosts)
+        foresight = ForesightService(deciding, sources, clock=self.clock)
         return {
             "catalog": CatalogServicer(catalog_service, revisions),
             "deployments": DeploymentServicer(
-                DeploymentService(rooms, inbox=self.engine, clock=self.clock, ids=self.ids),
+                deciding,
                 WatchService(self.engine, self.engine, clock=self.clock),
                 LogService(self.logs, self.engine, clock=self.clock),
+                foresight,
             ),
+            "foresight": ForesightServicer(foresight),
             "alarms": AlarmServicer(AlarmService(self.alarm_rows, self.alarm_rows, clock=self.clock)),
             "triggers": TriggerServicer(TriggerService(self.catalog_rows, self.attempts, self.clock)),
             "fleet": FleetServicer(
@@ -157,6 +165,7 @@ class World:
         self.alarms = AlarmServiceStub(channel)
         self.triggers = TriggerServiceStub(channel)
         self.fleet = FleetServiceStub(channel)
+        self.foresight = ForesightServiceStub(channel)
 
     async def push(self, bundle: bytes, **header: Any) -> catalog.Revision:
         """Push a bundle in two pieces."""

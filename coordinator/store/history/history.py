@@ -1,13 +1,14 @@
-"""The services' History on SQLite."""
+"""The services' History, and foresight's Experience, on SQLite."""
 
 from collections.abc import Sequence
 
+from coordinator.core.foresight.durations import Durations
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
-from coordinator.core.model import DeploymentId
+from coordinator.core.model import DeploymentId, GroupId
 from coordinator.service.ports import Cursor, Page
 from coordinator.service.records import DeploymentRecord, HistoryRecord, TargetRecord
 from coordinator.store.connections.reader import Reader
-from coordinator.store.history import deployments, entries, targets
+from coordinator.store.history import deployments, durations, entries, targets
 from coordinator.store.history.entries import Wanted
 
 
@@ -57,3 +58,7 @@ class SqliteHistory:
         """Newest first; empty means all."""
         wanted = Wanted(application_name, group_name, deployment_id, host, tuple(kinds))
         return await self._reader.run(lambda db: entries.page(db, wanted, size=size, after=after))
+
+    async def durations(self, group_id: GroupId) -> Durations:
+        """How long the lifecycle events of a group's last deployments took."""
+        return await self._reader.run(lambda db: durations.read(db, group_id))

@@ -424,6 +424,7 @@ class CreateDeploymentRequest(_message.Message):
     UPDATE_OUTDATED_INSTANCES_ONLY_FIELD_NUMBER: _builtins.int
     HOSTS_FIELD_NUMBER: _builtins.int
     OVERRIDE_ALARM_CONFIGURATION_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
@@ -445,6 +446,10 @@ class CreateDeploymentRequest(_message.Message):
     update_outdated_instances_only: _builtins.bool
     """Only to hosts that do not have the revision, or on which the last deployment failed. FAILED_PRECONDITION (NoInstancesException) when
     there are none. Minimum healthy hosts counts the whole group all the same.
+    """
+    validate_only: _builtins.bool
+    """Check everything and make nothing: the answer is the deployment as it would be created, without an id, or the refusal. What would happen
+    then is for ForesightService.PlanDeployment to say.
     """
     @_builtins.property
     def auto_rollback_configuration(self) -> _resources_pb2.AutoRollbackConfiguration:
@@ -476,10 +481,11 @@ class CreateDeploymentRequest(_message.Message):
         update_outdated_instances_only: _builtins.bool = ...,
         hosts: _abc.Iterable[_builtins.str] | None = ...,
         override_alarm_configuration: _resources_pb2.AlarmConfiguration | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "override_alarm_configuration", b"override_alarm_configuration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "description", b"description", "file_exists_behavior", b"file_exists_behavior", "hosts", b"hosts", "ignore_application_stop_failures", b"ignore_application_stop_failures", "override_alarm_configuration", b"override_alarm_configuration", "request_id", b"request_id", "revision_id", b"revision_id", "update_outdated_instances_only", b"update_outdated_instances_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "description", b"description", "file_exists_behavior", b"file_exists_behavior", "hosts", b"hosts", "ignore_application_stop_failures", b"ignore_application_stop_failures", "override_alarm_configuration", b"override_alarm_configuration", "request_id", b"request_id", "revision_id", b"revision_id", "update_outdated_instances_only", b"update_outdated_instances_only", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""What would happen, and why what happens does: asked of the rules that decide, without deciding anything."""
