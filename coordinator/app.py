@@ -38,12 +38,13 @@ from coordinator.engine.ports import Clock
 from coordinator.gateway.bundles import BundleProcess
 from coordinator.gateway.doors import Doors
 from coordinator.gateway.identity import Believed, Certified
+from coordinator.gateway.listeners.server import make_server
+from coordinator.gateway.listeners.tls import SERVER_FILE, PairFile, agents_credentials, open_credentials
+from coordinator.gateway.listeners.watching import Listener, watch
 from coordinator.gateway.logs import LogServicer
 from coordinator.gateway.renewal import RenewalServicer
 from coordinator.gateway.servicer import AgentServicer
 from coordinator.gateway.streams import Streams
-from coordinator.gateway.tls import SERVER_FILE, PairFile, agents_credentials, open_credentials
-from coordinator.gateway.watching import Listener, watch
 from coordinator.metrics import LoopLag, Metrics
 from coordinator.service.access.audit import AuditService
 from coordinator.service.access.operators import AccessService
@@ -312,7 +313,7 @@ class Coordinator:
 
     def _server(self, entrance: Entrance, *options: tuple[str, int]) -> grpc.aio.Server:
         chain = interceptors.chain(self.metrics, self._rules(entrance=entrance))
-        return grpc.aio.server(interceptors=chain, options=(*SERVER_OPTIONS, *options))
+        return make_server(interceptors=chain, options=(*SERVER_OPTIONS, *options))
 
     def _serve_operators(self, server: grpc.aio.Server, agents: AgentServicer | None = None) -> None:
         api.register([server], self._services, self._serving, agents=agents)

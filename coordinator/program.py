@@ -16,7 +16,7 @@ from coordinator.config.command_line import parse
 from coordinator.config.settings import Settings
 from coordinator.core.errors import DeployError, StorageUnusable
 from coordinator.engine.ports import StoreBroken
-from coordinator.gateway.watching import ListenerEnded
+from coordinator.gateway.listeners.watching import ListenerEnded
 from coordinator.store.backup import program as backup
 from coordinator.store.sqlite import FILE_NAME, SqliteStore
 from coordinator.wire.scrub import scrubbed

@@ -21,7 +21,7 @@ def add_reflection(server: aio.Server, services: list[str]) -> None:
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     for package in (NEW, OLD):
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"{package}.ServerReflection", {METHOD: handler}),))
+        server.add_registered_method_handlers(f"{package}.ServerReflection", {METHOD: handler})
 
 
 def _with_v1(pool: descriptor_pool.DescriptorPool) -> descriptor_pool.DescriptorPool:

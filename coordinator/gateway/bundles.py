@@ -26,7 +26,8 @@ from coordinator.core.model import HostId
 from coordinator.engine.ports import Clock
 from coordinator.gateway.granting import Admitted, Grants, Pipe, Serving
 from coordinator.gateway.identity import Believed, Callers
-from coordinator.gateway.tls import PairFile, agents_credentials
+from coordinator.gateway.listeners.server import make_server
+from coordinator.gateway.listeners.tls import PairFile, agents_credentials
 from hookline.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class BundleServicer:
         fetch: grpc.RpcMethodHandler[pb.FetchBundleRequest, bytes] = grpc.unary_stream_rpc_method_handler(
             self.fetch_bundle, request_deserializer=pb.FetchBundleRequest.FromString
         )
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("hookline.v1.AgentService", {"FetchBundle": fetch}),))
+        server.add_registered_method_handlers("hookline.v1.AgentService", {"FetchBundle": fetch})
 
     async def fetch_bundle(
         self,
@@ -267,7 +268,7 @@ def _environment() -> Mapping[str, str]:
 
 async def serve(directory: Path, listen: str, pki: Path | None, cluster: str) -> None:
     """Serve until standard input ends."""
-    server = grpc.aio.server(options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 << 10)))
+    server = make_server(options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 << 10)))
     grants = Serving()
     BundleServicer(directory, Believed() if pki is None else Admitted(cluster, grants), grants).register(server)
     try:

@@ -95,8 +95,7 @@ class LogServicer:
             request_deserializer=pb.PublishLogsRequest.FromString,
             response_serializer=pb.PublishLogsResponse.SerializeToString,
         )
-        handler = grpc.method_handlers_generic_handler("hookline.v1.AgentService", {"PublishLogs": publish})
-        server.add_generic_rpc_handlers((handler,))
+        server.add_registered_method_handlers("hookline.v1.AgentService", {"PublishLogs": publish})
 
     async def publish_logs(self, _requests: object, context: Context) -> None:
         """One host's output, until it has no more."""

@@ -26,8 +26,7 @@ class RenewalServicer:
             request_deserializer=pb.RenewCertificateRequest.FromString,
             response_serializer=pb.RenewCertificateResponse.SerializeToString,
         )
-        handler = grpc.method_handlers_generic_handler("hookline.v1.AgentService", {"RenewCertificate": renew})
-        server.add_generic_rpc_handlers((handler,))
+        server.add_registered_method_handlers("hookline.v1.AgentService", {"RenewCertificate": renew})
 
     async def renew_certificate(self, request: pb.RenewCertificateRequest, context: Context) -> pb.RenewCertificateResponse:
         """The next certificate of the caller, who is told the time whatever comes of it."""

@@ -48,8 +48,7 @@ class AgentServicer:
         connect: grpc.RpcMethodHandler[pb.AgentMessage, bytes] = grpc.stream_stream_rpc_method_handler(
             self.connect, request_deserializer=pb.AgentMessage.FromString
         )
-        handler = grpc.method_handlers_generic_handler("hookline.v1.AgentService", {"Connect": connect})
-        server.add_generic_rpc_handlers((handler,))
+        server.add_registered_method_handlers("hookline.v1.AgentService", {"Connect": connect})
 
     async def connect(self, _requests: object, context: Context) -> None:
         """One agent's stream, from Hello to its end."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from scripts.chaotic import floods
 from tests.e2e.bundles import bundle
 from tests.e2e.cluster import Cluster, until
 from tests.e2e.kills import AgentKills
@@ -236,14 +237,21 @@ def main() -> int:
         metavar="N",
         help="instead: N times an agent or the coordinator, while certificates are renewed",
     )
+    parser.add_argument("--frames", type=int, default=0, metavar="N", help="instead: N mutated frames at each port of a coordinator")
+    parser.add_argument("--handshakes", type=int, default=0, metavar="N", help="instead: N handshakes at each listener with TLS")
     settings = parser.parse_args()
     kills = settings.agent_kills or settings.renewal_kills
     until_when = f"{kills} kills" if kills else f"{settings.minutes:g} minutes"
-    print(f"seed {settings.seed}, {settings.hosts} hosts, {until_when}", flush=True)
+    flood = settings.frames or settings.handshakes
+    print(f"seed {settings.seed}" if flood else f"seed {settings.seed}, {settings.hosts} hosts, {until_when}", flush=True)
     directory = Path(tempfile.mkdtemp(prefix="hookline-chaos-"))
     try:
         tally: object
-        if settings.agent_kills:
+        if settings.frames:
+            tally = floods.frames(directory, settings.seed, settings.frames)
+        elif settings.handshakes:
+            tally = floods.shake(directory / "cluster", settings.handshakes)
+        elif settings.agent_kills:
             tally = kill_agents(directory / "cluster", settings.seed, settings.hosts, settings.agent_kills)
         elif settings.renewal_kills:
             tally = kill_renewals(directory / "cluster", settings.seed, settings.hosts, settings.renewal_kills)

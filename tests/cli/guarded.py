@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from coordinator.adapters.authority import Authority
 from coordinator.adapters.clock import SystemClock
-from coordinator.gateway.tls import PairFile, open_credentials
+from coordinator.gateway.listeners.tls import PairFile, open_credentials
 from hookline.v1 import access_pb2 as access
 from tests.cli.coordinator import FakeCoordinator, Refused, at, page
 

@@ -2,11 +2,7 @@
 
 import asyncio
 import datetime
-import secrets
-import socket
-import ssl
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +13,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.identity import handshake
-from coordinator.adapters.authority import Authority, certificates
-from coordinator.adapters.clock import SystemClock
+from coordinator.adapters.authority import certificates
 from hookline.v1 import agent_pb2, agent_pb2_grpc
 from tests.e2e.cluster import Cluster
 from tests.e2e.refusals import refused
+from tests.e2e.shaking import handshakes
 
 pytestmark = pytest.mark.e2e
 
@@ -171,23 +167,8 @@ def test_a_coordinator_with_another_name_or_authority_is_not_spoken_to(cluster: 
     assert "its certificate is not good here" in str(why_not(f"127.0.0.1:{port}", other))
 
 
-def test_many_handshakes_at_once_leave_the_coordinator_alive_also_while_its_certificate_is_renewed(cluster: Cluster) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    host, _, port = cluster.addresses["listen"].rpartition(":")
-    shown = set()
-
-    def shake(_: int) -> bytes:
-        with socket.create_connection((host, int(port)), timeout=30) as plain, context.wrap_socket(plain) as connection:
-            return connection.getpeercert(binary_form=True) or b""
-
-    def renew() -> None:
-        Authority.open(cluster.data_dir / "pki", SystemClock(), names=("localhost", "127.0.0.1", secrets.token_hex(4))).renew()
-
-    with ThreadPoolExecutor(24) as threads:
-        for _ in range(3):
-            shown |= set(threads.map(shake, range(250)))
-            threads.submit(renew).result()
+@pytest.mark.parametrize("listener", ["listen", "operators"])
+def test_many_handshakes_at_once_leave_the_coordinator_alive_also_while_its_certificate_is_renewed(cluster: Cluster, listener: str) -> None:
+    shown = handshakes(cluster, listener, rounds=3, at_once=500)
     assert cluster.processes["coordinator"].poll() is None, cluster.log("coordinator")[-2_000:]
     assert len(shown) >= 3

@@ -9,7 +9,7 @@ import pytest
 
 from coordinator.adapters.authority import Authority, Lifetimes
 from coordinator.adapters.clock import SystemClock
-from coordinator.gateway.tls import PairFile, Shown
+from coordinator.gateway.listeners.tls import PairFile, Shown
 
 
 @pytest.fixture
@@ -40,3 +40,18 @@ def test_every_listener_is_told_once_of_a_new_certificate(pki: Path) -> None:
     assert new is not None
     assert new is not agents.first
     assert (agents.changed(), operators.changed(), operators.changed()) == (None, new, None)
+
+
+def test_what_is_new_is_given_only_after_those_who_were_answered_before_have_taken_what_they_need(pki: Path) -> None:
+    waits = 0
+
+    def settle() -> None:
+        nonlocal waits
+        waits += 1
+
+    shown = Shown(PairFile(pki), settle)
+    assert (shown.changed(), waits) == (None, 0)
+    renew(pki)
+    assert shown.changed() is not None
+    assert waits == 1
+    assert (shown.changed(), waits) == (None, 1)

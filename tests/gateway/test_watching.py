@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from coordinator.config.settings import Address
-from coordinator.gateway.watching import Listener, ListenerEnded, watch
+from coordinator.gateway.listeners.watching import Listener, ListenerEnded, watch
 
 
 class Impatient:

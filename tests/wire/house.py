@@ -18,7 +18,7 @@ from coordinator.api.access.servicers import AccessServicer, AuditServicer
 from coordinator.core.access import Grant, Role
 from coordinator.core.facts import RequestKey
 from coordinator.core.model import DeploymentId
-from coordinator.gateway.tls import PairFile, open_credentials
+from coordinator.gateway.listeners.tls import PairFile, open_credentials
 from coordinator.service.access.audit import AuditEntry, AuditService
 from coordinator.service.access.operators import AccessService, WantedOperatorToken
 from coordinator.store.logs.keep import Logs, Retention

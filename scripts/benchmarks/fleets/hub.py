@@ -16,7 +16,7 @@ import grpc.aio
 import uvloop
 
 from coordinator.core.lifecycle import IN_PLACE
-from coordinator.gateway.tls import PairFile, agents_credentials
+from coordinator.gateway.listeners.tls import PairFile, agents_credentials
 from hookline.v1 import agent_pb2 as pb
 from hookline.v1 import resources_pb2 as resources
 from scripts.benchmarks import child

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -49,9 +50,10 @@ class Shown:
     that were answered before take what they need; who comes meanwhile waits for the answer.
     """
 
-    def __init__(self, pairs: Pairs) -> None:
-        """Begins with what `pairs` says now."""
+    def __init__(self, pairs: Pairs, settle: Callable[[], object] = lambda: threading.Event().wait(SETTLES)) -> None:
+        """Begins with what `pairs` says now; `settle` is waited for before something new is given."""
         self._pairs = pairs
+        self._settle = settle
         self.first = self._last = pairs.now()
 
     def changed(self) -> grpc.ServerCertificateConfiguration | None:
@@ -59,7 +61,7 @@ class Shown:
         now = self._pairs.now()
         if now is self._last:
             return None
-        threading.Event().wait(SETTLES)
+        self._settle()
         self._last = now
         return now
 
