@@ -33,6 +33,7 @@ LEAST = {
         CatalogService/GetDeploymentConfig CatalogService/ListDeploymentConfigs CatalogService/GetRevision CatalogService/ListRevisions
         DeploymentService/GetDeployment DeploymentService/ListDeployments DeploymentService/WatchDeployment DeploymentService/ListTargets
         DeploymentService/GetTarget DeploymentService/ListHistory DeploymentService/ReadLogs
+        ForesightService/PlanDeployment ForesightService/SimulateDeployment
         FleetService/ListHosts FleetService/GetHost FleetService/ListEnrolments
         AlarmService/GetAlarm AlarmService/ListAlarms
         AccessService/WhoAmI ServerReflection/ServerReflectionInfo""",

@@ -102,7 +102,7 @@ def test_what_is_secret_in_a_message_is_marked_as_such() -> None:
 
 
 def test_of_what_operators_call_only_what_reads_is_left_out() -> None:
-    reading = ("Get", "List", "Watch", "Read", "WhoAmI", "Verify", "Check", "ServerReflection", "TestAlarm")
+    reading = ("Get", "List", "Watch", "Read", "Plan", "Simulate", "Explain", "WhoAmI", "Verify", "Check", "ServerReflection", "TestAlarm")
     for method, rule in POLICY.items():
         if Kind.Operator in rule.kinds:
             assert rule.reads is method.rpartition("/")[2].startswith(reading), method
