@@ -17,7 +17,7 @@ from hookline.v1.catalog_pb2_grpc import CatalogServiceServicer
 SILENCE_SECONDS = 60.0
 """How long an upload may stand still."""
 ALARMS = "alarm_configuration"
-ALARM_FIELDS = {f"{ALARMS}.{name}": name for name in ("enabled", "ignore_poll_alarm_failure", "alarms", "bake_time")}
+ALARM_FIELDS = {f"{ALARMS}.{name}": name for name in ("enabled", "ignore_poll_alarm_failure", "alarms", "bake_time", "watch_after_success")}
 GROUP_FIELDS = frozenset(
     {
         "tag_filters",

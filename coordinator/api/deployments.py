@@ -6,6 +6,7 @@ from coordinator.api import messages
 from coordinator.api.principal import caller
 from coordinator.api.requests import Context, cursor, page_size, request_key, token
 from coordinator.core.errors import Invalid
+from coordinator.core.lifecycle import DeploymentStatus
 from coordinator.core.model import DeploymentId
 from coordinator.service.deployments import DeploymentService, Wanted
 from coordinator.service.foresight.foreseeing import ForesightService
@@ -63,7 +64,10 @@ class DeploymentServicer(DeploymentServiceServicer):
         key = request_key("StopDeployment", request)
         roll_back = request.auto_rollback_enabled if request.HasField("auto_rollback_enabled") else None
         now = await self._deployments.stop(DeploymentId(request.deployment_id), key, reason=request.reason, roll_back=roll_back)
-        if now.status.terminal:
+        if now.status is DeploymentStatus.Succeeded:
+            back = f"{now.rollback_message}" if now.rollback_message else "its hosts keep what they have"
+            status, message = pb.STOP_STATUS_SUCCEEDED, f"its alarms are not watched any more; {back}"
+        elif now.status.terminal:
             status, message = pb.STOP_STATUS_SUCCEEDED, "no event runs any more, and no further one will be sent to a host"
             message += f"; {now.rollback_message}" if now.rollback_message else ""
         else:

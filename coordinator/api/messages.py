@@ -130,6 +130,7 @@ def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
         require_approval=plan.require_approval,
         approved_by=record.approved_by,
         alarm_configuration=wire.alarm_configuration(_watched(plan)),
+        watched=record.watched,
     )
 
 
@@ -211,6 +212,7 @@ def _watched(plan: Plan) -> AlarmConfiguration:
         ignore_poll_alarm_failure=plan.ignore_poll_alarm_failure,
         alarms=tuple(one.name for one in plan.alarms),
         bake_time=plan.bake_time,
+        watch_after_success=plan.watch_after_success,
     )
 
 

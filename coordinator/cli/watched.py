@@ -65,7 +65,8 @@ def show_configuration(of: "AlarmConfiguration") -> str:
     if not of.enabled:
         return f"none are watched (kept: {names})" if names else ""
     bake = f"; bake {show_length(of.bake_time)}" if of.bake_time.ToMilliseconds() else ""
-    return f"{names}{bake}{'; goes on blind when nobody can see them' if of.ignore_poll_alarm_failure else ''}"
+    late = f"; watched for {show_length(of.watch_after_success)} after success" if of.watch_after_success.ToMilliseconds() else ""
+    return f"{names}{bake}{late}{'; goes on blind when nobody can see them' if of.ignore_poll_alarm_failure else ''}"
 
 
 def advice(group: "DeploymentGroup") -> str:
@@ -87,6 +88,7 @@ class SaidAlarms(TypedDict):
     watch: bool | None
     ignore_poll_alarm_failure: bool | None
     bake: "Duration | None"
+    watch_for: "Duration | None"
 
 
 def apply(configuration: "AlarmConfiguration", said: SaidAlarms) -> list[str]:
@@ -95,7 +97,7 @@ def apply(configuration: "AlarmConfiguration", said: SaidAlarms) -> list[str]:
         raise click.UsageError("cannot watch --alarm NAME and no alarms: say one of them")
     if said["alarms"] == (NONE,):
         configuration.Clear()
-        return ["enabled", "alarms", "bake_time"]
+        return ["enabled", "alarms", "bake_time", "watch_after_success"]
     fields = []
     if said["alarms"] or said["watch"] is not None:
         configuration.enabled = said["watch"] is not False
@@ -109,6 +111,9 @@ def apply(configuration: "AlarmConfiguration", said: SaidAlarms) -> list[str]:
     if said["bake"] is not None:
         configuration.bake_time.CopyFrom(said["bake"])
         fields.append("bake_time")
+    if said["watch_for"] is not None:
+        configuration.watch_after_success.CopyFrom(said["watch_for"])
+        fields.append("watch_after_success")
     return fields
 
 
@@ -141,5 +146,11 @@ _OPTIONS = (
         type=Parsed("bake", length),
         metavar="TIME",
         help="Watch the alarms for so long once the last host has ended, such as 10m; at most 7d. [0]",
+    ),
+    click.option(
+        "--watch-for",
+        type=Parsed("watch-for", length),
+        metavar="TIME",
+        help="Watch them for so long after the success, such as 4h; at most 24h. With --auto-rollback alarm it still goes back. [0]",
     ),
 )

@@ -113,6 +113,13 @@ class HostReturned(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostRemoved(Fact):
+    """A host was removed from the fleet."""
+
+    host_id: HostId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JournalLost(Fact):
     """A host came back with another journal: what it was doing can no longer be known."""
 
@@ -161,6 +168,7 @@ GroupFact = (
     | Reported
     | HostLost
     | HostReturned
+    | HostRemoved
     | JournalLost
     | EpochSeen
     | HoldingSeen

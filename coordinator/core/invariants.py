@@ -4,13 +4,21 @@ Knows the rules of `core/deployment/batches.py` and `deadlines.py`, and nothing 
 """
 
 from coordinator.core.deployment import batches, deadlines
-from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import Group
+from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
+from coordinator.core.model import Creator, Group
 
 
 def check(group: Group, *, went_back: bool = False) -> None:
     """Assert all of it. `went_back`: the history has been forgotten once, so hosts may be in progress that nobody would have begun."""
-    deployment = group.deployment
+    deployment, watched = group.deployment, group.watched
+    if watched is not None:
+        assert watched.status is DeploymentStatus.Succeeded, f"{watched.deployment_id} is watched and has not succeeded"
+        assert watched.watched_from is not None
+        assert watched.clock >= watched.watched_from, "its watch begins later"
+        assert watched.stopping is None or deployment is not None, f"{watched.deployment_id} has regressed, and nothing happens"
+        assert deployment is None or deployment.plan.creator is Creator.CodeDeployAutoUpdate, (
+            "something else is deployed over what is watched"
+        )
     if deployment is None:
         assert group.available == 0, "available counts hosts of a live deployment only"
         return

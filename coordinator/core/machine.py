@@ -16,6 +16,7 @@ from coordinator.core import hosts
 from coordinator.core.deployment import batches, course, deadlines, watching
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
+from coordinator.core.evidence import late
 from coordinator.core.facts import (
     AlarmSeen,
     ApprovalGiven,
@@ -24,6 +25,7 @@ from coordinator.core.facts import (
     GroupFact,
     HoldingSeen,
     HostLost,
+    HostRemoved,
     HostReturned,
     JournalLost,
     Reported,
@@ -44,6 +46,8 @@ def step(group: Group, facts: Sequence[GroupFact], changes: Changes) -> list[Ord
         now.at, now.elapsed, now.principal = fact.at, fact.elapsed, "coordinator"
         if group.deployment is not None:
             deadlines.tick(group.deployment, fact.elapsed)
+        if group.watched is not None:
+            deadlines.tick(group.watched, fact.elapsed)
         if type(fact) is Reported:
             if not _report(now, fact):
                 continue
@@ -58,6 +62,8 @@ def restore(group: Group, lost: Collection[HostId], elapsed: int) -> None:
     """Work out all that is not stored, after a load: who is lost, the line, the counters, the deadlines' order."""
     for member in group.members.values():
         member.lost = member.host_id in lost
+    if group.watched is not None:
+        late.resume(group.watched, elapsed)
     deployment = group.deployment
     if deployment is None:
         group.available = 0
@@ -111,6 +117,9 @@ def _take(now: Decision, fact: GroupFact) -> None:
         case HostReturned(host_id=host_id):
             now.because = "host returned"
             hosts.welcome_back(now, host_id)
+        case HostRemoved(host_id=host_id):
+            now.because = "host removed"
+            late.forget(now, host_id)
         case JournalLost(host_id=host_id):
             target = hosts.busy_target(now.group, host_id)
             if target is not None:
@@ -144,3 +153,5 @@ def _see_alarm(now: Decision, fact: AlarmSeen) -> None:
     active = None if deployment is None else watching.see(now, deployment, fact)
     if deployment is not None and active is not None:
         course.stop(now, deployment, active)
+    if now.group.watched is not None:
+        late.see(now, now.group.watched, fact)

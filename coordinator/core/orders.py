@@ -118,6 +118,9 @@ class Entry(StrEnum):
     AlarmStatus = "AlarmStatus"
     Blind = "Blind"
     Baking = "Baking"
+    Watching = "Watching"
+    Watched = "Watched"
+    Regressed = "Regressed"
     HistoryWentBack = "HistoryWentBack"
     HostRegistered = "HostRegistered"
     HostConnected = "HostConnected"
@@ -203,7 +206,7 @@ class Changes:
     targets: dict[Target, None] = field(default_factory=dict)
     events: dict[tuple[Target, LifecycleEvent], EventChange] = field(default_factory=dict)
     groups: dict[GroupId, Group] = field(default_factory=dict)
-    """Groups of which last_successful changed."""
+    """Groups of which last_successful or watched changed."""
     members: dict[tuple[GroupId, HostId], Member] = field(default_factory=dict)
     holdings: dict[tuple[GroupId, HostId], HoldingChange] = field(default_factory=dict)
     removed: list[HostId] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The groups in memory: those with a live deployment, and for a turn those that a fact is about.
+"""The groups in memory: those with a live deployment or one that is watched after its success, and for a turn those that a fact is about.
 
 All that is here was read from the store, and can be read from it again.
 """
@@ -21,6 +21,8 @@ class Groups(dict[GroupId, Group]):
         super().__init__()
         self.live: dict[DeploymentId, GroupId] = {}
         """Which group a deployment belongs to, while it is live."""
+        self.watched: dict[DeploymentId, GroupId] = {}
+        """The same for those whose alarms are watched after their success."""
         self.parked: set[GroupId] = set()
         """Groups whose facts cannot be decided before the coordinator is restarted."""
         self._standing: dict[GroupId, Group] = {}
@@ -39,12 +41,14 @@ class Groups(dict[GroupId, Group]):
             self.live = {deployment_id: owner for deployment_id, owner in self.live.items() if owner != group_id}
             if group.deployment is not None:
                 self.live[group.deployment.deployment_id] = group_id
+            self._keep_in_sight(group)
         return group
 
     async def load_for(self, items: Iterable[Item]) -> None:
         """Read the groups that are about to be stepped and are not here: live ones after a commit that failed, and those that facts
         are about. Of the groups that a host knows, only those are read of which it knows a higher epoch than the store."""
-        for group_id in [one for one in self.live.values() if one not in self and one not in self.parked]:
+        present = [*self.live.values(), *self.watched.values()]
+        for group_id in [one for one in present if one not in self and one not in self.parked]:
             await self.load(group_id)
         epochs: dict[tuple[GroupId, HostId], int] = {}
         for item in items:
@@ -58,6 +62,10 @@ class Groups(dict[GroupId, Group]):
         if epochs:
             for group_id in await self._store.behind(epochs):
                 await self.load(group_id)
+
+    def owner(self, deployment_id: DeploymentId) -> GroupId | None:
+        """The group of a deployment that somebody can still do something about: it is live, or watched after its success."""
+        return self.live.get(deployment_id) or self.watched.get(deployment_id)
 
     def of(self, instruction_id: InstructionId) -> GroupId | None:
         """The group of an instruction; None when its deployment is not live."""
@@ -84,5 +92,12 @@ class Groups(dict[GroupId, Group]):
             else:
                 self.live[deployment_id] = deployment.plan.group_id
         for group_id in stepped:
-            if self[group_id].deployment is None:
+            group = self[group_id]
+            self._keep_in_sight(group)
+            if group.deployment is None and group.watched is None:
                 del self[group_id]
+
+    def _keep_in_sight(self, group: Group) -> None:
+        self.watched = {deployment_id: owner for deployment_id, owner in self.watched.items() if owner != group.group_id}
+        if group.watched is not None:
+            self.watched[group.watched.deployment_id] = group.group_id

@@ -11,6 +11,7 @@ from typing import Final
 from coordinator.core import session as sessions
 from coordinator.core.deployment.watching import watch
 from coordinator.core.errors import DeployError, DeploymentAlreadyCompleted, StorageFailed, StorageFull, Unavailable
+from coordinator.core.evidence import late
 from coordinator.core.facts import (
     AlarmSeen,
     ApprovalGiven,
@@ -20,6 +21,7 @@ from coordinator.core.facts import (
     HoldingSeen,
     HostLost,
     HostRemovalRequested,
+    HostRemoved,
     HostReturned,
     JournalLost,
     Report,
@@ -124,8 +126,10 @@ class Engine:
         self.committed = await self._store.last_commit()
         for group_id in await self._store.live_groups():
             group = await self._groups.load(group_id)
+            self._acting.wakes[group_id] = self._clock.elapsed()
+            if group.watched is not None:
+                self._acting.watch(late.watch(group.watched))
             if group.deployment is not None:
-                self._acting.wakes[group_id] = self._clock.elapsed()
                 plan = group.deployment.plan
                 if plan.alarms:
                     self._acting.watch(watch(group.deployment))
@@ -307,7 +311,7 @@ class Engine:
                 )
                 turn.facts.setdefault(held.group_id, []).append(holding)
 
-    def _tell_groups(self, turn: Turn, fact: HostReturned | JournalLost | HostLost) -> None:
+    def _tell_groups(self, turn: Turn, fact: HostReturned | HostRemoved | JournalLost | HostLost) -> None:
         for group_id in self._groups.of_host(fact.host_id):
             turn.facts.setdefault(group_id, []).append(fact)
 
@@ -316,9 +320,12 @@ class Engine:
         match fact:
             case HostRemovalRequested():
                 awaited = self._groups.await_host(fact.host_id)
-                turn.orders.append(Answer(fact, sessions.forget(self._roster, fact, awaited=awaited, changes=turn.changes)))
+                error = sessions.forget(self._roster, fact, awaited=awaited, changes=turn.changes)
+                turn.orders.append(Answer(fact, error))
+                if error is None:
+                    self._tell_groups(turn, HostRemoved(at=fact.at, elapsed=fact.elapsed, host_id=fact.host_id))
             case DeploymentRequested() | StopRequested() | ApprovalGiven():
-                group_id = fact.plan.group_id if isinstance(fact, DeploymentRequested) else self._groups.live.get(fact.deployment_id)
+                group_id = fact.plan.group_id if isinstance(fact, DeploymentRequested) else self._groups.owner(fact.deployment_id)
                 if group_id is None and not isinstance(fact, DeploymentRequested):
                     turn.orders.append(Answer(fact, _completed(fact)))
                 elif group_id is None or group_id in self._groups.parked:

@@ -50,11 +50,12 @@ class Store(Protocol):
         ...
 
     async def live_groups(self) -> list[GroupId]:
-        """Groups whose newest deployment has not ended."""
+        """Groups whose newest deployment has not ended, or of which one is watched after its success."""
         ...
 
     async def group(self, group_id: GroupId) -> Group:
-        """A group with its members and, if one is live, its deployment with all targets, as committed last.
+        """A group with its members and, if one is live, its deployment with all targets, as committed last; likewise the one that is
+        watched after its success, without hosts that were removed and with those that newcomers' deployments have brought it to since.
 
         Every field that says "Not stored", and the counters, are left for `core/machine.restore` to fill in.
         A group without any deployment yet is an empty one.

@@ -20,6 +20,7 @@ INTERVALS: Final = range(1_000, 3_600_001)
 HOLDS: Final = range(24 * 3_600_000 + 1)
 """Milliseconds for which a comparison may have to be true."""
 BAKE_TIMES: Final = range(7 * 24 * 3_600_000 + 1)
+LATE_WATCHES: Final = range(24 * 3_600_000 + 1)
 LABELS: Final = 20
 LABEL_LENGTH: Final = 256
 ALERT_NAME_LENGTH: Final = 256
@@ -118,11 +119,19 @@ def checked_configuration(wanted: AlarmConfiguration, *, field: str) -> AlarmCon
         raise InvalidAlarmConfig(f"cannot bake for {wanted.bake_time / 1000:g} s: 0 to 7 days are allowed", field=f"{field}.bake_time")
     if wanted.bake_time and not names:
         raise InvalidAlarmConfig("cannot bake without alarms: there would be nothing to watch; name one", field=f"{field}.bake_time")
+    if wanted.watch_after_success not in LATE_WATCHES:
+        raise InvalidAlarmConfig(
+            f"cannot watch for {wanted.watch_after_success / 1000:g} s after a success: 0 to 24 hours are allowed",
+            field=f"{field}.watch_after_success",
+        )
+    if wanted.watch_after_success and not names:
+        raise InvalidAlarmConfig("cannot watch without alarms: name one", field=f"{field}.watch_after_success")
     return AlarmConfiguration(
         enabled=wanted.enabled,
         ignore_poll_alarm_failure=wanted.ignore_poll_alarm_failure,
         alarms=names,
         bake_time=wanted.bake_time,
+        watch_after_success=wanted.watch_after_success,
     )
 
 

@@ -35,12 +35,13 @@ DEFAULT_CONFIG = "CodeDeployDefault.OneAtATime"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmRules:
-    """What can be chosen about a group's alarms. None leaves it as it is; the length is in milliseconds."""
+    """What can be chosen about a group's alarms. None leaves it as it is; lengths are in milliseconds."""
 
     enabled: bool | None = None
     ignore_poll_alarm_failure: bool | None = None
     alarms: tuple[str, ...] | None = None
     bake_time: int | None = None
+    watch_after_success: int | None = None
 
     def given(self, now: AlarmConfiguration) -> AlarmConfiguration:
         """What becomes of what there is now."""

@@ -90,12 +90,15 @@ class DeploymentService:
         return await self._rooms.history.deployment(fact.plan.deployment_id)
 
     async def stop(self, deployment_id: DeploymentId, key: RequestKey, *, reason: str, roll_back: bool | None) -> DeploymentRecord:
-        """Stop a deployment and return it as it is then, stopping or stopped. `roll_back` None: as its own events say."""
+        """Stop a deployment and return it as it is then, stopping or stopped. `roll_back` None: as its own events say.
+
+        One that is watched after its success is watched no more, and rolled back only by an explicit wish.
+        """
         if await self._rooms.requests.replayed(key) is not None:
             return await self._rooms.history.deployment(deployment_id)
         check_description(reason, field="reason")
         now = await self._rooms.history.deployment(deployment_id)
-        if now.status.terminal:
+        if now.status.terminal and not now.watched:
             raise DeploymentAlreadyCompleted(f"cannot stop deployment {deployment_id}: it has ended, {now.status.name}")
         await self._inbox.ask(
             StopRequested(
@@ -207,6 +210,7 @@ class DeploymentService:
             alarms=ground.alarms,
             ignore_poll_alarm_failure=watched.enabled and watched.ignore_poll_alarm_failure,
             bake_time=watched.bake_time if watched.enabled else 0,
+            watch_after_success=watched.watch_after_success if watched.enabled else 0,
             creator=Creator.user,
             created_by=created_by,
             description=wanted.description,

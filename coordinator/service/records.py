@@ -188,6 +188,8 @@ class DeploymentRecord:
     error: ErrorInformation | None
     stopping: ErrorInformation | None
     approved_by: str
+    watched: bool
+    """Its alarms are watched after its success."""
     rollback_deployment_id: DeploymentId | None
     rollback_message: str
     started_at: int | None

@@ -55,7 +55,7 @@ REVISION_OF: Final = """
 INSERT_TARGET: Final = _insert("target", ("deployment_no", "host_no", "place_in_line", "host_name_no", *TARGET_COLUMNS, "commit_no"))
 INSERT_BYSTANDER: Final = _insert("bystander", ("deployment_no", "host_no"))
 UPDATE_TARGET: Final = f"UPDATE target SET {_set(TARGET_COLUMNS)}, commit_no = ? WHERE deployment_no = ? AND host_no = ?"
-NEWS: Final = (Entry.AlarmStatus, Entry.Blind, Entry.Baking)
+NEWS: Final = (Entry.AlarmStatus, Entry.Blind, Entry.Baking, Entry.Watching, Entry.Watched, Entry.Regressed)
 """Entries that whoever follows a deployment wants to read, though nothing else of it has changed."""
 TOUCH_DEPLOYMENT: Final = "UPDATE deployment SET commit_no = ? WHERE deployment_no = ?"
 TOUCH_TARGET: Final = "UPDATE target SET commit_no = ? WHERE deployment_no = ? AND host_no = ?"
@@ -79,7 +79,7 @@ UPSERT_HOLDING: Final = """
     INSERT INTO holding (host_no, group_no, installed_no, deployed_no) VALUES (?, ?, ?, ?)
     ON CONFLICT (host_no, group_no) DO UPDATE SET installed_no = coalesce(excluded.installed_no, holding.installed_no),
         deployed_no = coalesce(excluded.deployed_no, holding.deployed_no)"""
-UPDATE_GROUP: Final = "UPDATE deployment_group SET last_successful_no = ? WHERE group_no = ?"
+UPDATE_GROUP: Final = "UPDATE deployment_group SET last_successful_no = ?, watched_no = ? WHERE group_no = ?"
 INSERT_HISTORY: Final = _insert(
     "history", ("history_id", "at", "entry_no", "because", "group_no", "deployment_no", "host_no", "message", "principal_no")
 )
@@ -267,7 +267,15 @@ class Storing:
         db, numbers, changes = self._db, self._numbers, self._changes
         groups, hosts, names = numbers.groups, numbers.hosts, numbers.names
         db.executemany(
-            UPDATE_GROUP, [(self._successful_no(one.last_successful), groups[group_id]) for group_id, one in changes.groups.items()]
+            UPDATE_GROUP,
+            [
+                (
+                    self._successful_no(one.last_successful),
+                    self._deployment_no(None if one.watched is None else one.watched.deployment_id),
+                    groups[group_id],
+                )
+                for group_id, one in changes.groups.items()
+            ],
         )
         unknown = {group_id for group_id, _ in (*changes.members, *changes.holdings)}
         unknown = {group_id for group_id in unknown if groups.known(group_id) is None}

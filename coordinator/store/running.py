@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
-from coordinator.core.lifecycle import DeploymentStatus
+from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
     Deployment,
     DeploymentId,
@@ -26,11 +26,12 @@ from coordinator.store.rows.running import DEPLOYMENT_QUERY, SESSION_QUERY, TARG
 LIVE_GROUPS: Final = f"""
     SELECT group_id FROM deployment_group
     WHERE (SELECT status FROM deployment WHERE deployment.group_no = deployment_group.group_no
-           ORDER BY deployment_no DESC LIMIT 1) <= {DeploymentStatus.InProgress.value}
+           ORDER BY deployment_no DESC LIMIT 1) <= {DeploymentStatus.InProgress.value} OR watched_no IS NOT NULL
     ORDER BY group_no"""
 LIVE_DEPLOYMENT: Final = f"{DEPLOYMENT_QUERY} WHERE d.group_no = ? ORDER BY d.deployment_no DESC LIMIT 1"
 GROUP: Final = f"""
-    SELECT g.group_no, d.deployment_id, d.file_exists_behavior, {", ".join(f"r.{column}" for column in columns.REVISION_COLUMNS)}
+    SELECT g.group_no, g.watched_no, d.deployment_id, d.file_exists_behavior,
+           {", ".join(f"r.{column}" for column in columns.REVISION_COLUMNS)}
     FROM deployment_group g
     LEFT JOIN deployment d ON d.deployment_no = g.last_successful_no LEFT JOIN revision r ON r.revision_no = d.revision_no
     WHERE g.group_id = ?"""
@@ -49,7 +50,14 @@ TARGETS: Final = f"""
     SELECT host_id, name, {", ".join(f"t.{column}" for column in TARGET_COLUMNS)}
     FROM target t JOIN host h ON h.host_no = t.host_no JOIN name ON name.name_no = t.host_name_no
     WHERE deployment_no = ? ORDER BY place_in_line"""
+PRESENT_TARGETS: Final = TARGETS.replace("WHERE", "WHERE h.removed_at IS NULL AND")
+JOINED: Final = f"""
+    SELECT h.host_id, name.name
+    FROM deployment d JOIN target t USING (deployment_no) JOIN host h ON h.host_no = t.host_no JOIN name ON name.name_no = t.host_name_no
+    WHERE d.group_no = ? AND d.deployment_no > ? AND d.completed_at IS NOT NULL AND h.removed_at IS NULL
+      AND t.started_at IS NOT NULL AND t.status <> {TargetStatus.Skipped.value}"""
 BYSTANDERS: Final = "SELECT host_id FROM bystander JOIN host USING (host_no) WHERE deployment_no = ?"
+PRESENT_BYSTANDERS: Final = f"{BYSTANDERS} AND removed_at IS NULL"
 FIRST_OF_CHAIN: Final = """
     WITH RECURSIVE chain (deployment_no, rolls_back_no) AS (
         SELECT deployment_no, rolls_back_no FROM deployment WHERE deployment_no = ?
@@ -85,7 +93,7 @@ def group(db: sqlite3.Connection, group_id: GroupId) -> Group:
     found = db.execute(GROUP, (group_id,)).fetchone()
     if found is None:
         return Group(group_id=group_id)
-    group_no, last_id, behavior, *revision = found
+    group_no, watched_no, last_id, behavior, *revision = found
     success = None
     if last_id is not None:
         success = Success(
@@ -94,6 +102,7 @@ def group(db: sqlite3.Connection, group_id: GroupId) -> Group:
     return Group(
         group_id=group_id,
         deployment=_live_deployment(db, group_no),
+        watched=None if watched_no is None else _watched(db, group_no, watched_no),
         last_successful=success,
         members={member.host_id: member for member in map(_member, db.execute(MEMBERS, (group_no,)))},
     )
@@ -135,6 +144,17 @@ def _live_deployment(db: sqlite3.Connection, group_no: int) -> Deployment | None
     targets = {HostId(one[0]): rows.target(deployment_id, tuple(one)) for one in db.execute(TARGETS, (number,))}
     if row["rolls_back"] is None:
         members = frozenset(targets).union(HostId(one[0]) for one in db.execute(BYSTANDERS, (number,)))
-    else:  # a rollback has only the hosts that were touched; its members are those of the deployment it rolls back
-        members = frozenset(HostId(one[0]) for one in db.execute(FIRST_OF_CHAIN, (number,)))
+    else:  # a rollback has only the hosts that were touched; its members are those of the deployment it rolls back, and who came since
+        members = frozenset(targets).union(HostId(one[0]) for one in db.execute(FIRST_OF_CHAIN, (number,)))
     return rows.deployment(row, targets, members)
+
+
+def _watched(db: sqlite3.Connection, group_no: int, number: int) -> Deployment:
+    """A deployment that has succeeded, with the hosts that are there still and those that were given its revision since."""
+    row = db.execute(f"{DEPLOYMENT_QUERY} WHERE d.deployment_no = ?", (number,)).fetchone()
+    deployment_id = DeploymentId(row["deployment_id"])
+    targets = {HostId(one[0]): rows.target(deployment_id, tuple(one)) for one in db.execute(PRESENT_TARGETS, (number,))}
+    members = frozenset(targets).union(HostId(one[0]) for one in db.execute(PRESENT_BYSTANDERS, (number,)))
+    watched = rows.deployment(row, targets, members)
+    watched.joined = {HostId(one[0]): str(one[1]) for one in db.execute(JOINED, (group_no, number))}
+    return watched

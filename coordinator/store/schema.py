@@ -214,6 +214,18 @@ def triggers(db: Database) -> None:
     create(db, [CURSOR], [])
 
 
+@MIGRATIONS(name="19")
+def late_watch(db: Database) -> None:
+    """Deployments whose alarms are watched after their success."""
+    for table, column in (
+        ("deployment_group", "watch_after_success INTEGER NOT NULL DEFAULT 0"),
+        ("deployment_group", "watched_no INTEGER"),
+        ("deployment", "watch_after_success INTEGER NOT NULL DEFAULT 0"),
+        ("deployment", "watched_from INTEGER"),
+    ):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

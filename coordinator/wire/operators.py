@@ -109,6 +109,7 @@ def alarm_configuration(value: AlarmConfiguration) -> pb.AlarmConfiguration:
         ignore_poll_alarm_failure=value.ignore_poll_alarm_failure,
         alarms=value.alarms,
         bake_time=duration(value.bake_time) if value.bake_time else None,
+        watch_after_success=duration(value.watch_after_success) if value.watch_after_success else None,
     )
 
 
@@ -119,6 +120,7 @@ def read_alarm_configuration(message: pb.AlarmConfiguration) -> AlarmConfigurati
         ignore_poll_alarm_failure=message.ignore_poll_alarm_failure,
         alarms=tuple(message.alarms),
         bake_time=read_duration(message.bake_time),
+        watch_after_success=read_duration(message.watch_after_success),
     )
 
 

@@ -103,6 +103,7 @@ def test_a_group_is_told_which_alarms_its_deployments_watch(operator: Operator, 
         ("--alarms",),
         ("--bake", "0"),
         ("--ignore-poll-alarm-failure",),
+        ("--watch-for", "4h"),
         ("--alarm", "none"),
     ):
         assert operator.types("group", "update", "shop", "production", *typed).exit_code == 0
@@ -115,9 +116,10 @@ def test_a_group_is_told_which_alarms_its_deployments_watch(operator: Operator, 
         ["enabled"],
         ["bake_time"],
         ["ignore_poll_alarm_failure"],
-        ["enabled", "alarms", "bake_time"],
+        ["watch_after_success"],
+        ["enabled", "alarms", "bake_time", "watch_after_success"],
     ]
-    assert [said.enabled for _, said in asked] == [True, False, True, False, False, False]
+    assert [said.enabled for _, said in asked] == [True, False, True, False, False, False, False]
     assert operator.types("group", "update", "shop", "production", "--alarm", "A", "--no-alarms").exit_code == 2
 
 
@@ -218,7 +220,7 @@ def test_status_says_what_a_deployment_waits_for(
     seen = operator.types("status", "d-AAAAAAAA1").stdout
     assert f"alarms      {shown}" in seen
     assert f"waits       {waits}" in seen if waits else "waits" not in seen
-    assert set(coordinator.requests("ListHistory")[0].entries) == {"AlarmStatus", "Blind", "Baking"}
+    assert set(coordinator.requests("ListHistory")[0].entries) == {"AlarmStatus", "Blind", "Baking", "Watching", "Watched", "Regressed"}
 
 
 def test_status_asks_for_no_alarms_where_none_are_watched(operator: Operator, coordinator: FakeCoordinator) -> None:

@@ -414,6 +414,7 @@ def group(draw: st.DrawFn) -> catalog.DeploymentGroup:
         made.offline_policy.budget = draw(st.integers(0, 9))
     made.alarm_configuration.alarms.extend(draw(st.lists(NAMES, max_size=3)))
     made.alarm_configuration.bake_time.FromMilliseconds(draw(st.integers(0, 10**6)))
+    made.alarm_configuration.watch_after_success.FromMilliseconds(draw(st.integers(0, 10**6)))
     made.service_role.sources.extend(draw(st.lists(NAMES, max_size=2)))
     made.service_role.max_hosts = draw(st.integers(0, 5))
     return made

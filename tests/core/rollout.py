@@ -59,7 +59,7 @@ ALL_AT_ONCE: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERC
 HALF_AT_A_TIME: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=50)
 ONE_AT_A_TIME: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.MOST_CONCURRENCY, value=1)
 WAITS: Final = OfflinePolicy()
-NOT_STORED: Final = ("pending", "pending_lost", "counts", "awaited", "lost", "clock_at", "checkpoint", "sight", "blind_since")
+NOT_STORED: Final = ("pending", "pending_lost", "counts", "awaited", "lost", "clock_at", "checkpoint", "sight", "blind_since", "joined")
 
 
 def count(value: int) -> MinimumHealthyHosts:
@@ -201,19 +201,22 @@ class Rollout:
         alarms: Sequence[str] = (),
         blind: bool = False,
         bake: int = 0,
+        watch: int = 0,
         approval: bool = False,
         request: RequestKey | None = None,
     ) -> None:
         """Somebody wants a revision deployed: to all of these hosts, to those named in `only`, or to the outdated ones.
 
-        `blind`: it goes on when an alarm stays unknown; `bake`: milliseconds for which the alarms are watched at the end.
+        `blind`: it goes on when an alarm stays unknown; `bake`: milliseconds for which the alarms are watched at the end;
+        `watch`: and after its success.
         """
         events = [AutoRollbackEvent.DEPLOYMENT_FAILURE] if rollback else events
         self._made += 1
         asked = replace(plan(f"d-{self._made}", of, minimum, events=events), file_exists_behavior=exists)
         asked = replace(asked, ignore_application_stop_failures=ignore, outdated_only=outdated, offline=offline)
         watched = tuple(alarm(name) for name in alarms)
-        asked = replace(asked, alarms=watched, ignore_poll_alarm_failure=blind, bake_time=bake, require_approval=approval)
+        asked = replace(asked, alarms=watched, ignore_poll_alarm_failure=blind, bake_time=bake, watch_after_success=watch)
+        asked = replace(asked, require_approval=approval)
         chosen = None if only is None else frozenset(map(host_id, only))
         hosts = tuple(Snapshot(host_id=host_id(name), name=name, lost=name in lost) for name in names)
         self.step([DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=hosts, chosen=chosen, request=request)])
@@ -353,13 +356,18 @@ def stored(group: Group) -> Group:
     """What is left of a group after a crash: copies of its rows, without what is not stored."""
     members = {host: replace(member) for host, member in group.members.items()}
     kept = Group(group_id=group.group_id, last_successful=group.last_successful, members=members)
-    live = group.deployment
-    if live is not None:
-        values = {one.name: getattr(live, one.name) for one in fields(live) if one.name not in NOT_STORED}
-        values["targets"] = {host: replace(target) for host, target in live.targets.items()}
-        values["clock"] = live.checkpoint
-        kept.deployment = Deployment(**values)
+    kept.deployment = None if group.deployment is None else _stored(group.deployment)
+    if group.watched is not None:
+        kept.watched = _stored(group.watched)
+        kept.watched.joined = dict(group.watched.joined)
     return kept
+
+
+def _stored(deployment: Deployment) -> Deployment:
+    values = {one.name: getattr(deployment, one.name) for one in fields(deployment) if one.name not in NOT_STORED}
+    values["targets"] = {host: replace(target) for host, target in deployment.targets.items()}
+    values["clock"] = deployment.checkpoint
+    return Deployment(**values)
 
 
 def rows(group: Group) -> dict[str, object]:

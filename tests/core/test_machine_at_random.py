@@ -115,6 +115,7 @@ class Deployments(RuleBasedStateMachine):
         alarms=st.sampled_from([(), (), ("A",), ("A", "B")]),
         blind=st.booleans(),
         bake=st.sampled_from([0, 0, 30_000]),
+        watch=st.sampled_from([0, 0, 90_000]),
         offline=policies,
     )
     def deploy(
@@ -126,6 +127,7 @@ class Deployments(RuleBasedStateMachine):
         alarms: tuple[str, ...],
         blind: bool,
         bake: int,
+        watch: int,
         offline: OfflinePolicy,
     ) -> None:
         """Somebody deploys to a group, or to a part of it."""
@@ -155,6 +157,7 @@ class Deployments(RuleBasedStateMachine):
             alarms=alarms,
             blind=blind,
             bake=bake,
+            watch=watch,
             offline=offline,
         )
         self.oracle.obey(self.rollout.orders)
@@ -194,7 +197,7 @@ class Deployments(RuleBasedStateMachine):
             self.rollout.report(name, self.rollout.event(name, LifecycleEvent.ValidateService, EventStatus.Succeeded))
             assert len(self.rollout.history) == before
 
-    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @precondition(lambda self: self.rollout.group.deployment is not None or self.rollout.group.watched is not None)
     @rule(name=st.sampled_from("AB"), status=st.sampled_from([AlarmStatus.OK, *AlarmStatus]))
     def see(self, name: str, status: AlarmStatus) -> None:
         """Somebody has looked at an alarm."""
@@ -256,10 +259,11 @@ class Deployments(RuleBasedStateMachine):
         running = self.rollout.group
         assert running.deployment is not None
         self.oracle.unseen = {one.name for one in running.deployment.plan.alarms}
-        self.rollout.restart()
+        self._let(self.rollout.restart)
         back = self.rollout.group
+        over = any(isinstance(order, Settled) for order in self.rollout.orders)  # who is lost is waited for until the next look at it
         assert running.deployment is not None
-        if back.deployment is not None:
+        if back.deployment is not None and not over:
             assert back.deployment.counts == running.deployment.counts
             assert [one.host_id for one in back.deployment.targets.values()] == list(running.deployment.targets)
             assert back.available == running.available
@@ -337,11 +341,11 @@ class Deployments(RuleBasedStateMachine):
         live, ended = self.rollout.group.deployment, len(self.rollout.ended)
         before = self._unfinished(live)
         happen()
-        for deployment in [live, *self.rollout.ended[ended:]]:
+        for deployment in [live, self.rollout.group.deployment, *self.rollout.ended[ended:]]:
             if deployment is not None:
                 given_up = (TargetStatus.Failed, TargetStatus.Unknown)
                 gone = {host for host, one in deployment.targets.items() if one.status in given_up and one.started_at is not None}
-                self.oracle.healthy -= gone & before if deployment is live else gone
+                self.oracle.healthy -= gone & before if live is not None and deployment.plan is live.plan else gone
         self.oracle.obey(self.rollout.orders)
 
     def _unfinished(self, deployment: Deployment | None) -> set[HostId]:

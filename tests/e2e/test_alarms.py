@@ -136,6 +136,29 @@ def test_an_alarm_that_is_active_lets_nobody_begin(shop: Shop) -> None:
     assert "nothing had begun on any host" in shop.shown(refused)["rollback_info"]["rollback_message"]
 
 
+def test_a_late_regression_is_rolled_back_although_the_coordinator_is_killed_while_it_happens(shop: Shop) -> None:
+    cluster = shop.cluster
+    shop.watch("--promql", "shop_errors_ratio", "--above", "0.05", **{"watch-for": "1h"})
+    bad = shop.deploy("v2", "CodeDeployDefault.AllAtOnce")
+    assert cluster.ended(bad) == "Succeeded"
+    assert shop.follows(bad, "Watching") == "the alarms are watched for 1 h more; the group is free"
+    assert shop.shown(bad)["watched"]
+    cluster.kill_coordinator()
+    shop.monitoring.application.errors = 0.31
+    until(lambda: shop.monitoring.value("shop_errors_ratio") == "0.31", "Prometheus sees the errors")
+    shop.monitoring.application.errors = 0.0
+    until(lambda: shop.monitoring.value("shop_errors_ratio") == "0", "and sees their end")
+    cluster.start_coordinator()
+    assert "alarm HighErrors is active: 0.31 is > 0.05" in shop.follows(bad, "Regressed")
+    back = shop.shown(bad)["rollback_info"]["rollback_deployment_id"]
+    cluster.kill_coordinator()
+    cluster.start_coordinator()
+    assert cluster.ended(back) == "Succeeded"
+    assert shop.versions() == {"v1"}
+    assert (shop.shown(bad)["status"], shop.shown(bad)["watched"]) == ("Succeeded", False)
+    assert set(cluster.times(back).values()) == {1}
+
+
 def test_alertmanager_stops_a_rollout(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text(TOKEN)

@@ -3,16 +3,28 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from coordinator.core.facts import AlarmSeen, DeploymentRequested
-from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus
-from coordinator.core.model import AlarmStatus, DeploymentId, GroupId, Snapshot
+from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, TargetStatus
+from coordinator.core.model import (
+    AlarmStatus,
+    AutoRollbackEvent,
+    DeploymentId,
+    FileExistsBehavior,
+    Group,
+    GroupId,
+    HostId,
+    Member,
+    Snapshot,
+    Success,
+)
 from coordinator.core.orders import WatchAlarms
 from coordinator.engine.loop import Engine
 from coordinator.metrics import Metrics
 from tests.engine.test_loop import HOST, PatientClock, SilentAgents
 from tests.store.memory import MemoryStore
-from tests.store.things import ALARMS, NOW, WEB, watched
+from tests.store.things import ALARMS, NOW, R1, R2, WEB, created, deployment, target, watched
 
 
 class Eyes:
@@ -69,6 +81,30 @@ async def test_a_coordinator_that_comes_back_watches_again() -> None:
         assert eyes.orders == [WatchAlarms(WEB, ALARMS, NOW)]
         await see(engine, AlarmStatus.ALARM)
         assert store.deployments[DeploymentId("d-1")].status is DeploymentStatus.Stopped
+
+
+async def test_a_coordinator_that_comes_back_watches_what_had_succeeded_and_rolls_back_what_regresses_then() -> None:
+    store = MemoryStore()
+    before = Success(deployment_id=DeploymentId("d-0"), revision=R1, file_exists_behavior=FileExistsBehavior.DISALLOW)
+    events = frozenset({AutoRollbackEvent.DEPLOYMENT_STOP_ON_ALARM})
+    late = replace(
+        watched("d-1"), auto_rollback=events, revision=R2, last_successful=before, rolls_back=None, rollback_id=DeploymentId("d-2")
+    )
+    done = deployment(late, "h1", status=DeploymentStatus.Succeeded, stopping=None, watched_from=600, completed_at=NOW + 7)
+    done.targets[HostId("id-h1")] = target("d-1", "h1", status=TargetStatus.Succeeded)
+    changes = created(done)
+    changes.groups[WEB] = Group(group_id=WEB, watched=done)
+    changes.members[WEB, HostId("id-h1")] = Member(host_id=HostId("id-h1"))
+    await store.commit(changes)
+    async with running(store) as (engine, eyes):
+        assert eyes.orders == [WatchAlarms(WEB, ALARMS, NOW + 7)]
+        await see(engine, AlarmStatus.ALARM)
+        assert eyes.orders[1:] == [WatchAlarms(WEB, (), NOW)]
+        assert store.deployments[DeploymentId("d-1")].rollback_deployment_id == "d-2"
+        assert store.deployments[DeploymentId("d-2")].plan.rolls_back == "d-1"
+        assert engine.live(DeploymentId("d-2"))
+    async with running(store) as (_, eyes):
+        assert eyes.orders == []
 
 
 async def test_what_was_seen_for_a_group_that_is_not_live_is_nothing() -> None:

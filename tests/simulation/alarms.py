@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from coordinator.core.facts import AlarmSeen
-from coordinator.core.model import AlarmStatus, GroupId
+from coordinator.core.model import AlarmStatus, AutoRollbackEvent, GroupId
 from coordinator.core.orders import WatchAlarms
 from coordinator.engine.ports import Clock
 from tests.simulation.store import SimulatedStore
@@ -87,6 +87,10 @@ class Eyes:
 
     def _accuse(self, order: WatchAlarms) -> None:
         for one in self.sky.store.deployments.values():
-            mine = one.plan.group_id == order.group_id and one.plan.alarms == order.alarms and one.plan.created_at == order.since
-            if mine and not one.status.terminal and one.stopping is None:
-                self.witness.accuse("P8", f"an alarm of {one.deployment_id} was active {GOES_ON_AT_MOST:.0f} s ago, and it goes on")
+            mine = one.plan.group_id == order.group_id and one.plan.alarms == order.alarms
+            said = f"an alarm of {one.deployment_id} was active {GOES_ON_AT_MOST:.0f} s ago"
+            if mine and one.plan.created_at == order.since and not one.status.terminal and one.stopping is None:
+                self.witness.accuse("P8", f"{said}, and it goes on")
+            rolls_back = AutoRollbackEvent.DEPLOYMENT_STOP_ON_ALARM in one.plan.auto_rollback
+            if mine and rolls_back and self.sky.store.late(order.group_id) == one.deployment_id and one.stopping is None:
+                self.witness.accuse("P8", f"{said}, and it is watched and not rolled back")

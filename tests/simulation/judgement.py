@@ -59,7 +59,8 @@ def _lost_calls(world: World) -> Iterator[str]:
         if deployment_id not in deployments:
             yield f"the creation of {deployment_id} was acknowledged and is not in the store"
     for deployment_id in operators.stopped:
-        if deployment_id in deployments and deployments[deployment_id].stopping is None:
+        known = deployments.get(deployment_id)
+        if known is not None and known.stopping is None and known.watched_from is None:
             yield f"the stop of {deployment_id} was acknowledged and is not in the store"
     for deployment_id in operators.refused:
         if deployment_id in deployments:

@@ -117,7 +117,9 @@ class Operators:
         names = chance.choice(("", "", "", "A", "AB"))
         alarms = tuple(Alarm(name=name, source=AlertmanagerAlert(labels={})) for name in names)
         bake = chance.choice((0, 0, 20_000)) if alarms else 0
-        return {"alarms": alarms, "ignore_poll_alarm_failure": chance.random() < 0.5, "bake_time": bake}
+        late = chance.choice((0, 60_000)) if alarms else 0
+        blind = chance.random() < 0.5
+        return {"alarms": alarms, "ignore_poll_alarm_failure": blind, "bake_time": bake, "watch_after_success": late}
 
     async def _create(self, plan: Plan, group: DeploymentGroup, chosen: frozenset[HostId] | None = None) -> bool:
         """Whether it was created; `chosen`: to these hosts of the group only."""

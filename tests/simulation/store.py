@@ -47,6 +47,7 @@ class Copy:
     requests: dict[tuple[str, str, str], tuple[bytes, str]]
     history: list[HistoryEntry]
     last_successful: dict[GroupId, Success | None]
+    watched: dict[GroupId, DeploymentId | None]
 
 
 class SimulatedStore(MemoryStore):
@@ -87,6 +88,7 @@ class SimulatedStore(MemoryStore):
             requests=dict(self.requests),
             history=list(self.history),
             last_successful=dict(self._last_successful),
+            watched=dict(self._watched),
         )
 
     def restore(self, copy: Copy) -> None:
@@ -96,11 +98,15 @@ class SimulatedStore(MemoryStore):
         self.events, self.members, self.holdings = dict(copy.events), dict(copy.members), dict(copy.holdings)
         self.hosts = {host_id: replace(session) for host_id, session in copy.hosts.items()}
         self.requests, self.history = dict(copy.requests), list(copy.history)
-        self._last_successful = dict(copy.last_successful)
+        self._last_successful, self._watched = dict(copy.last_successful), dict(copy.watched)
 
     def succeeded_last(self, group_id: GroupId) -> Success | None:
         """A group's newest success."""
         return self._last_successful.get(group_id)
+
+    def late(self, group_id: GroupId) -> DeploymentId | None:
+        """What is watched after its success."""
+        return self._watched.get(group_id)
 
     def newcomers(self, group_id: GroupId, hosts: Iterable[HostId]) -> list[HostId]:
         """Those of a group's hosts that should have its last successful revision and have not."""

@@ -142,10 +142,36 @@ class StoreContract:
         made.completed_at = NOW + 9
         made.clock = 5_678
         made.baked_from = 5_600
+        made.watched_from = 5_650
         changes = Changes()
         changes.deployments[made.deployment_id] = made
         await store.commit(changes)
         assert asdict(await _live(store)) == asdict(made)
+
+    async def test_what_is_watched_after_its_success_comes_back_with_who_came_since_and_without_who_has_gone(
+        self, store: EngineStore
+    ) -> None:
+        await store.commit(known("h1", "h2", "h3", "h4"))
+        made = deployment(watched("d-1"), "h1", "h2", status=DeploymentStatus.Succeeded, watched_from=600)
+        changes = created(made)
+        changes.groups[WEB] = Group(group_id=WEB, watched=made)
+        await store.commit(changes)
+        newer = deployment(plan("d-2"), "h3", "h4", status=DeploymentStatus.Succeeded, completed_at=NOW)
+        newer.targets[HostId("id-h3")] = target("d-2", "h3")
+        await store.commit(created(newer))
+        gone = Changes()
+        gone.removed.append(HostId("id-h2"))
+        await store.commit(gone)
+        assert await store.live_groups() == [WEB]
+        found = (await store.group(WEB)).watched
+        assert found is not None
+        assert found.members == set(found.targets) == {HostId("id-h1")}
+        assert found.joined == {HostId("id-h3"): "h3"}
+        assert (found.watched_from, found.plan) == (600, made.plan)
+        over = Changes()
+        over.groups[WEB] = Group(group_id=WEB)
+        await store.commit(over)
+        assert ((await store.group(WEB)).watched, await store.live_groups()) == (None, [])
 
     async def test_what_is_changed_after_a_commit_is_not_stored(self, store: EngineStore) -> None:
         await store.commit(known("h1"))

@@ -65,13 +65,16 @@ async def fill(store: SqliteStore) -> None:
     await store.catalog.create_config(config, at=NOW, key=key("1", method="CreateDeploymentConfig"))
     for number, alarm in enumerate(ALARMS):
         await store.alarms.create(alarm, at=NOW, key=key(f"alarm {number}", method="CreateAlarm"))
-    watching = AlarmConfiguration(enabled=True, alarms=("HighErrors", "Down"), ignore_poll_alarm_failure=True, bake_time=600_000)
+    watching = AlarmConfiguration(
+        enabled=True, alarms=("HighErrors", "Down"), ignore_poll_alarm_failure=True, bake_time=600_000, watch_after_success=14_400_000
+    )
     group = await store.catalog.group("shop", "web")
     group = replace(group, alarms=watching, triggers=(PAGER,))
     await store.catalog.update_group(group, at=NOW, key=key("7", method="UpdateDeploymentGroup"))
     await store.commit(known("h1", "h2", "gone"))
     await store.fleet.add_tags(["h2"], {"canary": "yes"}, at=NOW, key=key("2", method="AddTags"))
     done = deployment(plan("d-1", revision=R1), "h1", "h2", status=DeploymentStatus.Succeeded, stopping=None, completed_at=NOW + 9_000)
+    done.watched_from = 1_000
     await store.commit(_ended(created(done), TargetStatus.Succeeded, EventStatus.Succeeded))
     failing = replace(watched("d-2"), revision=R2, last_successful=success("d-1"), created_at=NOW + 60_000)
     failed = deployment(failing, "h1", "h2", status=DeploymentStatus.Failed, completed_at=NOW + 70_000)
@@ -84,6 +87,9 @@ async def fill(store: SqliteStore) -> None:
     changes.requests.append((key("3"), "d-2"))
     await store.commit(changes)
     await store.commit(created(deployment(plan("d-3", created_at=NOW + 80_000), "h2", "h1")))
+    late = Changes()
+    late.groups[WEB] = Group(group_id=WEB, last_successful=success("d-1"), watched=done)
+    await store.commit(late)
     await store.enrolments.add_token(join_token(), b"t" * 32, at=NOW, key=key("4", method="CreateJoinToken"))
     await store.enrolments.enrol(applicant("web-9"), b"t" * 32, at=NOW)
     await store.operators.create(operator("anna"), at=NOW, key=key("5", method="CreateOperator"))

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
+from coordinator.core.deployment.rollback import touched
 from coordinator.core.errors import RequestIdReused
 from coordinator.core.facts import Report, RequestKey
 from coordinator.core.lifecycle import EventStatus, LifecycleEvent
@@ -37,6 +38,8 @@ class MemoryStore:
         self.requests: dict[tuple[str, str, str], tuple[bytes, str]] = {}
         self.history: list[HistoryEntry] = []
         self._last_successful: dict[GroupId, Success | None] = {}
+        self._removed: set[HostId] = set()
+        self._watched: dict[GroupId, DeploymentId | None] = {}
 
     async def commit(self, changes: Changes) -> int:
         """Keep everything."""
@@ -49,6 +52,7 @@ class MemoryStore:
             self._keep_late(host_id, report)
         for group_id, group in changes.groups.items():
             self._last_successful[group_id] = group.last_successful
+            self._watched[group_id] = None if group.watched is None else group.watched.deployment_id
         for key, member in changes.members.items():
             self.members[key] = replace(member, lost=False)
         for key, (installed, deployed) in changes.holdings.items():
@@ -76,9 +80,9 @@ class MemoryStore:
         return [replace(session) for session in self.hosts.values()]
 
     async def live_groups(self) -> list[GroupId]:
-        """Groups whose newest deployment has not ended."""
+        """Groups whose newest deployment has not ended, or of which one is watched."""
         newest = {deployment.plan.group_id: deployment for deployment in self.deployments.values()}
-        return [group_id for group_id, deployment in newest.items() if not deployment.status.terminal]
+        return [one for one, deployment in newest.items() if not deployment.status.terminal or self._watched.get(one) is not None]
 
     async def group(self, group_id: GroupId) -> Group:
         """A group as committed last."""
@@ -86,9 +90,26 @@ class MemoryStore:
         return Group(
             group_id=group_id,
             deployment=None if newest is None or newest.status.terminal else _copied(newest),
+            watched=self._late(group_id),
             last_successful=self._last_successful.get(group_id),
             members={host_id: self._member(group_id, member) for (owner, host_id), member in self.members.items() if owner == group_id},
         )
+
+    def _late(self, group_id: GroupId) -> Deployment | None:
+        """What is watched after its success, without hosts that were removed, and with those that have come since."""
+        deployment_id = self._watched.get(group_id)
+        if deployment_id is None:
+            return None
+        watched = _copied(self.deployments[deployment_id])
+        gone = self._removed
+        watched.targets = {host_id: target for host_id, target in watched.targets.items() if host_id not in gone}
+        watched.members -= gone
+        order = list(self.deployments)
+        for newer in order[order.index(deployment_id) + 1 :]:
+            one = self.deployments[newer]
+            if one.plan.group_id == group_id and one.completed_at is not None:
+                watched.joined |= {target.host_id: target.host_name for target in touched(one) if target.host_id not in gone}
+        return watched
 
     def _member(self, group_id: GroupId, member: Member) -> Member:
         installed, deployed = self.holdings.get((group_id, member.host_id), HoldingChange(None, None))
@@ -109,7 +130,9 @@ class MemoryStore:
     def _keep_hosts(self, changes: Changes) -> None:
         for host_id in changes.removed:
             self.hosts.pop(host_id, None)
+            self._removed.add(host_id)
             self.holdings = {key: holding for key, holding in self.holdings.items() if key[1] != host_id}
+        self._removed -= changes.hosts.keys()
         for host_id, session in changes.hosts.items():
             self.hosts[host_id] = replace(session, stream=None, resumed=False, silent_since=0)
         for host_id, acked_seq in changes.cursors.items():
@@ -172,4 +195,5 @@ def _copied(deployment: Deployment, targets: dict[HostId, Target] | None = None)
         completed_at=deployment.completed_at,
         clock=deployment.clock,
         baked_from=deployment.baked_from,
+        watched_from=deployment.watched_from,
     )

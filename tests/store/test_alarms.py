@@ -17,7 +17,9 @@ from tests.store.things import ALARMS, NOW, R1, FixedClock, key
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-WATCHING = AlarmConfiguration(enabled=True, ignore_poll_alarm_failure=True, alarms=("Down", "HighErrors"), bake_time=600_000)
+WATCHING = AlarmConfiguration(
+    enabled=True, ignore_poll_alarm_failure=True, alarms=("Down", "HighErrors"), bake_time=600_000, watch_after_success=3_600_000
+)
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def plan(deployment_id: str, group: GroupId = WEB, revision: Revision = R1, **ch
 
 def watched(deployment_id: str) -> Plan:
     """A plan whose alarms are watched: no host begins before they have been seen."""
-    return plan(deployment_id, alarms=ALARMS, ignore_poll_alarm_failure=True, bake_time=600_000)
+    return plan(deployment_id, alarms=ALARMS, ignore_poll_alarm_failure=True, bake_time=600_000, watch_after_success=14_400_000)
 
 
 def success(deployment_id: str, revision: Revision = R1) -> Success:

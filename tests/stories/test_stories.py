@@ -13,6 +13,7 @@
         blind                                    go on when one of them stays unknown
         bake SECONDS                             watch them for so long once every host has ended
         approval                                 nobody begins before a second person has approved it
+        watch SECONDS                            watch them for so long once it has succeeded
     newcomers HOSTS keep MINIMUM [lost HOSTS]  the group's hosts are looked through for those that lack the last successful revision
     HOST begins EVENT                          it reports everything up to that event being in progress
     HOST succeeds                              it reports all events Succeeded
@@ -23,6 +24,7 @@
     alarm NAME OK | ALARM | UNKNOWN WHAT       somebody has looked at an alarm, and saw what
     epoch HOST NUMBER                          it knows a fence
     stop [and-roll-back | for-good] [WHY]      somebody stops the live deployment, and may say whether it is to be rolled back
+    stop watching[-and-roll-back]              somebody stops what is watched after its success
     approve by WHO [WHY]                       somebody approves the live deployment, or d-1 when there is none
     wait SECONDS                               time passes
     restart                                    the coordinator is killed, and started an hour later
@@ -113,6 +115,7 @@ class Teller:
                     alarms=rest[rest.index("alarms") + 1].split(",") if "alarms" in rest else (),
                     blind="blind" in rest,
                     bake=int(rest[rest.index("bake") + 1]) * 1000 if "bake" in rest else 0,
+                    watch=int(rest[rest.index("watch") + 1]) * 1000 if "watch" in rest else 0,
                     approval="approval" in rest,
                 )
             case ["newcomers", names, "keep", minimum, *rest]:
@@ -144,6 +147,8 @@ class Teller:
                 rollout.see(name, AlarmStatus[status], " ".join(what))
             case ["epoch", name, number]:
                 rollout.see_epoch(name, int(number))
+            case ["stop", "watching" | "watching-and-roll-back" as what]:
+                rollout.stop(rollout.group.watched.deployment_id if rollout.group.watched else None, roll_back=what != "watching")
             case ["stop", "and-roll-back" | "for-good" as wish, *why]:
                 rollout.stop(reason=" ".join(why), roll_back=wish == "and-roll-back")
             case ["approve", "by", who, *why]:

@@ -507,6 +507,7 @@ class MemoryEngine:
             error=one.error,
             stopping=one.stopping,
             approved_by=one.approved_by,
+            watched=one.watched_from is not None and one.stopping is None,
             rollback_deployment_id=one.rollback_deployment_id,
             rollback_message=one.rollback_message,
             started_at=one.started_at,

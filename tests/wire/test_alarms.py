@@ -206,6 +206,8 @@ async def test_a_group_names_its_alarms_and_keeps_them_while_they_are_disabled(w
         (watching(*(f"a{number}" for number in range(51))), "ALARMS_LIMIT_EXCEEDED", "alarms"),
         (watching("HighErrors", bake_time=Duration(seconds=7 * 86_400 + 1)), "INVALID_ALARM_CONFIG", "bake_time"),
         (watching("HighErrors", bake_time=Duration(seconds=-1)), "INVALID_ALARM_CONFIG", "bake_time"),
+        (watching("HighErrors", watch_after_success=Duration(seconds=86_401)), "INVALID_ALARM_CONFIG", "watch_after_success"),
+        (resources.AlarmConfiguration(watch_after_success=Duration(seconds=60)), "INVALID_ALARM_CONFIG", "watch_after_success"),
         (resources.AlarmConfiguration(bake_time=Duration(seconds=60)), "INVALID_ALARM_CONFIG", "bake_time"),
     ],
 )
@@ -223,9 +225,12 @@ async def test_alarms_that_make_no_sense_are_refused_of_groups_and_deployments(
 async def test_a_deployment_freezes_the_alarms_that_its_group_watches(world: World) -> None:
     revision = await world.shop("h1")
     await made(world, "HighErrors", "SlowAnswers")
-    await configured(world, watching("HighErrors", ignore_poll_alarm_failure=True, bake_time=Duration(seconds=60)))
+    said = watching(
+        "HighErrors", ignore_poll_alarm_failure=True, bake_time=Duration(seconds=60), watch_after_success=Duration(seconds=4 * 3600)
+    )
+    await configured(world, said)
     deployment = await world.deploy(revision)
-    assert deployment.alarm_configuration == watching("HighErrors", ignore_poll_alarm_failure=True, bake_time=Duration(seconds=60))
+    assert deployment.alarm_configuration == said
     assert deployment.status == resources.DEPLOYMENT_STATUS_QUEUED
     await changed(world, an_alarm(expression=pb.Expression(threshold=9)), "expression.threshold")
     (past,) = world.engine.past.values()

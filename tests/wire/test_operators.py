@@ -106,7 +106,12 @@ def test_alarms(alarm: Alarm) -> None:
 
 @given(
     st.builds(
-        AlarmConfiguration, enabled=st.booleans(), ignore_poll_alarm_failure=st.booleans(), alarms=ALARM_NAMES, bake_time=MILLISECONDS
+        AlarmConfiguration,
+        enabled=st.booleans(),
+        ignore_poll_alarm_failure=st.booleans(),
+        alarms=ALARM_NAMES,
+        bake_time=MILLISECONDS,
+        watch_after_success=MILLISECONDS,
     )
 )
 def test_alarm_configurations(configuration: AlarmConfiguration) -> None:

@@ -196,7 +196,8 @@ def stop(console: Console, deployment: str, reason: str, *, roll_back: bool | No
     """Stop a deployment.
 
     No further host begins; on hosts in progress the running lifecycle event finishes and the rest is skipped. A rollback begins once
-    nothing runs any more; typed again, stop may still say whether there is to be one.
+    nothing runs any more; typed again, stop may still say whether there is to be one. Of one that has succeeded, the alarms are not watched
+    any more (--watch-for); with --rollback it is taken back.
     """
     request = protos.deployments.StopDeploymentRequest(
         deployment_id=deployment, reason=reason, request_id=new_request_id(), auto_rollback_enabled=roll_back
@@ -205,9 +206,8 @@ def stop(console: Console, deployment: str, reason: str, *, roll_back: bool | No
     if console.json:
         console.json_value(to_json(reply))
         return
-    stopped = spelt(reply, "status") == "Succeeded"
-    console.line(
-        f"{deployment} {'is stopped' if stopped else 'is stopping'}{f': {clean(reply.status_message)}' if reply.status_message else ''}"
-    )
+    stopped, succeeded = (spelt(one, "status") == "Succeeded" for one in (reply, reply.deployment))
+    how = "has succeeded" if succeeded else "is stopped" if stopped else "is stopping"
+    console.line(f"{deployment} {how}{f': {clean(reply.status_message)}' if reply.status_message else ''}")
     if not stopped:
         console.remark(f"Next: hookline follow {deployment}")

@@ -280,9 +280,11 @@ def _complete_filter(one: "TagFilter") -> None:
 
 def _complete_alarms(configuration: "AlarmConfiguration") -> None:
     configuration.alarms[:] = list(dict.fromkeys(configuration.alarms))
-    _round(configuration.bake_time)
-    if not configuration.bake_time.ToMilliseconds():
-        configuration.ClearField("bake_time")
+    for name in ("bake_time", "watch_after_success"):
+        length = getattr(configuration, name)
+        _round(length)
+        if not length.ToMilliseconds():
+            configuration.ClearField(name)
 
 
 def _complete_offline(policy: "OfflinePolicy") -> None:

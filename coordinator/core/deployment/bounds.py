@@ -5,14 +5,16 @@ Pure. Between the two stands `core/machine.py`; which revision a rollback deploy
 
 from coordinator.core.deployment import batches, reasons, rollback, selection, watching
 from coordinator.core.deployment.decision import Decision
+from coordinator.core.evidence import late
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
-from coordinator.core.model import Deployment, HostId, Plan, Success, Target
+from coordinator.core.model import Creator, Deployment, HostId, Plan, Success, Target
 from coordinator.core.orders import Entry
 
 
 def create(now: Decision, plan: Plan, hosts: list[tuple[HostId, str]], members: frozenset[HostId]) -> None:
     """Make a deployment the live one, with its targets in the order of the line. They begin as soon as they may."""
     group = now.group
+    late.replaced(now, plan)
     made = [Target(deployment_id=plan.deployment_id, host_id=host_id, host_name=name) for host_id, name in hosts]
     made.sort(key=lambda one: batches.place(group, one))
     deployment = Deployment(
@@ -43,8 +45,9 @@ def finish(now: Decision, deployment: Deployment) -> None:
     group = now.group
     deployment.completed_at = now.at
     group.deployment, group.available = None, 0
-    watching.end(now, deployment)
     now.changes.deployments[deployment.deployment_id] = deployment
+    if deployment.plan.creator is Creator.CodeDeployAutoUpdate:
+        late.join(now, deployment)
     if deployment.stopping is None and deployment.counts[TargetStatus.Succeeded] > 0:
         deployment.status = DeploymentStatus.Succeeded
         plan = deployment.plan
@@ -54,7 +57,10 @@ def finish(now: Decision, deployment: Deployment) -> None:
             )
             now.changes.groups[group.group_id] = group
         now.tell(deployment, Entry.Succeeded)
+        if not late.begin(now, deployment):
+            watching.end(now, deployment)
         return
+    watching.end(now, deployment)
     deployment.error = deployment.stopping or reasons.nobody_succeeded(deployment)
     if deployment.error.code in rollback.STOPPED_BY:
         deployment.status = DeploymentStatus.Stopped
@@ -66,6 +72,18 @@ def finish(now: Decision, deployment: Deployment) -> None:
         _roll_back(now, deployment)
 
 
+def take_back(now: Decision, watched: Deployment) -> None:
+    """What was watched after its success has regressed, and nothing of the group is live: it is rolled back. It has not succeeded after
+    all, so nobody else goes back to it, and no newcomer gets it."""
+    group = now.group
+    assert watched.stopping is not None
+    late.end(now, watched.stopping.message)
+    last, before = group.last_successful, watched.plan.last_successful
+    if last is not None and before is not None and last.revision.revision_id == watched.plan.revision.revision_id:
+        group.last_successful = before
+    _roll_back(now, watched)
+
+
 def _roll_back(now: Decision, deployment: Deployment) -> None:
     plan = rollback.plan(deployment, now.at)
     if isinstance(plan, str):
@@ -75,5 +93,5 @@ def _roll_back(now: Decision, deployment: Deployment) -> None:
     deployment.rollback_deployment_id = plan.deployment_id
     deployment.rollback_message = f"{plan.deployment_id} rolls back to revision {plan.revision.revision_id}"
     now.because = f"rollback of {deployment.deployment_id}"
-    touched = [(one.host_id, one.host_name) for one in rollback.touched(deployment)]
-    create(now, plan, touched, deployment.members)
+    touched = {one.host_id: one.host_name for one in rollback.touched(deployment)} | deployment.joined
+    create(now, plan, list(touched.items()), deployment.members | deployment.joined.keys())

@@ -8,6 +8,7 @@ Pure: changes the running group, and writes rows and orders into the decision at
 from coordinator.core.deployment import batches, bounds, deadlines, newcomers, offline, reasons, watching
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
+from coordinator.core.evidence import late
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, EventStatus, TargetStatus
 from coordinator.core.model import Creator, Deployment, ErrorInformation, InstanceHealth, Target
 from coordinator.core.orders import Entry, HoldingChange, Instruct, SendCancel, Settled, WakeAt
@@ -15,7 +16,8 @@ from coordinator.core.orders import Entry, HoldingChange, Instruct, SendCancel, 
 
 def go_on(now: Decision) -> None:
     """End what is overdue, begin what may begin, and end the deployment when there is nothing left to wait for."""
-    while (deployment := now.group.deployment) is not None:
+    late.pass_time(now)
+    while (deployment := _live(now)) is not None:
         advance(now, deployment)
         if now.group.deployment is not deployment:
             continue  # its rollback goes on
@@ -24,6 +26,17 @@ def go_on(now: Decision) -> None:
             return
         lost = target.accepted and target.lost_at is not None
         end(now, target, targets.given_up(target, "lost deadline") if lost else offline.timed_out(deployment, target))
+
+
+def _live(now: Decision) -> Deployment | None:
+    """The live deployment. Where what had succeeded has regressed, newcomers get no further, and its rollback is the next to be live."""
+    group = now.group
+    if group.watched is not None and group.watched.stopping is not None:
+        if group.deployment is None:
+            bounds.take_back(now, group.watched)
+        elif group.deployment.stopping is None:
+            stop(now, group.deployment, group.watched.stopping)
+    return group.deployment
 
 
 def advance(now: Decision, deployment: Deployment) -> None:
@@ -126,15 +139,19 @@ def stop(now: Decision, deployment: Deployment, why: ErrorInformation) -> None:
 
 
 def watch_time(now: Decision) -> None:
-    """Store the clock with progress, and ask to be woken for the next deadline or checkpoint."""
+    """Store the clocks with progress, and ask to be woken for the next deadline or checkpoint."""
+    wakes = [wake for wake in (_wake(now), late.wake(now)) if wake is not None]
+    if wakes:
+        now.orders.append(WakeAt(now.group.group_id, min(wakes)))
+
+
+def _wake(now: Decision) -> int | None:
     deployment = now.group.deployment
     if deployment is None:
-        return
+        return None
     stored, deployment_id = now.changes.deployments, deployment.deployment_id
     if deployment.clock - deployment.checkpoint >= deadlines.CHECKPOINT_EVERY and deadlines.next_wake(deployment) is not None:
         stored[deployment_id] = deployment
     if deployment_id in stored:
         deployment.checkpoint = deployment.clock
-    wake = deadlines.next_wake(deployment)
-    if wake is not None:
-        now.orders.append(WakeAt(now.group.group_id, wake))
+    return deadlines.next_wake(deployment)

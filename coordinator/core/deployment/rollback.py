@@ -64,6 +64,7 @@ def plan(deployment: Deployment, at: int) -> Plan | str:
         rolls_back=frozen.deployment_id,
         alarms=(),  # the one that made it necessary is active still, and nobody rolls back a rollback
         bake_time=0,
+        watch_after_success=0,
         outdated_only=False,
         offline=OfflinePolicy() if frozen.offline.action is OfflineAction.FAIL else frozen.offline,
         require_approval=False,

@@ -107,6 +107,8 @@ class AlarmConfiguration:
     alarms: tuple[str, ...] = ()
     bake_time: int = 0
     """Milliseconds."""
+    watch_after_success: int = 0
+    """Milliseconds."""
 
     @property
     def watched(self) -> tuple[str, ...]:

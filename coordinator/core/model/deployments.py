@@ -138,6 +138,8 @@ class Plan:
     """Go on when nobody has been able to say for a while whether an alarm is active."""
     bake_time: int = 0
     """Milliseconds for which the alarms are watched once the last host has ended."""
+    watch_after_success: int = 0
+    """Milliseconds for which the alarms are watched once it has succeeded, while the group is free for others."""
     outdated_only: bool = False
     """Only hosts that do not have the revision become targets."""
     offline: OfflinePolicy = OfflinePolicy()
@@ -221,6 +223,10 @@ class Deployment:
     """The word of whoever stopped it, whether it is rolled back; None: nobody has said, the plan's events decide."""
     baked_from: int | None = None
     """The deployment's own clock when its last host had ended and only its alarms were watched; None before."""
+    watched_from: int | None = None
+    """The deployment's own clock when it had succeeded and was watched on; None before, and for those that never are."""
+    joined: dict[HostId, str] = field(default_factory=dict)
+    """Hosts that were given its revision as newcomers while it was watched, with their names. Not stored: read from those deployments."""
     sight: dict[str, AlarmStatus] = field(default_factory=dict)
     """What was seen last of each alarm, by name; an alarm that was not seen yet is UNKNOWN. Not stored."""
     blind_since: int | None = None
@@ -258,6 +264,8 @@ class Group:
     group_id: GroupId
     deployment: Deployment | None = None
     """The live deployment; None when nothing runs."""
+    watched: Deployment | None = None
+    """The one that has succeeded and whose alarms are watched still. `stopping` says that it has regressed and is to be rolled back."""
     last_successful: Success | None = None
     """The newest Succeeded deployment, rollbacks included."""
     members: dict[HostId, Member] = field(default_factory=dict)

@@ -198,6 +198,7 @@ def _record(deployment: Deployment, deployment_id: DeploymentId) -> DeploymentRe
         error=deployment.error,
         stopping=deployment.stopping,
         approved_by=deployment.approved_by,
+        watched=False,
         rollback_deployment_id=deployment.rollback_deployment_id,
         rollback_message=deployment.rollback_message,
         started_at=deployment.started_at,

@@ -126,6 +126,13 @@ def delete(db: sqlite3.Connection, numbers: Numbers, names: tuple[str, str], *, 
     live = live_deployment(db, number)
     if live is not None:
         raise InvalidOperation(f"cannot delete deployment group {name}: deployment {live} is running; stop it or wait for its end")
+    watched = db.execute(
+        "SELECT deployment_id FROM deployment_group g JOIN deployment d ON d.deployment_no = g.watched_no WHERE g.group_no = ?", (number,)
+    ).fetchone()
+    if watched is not None:
+        raise InvalidOperation(
+            f"cannot delete deployment group {name}: the alarms of deployment {watched[0]} are watched after its success; stop it first"
+        )
     db.execute("UPDATE deployment_group SET deleted_at = ? WHERE group_no = ?", (at, number))
     tell(db, numbers, Told(Entry.DeploymentGroupDeleted, name, group_no=number), at=at, key=key)
     finish(db, numbers, name, at=at, key=key)

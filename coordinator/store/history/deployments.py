@@ -63,6 +63,7 @@ def _record(row: Named, counts: dict[TargetStatus, int]) -> DeploymentRecord:
         error=columns.error(row["error_code"], row["error_message"]),
         stopping=columns.error(row["stopping_code"], row["stopping_message"]),
         approved_by=row["approved_by"],
+        watched=bool(row["watched"]),
         rollback_deployment_id=row["rollback_deployment_id"],
         rollback_message=row["rollback_message"],
         started_at=row["started_at"],

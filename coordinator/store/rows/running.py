@@ -176,6 +176,7 @@ DEPLOYMENT_COLUMNS: Final = (
     "completed_at",
     "clock",
     "baked_from",
+    "watched_from",
 )
 
 
@@ -193,6 +194,7 @@ def deployment_columns(deployment: Deployment) -> Row:
         deployment.completed_at,
         deployment.clock,
         deployment.baked_from,
+        deployment.watched_from,
     )
 
 
@@ -212,6 +214,7 @@ PLAN_COLUMNS: Final = (
     "alarms",
     "ignore_poll_alarm_failure",
     "bake_time",
+    "watch_after_success",
     *OFFLINE_COLUMNS,
     "require_approval",
 )
@@ -235,6 +238,7 @@ def plan_columns(plan: Plan) -> Row:
         alarms_text(plan.alarms),
         int(plan.ignore_poll_alarm_failure),
         plan.bake_time,
+        plan.watch_after_success,
         *offline_columns(plan.offline),
         int(plan.require_approval),
     )
@@ -246,6 +250,7 @@ DEPLOYMENT_QUERY: Final = f"""
            c.name AS config_name, p.name AS created_by,
            {", ".join(f"s.{column} AS last_{column}" for column in REVISION_COLUMNS)},
            l.deployment_id AS last_id, l.file_exists_behavior AS last_file_exists_behavior,
+           CASE WHEN g.watched_no = d.deployment_no THEN 1 ELSE 0 END AS watched,
            b.deployment_id AS rolls_back, n.deployment_id AS rollback_deployment_id, d.commit_no, d.first_history, d.last_history,
            {", ".join(f"d.{column}" for column in PLAN_COLUMNS + DEPLOYMENT_COLUMNS)}
     FROM deployment d
@@ -295,6 +300,7 @@ def plan(row: Named) -> Plan:
         alarms=alarms(row["alarms"]),
         ignore_poll_alarm_failure=bool(row["ignore_poll_alarm_failure"]),
         bake_time=row["bake_time"],
+        watch_after_success=row["watch_after_success"],
         offline=offline(*(row[column] for column in OFFLINE_COLUMNS)),
         require_approval=bool(row["require_approval"]),
     )
@@ -328,4 +334,5 @@ def deployment(row: Named, targets: dict[HostId, Target], members: frozenset[Hos
         completed_at=row["completed_at"],
         clock=row["clock"],
         baked_from=row["baked_from"],
+        watched_from=row["watched_from"],
     )

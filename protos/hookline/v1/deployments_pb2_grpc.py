@@ -124,6 +124,8 @@ class DeploymentServiceServicer:
     def StopDeployment(self, request, context):
         """Stops a deployment: no further host begins; on hosts that are in progress the running event finishes and the rest is skipped.
         Where it is to be rolled back, that begins as soon as nothing runs any more; rollback_info says so, or why there can be no rollback.
+        One that has succeeded and whose alarms are watched still stays as it is: they are watched no more. With auto_rollback_enabled it is
+        rolled back then.
         Safe to repeat. FAILED_PRECONDITION (DeploymentAlreadyCompletedException) once it has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

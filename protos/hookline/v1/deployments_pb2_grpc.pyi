@@ -51,6 +51,8 @@ class DeploymentServiceStub:
     StopDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.StopDeploymentRequest, _deployments_pb2.StopDeploymentResponse]
     """Stops a deployment: no further host begins; on hosts that are in progress the running event finishes and the rest is skipped.
     Where it is to be rolled back, that begins as soon as nothing runs any more; rollback_info says so, or why there can be no rollback.
+    One that has succeeded and whose alarms are watched still stays as it is: they are watched no more. With auto_rollback_enabled it is
+    rolled back then.
     Safe to repeat. FAILED_PRECONDITION (DeploymentAlreadyCompletedException) once it has ended.
     """
     WatchDeployment: _grpc.UnaryStreamMultiCallable[_deployments_pb2.WatchDeploymentRequest, _deployments_pb2.WatchDeploymentResponse]
@@ -90,6 +92,8 @@ class DeploymentServiceAsyncStub(DeploymentServiceStub):
     StopDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.StopDeploymentRequest, _deployments_pb2.StopDeploymentResponse]  # type: ignore[assignment]
     """Stops a deployment: no further host begins; on hosts that are in progress the running event finishes and the rest is skipped.
     Where it is to be rolled back, that begins as soon as nothing runs any more; rollback_info says so, or why there can be no rollback.
+    One that has succeeded and whose alarms are watched still stays as it is: they are watched no more. With auto_rollback_enabled it is
+    rolled back then.
     Safe to repeat. FAILED_PRECONDITION (DeploymentAlreadyCompletedException) once it has ended.
     """
     WatchDeployment: _aio.UnaryStreamMultiCallable[_deployments_pb2.WatchDeploymentRequest, _deployments_pb2.WatchDeploymentResponse]  # type: ignore[assignment]
@@ -156,6 +160,8 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_deployments_pb2.StopDeploymentResponse, _abc.Awaitable[_deployments_pb2.StopDeploymentResponse]]:
         """Stops a deployment: no further host begins; on hosts that are in progress the running event finishes and the rest is skipped.
         Where it is to be rolled back, that begins as soon as nothing runs any more; rollback_info says so, or why there can be no rollback.
+        One that has succeeded and whose alarms are watched still stays as it is: they are watched no more. With auto_rollback_enabled it is
+        rolled back then.
         Safe to repeat. FAILED_PRECONDITION (DeploymentAlreadyCompletedException) once it has ended.
         """
 

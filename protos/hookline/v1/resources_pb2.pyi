@@ -776,6 +776,7 @@ class AlarmConfiguration(_message.Message):
     IGNORE_POLL_ALARM_FAILURE_FIELD_NUMBER: _builtins.int
     ALARMS_FIELD_NUMBER: _builtins.int
     BAKE_TIME_FIELD_NUMBER: _builtins.int
+    WATCH_AFTER_SUCCESS_FIELD_NUMBER: _builtins.int
     enabled: _builtins.bool
     """Whether they are watched. Without it the alarms below are kept and not watched (as CodeDeploy does)."""
     ignore_poll_alarm_failure: _builtins.bool
@@ -790,6 +791,13 @@ class AlarmConfiguration(_message.Message):
     def bake_time(self) -> _duration_pb2.Duration:
         """How long the alarms are watched once the last host has ended, before the deployment is said to have succeeded; 0 to 7 days. Ours."""
 
+    @_builtins.property
+    def watch_after_success(self) -> _duration_pb2.Duration:
+        """How long the alarms are watched once the deployment has succeeded, while its group is free for others; 0 to 24 hours. An alarm in ALARM
+        then rolls it back, where DEPLOYMENT_STOP_ON_ALARM is among its events, by a deployment of what had succeeded before it. A newer
+        deployment of the group ends the watch (one that brings newcomers up to date does not). Ours.
+        """
+
     def __init__(
         self,
         *,
@@ -797,10 +805,11 @@ class AlarmConfiguration(_message.Message):
         ignore_poll_alarm_failure: _builtins.bool = ...,
         alarms: _abc.Iterable[_builtins.str] | None = ...,
         bake_time: _duration_pb2.Duration | None = ...,
+        watch_after_success: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bake_time", b"bake_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bake_time", b"bake_time", "watch_after_success", b"watch_after_success"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "bake_time", b"bake_time", "enabled", b"enabled", "ignore_poll_alarm_failure", b"ignore_poll_alarm_failure"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "bake_time", b"bake_time", "enabled", b"enabled", "ignore_poll_alarm_failure", b"ignore_poll_alarm_failure", "watch_after_success", b"watch_after_success"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
