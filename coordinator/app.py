@@ -45,7 +45,7 @@ from coordinator.gateway.logs import LogServicer
 from coordinator.gateway.renewal import RenewalServicer
 from coordinator.gateway.servicer import AgentServicer
 from coordinator.gateway.streams import Streams
-from coordinator.metrics import LoopLag, Metrics
+from coordinator.metrics import Metrics
 from coordinator.service.access.audit import AuditService
 from coordinator.service.access.operators import AccessService
 from coordinator.service.alarms import AlarmService
@@ -138,17 +138,17 @@ class Coordinator:
         self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock, identity=identity)
         self._forgetting = HistoryRetention(store.writer, self._clock, days=settings.history_retention_days)
         self._tidy_bundles = partial(bundles.tidy, store.catalog.pushed)
-        self.metrics.watch_bundles(bundles.count)
+        self.metrics.storage.watch(store, bundles.count)
         self._logs = self._keep_logs(store)
-        self._publishing = LogServicer(logs=self._logs, history=store.history, clock=clock, callers=identity)
+        self._publishing = LogServicer(logs=self._logs, history=store.history, clock=clock, callers=identity, tally=self.metrics.tally)
         self._newcomers = NewcomerService(store, store, self.engine, inbox=self.engine, clock=clock, ids=ids)
         self._http = self._web()
         self._access, self._audit = _access(store, ids, clock, settings), AuditService(store.audit, clock)
-        self._recorder, self._shortage = Recorder(self._audit, clock), store.shortage
+        self._recorder, self._shortage, self._standing = Recorder(self._audit, clock), store.shortage, store.standing
         self._rules = partial(interceptors.Rules, group_of=partial(_group_of, store.history), recorder=self._recorder)
         self._telling = self._speak(store)
         self._services = self._serve(store, bundles, ids)
-        self.metrics.watch_inbox(lambda: len(self.engine.inbox))
+        self.metrics.watch(self.engine.overview)
         self._stop, self.ready, self._serving = asyncio.Event(), asyncio.Event(), api.TimedHealth(clock)
         self.listen = settings.listen
         """Where it listens; the port is known once `run` has said that it is ready."""
@@ -204,9 +204,7 @@ class Coordinator:
     def _look_out(self, store: SqliteStore) -> Sight:
         settings = self._settings
         prometheus = Prometheus.at(settings.prometheus, settings.prometheus_token) if settings.prometheus else None
-        return Sight(
-            prometheus, store.alerts, self._clock, put=lambda seen: self.engine.inbox.put(seen), count=self.metrics.alarm_looked_at
-        )
+        return Sight(prometheus, store.alerts, self._clock, put=lambda seen: self.engine.inbox.put(seen), metrics=self.metrics)
 
     def _speak(self, store: SqliteStore) -> Telling:
         settings, rooms = self._settings, Remembered(store.outbox, store.history, store.catalog)
@@ -244,6 +242,7 @@ class Coordinator:
             bundles = parts.create_task(self.bundle_process.run(serving), name="bundles")
             await self.engine.started.wait()
             await self._tidy_bundles()
+            self.metrics.committed.outcomes.stand(await self._standing())
             await serving.wait()
             self.streams.bundle_address = f":{self.bundle_process.address.port}"
             servers = await self._open()
@@ -255,8 +254,7 @@ class Coordinator:
             again = [server for server in servers if isinstance(server, Listener)]
             watching = parts.create_task(watch([self.listen, self.bundle_process.address], self._clock, again), name="watching")
             await api.tell_serving(self._serving)
-            lag = LoopLag(self.metrics)
-            lag.start()
+            self.metrics.lag.start()
             self.ready.set()
             await self._stop.wait()
             log.info("stopping")
@@ -266,7 +264,7 @@ class Coordinator:
                     await self._serving.enter_graceful_shutdown()
             self.streams.drain_all(COME_BACK_AFTER, "the coordinator stops")
             await asyncio.gather(*(server.stop(GRACE) for server in servers))
-            lag.stop()
+            self.metrics.lag.stop()
             self._http.stop()
             await http
             for part in (telling, arriving, leaving, noting, looking_after, bundles, logs, forgetting, streams, engine, sight):

@@ -28,7 +28,7 @@ from coordinator.api.policy import POLICY, GroupOf, Rule, check_kind, check_plac
 from coordinator.api.principal import LOCAL, caller
 from coordinator.core.access import Kind, Principal
 from coordinator.core.errors import Denied, DeployError, DeploymentDoesNotExist, Invalid
-from coordinator.metrics import Metrics
+from coordinator.metrics import MethodCalls, Metrics
 
 UNARY_SECONDS = 30.0
 """How long a unary call may take whose client has set no deadline."""
@@ -70,7 +70,7 @@ class Guard(aio.ServerInterceptor):
 
     def __init__(self, metrics: Metrics, rules: Rules, *, unary_seconds: float) -> None:
         """`unary_seconds` is the deadline of unary calls that have none."""
-        self._metrics = metrics
+        self._calls = metrics.calls
         self.rules = rules
         self.unary_seconds = unary_seconds
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
@@ -89,34 +89,37 @@ class Guard(aio.ServerInterceptor):
     def _wrap(self, method: str, handler: Handler) -> Handler:
         read = _readable(handler.request_deserializer, raises=handler.request_streaming)
         codecs = {"request_deserializer": read, "response_serializer": handler.response_serializer}
+        count = self._calls.of(method, requests=handler.request_streaming, responses=handler.response_streaming)
         if not handler.response_streaming:
             if handler.request_streaming:
-                return grpc.stream_unary_rpc_method_handler(self._single(method, handler.stream_unary, None), **codecs)
-            return grpc.unary_unary_rpc_method_handler(self._single(method, handler.unary_unary, self.unary_seconds), **codecs)
+                return grpc.stream_unary_rpc_method_handler(self._single(count, handler.stream_unary, None), **codecs)
+            return grpc.unary_unary_rpc_method_handler(self._single(count, handler.unary_unary, self.unary_seconds), **codecs)
         if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream), **codecs)
-        return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), **codecs)
+            return grpc.stream_stream_rpc_method_handler(self._stream(count, handler.stream_stream), **codecs)
+        return grpc.unary_stream_rpc_method_handler(self._stream(count, handler.unary_stream), **codecs)
 
-    def _single(self, method: str, behaviour: Any, seconds: float | None) -> Callable[..., Any]:
+    def _single(self, count: MethodCalls, behaviour: Any, seconds: float | None) -> Callable[..., Any]:
         async def single(request: Any, context: Context) -> Any:
-            async with _Call(self, method, request, context, lasts=seconds is None) as call:
+            async with _Call(self, count, request, context, lasts=seconds is None) as call:
                 remaining: float | None = context.time_remaining()  # None without a deadline, whatever its stubs say
                 async with asyncio.timeout(seconds if remaining is None else None) as limit:
                     call.began(limit)
                     call.response = await behaviour(call.request, context)
+                    count.sent()
                     return call.response
 
         return single
 
-    def _stream(self, method: str, behaviour: Any) -> Callable[..., Any]:
+    def _stream(self, count: MethodCalls, behaviour: Any) -> Callable[..., Any]:
         async def written(request: Any, context: Context) -> None:
-            async with _Call(self, method, request, context, lasts=True):
+            async with _Call(self, count, request, context, lasts=True):
                 await behaviour(request, context)
 
         async def generated(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with _Call(self, method, request, context, lasts=True) as call, asyncio.timeout(None) as limit:
-                call.began(limit, timed=False)
+            async with _Call(self, count, request, context, lasts=True) as call, asyncio.timeout(None) as limit:
+                call.began(limit)
                 async for response in behaviour(request, context):
+                    count.sent()
                     yield response
 
         return generated if inspect.isasyncgenfunction(behaviour) else written
@@ -129,32 +132,30 @@ class Guard(aio.ServerInterceptor):
         log.error("call failed method=%s incident=%s", method, incident, exc_info=error)
         return refusals.failed(incident)
 
-    def done(self, method: str, code: grpc.StatusCode, seconds: float | None) -> None:
-        """Count a call that has ended."""
-        _, service, name = method.split("/")
-        self._metrics.call_ended(service, name, code.name, seconds)
-
 
 class _Call:
     """One call, from its admission to its count."""
 
-    def __init__(self, guard: Guard, method: str, request: object, context: Context, *, lasts: bool) -> None:
+    def __init__(self, guard: Guard, count: MethodCalls, request: object, context: Context, *, lasts: bool) -> None:
         """A call that `lasts` ends when its caller may not stay."""
         self._guard = guard
-        self._method = method
-        self._rule = guard.rules.policy.get(method)
+        self._method = count.path
+        self._count = count
+        self._rule = guard.rules.policy.get(count.path)
         self._lasts = lasts
         self._context = context
         self._begun = asyncio.get_running_loop().time()
         self._principal = Principal(Kind.Nobody)
         self._limit: asyncio.Timeout | None = None
-        self._timed = False
         self._stay: Stay | None = None
         self._asked = request if isinstance(request, Message) else None
         """The request; of a stream, its first message."""
         self.request = request
         """What the handler gets."""
         self.response: object = None
+        count.started()
+        if self._asked is not None:
+            count.received()
 
     async def __aenter__(self) -> "_Call":
         try:
@@ -167,9 +168,9 @@ class _Call:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._end(error)
 
-    def began(self, limit: asyncio.Timeout, *, timed: bool = True) -> None:
+    def began(self, limit: asyncio.Timeout) -> None:
         """The handler begins, and has to end when `limit` runs out."""
-        self._limit, self._timed = limit, timed
+        self._limit = limit
         if self._stay is not None:
             self._stay.bind(limit)
 
@@ -193,6 +194,7 @@ class _Call:
     async def _checked(self, messages: Any) -> AsyncIterator[Any]:
         """The messages of a client, of which the first says what it wants."""
         async for message in messages:
+            self._count.received()
             if self._asked is None:
                 self._asked = message
                 await self._check_place(message)
@@ -213,7 +215,7 @@ class _Call:
             if error is None:
                 status = self._guard.refusal(failure, self._method, self._asked)
                 code = _CODES[status.code]
-        self._guard.done(self._method, code, self._seconds())
+        self._count.ended(code.name, asyncio.get_running_loop().time() - self._begun)
         if status is not None:
             await self._context.abort_with_status(rpc_status.to_status(status))
 
@@ -236,9 +238,6 @@ class _Call:
         recorder = self._guard.rules.recorder
         if recorder is not None and self._rule is not None and not self._rule.reads:
             await recorder.record(self._method, self._principal, self._asked, self.response, code)
-
-    def _seconds(self) -> float | None:
-        return asyncio.get_running_loop().time() - self._begun if self._timed else None
 
 
 def _readable(parse: Callable[[bytes], Any] | None, *, raises: bool) -> Callable[[bytes], Any] | None:

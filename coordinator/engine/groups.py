@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from coordinator.core.facts import DeploymentRequested, Hello, HostRemovalRequested
 from coordinator.core.machine import restore
-from coordinator.core.model import DeploymentId, Group, GroupId, HostId, InstructionId
+from coordinator.core.model import DeploymentId, Group, GroupId, HostId, InstructionId, Session
 from coordinator.core.orders import Changes
-from coordinator.engine.inbox import Asked, Item
+from coordinator.core.session import Roster
+from coordinator.engine.inbox import Asked, Inbox, Item
 from coordinator.engine.ports import Clock, Store
 
 
@@ -101,3 +102,33 @@ class Groups(dict[GroupId, Group]):
         self.watched = {deployment_id: owner for deployment_id, owner in self.watched.items() if owner != group.group_id}
         if group.watched is not None:
             self.watched[group.watched.deployment_id] = group.group_id
+
+
+class Overview:
+    """What goes on just now, for whoever counts it: a `metrics.Sight`."""
+
+    def __init__(self, groups: Groups, roster: Callable[[], Roster], inbox: Inbox) -> None:
+        """To be looked at between two turns of the event loop."""
+        self._groups = groups
+        self._inbox = inbox
+        self._roster = roster
+
+    @property
+    def groups(self) -> Iterable[Group]:
+        """Groups in memory: those with a live deployment, and few others."""
+        return self._groups.values()
+
+    @property
+    def sessions(self) -> Collection[Session]:
+        """All known hosts."""
+        return self._roster().sessions.values()
+
+    @property
+    def waiting(self) -> int:
+        """How many facts wait for the engine."""
+        return len(self._inbox)
+
+    @property
+    def parked(self) -> int:
+        """How many groups stand still after an internal error."""
+        return len(self._groups.parked)

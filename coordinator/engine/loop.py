@@ -37,7 +37,7 @@ from coordinator.core.model import DeploymentId, HostId, HostStatus
 from coordinator.core.orders import Answer, Changes
 from coordinator.engine.acting import Acting
 from coordinator.engine.blame import to_blame
-from coordinator.engine.groups import Groups
+from coordinator.engine.groups import Groups, Overview
 from coordinator.engine.inbox import Asked, Inbox, Item, is_refused, settle
 from coordinator.engine.ports import Agents, Alarms, Clock, DeploymentsRefused, Store, StoreBroken
 from coordinator.engine.telling import tell
@@ -77,7 +77,7 @@ class Engine:
         self._roster = sessions.Roster()
         self._groups = Groups(store, clock, lambda: self._roster.lost())
         self._acting = Acting(agents, alarms, self._groups)
-        self.come = self._acting.come
+        self.come, self.overview = self._acting.come, Overview(self._groups, lambda: self._roster, self.inbox)
         self._sweep_at = 0
         self._turned_at = 0
         self._burst = False
@@ -133,7 +133,7 @@ class Engine:
                 plan = group.deployment.plan
                 if plan.alarms:
                     self._acting.watch(watch(group.deployment))
-                self._metrics.deployment_resumed(plan.application_name, plan.group_name)
+                self._metrics.committed.resumed(plan, self._clock.now())
                 log.info("deployment goes on deployment=%s group=%s", plan.deployment_id, group_id)
         self._acting.count_busy()
 
@@ -188,7 +188,7 @@ class Engine:
             if turn.swept:
                 self._sweep_at = turn.elapsed + SWEEP_EVERY
             if turn.changes:
-                tell(turn.changes, self._metrics)
+                tell(turn, self._metrics, self._clock.elapsed())
                 made, self._commit_made = self._commit_made, asyncio.Event()
                 made.set()
             return
@@ -197,7 +197,7 @@ class Engine:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self.committed = await self._store.commit(changes)
-        self._metrics.committed(loop.time() - began, changes.rows)
+        self._metrics.storage.committed(loop.time() - began, changes.rows)
 
     async def _isolate(self, turn: Turn | None, broken: StoreBroken) -> None:
         """Park the groups whose facts can never be stored. When none of them is to blame, there is nothing to go on with."""

@@ -19,6 +19,7 @@ from coordinator.engine.ports import Clock
 from coordinator.gateway.identity import Callers
 from coordinator.gateway.pace import Pace
 from coordinator.gateway.streams import BROKEN
+from coordinator.metrics import Tally
 from coordinator.service.logs import Log, LogKeep, Sent, Taken
 from coordinator.service.ports import History
 from hookline.v1 import agent_pb2 as pb
@@ -77,8 +78,9 @@ class Crowd:
 class LogServicer:
     """Takes output from agents, one call a host."""
 
-    def __init__(self, *, logs: LogKeep, history: History, clock: Clock, callers: Callers) -> None:
+    def __init__(self, *, logs: LogKeep, history: History, clock: Clock, callers: Callers, tally: Tally) -> None:
         """`history` tells which host has a part in which deployment."""
+        self._tally = tally
         self._callers = callers
         self._logs = logs
         self._history = history
@@ -128,12 +130,19 @@ class LogServicer:
             async with AsyncExitStack() as opened:
                 publishing = Publishing(host_id, logs=self._logs, history=self._history, crowd=self._crowd, opened=opened)
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(publishing.answer(context.write), name="log answers")
+                    tasks.create_task(publishing.answer(self._counted(context.write)), name="log answers")
                     await self._listen(publishing, pace, context)
                     publishing.end()
         except* DeployError as errors:
             refused = _first(errors)
         return refused
+
+    def _counted(self, write: Write) -> Write:
+        async def counted(response: pb.PublishLogsResponse) -> None:
+            self._tally.log_answers += 1
+            await write(response)
+
+        return counted
 
     async def _listen(self, publishing: "Publishing", pace: Pace, context: Context) -> None:
         while True:
@@ -142,6 +151,9 @@ class LogServicer:
                 return
             await self._messages.spend(1)
             await pace.spend(len(message.content))
+            self._tally.log_messages += 1
+            self._tally.log_bytes += len(message.content)
+            self._tally.log_dropped_bytes += min(message.dropped_bytes, DROPPED_AT_MOST)
             await publishing.take(message)
 
 

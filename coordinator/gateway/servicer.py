@@ -101,7 +101,7 @@ class AgentServicer:
             raise Invalid("cannot accept the stream: its first message is not Hello")
         said = wire.hello(first.hello, stream=stream.number, at=self._clock.now(), elapsed=self._clock.elapsed())
         hello = self._identity.admitted(context, said)
-        self._streams.hear(stream, "hello")
+        self._streams.hear(stream, "hello", first.ByteSize())
         if self._inbox.full:  # while the store cannot write, agents come again and again: their Hellos must not pile up
             raise Unavailable("cannot accept the stream: the coordinator has too much to do just now; come back")
         stream.host_id = hello.host_id
@@ -117,17 +117,18 @@ class AgentServicer:
             if not isinstance(message, pb.AgentMessage):
                 return
             if message.HasField("reports"):
-                streams.hear(stream, "reports")
+                streams.hear(stream, "reports", message.ByteSize())
                 reports = wire.reports(message.reports)
                 if reports:
                     inbox.put(ReportsReceived(clock.now(), stream.last_heard, stream.number, stream.host_id, reports))
                 if inbox.full:
                     await inbox.room()
             elif message.HasField("heartbeat"):
-                streams.hear(stream, "heartbeat")
+                streams.hear(stream, "heartbeat", message.ByteSize())
                 streams.beat(stream)
             elif message.HasField("goodbye"):
-                streams.hear(stream, "goodbye")
+                streams.hear(stream, "goodbye", message.ByteSize())
+                stream.gone = "goodbye"
                 log.info("goodbye host=%s reason=%r", stream.name, message.goodbye.reason[:200])
                 return
             if owed := pace.owed(1, stream.last_heard):

@@ -68,7 +68,9 @@ class Stream:
     """One open stream of an agent."""
 
     __slots__ = (
+        "gone",
         "host_id",
+        "instructed_at",
         "interval",
         "last_heard",
         "name",
@@ -97,20 +99,24 @@ class Stream:
         self.last_heard = now
         self.interval = BUSY_INTERVAL
         self.refusal: DeployError | None = None
+        self.gone = "closed"
+        """Why it ends, as `metrics` spells it."""
+        self.instructed_at: int | None = None
+        """When its host was given an instruction that it has not reported about yet."""
         self.quiet: asyncio.Future[None] | None = None
 
-    def trouble(self, now: int) -> str:
-        """Why the stream cannot be kept, in a sentence; empty when it can."""
+    def trouble(self, now: int) -> tuple[str, str] | None:
+        """Why the stream cannot be kept, in a word and in a sentence; None when it can."""
         if now - self.last_heard > self.interval * 5 // 2:
-            return f"cannot hear the agent: nothing came for {(now - self.last_heard) // 1000} s; come back"
+            return "silent", f"cannot hear the agent: nothing came for {(now - self.last_heard) // 1000} s; come back"
         if self.writing_since is not None and now - self.writing_since > STUCK:
-            return f"cannot keep this stream: its agent has not taken a message for {STUCK // 1000} s"
-        return ""
+            return "stuck", f"cannot keep this stream: its agent has not taken a message for {STUCK // 1000} s"
+        return None
 
-    def end(self, refusal: DeployError) -> None:
-        """End the stream, with a reason for its agent."""
+    def end(self, refusal: DeployError, why: str = "closed") -> None:
+        """End the stream, with a reason for its agent and a word for it; none is needed before its Welcome."""
         if self.refusal is None:
-            self.refusal = refusal
+            self.refusal, self.gone = refusal, why
             self.task.cancel()
 
 
@@ -147,9 +153,10 @@ class Streams:
                 now = self._clock.elapsed()
                 for stream in list(self._streams.values()):
                     trouble = stream.trouble(now)
-                    if trouble:
-                        log.warning("stream ended host=%s why=%r", stream.name or stream.number, trouble)
-                        stream.end(Unavailable(trouble))
+                    if trouble is not None:
+                        why, sentence = trouble
+                        log.warning("stream ended host=%s why=%r", stream.name or stream.number, sentence)
+                        stream.end(Unavailable(sentence), why)
 
     def open(self, write: Write, task: "asyncio.Task[None]") -> Stream:
         """A stream begins; it speaks for nobody before `welcome`."""
@@ -171,14 +178,21 @@ class Streams:
     def close(self, stream: Stream) -> None:
         """A stream is gone."""
         self._streams.pop(stream.number, None)
+        if stream.welcomed:
+            self.tally.disconnects[stream.gone] += 1
         if self._hosts.get(stream.host_id) is stream:
             del self._hosts[stream.host_id]
             self.tally.agents_connected = len(self._hosts)
 
-    def hear(self, stream: Stream, kind: str) -> None:
-        """A message has come."""
-        stream.last_heard = self._clock.elapsed()
-        self.tally.received[kind] += 1
+    def hear(self, stream: Stream, kind: str, size: int) -> None:
+        """A message has come, of so many bytes."""
+        tally = self.tally
+        now = stream.last_heard = self._clock.elapsed()
+        tally.received[kind] += 1
+        tally.received_bytes[kind] += size
+        if stream.instructed_at is not None and kind == "reports":
+            tally.dispatch.add(now - stream.instructed_at)
+            stream.instructed_at = None
 
     def drain_all(self, retry_after: int, reason: str) -> None:
         """Ask every agent to come back later."""
@@ -202,7 +216,7 @@ class Streams:
         stream = self._streams.get(session.stream or 0)
         older = self._hosts.get(session.host_id)
         if older is not None and older is not stream:  # even when the newer one is gone already: the engine listens to it no more
-            older.end(Unavailable(f"cannot keep this stream: host {session.name} opened a newer one"))
+            older.end(Unavailable(f"cannot keep this stream: host {session.name} opened a newer one"), "replaced")
         if stream is None:
             return
         self._hosts[session.host_id] = stream
@@ -235,7 +249,7 @@ class Streams:
                 self._common.clear()
             common = self._common[plan.deployment_id] = wire.instruction_common(plan)
         stream.interval = BUSY_INTERVAL
-        stream.last_heard = self._clock.elapsed()
+        stream.last_heard = stream.instructed_at = self._clock.elapsed()
         if isinstance(plan.revision.place, CoordinatorLocation):
             self._bundles.grant(instruction.host_id, plan.revision.sha256)
         self._put(stream, wire.instruction_frame(instruction, common), "instruction")
@@ -248,7 +262,7 @@ class Streams:
         """End the stream of a host that may not come in any more; when it comes back it is told why."""
         stream = self._hosts.get(host_id)
         if stream is not None:
-            stream.end(Denied(f"cannot keep this stream: host {stream.name} may not come in any more"))
+            stream.end(Denied(f"cannot keep this stream: host {stream.name} may not come in any more"), "shut_out")
 
     def cancel(self, cancel: Cancel) -> None:
         """See `ports.Agents`."""
@@ -275,9 +289,10 @@ class Streams:
 
     def _put(self, stream: Stream, frame: bytes, kind: str) -> None:
         self.tally.sent[kind] += 1
+        self.tally.sent_bytes[kind] += len(frame)
         pending = stream.pending
         if len(pending) >= PENDING_AT_MOST:
-            stream.end(Unavailable("cannot keep this stream: its agent does not read what it is sent"))
+            stream.end(Unavailable("cannot keep this stream: its agent does not read what it is sent"), "flooded")
             return
         pending.append(frame)
         if not stream.writing:
@@ -300,11 +315,12 @@ class Streams:
         try:
             while stream.pending:
                 frames, stream.pending = stream.pending, []
+                self.tally.queued.add(len(frames))
                 stream.writing_since = self._clock.elapsed()
                 for frame in frames:
                     await stream.write(frame)
         except BROKEN:
-            stream.end(Unavailable("cannot keep this stream: it is broken"))
+            stream.end(Unavailable("cannot keep this stream: it is broken"), "broken")
         finally:
             stream.writing = False
             stream.writing_since = None

@@ -1,5 +1,15 @@
-"""What the coordinator counts, for Prometheus."""
+"""What the coordinator counts, for Prometheus.
 
-from coordinator.metrics.catalogue import NAMED_AT_MOST, OTHERS, LoopLag, Metrics, Tally
+`committed` counts what commits say, `tally` what the gateway does for every message, `calls` what comes over gRPC, `storage` what is kept;
+`live` looks at what goes on whenever somebody asks. `catalogue` is all of them, `names` says whose names may be seen.
+"""
 
-__all__ = ["NAMED_AT_MOST", "OTHERS", "LoopLag", "Metrics", "Tally"]
+from coordinator.metrics.calls import MethodCalls
+from coordinator.metrics.catalogue import Metrics
+from coordinator.metrics.lag import LoopLag
+from coordinator.metrics.live import Sight
+from coordinator.metrics.names import NAMED_AT_MOST, OTHERS
+from coordinator.metrics.storage import Sizes
+from coordinator.metrics.tally import Tally
+
+__all__ = ["NAMED_AT_MOST", "OTHERS", "LoopLag", "MethodCalls", "Metrics", "Sight", "Sizes", "Tally"]

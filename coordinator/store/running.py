@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
@@ -28,6 +28,11 @@ LIVE_GROUPS: Final = f"""
     WHERE (SELECT status FROM deployment WHERE deployment.group_no = deployment_group.group_no
            ORDER BY deployment_no DESC LIMIT 1) <= {DeploymentStatus.InProgress.value} OR watched_no IS NOT NULL
     ORDER BY group_no"""
+STANDING: Final = """
+    SELECT a.name, g.name, r.revision_id, d.completed_at FROM deployment_group g
+    JOIN application a ON a.application_no = g.application_no
+    JOIN deployment d ON d.deployment_no = g.last_successful_no JOIN revision r ON r.revision_no = d.revision_no
+    WHERE g.deleted_at IS NULL AND d.completed_at IS NOT NULL ORDER BY d.completed_at DESC, g.group_no"""
 LIVE_DEPLOYMENT: Final = f"{DEPLOYMENT_QUERY} WHERE d.group_no = ? ORDER BY d.deployment_no DESC LIMIT 1"
 GROUP: Final = f"""
     SELECT g.group_no, g.watched_no, d.deployment_id, d.file_exists_behavior,
@@ -81,6 +86,20 @@ def sessions(db: sqlite3.Connection) -> list[Session]:
 def disconnect_everybody(db: sqlite3.Connection) -> None:
     """Say of every host that nobody knows yet whether it is there, unless it is lost."""
     db.execute("UPDATE host SET status = ? WHERE status IN (?, ?)", (HostStatus.Unknown, HostStatus.Connected, HostStatus.Suspect))
+
+
+class Standing(NamedTuple):
+    """A group, what was deployed to it last with success, and when that ended."""
+
+    application_name: str
+    group_name: str
+    revision_id: str
+    completed_at: int
+
+
+def standing(db: sqlite3.Connection) -> list[Standing]:
+    """Of every group that was ever deployed to with success, the newest first."""
+    return [Standing(*row) for row in db.execute(STANDING)]
 
 
 def live_groups(db: sqlite3.Connection) -> list[GroupId]:

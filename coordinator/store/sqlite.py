@@ -1,6 +1,7 @@
 """The store on SQLite: one file, one write connection, read-only readers. Everything else in this folder is a part of it."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +13,7 @@ from coordinator.core.facts import RequestKey
 from coordinator.core.model import Group, GroupId, HostId, RevisionId, Session
 from coordinator.core.orders import Changes
 from coordinator.engine.ports import Clock, StoreBroken
+from coordinator.metrics import Sizes
 from coordinator.service.records import Awaiting, Ground
 from coordinator.store import calls, ground, newcomers, running
 from coordinator.store.access.audit import SqliteAudit
@@ -23,13 +25,16 @@ from coordinator.store.changes import Storing
 from coordinator.store.connections.files import claim, prepare
 from coordinator.store.connections.numbers import Numbers
 from coordinator.store.connections.reader import Reader
-from coordinator.store.connections.writer import Writer, room
+from coordinator.store.connections.writer import Told, Writer, room
 from coordinator.store.enrolment import SqliteEnrolments
 from coordinator.store.fleet import SqliteFleet
 from coordinator.store.history.history import SqliteHistory
 from coordinator.store.outbox import SqliteOutbox
+from coordinator.store.running import Standing
 
 FILE_NAME: Final = "hookline.db"
+BACKED_UP: Final = "backed-up"
+"""An empty file beside it, as old as the last backup."""
 
 ENOUGH_ROOM: Final = 16 << 20
 """Bytes: what the write-ahead log may grow by between two checkpoints."""
@@ -107,7 +112,7 @@ class SqliteStore:
             return number
 
         try:
-            return await self.writer.run(store)
+            return await self.writer.run(store, "commit")
         except BUGS as error:
             raise StoreBroken(f"cannot store what was decided: {type(error).__name__}: {error}") from error
 
@@ -154,10 +159,28 @@ class SqliteStore:
             return ""
         return f"cannot go on for long: the disk that holds {self.path} has {free} bytes free, fewer than {ENOUGH_ROOM}; make room there"
 
-    def size_bytes(self) -> int:
-        """Bytes on the disk, the write-ahead log included."""
-        total = 0
-        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
-            with suppress(FileNotFoundError):
-                total += path.stat().st_size
-        return total
+    def sizes(self) -> Sizes:
+        """How large it is, how much room there is, and when it was backed up. Looks at the disk; may be called in any thread."""
+        wal, marker = _stat(self.path.with_name(f"{self.path.name}-wal")), _stat(self.path.with_name(BACKED_UP))
+        database = _stat(self.path)
+        return Sizes(
+            database=database.st_size if database else 0,
+            wal=wal.st_size if wal else 0,
+            free=room(self.path),
+            backed_up_at=marker.st_mtime if marker else None,
+        )
+
+    def time(self, told: Told) -> None:
+        """Tell how long every transaction takes."""
+        self.writer.told = self.reader.told = told
+
+    async def standing(self) -> list[Standing]:
+        """What was deployed last with success, of every group, the newest first."""
+        return await self.reader.run(running.standing)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None

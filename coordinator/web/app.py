@@ -42,7 +42,7 @@ def app(metrics: Metrics, health: Callable[[], Health], webhook: Webhook | None 
             return JSONResponse(
                 {"error": "cannot show metrics: show the token of --metrics-token-file as Authorization: Bearer TOKEN"}, 401
             )
-        body, content_type = metrics.exposition(request.headers.get("accept", ""))
+        body, content_type = await metrics.exposition(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
 
     async def show_health(request: Request) -> Response:

@@ -14,6 +14,7 @@ from coordinator.adapters.alarms.watcher import Watcher
 from coordinator.core.facts import AlarmSeen
 from coordinator.core.model import Alarm, AlarmStatus, AlertmanagerAlert, Comparison, Expression, GroupId, Seen
 from coordinator.core.orders import WatchAlarms
+from coordinator.metrics import Metrics
 from coordinator.service.alerts import Alert
 from tests.service.test_alerts import Rows
 
@@ -197,7 +198,7 @@ async def test_what_is_watched_before_it_runs_is_looked_at_then() -> None:
 @asynccontextmanager
 async def sight(prometheus: Prometheus | None) -> AsyncIterator[tuple[Sight, list[AlarmSeen]]]:
     told: list[AlarmSeen] = []
-    made = Sight(prometheus, Rows(), Hours(), put=told.append, count=lambda *_: None)
+    made = Sight(prometheus, Rows(), Hours(), put=told.append, metrics=Metrics())
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(made.run())
         await settle()

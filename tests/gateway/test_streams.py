@@ -124,6 +124,28 @@ async def test_reports_are_acknowledged_once_they_are_stored() -> None:
         assert made.store.hosts[HostId(f"{1:032x}")].acked_seq == 2
 
 
+async def test_messages_are_counted_with_their_bytes_and_streams_with_why_they_end() -> None:
+    async with coordinator() as made:
+        tally = made.streams.tally
+        async with stream(made) as call:
+            await call.write(hello(1))
+            await said(call)
+            message = pb.AgentMessage(reports=pb.Reports(first_seq=1, reports=[BEGUN]))
+            await call.write(message)
+            acknowledged = await said(call)
+            assert tally.received_bytes["reports"] == message.ByteSize()
+            assert tally.sent_bytes["acknowledgement"] == acknowledged.ByteSize()
+            async with stream(made) as newer:
+                await newer.write(hello(1))
+                await said(newer)
+                await refusal(call)
+                assert tally.disconnects["replaced"] == 1
+                await newer.write(pb.AgentMessage(goodbye=pb.Goodbye(reason="bye")))
+                await refusal(newer)
+        assert {why: count for why, count in tally.disconnects.items() if count} == {"replaced": 1, "goodbye": 1}
+        assert tally.agents_connected == 0
+
+
 async def test_the_name_of_a_live_host_is_refused_to_another_one() -> None:
     async with coordinator() as made, stream(made) as first, stream(made) as second:
         await first.write(hello(1, name="web"))

@@ -15,7 +15,7 @@ from coordinator.store.backup import program
 from coordinator.store.backup.backup import back_up
 from coordinator.store.backup.restore import restore
 from coordinator.store.schema import MIGRATIONS
-from coordinator.store.sqlite import SqliteStore
+from coordinator.store.sqlite import BACKED_UP, SqliteStore
 from tests.store.make_version import fill
 from tests.store.seeds import opened
 from tests.store.things import known
@@ -54,6 +54,26 @@ def backup(data_dir: Path, tmp_path: Path) -> Path:
     """A backup of it."""
     back_up(data_dir, tmp_path / "backup")
     return tmp_path / "backup"
+
+
+async def test_the_coordinator_knows_when_it_was_backed_up_last(store: SqliteStore, data_dir: Path, tmp_path: Path) -> None:
+    assert store.sizes().backed_up_at is None
+    back_up(data_dir, tmp_path / "one")
+    first = store.sizes().backed_up_at
+    assert first is not None
+    (data_dir / BACKED_UP).chmod(0o400)  # whoever made it, the next one takes its place
+    back_up(data_dir, tmp_path / "two")
+    assert (store.sizes().backed_up_at or 0) >= first
+    assert not (tmp_path / "two" / BACKED_UP).exists()
+
+
+async def test_a_data_directory_that_may_not_be_written_to_is_backed_up_all_the_same(
+    store: SqliteStore, data_dir: Path, tmp_path: Path
+) -> None:
+    (data_dir / BACKED_UP).mkdir()  # as good as forbidden, also for root
+    (data_dir / BACKED_UP / "something").touch()
+    back_up(data_dir, tmp_path / "backup")
+    assert (tmp_path / "backup" / store.path.name).exists()
 
 
 def names(directory: Path) -> list[str]:

@@ -22,8 +22,8 @@ from tests.wire.world import World, refused, serving
 GET = "/hookline.v1.CatalogService/GetApplication"
 
 
-def counted(world: World, service: str, method: str, code: str) -> float:
-    labels = {"grpc_service": f"hookline.v1.{service}", "grpc_method": method, "grpc_code": code}
+def counted(world: World, service: str, method: str, code: str, kind: str = "unary") -> float:
+    labels = {"grpc_type": kind, "grpc_service": f"hookline.v1.{service}", "grpc_method": method, "grpc_code": code}
     return world.metrics.registry.get_sample_value("grpc_server_handled_total", labels) or 0.0
 
 
@@ -110,7 +110,7 @@ async def test_a_client_that_goes_away_is_counted_as_cancelled(world: World) -> 
     call = world.deployments.WatchDeployment(deployments.WatchDeploymentRequest(deployment_id=made.deployment_id))
     await call.read()
     call.cancel()
-    while not counted(world, "DeploymentService", "WatchDeployment", "CANCELLED"):
+    while not counted(world, "DeploymentService", "WatchDeployment", "CANCELLED", "server_stream"):
         await world.catalog.ListApplications(catalog.ListApplicationsRequest())
 
 
@@ -119,8 +119,10 @@ async def test_calls_are_counted_and_unary_ones_timed(world: World) -> None:
     await refused(world.catalog.GetApplication(catalog.GetApplicationRequest(application_name="shop")))
     assert counted(world, "CatalogService", "ListApplications", "OK") == 1
     assert counted(world, "CatalogService", "GetApplication", "NOT_FOUND") == 1
-    labels = {"grpc_service": "hookline.v1.CatalogService", "grpc_method": "GetApplication"}
-    assert world.metrics.registry.get_sample_value("grpc_server_handling_seconds_count", labels) == 1
+    labels = {"grpc_type": "unary", "grpc_service": "hookline.v1.CatalogService", "grpc_method": "GetApplication"}
+    for name in ("started_total", "handling_seconds_count", "msg_received_total"):
+        assert world.metrics.registry.get_sample_value(f"grpc_server_{name}", labels) == 1
+    assert world.metrics.registry.get_sample_value("grpc_server_msg_sent_total", labels) == 0
 
 
 async def test_a_method_that_the_policy_forgets_may_be_called_by_nobody() -> None:
@@ -157,7 +159,7 @@ async def test_streams_that_write_pass_and_are_refused_as_others_are(world: Worl
     assert (await anext(aiter(call))).acknowledgement.acked_seq == 1
     await call.done_writing()
     assert [message async for message in call] == []
-    assert counted(world, "AgentService", "Connect", "OK") == 1
+    assert counted(world, "AgentService", "Connect", "OK", "bidi_stream") == 1
     world.agents.failure = errors.InstanceNameAlreadyRegistered("cannot connect: another live host has the name")
     call = stub.Connect()
     await call.write(agent.AgentMessage())

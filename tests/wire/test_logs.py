@@ -64,7 +64,11 @@ class PublishingAgents(EchoingAgents):
         self._world = world
 
     def register(self, server: aio.Server) -> None:
-        LogServicer(logs=self._world.logs, history=self._world.engine, clock=SystemClock(), callers=Believed()).register(server)
+        servicer(self._world).register(server)
+
+
+def servicer(world: "LogWorld") -> LogServicer:
+    return LogServicer(logs=world.logs, history=world.engine, clock=SystemClock(), callers=Believed(), tally=world.metrics.tally)
 
 
 class LogWorld(World):
@@ -267,8 +271,9 @@ async def test_a_host_that_is_gone_before_its_answer_is_no_failure(world: LogWor
     call = GoneHost(piece(world.instruction("web-1"), b"last words"))
     with pytest.raises(Unavailable):
         async with asyncio.timeout(30):
-            await LogServicer(logs=world.logs, history=world.engine, clock=SystemClock(), callers=Believed()).publish_logs(None, call)  # type: ignore[arg-type]
+            await servicer(world).publish_logs(None, call)  # type: ignore[arg-type]
     assert joined(await world.read()) == b"last words"
+    assert world.metrics.tally.log_bytes == len(b"last words")
 
 
 async def test_a_host_that_sends_too_fast_waits() -> None:

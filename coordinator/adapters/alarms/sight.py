@@ -7,6 +7,7 @@ from coordinator.adapters.alarms.watcher import Looks, Watcher
 from coordinator.core.facts import AlarmSeen
 from coordinator.core.orders import WatchAlarms
 from coordinator.engine.ports import Clock
+from coordinator.metrics import Metrics
 from coordinator.service.alerts import AlertRows, AlertService
 
 
@@ -20,13 +21,13 @@ class Sight:
         clock: Clock,
         *,
         put: Callable[[AlarmSeen], None],
-        count: Callable[[str, str], None],
+        metrics: Metrics,
     ) -> None:
-        """What is seen goes to `put`; every look is counted by `count`, with where and what."""
+        """What is seen goes to `put`; looks are counted."""
         self._prometheus = prometheus
         self.alerts = AlertService(rows, clock, lambda: self._watcher.call())
-        self.looks = Looks(prometheus, self.alerts.look, clock)
-        self._watcher = Watcher(self.looks.look, put, clock, count)
+        self.looks = Looks(prometheus, self.alerts.look, clock, metrics.alarm_unanswered)
+        self._watcher = Watcher(self.looks.look, put, clock, metrics.alarm_looked_at)
 
     def watch(self, order: WatchAlarms) -> None:
         """See `engine.ports.Alarms`."""

@@ -36,8 +36,15 @@ Look = Callable[[Alarm, int], Awaitable[Seen]]
 class Looks:
     """Looks at an alarm wherever it is to be seen."""
 
-    def __init__(self, prometheus: Prometheus | None, alerts: Callable[[AlertmanagerAlert, int], Seen], clock: Clock) -> None:
-        """`alerts` knows what Alertmanager has told."""
+    def __init__(
+        self,
+        prometheus: Prometheus | None,
+        alerts: Callable[[AlertmanagerAlert, int], Seen],
+        clock: Clock,
+        unanswered: Callable[[str], None],
+    ) -> None:
+        """`alerts` knows what Alertmanager has told. What Prometheus does not answer is counted by `unanswered`, with where."""
+        self._unanswered = unanswered
         self._prometheus = prometheus
         self._alerts = alerts
         self._clock = clock
@@ -54,6 +61,7 @@ class Looks:
             async with self._room:
                 return await self._prometheus.look(alarm, source, since=since, now=self._clock.now())
         except Unanswered as error:
+            self._unanswered(_SOURCES[type(source)])
             return Seen(alarm.on_error, str(error))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from coordinator.core.errors import StorageUnusable
 from coordinator.store.backup import files
 from coordinator.store.backup.checked import Contents, contents
-from coordinator.store.sqlite import FILE_NAME
+from coordinator.store.sqlite import BACKED_UP, FILE_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Copied:
 
 def back_up(data_dir: Path, to: Path) -> Copied:
     """Copy a data directory to one that is not there yet, and check the copy. What was broken off never has that name.
+
+    The coordinator tells in its metrics when that was, where the data directory may be written to.
 
     Raises StorageUnusable.
     """
@@ -48,6 +50,7 @@ def back_up(data_dir: Path, to: Path) -> Copied:
         files.sync(making)
         making.rename(to)
         files.sync(to.absolute().parent)
+        files.touch(data_dir / BACKED_UP)
     except OSError as error:
         raise files.refusal(f"cannot back up {data_dir} to {to}", error) from error
     finally:

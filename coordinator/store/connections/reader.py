@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
-from coordinator.store.connections.writer import passing, storage_error
+from coordinator.store.connections.writer import Told, passing, storage_error, told_nobody
 
 T = TypeVar("T")
 Query = Callable[[sqlite3.Connection], T]
@@ -25,10 +25,15 @@ class Reader:
         self._threads = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="store-reader")
         self._own = threading.local()
         self._opened: list[sqlite3.Connection] = []
+        self.told: Told = told_nobody
 
     async def run(self, query: Query[T]) -> T:
         """Ask in one read transaction. Raises StorageFailed when that passes; what SQLite says of a bug is raised as it is."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, query)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        answer = await loop.run_in_executor(self._threads, self._ask, query)
+        self.told("read", loop.time() - began)
+        return answer
 
     def close(self) -> None:
         """Wait for running questions and close the connections."""

@@ -12,6 +12,9 @@ from coordinator.core.errors import StorageFailed, StorageFull
 from coordinator.store.connections.numbers import Numbers
 
 T = TypeVar("T")
+Told = Callable[[str, float], None]
+"""Is told what kind of transaction has ended, and how many seconds it took, the wait for its turn included."""
+
 Change = Callable[[sqlite3.Connection, Numbers], T]
 """What is done in a transaction."""
 
@@ -34,6 +37,10 @@ CHECKPOINT_PAGES: Final = 4_000
 
 WAL_BYTES: Final = 64 << 20
 """What the WAL file is cut back to after a checkpoint."""
+
+
+def told_nobody(op: str, seconds: float) -> None:
+    """Nobody asks how long transactions take."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -83,11 +90,16 @@ class Writer:
         self._path = path
         self._numbers = Numbers(db)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
+        self.told: Told = told_nobody
 
-    async def run(self, change: Change[T]) -> T:
+    async def run(self, change: Change[T], op: str = "write") -> T:
         """Carry out a change in one transaction; when this returns it is durable. Raises StorageFull or StorageFailed when that
         passes; what SQLite says of a bug is raised as it is."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, change)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        made = await loop.run_in_executor(self._thread, self._transact, change)
+        self.told(op, loop.time() - began)
+        return made
 
     def close(self) -> None:
         """Wait for the running change and let go of the database."""

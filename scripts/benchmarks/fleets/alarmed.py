@@ -18,6 +18,7 @@ from coordinator.adapters.clock import SystemClock
 from coordinator.app import Coordinator
 from coordinator.core.model import Alarm, Comparison, Expression, GroupId
 from coordinator.core.orders import Cancel, Instruction, WatchAlarms
+from coordinator.metrics import Metrics
 from coordinator.program import tune
 from coordinator.service.alerts import Alert
 from coordinator.store.sqlite import FILE_NAME, SqliteStore
@@ -126,7 +127,7 @@ class NoAlerts:
 async def poll(url: str, alarms: int, groups: int, seconds: float) -> child.Line:
     """What looking at so many alarms for so many groups costs, every five seconds."""
     seen: list[AlarmSeen] = []
-    sight = Sight(Prometheus.at(url), NoAlerts(), SystemClock(), put=seen.append, count=lambda *_: None)
+    sight = Sight(Prometheus.at(url), NoAlerts(), SystemClock(), put=seen.append, metrics=Metrics())
     source = Expression(expression="rate(errors[1m])", comparison=Comparison.GREATER, threshold=1, hold=30_000)
     watched = tuple(Alarm(name=f"alarm-{number}", source=replace(source, threshold=number + 1)) for number in range(alarms))
     looking = asyncio.create_task(sight.run())

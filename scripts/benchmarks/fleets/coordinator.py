@@ -54,9 +54,9 @@ class NotedStreams(Streams):
         self.sent[instruction.host_id] = time.monotonic()
         super().instruct(instruction)
 
-    def hear(self, stream: Stream, kind: str) -> None:
+    def hear(self, stream: Stream, kind: str, size: int) -> None:
         """Note when a host's first report comes."""
-        super().hear(stream, kind)
+        super().hear(stream, kind, size)
         if kind == "reports":
             self.messages += 1
             now = time.monotonic()

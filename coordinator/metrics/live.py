@@ -1,0 +1,165 @@
+"""What goes on just now, looked at whenever somebody asks: live deployments, their hosts, and the agents."""
+
+from collections import Counter as Multiset
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple, Protocol
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
+from coordinator.core.model import Deployment, DeploymentId, Group, HostStatus, Session
+from coordinator.metrics.hooks import Live
+from coordinator.metrics.names import Names
+
+STATUSES: Final = ("waiting_for_approval", "queued", "in_progress", "baking", "stopping")
+HOSTS: Final = ("pending", "in_progress", "succeeded", "failed", "skipped", "unknown")
+MOVING: Final = ("in_progress", "stopping")
+"""Statuses in which hosts are expected to report something, sooner or later."""
+
+VERSIONS_AT_MOST: Final = 10
+"""Versions of agents that are counted by themselves: agents say what theirs is."""
+
+VERSION_CHARACTERS: Final = 32
+
+
+def status(deployment: Deployment) -> str:
+    """What a live deployment does; one of STATUSES."""
+    if deployment.waits_for_approval:
+        return "waiting_for_approval"
+    if deployment.stopping is not None:
+        return "stopping"
+    if deployment.baked_from is not None:
+        return "baking"
+    return "in_progress" if deployment.status is DeploymentStatus.InProgress else "queued"
+
+
+class Sight(Protocol):
+    """Where to look: `engine/loop.Engine` is one."""
+
+    @property
+    def groups(self) -> Iterable[Group]:
+        """Groups with a live deployment."""
+        ...
+
+    @property
+    def sessions(self) -> Collection[Session]:
+        """All known hosts."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many facts wait for the engine."""
+        ...
+
+    @property
+    def parked(self) -> int:
+        """How many groups stand still after an internal error."""
+        ...
+
+
+class LiveCollector(Collector):
+    """Shows what was seen when `look` was called last: looking belongs to the event loop, showing to whichever thread writes it out."""
+
+    def __init__(self, names: Names, live: Mapping[DeploymentId, Live]) -> None:
+        """Nothing is known before there is a `sight`."""
+        self.sight: Sight | None = None
+        self._names = names
+        self._live = live
+        self._families = _families(names, {}, _Hosts())
+
+    def look(self) -> None:
+        """Look now."""
+        if self.sight is None:
+            return
+        rows: dict[tuple[str, ...], _Row] = {}
+        for group in self.sight.groups:
+            deployment = group.deployment
+            if deployment is not None:
+                where = self._names.of(deployment.plan.application_name, deployment.plan.group_name)
+                row = rows.get(where)
+                if row is None:
+                    row = rows[where] = _Row()
+                row.add(group, deployment, self._live.get(deployment.deployment_id))
+        self._families = _families(self._names, rows, _seen(self.sight))
+
+    def collect(self) -> Iterator[Metric]:
+        """What was seen."""
+        return iter(self._families)
+
+
+class _Hosts(NamedTuple):
+    """The agents."""
+
+    known: Mapping[HostStatus, int] = {}
+    versions: Mapping[str, int] = {}
+    parked: int = 0
+    waiting: int = 0
+
+
+class _Row:
+    """Live deployments that are counted together."""
+
+    __slots__ = ("below", "floor", "healthy", "hosts", "progress_at", "statuses")
+
+    def __init__(self) -> None:
+        self.statuses = dict.fromkeys(STATUSES, 0)
+        self.hosts = dict.fromkeys(HOSTS, 0)
+        self.healthy = self.floor = self.below = 0
+        self.progress_at: int | None = None
+
+    def add(self, group: Group, deployment: Deployment, live: Live | None) -> None:
+        what = status(deployment)
+        self.statuses[what] += 1
+        for target_status, name in zip(TargetStatus, HOSTS, strict=True):
+            self.hosts[name] += deployment.counts.get(target_status, 0)
+        self.healthy += group.available
+        self.floor += deployment.floor
+        self.below += group.available < deployment.floor
+        if live is not None and what in MOVING:
+            self.progress_at = live.progress_at if self.progress_at is None else min(self.progress_at, live.progress_at)
+
+
+def _seen(sight: Sight) -> _Hosts:
+    sessions = sight.sessions
+    versions = Multiset([one.agent_version[:VERSION_CHARACTERS] for one in sessions if one.status is HostStatus.Connected])
+    named = dict(versions.most_common(VERSIONS_AT_MOST))
+    if len(versions) > len(named):
+        named["(others)"] = versions.total() - sum(named.values())
+    return _Hosts(Multiset([one.status for one in sessions]), named, sight.parked, sight.waiting)
+
+
+def _families(names: Names, rows: Mapping[tuple[str, ...], _Row], hosts: _Hosts) -> list[Metric]:
+    shown = dict(rows) if names.wanted else {(): rows.get((), _Row())}
+
+    def family(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
+        return GaugeMetricFamily(f"hookline_{name}", documentation, labels=(*names.labels, *labels))
+
+    deployments = family("deployments_in_progress", "Deployments that have not ended, by what they do.", "status")
+    targets = family("hosts", "Hosts of the deployments that have not ended, by how far they are.", "status")
+    healthy = family("healthy_hosts", "Healthy hosts that no deployment is at work on, in groups that are being deployed to.")
+    floor = family("healthy_hosts_min", "How many of them there have to be.")
+    below = family("deployments_below_minimum", "Live deployments whose group has fewer healthy hosts than it has to have.")
+    progress = family(
+        "deployment_progress_timestamp_seconds", "When hosts of the live deployment that waits longest for them were heard last."
+    )
+    for where, row in shown.items():
+        for what, count in row.statuses.items():
+            deployments.add_metric((*where, what), count)
+        for what, count in row.hosts.items():
+            targets.add_metric((*where, what), count)
+        for one, count in ((healthy, row.healthy), (floor, row.floor), (below, row.below)):
+            one.add_metric(where, count)
+        if row.progress_at is not None:
+            progress.add_metric(where, row.progress_at / 1_000)
+    known = GaugeMetricFamily("hookline_agents_known", "Hosts, by whether the coordinator can speak with them.", labels=("status",))
+    for host_status in HostStatus:
+        known.add_metric((host_status.name.lower(),), hosts.known.get(host_status, 0))
+    versions = GaugeMetricFamily(
+        "hookline_agents_connected_by_version", "Agents whose stream is open, by their version.", labels=("agent_version",)
+    )
+    for version, count in hosts.versions.items():
+        versions.add_metric((version,), count)
+    parked = GaugeMetricFamily("hookline_groups_parked", "Groups that stand still after an internal error, until a restart.", hosts.parked)
+    inbox = GaugeMetricFamily("hookline_inbox_length", "Facts that wait for the engine.", hosts.waiting)
+    return [deployments, targets, healthy, floor, below, progress, known, versions, parked, inbox]
