@@ -7,9 +7,9 @@ beyond their ids, of AppSpec files, and of the wire.
 from __future__ import annotations
 
 import asyncio
-import glob
 import hashlib
 import logging
+import os
 import threading
 from dataclasses import dataclass
 from functools import partial
@@ -194,7 +194,9 @@ class Hooks:
 
     def forget(self, instruction_id: str) -> None:
         """Removes the output and the records of an instruction that can never come again: a record is what forbids a second run."""
-        for path in (self.output_path(instruction_id), *(self._directory / "records").glob(f"{glob.escape(_file_name(instruction_id))}.*")):
+        records, begin = self._directory / "records", f"{_file_name(instruction_id)}."
+        # No glob: the standard library keeps every pattern that it has ever compiled.
+        for path in (self.output_path(instruction_id), *(records / name for name in os.listdir(records) if name.startswith(begin))):
             path.unlink(missing_ok=True)
 
     def _supervisor(self, instruction_id: str) -> Attachment:

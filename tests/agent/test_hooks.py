@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import tempfile
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +136,19 @@ async def test_a_forgotten_instruction_leaves_neither_output_nor_record(stage: S
     directory = hooks.output_path("").parent.parent
     assert hooks.outputs() == []
     assert [path.name for path in (directory / "records").iterdir() if path.suffix != ".new"] == []
+
+
+def test_forgetting_instructions_keeps_nothing_of_them_in_memory(hooks: Hooks) -> None:
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            hooks.forget(f"d-{number}/h1/0")
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(100, 1_000):
+            hooks.forget(f"d-{number}/h1/0")
+        assert tracemalloc.get_traced_memory()[0] - before < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_a_missing_script_is_said_to_be_missing(stage: Stage, hooks: Hooks) -> None:
