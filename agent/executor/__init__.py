@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from agent.bundle.locations import SourceSettings, elsewhere
@@ -49,7 +48,7 @@ class Hooks(Protocol):
         """Has a supervisor waiting."""
         ...
 
-    async def run(self, event: EventRun, started: Callable[[], None]) -> EventOutcome:
+    async def run(self, event: EventRun) -> EventOutcome:
         """Runs the scripts of an event."""
         ...
 
@@ -194,9 +193,10 @@ class EventExecutor:
         if not isinstance(event_run, EventRun):
             return _ended(order, event_run)
         event_run = self._guard.scripts(order, event_run)
+        self._look_ahead(order)
         try:
             async with asyncio.timeout(order.timeout_seconds + BACKSTOP_SECONDS):
-                outcome = await self._hooks.run(event_run, partial(self._look_ahead, order))
+                outcome = await self._hooks.run(event_run)
         except TimeoutError:
             return await self._overdue(order)
         return await self._aftermath.of(order, outcome)

@@ -81,7 +81,7 @@ class Aftermath:
         try:
             run = self._guard.scripts(order, run)
             async with asyncio.timeout(run.timeout + BACKSTOP_SECONDS):
-                return await self._hooks.run(run, lambda: None)
+                return await self._hooks.run(run)
         except PayloadError as error:
             return EventOutcome(error_code="UnknownError", message=error.message, started_at=0, ended_at=0)
         except TimeoutError:

@@ -118,17 +118,15 @@ class Hooks:
             except OSError as error:  # the next event tries again, and says so if it fails
                 log.warning("cannot start a supervisor ahead error=%s", error.strerror)
 
-    async def run(self, event: EventRun, started: Callable[[], None]) -> EventOutcome:
-        """Runs an event that has not begun before; `started` is called once, when it has begun for good."""
-        announce = _Once(started)
+    async def run(self, event: EventRun) -> EventOutcome:
+        """Runs an event that has not begun before."""
         for _ in range(_STARTS):
             try:
                 supervisor = self._supervisor(event.instruction_id)
             except OSError as error:
                 return _not_begun(event, f"no supervisor can be started, {error.strerror}")
-            answer = await supervisor.run(self._frame(event), announce)
+            answer = await supervisor.run(self._frame(event))
             if answer is not None and answer.kind == "ended":
-                announce()
                 return _outcome(answer)
             if answer is not None:
                 await self.finish(event.instruction_id)
@@ -137,7 +135,6 @@ class Hooks:
                 event.instruction_id, event.attempt, event.lifecycle_event
             )
             if outcome is not None:
-                announce()
                 return outcome
         return _not_begun(event, f"{_STARTS} supervisors have ended before they could begin it, see {self._directory / 'supervisors.log'}")
 
@@ -234,18 +231,6 @@ class Hooks:
             fields += [("script_environment", f"{name}={value}") for name, value in script.env]
         fields += [("environment", f"{name}={value}") for name, value in event.environment.items()]
         return Frame("run", fields)
-
-
-class _Once:
-    """Calls what it was given the first time only."""
-
-    def __init__(self, called: Callable[[], None]) -> None:
-        self._called: Callable[[], None] | None = called
-
-    def __call__(self) -> None:
-        called, self._called = self._called, None
-        if called is not None:
-            called()
 
 
 def _outcome(ended: Frame) -> EventOutcome:

@@ -15,10 +15,10 @@ from agent.processes import supervisor_command
 from agent.supervisor.frames import Frame, decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 _AT_ONCE = 64 * 1024
+_LAST_WORDS = ("ended", "refused")  # A supervisor of older files, which a downgrade has put beneath this agent, says more than that.
 
 
 class Attachment:
@@ -49,16 +49,13 @@ class Attachment:
             os.close(errors)
         return cls(pid, ours)
 
-    async def run(self, frame: Frame, announce: Callable[[], None]) -> Frame | None:
+    async def run(self, frame: Frame) -> Frame | None:
         """Has an event run and returns the supervisor's last word on it; None when it has ended without one."""
         if not await self.say(frame):
             return None
         while (answer := await self._answer()) is not None:
-            if answer.text("lifecycle_event") != frame.text("lifecycle_event"):
-                continue
-            if answer.kind != "begun":
+            if answer.kind in _LAST_WORDS and answer.text("lifecycle_event") == frame.text("lifecycle_event"):
                 return answer
-            announce()
         return None
 
     async def say(self, frame: Frame) -> bool:

@@ -247,7 +247,7 @@ async def _hooks(told: Settings) -> Finding:
             hooks = Hooks(directory=Path(name) / "hooks", deployments_log=Path(name) / "all.log")
             try:
                 async with asyncio.timeout(_PATIENCE):
-                    outcome = await hooks.run(_event(script), lambda: None)
+                    outcome = await hooks.run(_event(script))
             finally:
                 await hooks.close()
     except TimeoutError:

@@ -21,7 +21,7 @@ from agent.supervisor.clock import stamp
 from hookline.v1 import agent_pb2, agent_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from agent.clock import Clock
     from agent.executor import Hooks
@@ -276,10 +276,10 @@ class PublishedHooks:
         """Has a supervisor waiting."""
         await self._hooks.start_ahead()
 
-    async def run(self, event: EventRun, started: Callable[[], None]) -> EventOutcome:
+    async def run(self, event: EventRun) -> EventOutcome:
         """Runs the scripts of an event."""
         with self._publisher.printing(InstructionId(event.instruction_id)):
-            return await self._hooks.run(event, started)
+            return await self._hooks.run(event)
 
     async def recover(self, instruction_id: str, attempt: int, lifecycle_event: str) -> EventOutcome | None:
         """How an event of an earlier agent ended; None: it has never begun."""

@@ -152,7 +152,6 @@ class Supervisor:
         try:
             os.chdir(event.directory)
         except OSError as error:
-            self._announce(event)
             return Verdict("UnknownError", f"cannot run {event.name}: {error.strerror} (working directory {event.directory})")
         failed: Verdict | None = None
         for script in event.scripts:
@@ -173,13 +172,10 @@ class Supervisor:
         try:
             pid, pipes = self._start(event, script, begun)
         except Refused as error:
-            self._announce(event)
             output.headline(f"[hookline]{error}")
             return Verdict(error.error_code, str(error), script_name=script.location)
         output.hide(script.secrets)
         watch = Watch(pid, pipes, mark=self._mark(event), control=self._control, output=output, grace_ms=event.grace_ms)
-        if script is event.scripts[0]:
-            self._announce(event)
         begun.note(_leader(event, watch))
         watch.until_ended(min(clock.elapsed_ms() + script.timeout * 1000, deadline))
         output.script_ended()
@@ -209,9 +205,6 @@ class Supervisor:
 
     def _mark(self, event: Event) -> str:
         return f"{os.getpid()}.{self._began}.{event.name}"
-
-    def _announce(self, event: Event) -> None:
-        self._control.tell(Frame("begun", [("lifecycle_event", event.name)]))
 
 
 def main() -> None:

@@ -21,7 +21,6 @@ class Stage:
         self.scripts_log = folder / "deployment" / "logs" / "scripts.log"
         self.deployments_log = folder / "deployment-logs" / "all.log"
         self.data_dir = folder / "hooks"
-        self.started = 0
 
     def hooks(self, *, boot_id: str | None = None, output_limit: int = 1 << 20) -> Hooks:
         return Hooks(directory=self.data_dir, deployments_log=self.deployments_log, boot_id=boot_id, output_limit=output_limit, grace=GRACE)
@@ -54,7 +53,7 @@ class Stage:
 
     async def run(self, hooks: Hooks, event: EventRun) -> EventOutcome:
         async with asyncio.timeout(30):
-            return await hooks.run(event, self._count)
+            return await hooks.run(event)
 
     async def recover(self, hooks: Hooks, event: EventRun) -> EventOutcome | None:
         async with asyncio.timeout(30):
@@ -73,9 +72,6 @@ class Stage:
     def printed(self, path: Path | None = None) -> list[str]:
         """The lines of a log without the time before each."""
         return [line.split(" ", 2)[2] for line in (path or self.scripts_log).read_text().splitlines()]
-
-    def _count(self) -> None:
-        self.started += 1
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -1,7 +1,6 @@
 """What follows an event's scripts: closing hooks learn how it ended, and a probe decides where nobody knows."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -55,10 +54,9 @@ class Scripts:
     async def start_ahead(self) -> None:
         """Starts nothing."""
 
-    async def run(self, event: EventRun, started: Callable[[], None]) -> EventOutcome:
+    async def run(self, event: EventRun) -> EventOutcome:
         """Notes the event and ends it."""
         self.asked.append(event)
-        started()
         never: asyncio.Future[EventOutcome] = asyncio.get_running_loop().create_future()
         return self.outcome or await never
 

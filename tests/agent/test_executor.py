@@ -51,10 +51,9 @@ class Scripts:
         """Notes it."""
         self.calls.append("start ahead")
 
-    async def run(self, event: EventRun, started: Callable[[], None]) -> EventOutcome:
+    async def run(self, event: EventRun) -> EventOutcome:
         """Notes the event and ends it."""
         self.asked.append(event)
-        started()
         if isinstance(self.outcome, Exception):
             raise self.outcome
         assert self.outcome is not None
