@@ -30,13 +30,16 @@ class Record:
 
     def begin(self, begun: Frame, *, spare: int) -> bool:
         """Adds `begun`, with room for what will follow; False when its event has begun before, which nothing can undo."""
-        event = begun.text("lifecycle_event")
-        if event in self._begun:
+        if begun.text("lifecycle_event") in self._begun:
             return False
-        self.append(begun, spare=spare)
+        self.append_begun(begun, spare=spare)
         self.sync()
-        self._begun.add(event)
         return True
+
+    def append_begun(self, begun: Frame, *, spare: int) -> None:
+        """Adds `begun`, with room for what will follow; its event may run when that is on the disk."""
+        self.append(begun, spare=spare)
+        self._begun.add(begun.text("lifecycle_event"))
 
     def append(self, frame: Frame, *, spare: int = 0) -> None:
         """Adds a frame and makes sure of spare room after it; `sync` brings it to the disk."""
@@ -83,24 +86,36 @@ class Blank:
             raise
 
     def become(self, path: str, begun: Frame, *, spare: int) -> Record | None:
-        """The record with `begun` in it, locked and only then visible under its name; None when another one was there first."""
+        """The record with `begun` in it, locked and only then visible under its name; None when another one was there first.
+
+        Nothing has run before both the content and the name are on the disk, so whichever a power cut loses, nothing ran.
+        """
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             record = Record(self._fd)
-            record.begin(begun, spare=spare)
+            record.append_begun(begun, spare=spare)
             os.link(self._path, path)
         except OSError as error:
             self.discard()
             if isinstance(error, FileExistsError):
                 return None
             raise
-        os.unlink(self._path)
-        _sync_directory(os.path.dirname(path))
+        self._unname()
+        try:
+            record.sync()
+            _sync_directory(os.path.dirname(path))
+        except OSError:
+            os.unlink(path)
+            os.close(self._fd)
+            raise
         return record
 
     def discard(self) -> None:
         """Removes it again."""
         os.close(self._fd)
+        self._unname()
+
+    def _unname(self) -> None:
         try:
             os.unlink(self._path)
         except FileNotFoundError:  # an agent that started meanwhile has swept it away
