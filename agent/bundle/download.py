@@ -16,6 +16,7 @@ from agent.bundle.sources.files import fetch_file, local_path
 from agent.bundle.sources.incoming import Incoming, Progress, unavailable
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.workspace import DeploymentDirectory, Workspace, disk
+from agent.workspace.tree import Tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +38,14 @@ def prepare(request: DownloadRequest, workspace: Workspace, progress: Progress, 
     try:
         bundle = _fetch(request, directory, progress)
         unpacking()
-        unpack(bundle, directory.unfinished_archive, request.limits, request.bundle_type)
+        unpacked = unpack(bundle, directory.unfinished_archive, request.limits, request.bundle_type)
         appspec = _read_appspec(request, directory)
     except PayloadError:
         discard(directory)
         raise
     contents = {directory.appspec: appspec, directory.bundle_source: _receipt(request), **workspace.downloaded(request.group_id, directory)}
-    disk.write_beside(contents)
+    with disk.begun_beside(contents) as beside, Tree(directory.unfinished_archive) as tree:
+        tree.settle(unpacked, beside)
     _discard_bundle(directory)
     return Prepared(request=request, directory=directory, files=tuple(contents))
 

@@ -136,13 +136,9 @@ class _Installer:
                 _copy(self._tree, path, wanted)
             self._passed(f"{path} is staged")
         settled = [path for path, wanted in plan.stage.items() if not wanted.target]
-        beside = disk.begun_beside(lists)
-        try:
+        with disk.begun_beside(lists) as beside:
             self._passed("the new list of installed files is staged")
             self._tree.settle([*settled, *sorted({split(path)[0] for path in plan.stage} - set(settled))], beside)
-        finally:
-            for fd in beside:
-                os.close(fd)
         for path in reversed(list(plan.stage)):  # After what is in it, for a directory's mode may shut us out.
             if not plan.stage[path].source:
                 plan.stage[path].attributes.apply(self._tree, path)

@@ -4,9 +4,10 @@ Every wait costs the disk's time and, on a busy host, a turn of the processor. S
 in it is waiting to be written; otherwise the writing of everything is begun before anything is waited for.
 """
 
+import contextlib
 import ctypes
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -73,25 +74,21 @@ def replace_whole(contents: Mapping[Path, str], *, above: Iterable[Path] = ()) -
 
 def write_beside(contents: Mapping[Path, str]) -> None:
     """Write what is to replace files beside them, and return when it is on the disk."""
-    written = begun_beside(contents)
-    try:
+    with begun_beside(contents) as written:
         settle(written)
-    finally:
-        for fd in written:
-            os.close(fd)
 
 
-def begun_beside(contents: Mapping[Path, str]) -> list[int]:
-    """Write what is to replace files beside them. The open files, which may not be on the disk yet: the caller settles and closes them."""
+@contextlib.contextmanager
+def begun_beside(contents: Mapping[Path, str]) -> Iterator[Sequence[int]]:
+    """Write what is to replace files beside them; the open files, which may not be on the disk before the caller has settled them."""
     written: list[int] = []
     try:
         for path, content in contents.items():
             written.append(_begun(_temporary(path), content))
-    except BaseException:
+        yield written
+    finally:
         for fd in written:
             os.close(fd)
-        raise
-    return written
 
 
 def discard_beside(paths: Iterable[Path]) -> None:

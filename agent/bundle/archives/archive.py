@@ -105,8 +105,8 @@ def survey(reader: Reader, limits: Limits, packed: int, *, single_root: bool) ->
     return [member if member.name else None for member in rooted]
 
 
-def extract(reader: Reader, members: Sequence[Member | None], tree: Tree) -> None:
-    """Write surveyed entries below an empty directory; all is on the disk on return."""
+def extract(reader: Reader, members: Sequence[Member | None], tree: Tree) -> Sequence[str]:
+    """Write surveyed entries below an empty directory; the files and directories that `Tree.settle` has to bring to the disk."""
     written: list[str] = []
     for member, (_, content) in zip(members, reader.members(), strict=True):
         if member is None:
@@ -123,7 +123,7 @@ def extract(reader: Reader, members: Sequence[Member | None], tree: Tree) -> Non
             written.append(member.name)
     directories = {parent for member in members if member is not None for parent in ancestors(member.name)}
     directories.update(member.name for member in members if member is not None and member.kind is MemberKind.DIRECTORY)
-    tree.settle([*written, *sorted(directories, reverse=True), ""])
+    return [*written, *sorted(directories, reverse=True), ""]
 
 
 def _write(tree: Tree, member: Member, content: Iterable[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent.bundle.archives.archive import Limits, Reader, broken, extract, survey
@@ -15,10 +16,11 @@ from agent.workspace.tree import Tree
 _BLOCK = 4096
 
 
-def unpack(bundle: Path, destination: Path, limits: Limits, said: BundleType = BundleType.GUESSED) -> None:
+def unpack(bundle: Path, destination: Path, limits: Limits, said: BundleType = BundleType.GUESSED) -> Sequence[str]:
     """Unpack a bundle, a file or a directory, into a new directory; what was there from an interrupted attempt is removed.
 
-    The bundle's own first bytes decide how it is read, and it is refused when they are not what was said of it.
+    The bundle's own first bytes decide how it is read, and it is refused when they are not what was said of it. Returns the paths in
+    the new directory that `Tree.settle` has to bring to the disk.
     """
     found = BundleType.DIRECTORY if bundle.is_dir() else _type(bundle)
     is_directory = found is BundleType.DIRECTORY
@@ -34,7 +36,7 @@ def unpack(bundle: Path, destination: Path, limits: Limits, said: BundleType = B
     needed = sum((member.size // _BLOCK + 1) * _BLOCK for member in members if member is not None)
     check_room(destination, needed, limits.reserve_bytes, "unpack the bundle into")
     with Tree(destination) as tree:
-        extract(reader, members, tree)
+        return extract(reader, members, tree)
 
 
 def check_room(directory: Path, needed: int, reserve: int, action: str) -> None:
