@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ log = logging.getLogger("hookline.agent")
 WELCOME_SECONDS = 10.0
 MISSED_HEARTBEATS = 3
 PROVEN_SECONDS = 1.0  # a stream that stays open for so long, or over which an answer came, was a good one
+GATHER_SECONDS = 0.1
+"""So long after a message of reports those that follow gather; what ends an instruction goes at once, for others wait for it."""
+
 MESSAGE_BYTES = 1024 * 1024
 DIAGNOSTICS_BYTES = 8 * 1024
 _REPORT_BYTES = 1024  # what a report has beside its diagnostics, and then some
@@ -58,7 +62,7 @@ class StreamEnded(Exception):
 
 
 class Session:
-    """One stream, from Hello to its end. Reports that gather while a write is in flight go together in the next message."""
+    """One stream, from Hello to its end. Reports that gather go together: while a write is in flight, and where events are quick."""
 
     def __init__(self, call: Call, agent: Agent, clock: Clock) -> None:
         self.welcomed = False
@@ -70,6 +74,8 @@ class Session:
         self._beat_due = False
         self._goodbye: str | None = None
         self._wake = asyncio.Event()
+        self._told_at = -math.inf
+        self._gathering: asyncio.TimerHandle | None = None
         self._over: asyncio.Future[StreamEnded] = asyncio.get_running_loop().create_future()
         self._interval = 0.0
         self._unanswered = 0
@@ -90,13 +96,22 @@ class Session:
                 tasks.create_task(self._write(), name="stream writer")
                 raise await self._over
         finally:
-            for timer in (self._timer, self._proof):
+            for timer in (self._timer, self._proof, self._gathering):
                 if timer is not None:
                     timer.cancel()
 
     def send(self, order: SendReports) -> None:
         """Takes reports to be sent; never waits."""
         self._pending.append(order)
+        loop = asyncio.get_running_loop()
+        unfinished = self._agent.machine.unfinished
+        if loop.time() >= self._told_at + GATHER_SECONDS or any(report.instruction_id not in unfinished for report in order.reports):
+            self._wake.set()
+        elif self._gathering is None:
+            self._gathering = loop.call_at(self._told_at + GATHER_SECONDS, self._gathered_enough)
+
+    def _gathered_enough(self) -> None:
+        self._gathering = None
         self._wake.set()
 
     def give_way(self) -> None:
@@ -167,6 +182,7 @@ class Session:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
+                self._told_at = asyncio.get_running_loop().time()
                 await self._say(self._gathered())
             if self._beat_due:
                 self._beat_due = False
