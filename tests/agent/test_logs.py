@@ -18,6 +18,7 @@ from agent.logs.output import CONTENT_BYTES, IN_FLIGHT
 from agent.model import InstructionId
 from agent.stream import insecure_channel
 from hookline.v1.agent_pb2 import PublishLogsRequest, PublishLogsResponse
+from tests.agent.stage import until
 
 HOST = "1" * 32
 ID = InstructionId(f"d-AAAAAAAA1/{HOST}/0/1")
@@ -240,7 +241,7 @@ async def test_what_is_refused_is_dropped_and_the_rest_goes_on(coordinator: Coor
             await line.answer(0, refusal="cannot take output: nobody knows the deployment")
             prints(hooks, b"wanted\n", OTHER)
             assert await line.said() == (OTHER, 0, b"wanted\n", False)
-            assert not hooks.output_path(ID).exists()
+            await until(lambda: not hooks.output_path(ID).exists())
 
 
 async def test_much_output_goes_in_pieces_and_no_faster_than_the_coordinator_allows(coordinator: Coordinator, hooks: Hooks) -> None:
