@@ -103,6 +103,11 @@ class Connection:
         return protos.deployment_service.DeploymentServiceStub(self._channel)
 
     @functools.cached_property
+    def foresight(self) -> "protos.foresight_service.ForesightServiceStub":
+        """What would happen."""
+        return protos.foresight_service.ForesightServiceStub(self._channel)
+
+    @functools.cached_property
     def alarms(self) -> "protos.alarm_service.AlarmServiceStub":
         """Alarms."""
         return protos.alarm_service.AlarmServiceStub(self._channel)

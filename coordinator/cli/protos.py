@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from hookline.v1 import deployments_pb2_grpc as deployment_service
     from hookline.v1 import fleet_pb2 as fleet
     from hookline.v1 import fleet_pb2_grpc as fleet_service
+    from hookline.v1 import foresight_pb2 as foresight
+    from hookline.v1 import foresight_pb2_grpc as foresight_service
     from hookline.v1 import resources_pb2 as resources
 else:
     import importlib
@@ -46,6 +48,8 @@ else:
         "deployment_service": "hookline.v1.deployments_pb2_grpc",
         "fleet": "hookline.v1.fleet_pb2",
         "fleet_service": "hookline.v1.fleet_pb2_grpc",
+        "foresight": "hookline.v1.foresight_pb2",
+        "foresight_service": "hookline.v1.foresight_pb2_grpc",
         "resources": "hookline.v1.resources_pb2",
     }
 
@@ -73,6 +77,8 @@ __all__ = [
     "field_mask",
     "fleet",
     "fleet_service",
+    "foresight",
+    "foresight_service",
     "grpc",
     "resources",
     "rpc_status",

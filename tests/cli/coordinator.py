@@ -17,6 +17,7 @@ from hookline.v1 import alarms_pb2 as alarms
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import fleet_pb2 as fleet
+from hookline.v1 import foresight_pb2 as foresight
 from hookline.v1 import resources_pb2 as resources
 
 NOON = 1_795_435_200  # 2026-11-23 12:00:00 UTC
@@ -91,7 +92,13 @@ class FakeCoordinator:
     """Answers calls; `faults` are raised first, one a call; `watches` and `logs` are what each call of WatchDeployment and of
     ReadLogs sends, in turn."""
 
-    services = ((catalog, "CatalogService"), (deployments, "DeploymentService"), (alarms, "AlarmService"), (fleet, "FleetService"))
+    services = (
+        (catalog, "CatalogService"),
+        (deployments, "DeploymentService"),
+        (foresight, "ForesightService"),
+        (alarms, "AlarmService"),
+        (fleet, "FleetService"),
+    )
 
     def __init__(self, listen: str = "127.0.0.1:0") -> None:
         self.calls: list[Call] = []
@@ -108,6 +115,8 @@ class FakeCoordinator:
         self.deployments: list[deployments.Deployment] = []  # newest first
         self.targets: list[deployments.Target] = []
         self.history: list[deployments.HistoryEntry] = []
+        self.planned = foresight.PlanDeploymentResponse()
+        self.simulated = foresight.SimulateDeploymentResponse()
         self.hosts: dict[str, fleet.Host] = {}
         self.enrolments: dict[str, fleet.Enrolment] = {}
         self.enrol_address = "10.0.0.1:8446"
@@ -320,6 +329,12 @@ class FakeCoordinator:
         return deployments.StopDeploymentResponse(
             status=deployments.STOP_STATUS_PENDING, status_message="2 hosts finish their running event"
         )
+
+    def PlanDeployment(self, request: foresight.PlanDeploymentRequest) -> Message:
+        return self.planned
+
+    def SimulateDeployment(self, request: foresight.SimulateDeploymentRequest) -> Message:
+        return self.simulated
 
     def WatchDeployment(self, request: deployments.WatchDeploymentRequest) -> Iterator[Message]:
         for message in self.watches.pop(0):

@@ -83,6 +83,11 @@ def deploy(console: Console, /, application: str, group: str, *, follow: bool, *
 
     What is said about alarms takes the place of what the group says, and takes the permission to configure the group.
     """
+    create(console, asked(console, application, group, typed), follow=follow)
+
+
+def asked(console: Console, application: str, group: str, typed: Typed) -> "CreateDeploymentRequest":
+    """The request that was typed."""
     request = protos.deployments.CreateDeploymentRequest(
         application_name=application,
         deployment_group_name=group,
@@ -99,7 +104,7 @@ def deploy(console: Console, /, application: str, group: str, *, follow: bool, *
         kinds = protos.resources.FileExistsBehavior
         request.file_exists_behavior = kinds.ValueType(number(kinds, typed["file_exists"]))
     _override_alarms(console, request, typed)
-    create(console, request, follow=follow)
+    return request
 
 
 def _override_alarms(console: Console, request: "CreateDeploymentRequest", said: SaidAlarms) -> None:

@@ -1,0 +1,1 @@
+"""`hookline plan`, `simulate` and `explain`: what would happen, and why what happens does."""
