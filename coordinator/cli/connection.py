@@ -113,6 +113,11 @@ class Connection:
         return protos.alarm_service.AlarmServiceStub(self._channel)
 
     @functools.cached_property
+    def triggers(self) -> "protos.trigger_service.TriggerServiceStub":
+        """Tries triggers."""
+        return protos.trigger_service.TriggerServiceStub(self._channel)
+
+    @functools.cached_property
     def fleet(self) -> "protos.fleet_service.FleetServiceStub":
         """Hosts and tags."""
         return protos.fleet_service.FleetServiceStub(self._channel)

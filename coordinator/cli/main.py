@@ -21,6 +21,7 @@ from coordinator.cli.commands import (
     revisions,
     rollback,
     status,
+    triggers,
 )
 from coordinator.cli.declared import commands as declared
 from coordinator.cli.foresight import commands as foresight
@@ -36,6 +37,7 @@ SECTIONS: dict[str, Sequence[click.Command]] = {
         groups.group,
         catalog.config,
         alarms.alarm,
+        triggers.trigger,
         declared.apply,
         declared.export,
         revisions.register,

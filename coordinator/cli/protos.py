@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from hookline.v1 import foresight_pb2 as foresight
     from hookline.v1 import foresight_pb2_grpc as foresight_service
     from hookline.v1 import resources_pb2 as resources
+    from hookline.v1 import triggers_pb2 as triggers
+    from hookline.v1 import triggers_pb2_grpc as trigger_service
 else:
     import importlib
     import os
@@ -51,6 +53,8 @@ else:
         "foresight": "hookline.v1.foresight_pb2",
         "foresight_service": "hookline.v1.foresight_pb2_grpc",
         "resources": "hookline.v1.resources_pb2",
+        "triggers": "hookline.v1.triggers_pb2",
+        "trigger_service": "hookline.v1.triggers_pb2_grpc",
     }
 
     def __getattr__(name):
@@ -83,4 +87,6 @@ __all__ = [
     "resources",
     "rpc_status",
     "timestamp",
+    "trigger_service",
+    "triggers",
 ]

@@ -19,6 +19,7 @@ from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import fleet_pb2 as fleet
 from hookline.v1 import foresight_pb2 as foresight
 from hookline.v1 import resources_pb2 as resources
+from hookline.v1 import triggers_pb2 as triggers
 
 NOON = 1_795_435_200  # 2026-11-23 12:00:00 UTC
 EVENTS = range(resources.LIFECYCLE_EVENT_APPLICATION_STOP, resources.LIFECYCLE_EVENT_VALIDATE_SERVICE + 1)
@@ -97,6 +98,7 @@ class FakeCoordinator:
         (deployments, "DeploymentService"),
         (foresight, "ForesightService"),
         (alarms, "AlarmService"),
+        (triggers, "TriggerService"),
         (fleet, "FleetService"),
     )
 
@@ -110,6 +112,7 @@ class FakeCoordinator:
         self.groups: dict[tuple[str, str], catalog.DeploymentGroup] = {}
         self.configs: dict[str, catalog.DeploymentConfig] = {}
         self.alarms: dict[str, alarms.Alarm] = {}
+        self.attempt = triggers.TestTriggerResponse(delivered=True, answer="it answered 200: ok")
         self.seen = alarms.TestAlarmResponse(status=alarms.ALARM_STATUS_OK, sample="0.01 is not > 0.05", time=at(0))
         self.revisions: dict[str, catalog.Revision] = {}
         self.deployments: list[deployments.Deployment] = []  # newest first
@@ -260,6 +263,9 @@ class FakeCoordinator:
     def DeleteAlarm(self, request: alarms.DeleteAlarmRequest) -> Message:
         del self.alarms[request.alarm_name]
         return alarms.DeleteAlarmResponse()
+
+    def TestTrigger(self, request: triggers.TestTriggerRequest) -> Message:
+        return self.attempt
 
     def TestAlarm(self, request: alarms.TestAlarmRequest) -> Message:
         return self.seen

@@ -417,6 +417,12 @@ def group(draw: st.DrawFn) -> catalog.DeploymentGroup:
     made.alarm_configuration.watch_after_success.FromMilliseconds(draw(st.integers(0, 10**6)))
     made.service_role.sources.extend(draw(st.lists(NAMES, max_size=2)))
     made.service_role.max_hosts = draw(st.integers(0, 5))
+    for name in draw(st.lists(NAMES, max_size=2)):
+        told = made.triggers.add(trigger_name=name, trigger_events=draw(st.lists(st.integers(1, 8), min_size=1, max_size=3)))
+        if draw(st.booleans()):
+            told.webhook.url, told.webhook.signing_secret = draw(NAMES), draw(NAMES)
+        else:
+            told.slack.url_secret = draw(NAMES)
     return made
 
 

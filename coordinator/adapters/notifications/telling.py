@@ -37,7 +37,7 @@ class Telling:
         self.targets = Targets(allowed, NoSecrets() if settings.secrets is None else SecretFiles(settings.secrets))
         self._post = HttpPost(allowed)
         ways = Ways(history=rooms.history, targets=self.targets, post=self._post, clock=clock, cluster=cluster or USUAL_CLUSTER)
-        self.courier = Courier(rooms.outbox, ways, clock, chance=_chance, count=metrics.notified)
+        self.courier = Courier(rooms.outbox, ways.outlet, clock, chance=_chance, count=metrics.notified)
         metrics.watch_notifications(lambda: self.courier.silent)
         self.trials = TriggerService(rooms.catalog, ways, clock)
 

@@ -21,6 +21,7 @@ from coordinator.cli.arguments import (
     show_tag_filter,
 )
 from coordinator.cli.clock import new_request_id
+from coordinator.cli.commands import triggers
 from coordinator.cli.console import Console
 from coordinator.cli.spelling import number, spelt, to_json
 from coordinator.cli.text import Columns, clean, columns, with_age
@@ -143,7 +144,7 @@ def list_groups(console: Console, application: str) -> None:
     )
 
 
-@command("show", examples=["hookline group show shop production"], related=["group update", "deployments", "rollback"])
+@command("show", examples=["hookline group show shop production"], related=["group update", "trigger list", "deployments", "rollback"])
 @APPLICATION
 @GROUP
 def show(console: Console, application: str, group: str) -> None:
@@ -167,6 +168,7 @@ def show(console: Console, application: str, group: str) -> None:
             ("signatures", "required" if found.require_signature else ""),
             ("may", _may(found.service_role)),
             ("approval", "by a second person" if found.require_approval else ""),
+            *((f"tells {clean(one.trigger_name)}", triggers.show(one)) for one in found.triggers),
             ("created", with_age(found.create_time, console.clock.now())),
             ("last successful", _last(console, found.last_successful_deployment) or "none yet"),
             ("last attempted", _last(console, found.last_attempted_deployment) or "none yet"),

@@ -208,6 +208,8 @@ class DeclaredGroup:
             _complete_filter(one)
         rollback = message.auto_rollback_configuration
         rollback.events[:] = sorted(set(rollback.events)) if rollback.enabled else []
+        for trigger in message.triggers:
+            trigger.trigger_events[:] = sorted(set(trigger.trigger_events))
         _complete_alarms(message.alarm_configuration)
         _complete_offline(message.offline_policy)
         strategy = message.outdated_instances_strategy

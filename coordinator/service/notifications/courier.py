@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from coordinator.core.errors import StorageFailed, StorageFull
+from coordinator.core.model import Trigger
 from coordinator.engine.ports import Clock
-from coordinator.service.notifications.outlets import Outlet, Refused, Ways
+from coordinator.service.notifications.outlets import Outlet, Refused
 from coordinator.service.notifications.ports import EVERYWHERE, Line, Notice, Outbox, Unsent
 
 log = logging.getLogger(__name__)
@@ -59,10 +60,12 @@ class _Served:
 class Courier:
     """Serves all lines."""
 
-    def __init__(self, outbox: Outbox, ways: Ways, clock: Clock, *, chance: Callable[[], float], count: Count) -> None:
-        """`chance` gives numbers from 0 to 1, so that not everybody is tried again at once."""
+    def __init__(
+        self, outbox: Outbox, outlet: Callable[[Trigger], Outlet], clock: Clock, *, chance: Callable[[], float], count: Count
+    ) -> None:
+        """`outlet` makes of a trigger what tells by it; `chance` gives numbers from 0 to 1: not everybody is tried again at once."""
         self._outbox = outbox
-        self._ways = ways
+        self._outlet = outlet
         self._clock = clock
         self._chance = chance
         self._count = count
@@ -113,7 +116,7 @@ class Courier:
             del self._served[line]
         for line, one in standing.items():
             if line not in self._served:
-                self._served[line] = _Served(line, self._ways.outlet(one.trigger), one.trigger, one.cursor, one.cursor)
+                self._served[line] = _Served(line, self._outlet(one.trigger), one.trigger, one.cursor, one.cursor)
 
     async def _look(self, parts: asyncio.TaskGroup) -> None:
         head, before = await self._outbox.head(), self._head

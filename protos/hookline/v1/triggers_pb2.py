@@ -25,25 +25,27 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahookline/v1/triggers.proto\x12\x0bhookline.v1\x1a\x1egoogle/protobuf/duration.proto\"\xb1\x01\n\x07Trigger\x12\x14\n\x0ctrigger_name\x18\x01 \x01(\t\x12\x31\n\x0etrigger_events\x18\x02 \x03(\x0e\x32\x19.hookline.v1.TriggerEvent\x12\'\n\x07webhook\x18\x03 \x01(\x0b\x32\x14.hookline.v1.WebhookH\x00\x12*\n\x05slack\x18\x04 \x01(\x0b\x32\x19.hookline.v1.SlackWebhookH\x00\x42\x08\n\x06target\"B\n\x07Webhook\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x12\n\nurl_secret\x18\x02 \x01(\t\x12\x16\n\x0esigning_secret\x18\x03 \x01(\t\"/\n\x0cSlackWebhook\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x12\n\nurl_secret\x18\x02 \x01(\t\"c\n\x12TestTriggerRequest\x12\x18\n\x10\x61pplication_name\x18\x01 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x02 \x01(\t\x12\x14\n\x0ctrigger_name\x18\x03 \x01(\t\"e\n\x13TestTriggerResponse\x12\x11\n\tdelivered\x18\x01 \x01(\x08\x12\x0e\n\x06\x61nswer\x18\x02 \x01(\t\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration*\xd1\x02\n\x0cTriggerEvent\x12\x1d\n\x19TRIGGER_EVENT_UNSPECIFIED\x10\x00\x12\"\n\x1eTRIGGER_EVENT_DEPLOYMENT_START\x10\x01\x12$\n TRIGGER_EVENT_DEPLOYMENT_SUCCESS\x10\x02\x12$\n TRIGGER_EVENT_DEPLOYMENT_FAILURE\x10\x03\x12!\n\x1dTRIGGER_EVENT_DEPLOYMENT_STOP\x10\x04\x12%\n!TRIGGER_EVENT_DEPLOYMENT_ROLLBACK\x10\x05\x12 \n\x1cTRIGGER_EVENT_INSTANCE_START\x10\x06\x12\"\n\x1eTRIGGER_EVENT_INSTANCE_SUCCESS\x10\x07\x12\"\n\x1eTRIGGER_EVENT_INSTANCE_FAILURE\x10\x08\x32\x62\n\x0eTriggerService\x12P\n\x0bTestTrigger\x12\x1f.hookline.v1.TestTriggerRequest\x1a .hookline.v1.TestTriggerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahookline/v1/triggers.proto\x12\x0bhookline.v1\x1a\x1egoogle/protobuf/duration.proto\"\xb1\x01\n\x07Trigger\x12\x14\n\x0ctrigger_name\x18\x01 \x01(\t\x12\x31\n\x0etrigger_events\x18\x02 \x03(\x0e\x32\x19.hookline.v1.TriggerEvent\x12\'\n\x07webhook\x18\x03 \x01(\x0b\x32\x14.hookline.v1.WebhookH\x00\x12*\n\x05slack\x18\x04 \x01(\x0b\x32\x19.hookline.v1.SlackWebhookH\x00\x42\x08\n\x06target\"B\n\x07Webhook\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x12\n\nurl_secret\x18\x02 \x01(\t\x12\x16\n\x0esigning_secret\x18\x03 \x01(\t\"4\n\x0cSlackWebhook\x12\x10\n\x03url\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nurl_secret\x18\x02 \x01(\t\"c\n\x12TestTriggerRequest\x12\x18\n\x10\x61pplication_name\x18\x01 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x02 \x01(\t\x12\x14\n\x0ctrigger_name\x18\x03 \x01(\t\"e\n\x13TestTriggerResponse\x12\x11\n\tdelivered\x18\x01 \x01(\x08\x12\x0e\n\x06\x61nswer\x18\x02 \x01(\t\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration*\xd1\x02\n\x0cTriggerEvent\x12\x1d\n\x19TRIGGER_EVENT_UNSPECIFIED\x10\x00\x12\"\n\x1eTRIGGER_EVENT_DEPLOYMENT_START\x10\x01\x12$\n TRIGGER_EVENT_DEPLOYMENT_SUCCESS\x10\x02\x12$\n TRIGGER_EVENT_DEPLOYMENT_FAILURE\x10\x03\x12!\n\x1dTRIGGER_EVENT_DEPLOYMENT_STOP\x10\x04\x12%\n!TRIGGER_EVENT_DEPLOYMENT_ROLLBACK\x10\x05\x12 \n\x1cTRIGGER_EVENT_INSTANCE_START\x10\x06\x12\"\n\x1eTRIGGER_EVENT_INSTANCE_SUCCESS\x10\x07\x12\"\n\x1eTRIGGER_EVENT_INSTANCE_FAILURE\x10\x08\x32\x62\n\x0eTriggerService\x12P\n\x0bTestTrigger\x12\x1f.hookline.v1.TestTriggerRequest\x1a .hookline.v1.TestTriggerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hookline.v1.triggers_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRIGGEREVENT']._serialized_start=577
-  _globals['_TRIGGEREVENT']._serialized_end=914
+  _globals['_SLACKWEBHOOK'].fields_by_name['url']._loaded_options = None
+  _globals['_SLACKWEBHOOK'].fields_by_name['url']._serialized_options = b'\200\001\001'
+  _globals['_TRIGGEREVENT']._serialized_start=582
+  _globals['_TRIGGEREVENT']._serialized_end=919
   _globals['_TRIGGER']._serialized_start=76
   _globals['_TRIGGER']._serialized_end=253
   _globals['_WEBHOOK']._serialized_start=255
   _globals['_WEBHOOK']._serialized_end=321
   _globals['_SLACKWEBHOOK']._serialized_start=323
-  _globals['_SLACKWEBHOOK']._serialized_end=370
-  _globals['_TESTTRIGGERREQUEST']._serialized_start=372
-  _globals['_TESTTRIGGERREQUEST']._serialized_end=471
-  _globals['_TESTTRIGGERRESPONSE']._serialized_start=473
-  _globals['_TESTTRIGGERRESPONSE']._serialized_end=574
-  _globals['_TRIGGERSERVICE']._serialized_start=916
-  _globals['_TRIGGERSERVICE']._serialized_end=1014
+  _globals['_SLACKWEBHOOK']._serialized_end=375
+  _globals['_TESTTRIGGERREQUEST']._serialized_start=377
+  _globals['_TESTTRIGGERREQUEST']._serialized_end=476
+  _globals['_TESTTRIGGERRESPONSE']._serialized_start=478
+  _globals['_TESTTRIGGERRESPONSE']._serialized_end=579
+  _globals['_TRIGGERSERVICE']._serialized_start=921
+  _globals['_TRIGGERSERVICE']._serialized_end=1019
 # @@protoc_insertion_point(module_scope)
