@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK_NAME = "agent.lock"
+ANYWHERE = "192.0.2.1"
+"""An address that nobody has (RFC 5737)."""
 MOST_TAGS = 64
 LONGEST_TAG_KEY = 128
 LONGEST_TAG_VALUE = 256
@@ -89,9 +91,25 @@ def agent_version() -> str:
         return file.read().strip()
 
 
-def observed() -> tuple[tuple[str, str], ...]:
-    """What the agent sees of its host."""
-    return (("os", platform.system().lower()), ("arch", platform.machine()), ("python", platform.python_version()))
+def observed(coordinator: str = "") -> tuple[tuple[str, str], ...]:
+    """What the agent sees of its host; `coordinator` is where the coordinator listens."""
+    address = _address(coordinator.rpartition(":")[0].strip("[]"))
+    seen = (("os", platform.system().lower()), ("arch", platform.machine()), ("python", platform.python_version()))
+    return (*seen, ("address", address)) if address else seen
+
+
+def _address(peer: str) -> str:
+    """The host's own address towards another; towards the rest of the world, where that is a name: nothing is looked up here, because it
+    could take long. Empty when there is none. (To connect a datagram's socket sends nothing.)"""
+    for there, family in ((peer, socket.AF_INET), (peer, socket.AF_INET6), (ANYWHERE, socket.AF_INET)):
+        try:
+            socket.inet_pton(family, there)
+            with socket.socket(family, socket.SOCK_DGRAM) as towards:
+                towards.connect((there, 9))
+                return str(towards.getsockname()[0])
+        except OSError:
+            continue
+    return ""
 
 
 class DirectoryInUse(AgentError):

@@ -51,6 +51,7 @@ from coordinator.service.access.operators import AccessService
 from coordinator.service.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
+from coordinator.service.discovery import DiscoveryService
 from coordinator.service.enrolment import Departures, EnrolmentService
 from coordinator.service.fleet import FleetService
 from coordinator.service.foresight.foreseeing import ForesightService, Sources
@@ -65,6 +66,7 @@ from coordinator.store.logs.keep import Logs, Retention
 from coordinator.store.sqlite import SqliteStore
 from coordinator.web.alertmanager import Webhook
 from coordinator.web.app import Health, app
+from coordinator.web.discovery import Discovery
 from coordinator.web.server import HttpServer
 from hookline.v1.fleet_pb2_grpc import add_EnrolmentServiceServicer_to_server
 
@@ -142,7 +144,7 @@ class Coordinator:
         self._logs = self._keep_logs(store)
         self._publishing = LogServicer(logs=self._logs, history=store.history, clock=clock, callers=identity, tally=self.metrics.tally)
         self._newcomers = NewcomerService(store, store, self.engine, inbox=self.engine, clock=clock, ids=ids)
-        self._http = self._web()
+        self._http = self._web(DiscoveryService(store))
         self._access, self._audit = _access(store, ids, clock, settings), AuditService(store.audit, clock)
         self._recorder, self._shortage, self._standing = Recorder(self._audit, clock), store.shortage, store.standing
         self._rules = partial(interceptors.Rules, group_of=partial(_group_of, store.history), recorder=self._recorder)
@@ -216,10 +218,11 @@ class Coordinator:
         retention = Retention(days=settings.log_retention_days, max_bytes=settings.log_max_bytes)
         return Logs(settings.data_dir / "logs", retention=retention, clock=self._clock, ended=partial(has_ended, store.history))
 
-    def _web(self) -> HttpServer:
+    def _web(self, hosts: DiscoveryService) -> HttpServer:
         settings = self._settings
         webhook = Webhook(self._sight.alerts.receive, settings.alertmanager_token, self._clock, self.metrics.alerts_received)
-        pages = app(self.metrics, self._health, webhook if settings.alertmanager_token else None, settings.metrics_token)
+        discovery = Discovery(hosts, settings.metrics_token)
+        pages = app(self.metrics, self._health, webhook if settings.alertmanager_token else None, settings.metrics_token, discovery)
         chain = settings.data_dir / "pki" / SERVER_FILE if settings.http_tls else None
         return HttpServer(pages, host=settings.http_listen.host, port=settings.http_listen.port, chain=chain)
 

@@ -70,7 +70,12 @@ def run(args: argparse.Namespace) -> int:
             directory.become(credentials.enrolment.host_id)
             told = dataclasses.replace(told, coordinator=told.coordinator or credentials.enrolment.coordinator)
         identity = Identity(
-            host_id=directory.host_id, name=name, boot_id=boot_id(), agent_version=agent_version(), tags=told.tags, facts=observed()
+            host_id=directory.host_id,
+            name=name,
+            boot_id=boot_id(),
+            agent_version=agent_version(),
+            tags=told.tags,
+            facts=observed(told.coordinator or ""),
         )
         journal = FileJournal(directory.journal)
         try:

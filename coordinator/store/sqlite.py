@@ -14,8 +14,9 @@ from coordinator.core.model import Group, GroupId, HostId, RevisionId, Session
 from coordinator.core.orders import Changes
 from coordinator.engine.ports import Clock, StoreBroken
 from coordinator.metrics import Sizes
+from coordinator.service.discovery import Found, Wanted
 from coordinator.service.records import Awaiting, Ground
-from coordinator.store import calls, ground, newcomers, running
+from coordinator.store import calls, cohorts, ground, newcomers, running
 from coordinator.store.access.audit import SqliteAudit
 from coordinator.store.access.operators import SqliteOperators
 from coordinator.store.alerts import SqliteAlerts
@@ -151,6 +152,10 @@ class SqliteStore:
     async def newcomers(self, hosts: Collection[HostId]) -> list[Awaiting]:
         """Groups that have newcomers among these hosts."""
         return await self.reader.run(lambda db: newcomers.read(db, hosts))
+
+    async def standings(self, wanted: Wanted) -> list[Found]:
+        """Who holds what, and which cohort they are."""
+        return await self.reader.run(lambda db: cohorts.read(db, wanted))
 
     def shortage(self) -> str:
         """Why the next commits may find no room, in a sentence; empty when there is enough. Looks at the disk when it is asked."""

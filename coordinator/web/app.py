@@ -1,4 +1,4 @@
-"""What the coordinator says over HTTP: /metrics and /healthz; and what it hears there: Alertmanager's webhook."""
+"""What the coordinator says over HTTP: /metrics, /healthz, and where Prometheus finds the hosts. What it hears: Alertmanager's webhook."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coordinator.metrics import Metrics
 from coordinator.web.alertmanager import Webhook, shows
+from coordinator.web.discovery import Discovery
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -33,9 +34,15 @@ class Health:
     """What the store says of itself: "ok", or why it cannot write."""
 
 
-def app(metrics: Metrics, health: Callable[[], Health], webhook: Webhook | None = None, metrics_token: str = "") -> Starlette:
+def app(
+    metrics: Metrics,
+    health: Callable[[], Health],
+    webhook: Webhook | None = None,
+    metrics_token: str = "",
+    discovery: Discovery | None = None,
+) -> Starlette:
     """The HTTP application. `health` is asked whenever somebody wants to know; without a `webhook` there is nowhere to post alerts;
-    with a token /metrics is for those who show it."""
+    with a token /metrics is for those who show it; without a `discovery` nobody is told where the hosts are."""
 
     async def show_metrics(request: Request) -> Response:
         if metrics_token and not shows(request, metrics_token):
@@ -53,6 +60,8 @@ def app(metrics: Metrics, health: Callable[[], Health], webhook: Webhook | None 
     routes = [Route("/metrics", show_metrics), Route("/healthz", show_health)]
     if webhook is not None:
         routes.append(Route("/alertmanager", webhook.answer, methods=["POST"]))
+    if discovery is not None:
+        routes.append(Route("/sd/prometheus", discovery.answer))
     application = Starlette(routes=routes)
     application.add_middleware(_Headers)
     return application
