@@ -6,6 +6,7 @@ instant: what it does is repeatable.
 
 import asyncio
 import json
+import logging
 import os
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from agent.clock import Clock, SystemClock
 from agent.payload import PayloadError, PayloadErrorCode
 from agent.processes import unpacker_command
 from agent.workspace.retention import Retention
+
+log = logging.getLogger("hookline.agent")
 
 _STALL_SECONDS = 60.0
 _LONGEST_WISH = 600.0  # That a server which is not our coordinator may bid us wait, altogether, before its next byte.
@@ -147,10 +150,15 @@ class Unpacker:
         await self._kill(process)
 
     async def _kill(self, process: Process) -> None:
+        """End the process at once; one that a hung disk holds, or whose pipes somebody else holds open, is not waited for any longer."""
         self._process = None
         if process.returncode is None:
             process.kill()
-        await asyncio.shield(process.wait())
+        try:
+            async with asyncio.timeout(_END_SECONDS):
+                await asyncio.shield(process.wait())
+        except TimeoutError:
+            log.warning("unpacking process killed and not gone pid=%d", process.pid)
 
 
 class _Fetch:

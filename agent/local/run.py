@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("hookline.agent")
 
 STOP_SECONDS = 1.0
+LONGEST_STOP_SECONDS = 10
+"""An agent that has not ended by then says where it stands, and ends all the same: all that has to last is on the disk."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +87,14 @@ def run(args: argparse.Namespace) -> int:
             journal.close()
     finally:
         directory.close()
-    return 0
+    os._exit(0)  # Taking Python and gRPC down in good order may wait for their threads, and nothing is left to tidy.
+
+
+def _end_soon() -> None:
+    """Gives the end of this process a time that nothing can put off."""
+    faulthandler.dump_traceback_later(LONGEST_STOP_SECONDS, exit=True)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(LONGEST_STOP_SECONDS + 1)  # Who reads what it says may hang as well.
 
 
 def _credentials(directory: Path) -> Credentials:
@@ -140,7 +149,10 @@ async def _serve(
                 tasks.create_task(manager.watch(clock), name="watchdog")
                 streaming = tasks.create_task(stream.run(), name="stream")
                 manager.ready()
-                await asked_to_stop.wait()
+                try:
+                    await asked_to_stop.wait()
+                finally:  # asked, or because a part of it has failed
+                    _end_soon()
                 log.info("agent stops host=%s", identity.name)
                 manager.stopping()
                 stream.stop("stopping")

@@ -1,6 +1,7 @@
 """The installed program against a real gRPC server: whole deployments, kill -9 in mid-hook, and an orderly stop."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -51,12 +52,12 @@ class Machine:
         for fifo in ("begun", "gate"):
             os.mkfifo(self.root / fifo)
 
-    async def start(self, **environment: str) -> Process:
+    async def start(self, *, stderr: int = PIPE, **environment: str) -> Process:
         """Starts an agent."""
         agent = await asyncio.create_subprocess_exec(
             *(PROGRAM, "run", "--coordinator", self.address, "--host", "h1", "--data-dir", self.path / "agent"),
             *("--root-prefix", self.root, "--tag", "role=web", "--insecure"),
-            stderr=PIPE,
+            stderr=stderr,
             env={**os.environ, **environment},
         )
         self.agents.append(agent)
@@ -230,6 +231,22 @@ async def test_an_agent_stops_although_its_coordinator_does_not_answer(coordinat
     agent.send_signal(signal.SIGINT)
     told = await _ended(agent)
     assert (agent.returncode, b"Traceback" in told) == (0, False)
+
+
+@pytest.mark.slow
+async def test_a_stop_ends_although_nobody_reads_what_the_agent_says(coordinator: Coordinator, machine: Machine) -> None:
+    ours, theirs = os.pipe()
+    agent = await machine.start(stderr=theirs)
+    await (await coordinator.called()).welcome()
+    os.set_blocking(theirs, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(theirs, b"x" * 4096)
+    os.set_blocking(theirs, True)  # the agent has the same open file, and waits from its next line on
+    agent.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(agent.wait(), 60) == -signal.SIGALRM
+    os.close(ours)
+    os.close(theirs)
 
 
 async def test_two_agents_cannot_share_a_data_directory(coordinator: Coordinator, machine: Machine) -> None:

@@ -16,7 +16,7 @@ from agent.bundle.requests import CollectRequest, GitHubSource, PrepareRequest, 
 from agent.workspace import Workspace
 from agent.workspace.retention import Retention
 from tests.agent.archives import APPSPEC, tar_entry, tgz
-from tests.agent.stage import until
+from tests.agent.stage import is_running, until
 
 BUNDLE = tgz(tar_entry("appspec.yml", APPSPEC), tar_entry("app/a", b"A" * 10_000))
 DIGEST = hashlib.sha256(BUNDLE).hexdigest()
@@ -240,6 +240,18 @@ for line in sys.stdin:
         print(json.dumps(answer), flush=True)
 """
     return (sys.executable, "-I", "-S", "-c", script)
+
+
+async def test_a_process_whose_pipe_somebody_else_holds_open_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.bundle.unpacker._END_SECONDS", 0.1)
+    unpacker = Unpacker(root_prefix=Path("/"), program=program())
+    await unpacker.start_ahead()
+    (pid,) = children()
+    held = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY)
+    async with asyncio.timeout(30):
+        await unpacker.close()
+    assert not is_running(int(pid))
+    os.close(held)
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
