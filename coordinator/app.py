@@ -59,6 +59,7 @@ from coordinator.service.logs import LogService, has_ended
 from coordinator.service.newcomers import NewcomerService
 from coordinator.service.ports import History
 from coordinator.service.revisions import RevisionService
+from coordinator.service.rollouts.wishes import WishService
 from coordinator.service.watch import WatchService
 from coordinator.store.bundles import Bundles
 from coordinator.store.history.retention import HistoryRetention
@@ -183,6 +184,7 @@ class Coordinator:
             catalog=CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids, targets=self._telling.targets), revisions),
             deployments=DeploymentServicer(
                 deployments,
+                WishService(rooms.history, rooms.requests, inbox=engine, clock=clock),
                 WatchService(store.history, engine, clock=clock),
                 LogService(self._logs, store.history, clock=clock),
                 foresight,

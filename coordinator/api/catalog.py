@@ -10,6 +10,7 @@ from coordinator.core.model import AlarmConfiguration
 from coordinator.service.catalog import AlarmRules, CatalogService, GroupRules
 from coordinator.service.revisions import Push, Registered, RevisionService
 from coordinator.wire import operators as wire
+from coordinator.wire import stages
 from coordinator.wire.triggers import read_triggers
 from hookline.v1 import catalog_pb2 as pb
 from hookline.v1.catalog_pb2_grpc import CatalogServiceServicer
@@ -103,7 +104,7 @@ class CatalogServicer(CatalogServiceServicer):
         """Make a deployment config."""
         minimum = wire.read_minimum_healthy_hosts(request.minimum_healthy_hosts, field="minimum_healthy_hosts")
         key = request_key("CreateDeploymentConfig", request)
-        made = await self._catalog.create_config(request.deployment_config_name, minimum, key)
+        made = await self._catalog.create_config(request.deployment_config_name, minimum, stages.read_shape(request), key)
         return pb.CreateDeploymentConfigResponse(deployment_config=messages.deployment_config(made))
 
     async def GetDeploymentConfig(self, request: pb.GetDeploymentConfigRequest, context: Context) -> pb.GetDeploymentConfigResponse:

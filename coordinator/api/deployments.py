@@ -11,8 +11,10 @@ from coordinator.core.model import DeploymentId
 from coordinator.service.deployments import DeploymentService, Wanted
 from coordinator.service.foresight.foreseeing import ForesightService
 from coordinator.service.logs import LogService
+from coordinator.service.rollouts.wishes import Said, WishService
 from coordinator.service.watch import Seen, WatchService
 from coordinator.wire import operators as wire
+from coordinator.wire import stages
 from hookline.v1 import deployments_pb2 as pb
 from hookline.v1.deployments_pb2_grpc import DeploymentServiceServicer
 
@@ -20,9 +22,12 @@ from hookline.v1.deployments_pb2_grpc import DeploymentServiceServicer
 class DeploymentServicer(DeploymentServiceServicer):
     """Deployments, their targets, and the history."""
 
-    def __init__(self, deployments: DeploymentService, watches: WatchService, logs: LogService, foresight: ForesightService) -> None:
-        """`deployments`, `watches` and `logs` do the work; `foresight` only looks whether it could be done."""
+    def __init__(
+        self, deployments: DeploymentService, wishes: WishService, watches: WatchService, logs: LogService, foresight: ForesightService
+    ) -> None:
+        """`deployments`, `wishes`, `watches` and `logs` do the work; `foresight` only looks whether it could be done."""
         self._deployments = deployments
+        self._wishes = wishes
         self._watches = watches
         self._logs = logs
         self._foresight = foresight
@@ -58,6 +63,31 @@ class DeploymentServicer(DeploymentServiceServicer):
         key = request_key("ApproveDeployment", request)
         now = await self._deployments.approve(DeploymentId(request.deployment_id), key, reason=request.reason)
         return pb.ApproveDeploymentResponse(deployment=messages.deployment(now))
+
+    async def PauseDeployment(self, request: pb.PauseDeploymentRequest, context: Context) -> pb.PauseDeploymentResponse:
+        """Pause a deployment."""
+        now = await self._wishes.pause(_said("PauseDeployment", request))
+        return pb.PauseDeploymentResponse(deployment=messages.deployment(now))
+
+    async def ResumeDeployment(self, request: pb.ResumeDeploymentRequest, context: Context) -> pb.ResumeDeploymentResponse:
+        """Resume a deployment."""
+        now = await self._wishes.resume(_said("ResumeDeployment", request))
+        return pb.ResumeDeploymentResponse(deployment=messages.deployment(now))
+
+    async def PromoteDeployment(self, request: pb.PromoteDeploymentRequest, context: Context) -> pb.PromoteDeploymentResponse:
+        """Cut a bake short."""
+        now = await self._wishes.promote(_said("PromoteDeployment", request), past_gate=request.past_gate)
+        return pb.PromoteDeploymentResponse(deployment=messages.deployment(now))
+
+    async def RetryTargets(self, request: pb.RetryTargetsRequest, context: Context) -> pb.RetryTargetsResponse:
+        """Try hosts again."""
+        now = await self._wishes.retry(_said("RetryTargets", request), list(dict.fromkeys(request.hosts)))
+        return pb.RetryTargetsResponse(deployment=messages.deployment(now))
+
+    async def SkipTargets(self, request: pb.SkipTargetsRequest, context: Context) -> pb.SkipTargetsResponse:
+        """Leave hosts out."""
+        now = await self._wishes.skip(_said("SkipTargets", request), list(dict.fromkeys(request.hosts)))
+        return pb.SkipTargetsResponse(deployment=messages.deployment(now))
 
     async def StopDeployment(self, request: pb.StopDeploymentRequest, context: Context) -> pb.StopDeploymentResponse:
         """Stop a deployment."""
@@ -140,7 +170,15 @@ def wanted(request: pb.CreateDeploymentRequest) -> Wanted:
         outdated_only=request.update_outdated_instances_only,
         hosts=list(dict.fromkeys(request.hosts)),
         alarms=override,
+        canaries=stages.read_canaries(request.canaries, field="canaries") if request.HasField("canaries") else None,
     )
+
+
+Wish = pb.PauseDeploymentRequest | pb.ResumeDeploymentRequest | pb.PromoteDeploymentRequest | pb.RetryTargetsRequest | pb.SkipTargetsRequest
+
+
+def _said(method: str, request: Wish) -> Said:
+    return Said(deployment_id=DeploymentId(request.deployment_id), key=request_key(method, request), reason=request.reason)
 
 
 DIGITS = 19

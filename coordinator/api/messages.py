@@ -1,8 +1,8 @@
 """The services' records as operators see them."""
 
 from coordinator.core.enrolment import Enrolment, JoinToken
-from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import AlarmConfiguration, ErrorInformation, Plan
+from coordinator.core.model import AlarmConfiguration, ErrorInformation, Hold, Plan, Waiting
+from coordinator.core.stages import pauses
 from coordinator.service.logs import Printed
 from coordinator.service.records import (
     Application,
@@ -18,7 +18,7 @@ from coordinator.service.records import (
     LastDeployment,
     TargetRecord,
 )
-from coordinator.wire import alarms, triggers
+from coordinator.wire import alarms, stages, triggers
 from coordinator.wire import operators as wire
 from hookline.v1 import alarms_pb2, catalog_pb2, deployments_pb2, fleet_pb2
 from hookline.v1 import resources_pb2 as pb
@@ -59,6 +59,9 @@ def deployment_config(record: DeploymentConfig) -> catalog_pb2.DeploymentConfig:
         minimum_healthy_hosts=wire.minimum_healthy_hosts(record.minimum_healthy_hosts),
         predefined=record.predefined,
         create_time=None if record.predefined else wire.time(record.created_at),
+        canaries=stages.canaries(record.shape.canaries),
+        steps=[stages.step(one) for one in record.shape.steps],
+        zonal_config=stages.zonal_config(record.shape.zonal),
     )
 
 
@@ -114,7 +117,7 @@ def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
         minimum_healthy_hosts=wire.minimum_healthy_hosts(plan.minimum_healthy_hosts),
         status=pb.DeploymentStatus.ValueType(record.status),
         error_information=_error(record.error or record.stopping),
-        deployment_overview=_overview(record),
+        deployment_overview=stages.overview(record.counts),
         creator=pb.DeploymentCreator.ValueType(plan.creator),
         created_by=plan.created_by,
         description=plan.description,
@@ -131,6 +134,8 @@ def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
         approved_by=record.approved_by,
         alarm_configuration=wire.alarm_configuration(_watched(plan)),
         watched=record.watched,
+        stages=stages.stages(plan, record.progress, record.stages, ended=record.status.terminal),
+        waiting=_waiting(record),
     )
 
 
@@ -147,6 +152,8 @@ def target(record: TargetRecord) -> deployments_pb2.Target:
         end_time=wire.time(record.ended_at),
         instance_health=pb.InstanceHealth.ValueType(record.health),
         revision_health=pb.RevisionHealth.ValueType(record.revision_health),
+        stage=record.stage,
+        attempt=record.attempt,
     )
 
 
@@ -195,15 +202,14 @@ def _error(error: ErrorInformation | None) -> deployments_pb2.ErrorInformation |
     return deployments_pb2.ErrorInformation(code=pb.DeploymentErrorCode.ValueType(error.code), message=error.message)
 
 
-def _overview(record: DeploymentRecord) -> deployments_pb2.DeploymentOverview:
-    count = record.counts.get
-    return deployments_pb2.DeploymentOverview(
-        pending=count(TargetStatus.Pending, 0),
-        in_progress=count(TargetStatus.InProgress, 0),
-        succeeded=count(TargetStatus.Succeeded, 0),
-        failed=count(TargetStatus.Failed, 0) + count(TargetStatus.Unknown, 0),
-        skipped=count(TargetStatus.Skipped, 0),
-    )
+def _waiting(record: DeploymentRecord) -> deployments_pb2.Waiting | None:
+    """What it waits for; None once it has ended, or while it stops."""
+    if record.status.terminal or record.stopping is not None:
+        return None
+    hold = pauses.held(record.plan, record.progress, record.clock) or Hold(Waiting.Hosts)
+    if record.plan.require_approval and not record.approved_by:
+        hold = Hold(Waiting.Approval)
+    return stages.waiting(record.plan, record.progress, hold)
 
 
 def _watched(plan: Plan) -> AlarmConfiguration:

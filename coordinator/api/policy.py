@@ -93,6 +93,12 @@ _RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         "GetDeployment": _view(DEPLOYMENT),
         "ListDeployments": _view(GROUP),
         "ApproveDeployment": Rule(_OPERATORS, Permission.Release, DEPLOYMENT),
+        "PauseDeployment": _deploy(DEPLOYMENT),
+        "ResumeDeployment": _deploy(DEPLOYMENT),
+        # Who may choose a config without bakes may cut one short; a gate is passed by those who may approve.
+        "PromoteDeployment": replace(_deploy(DEPLOYMENT), more={"past_gate": Permission.Release}),
+        "RetryTargets": _deploy(DEPLOYMENT),
+        "SkipTargets": _deploy(DEPLOYMENT),
         "StopDeployment": _deploy(DEPLOYMENT),
         "WatchDeployment": _view(DEPLOYMENT),
         "ListTargets": _view(DEPLOYMENT),

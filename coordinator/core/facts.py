@@ -19,6 +19,7 @@ from coordinator.core.model import (
     JournalId,
     Plan,
     RevisionId,
+    Shape,
     Snapshot,
 )
 
@@ -65,6 +66,7 @@ class DeploymentRequested(Fact):
     hosts: tuple[Snapshot, ...]
     chosen: frozenset[HostId] | None = None
     """Only these of them become targets; None: nobody was named."""
+    shape: Shape = Shape()
     request: RequestKey | None = None
 
 
@@ -88,6 +90,49 @@ class ApprovalGiven(Fact):
     approved_by: str
     reason: str
     request: RequestKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish(Fact):
+    """Somebody wants something of a live deployment."""
+
+    deployment_id: DeploymentId
+    requested_by: str
+    reason: str = ""
+    request: RequestKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRequested(Wish):
+    """Nothing new is to begin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeRequested(Wish):
+    """It is to go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionRequested(Wish):
+    """The present bake is to end now."""
+
+    past_gate: bool = False
+    """And the gate after it is passed, by somebody who may approve deployments of the group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRequested(Wish):
+    """Hosts that have failed are to be tried once more."""
+
+    hosts: frozenset[HostId] | None = None
+    """None: all that have failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkipRequested(Wish):
+    """Hosts that have not begun are to be left out."""
+
+    hosts: frozenset[HostId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +210,11 @@ GroupFact = (
     DeploymentRequested
     | StopRequested
     | ApprovalGiven
+    | PauseRequested
+    | ResumeRequested
+    | PromotionRequested
+    | RetryRequested
+    | SkipRequested
     | Reported
     | HostLost
     | HostReturned
@@ -243,5 +293,8 @@ class StreamEnded(Fact):
     """The monotonic reading when something was last heard on it."""
 
 
-Request = DeploymentRequested | StopRequested | ApprovalGiven | HostRemovalRequested
+LiveRequest = StopRequested | ApprovalGiven | PauseRequested | ResumeRequested | PromotionRequested | RetryRequested | SkipRequested
+"""What operators want of a live deployment."""
+
+Request = DeploymentRequested | LiveRequest | HostRemovalRequested
 """Facts behind which an operator waits for an answer."""

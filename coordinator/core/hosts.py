@@ -9,6 +9,7 @@ from coordinator.core.facts import EpochSeen, HoldingSeen
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import Group, HostId, Member, Target
 from coordinator.core.orders import Entry, HistoryEntry, HoldingChange
+from coordinator.core.stages import counting
 
 FORGOTTEN: Final = "begun in a history that is forgotten"
 """Because of which a host is in progress that was never begun with, as far as the store knows."""
@@ -22,8 +23,8 @@ def lose(now: Decision, host_id: HostId) -> None:
         return
     target = None if deployment is None else deployment.targets.get(host_id)
     busy = target is not None and target.status is TargetStatus.InProgress
-    if deployment is not None and host_id in deployment.members and not busy and batches.serves(member):
-        group.available -= 1
+    if deployment is not None and host_id in deployment.members and not busy and member.serves:
+        counting.serving(group, deployment, host_id, -1)
     member.lost = True
     if deployment is None or target is None:
         return
@@ -51,7 +52,7 @@ def welcome_back(now: Decision, host_id: HostId) -> None:
             target.awaited_since = deployment.clock
         now.store(target)
     elif deployment is not None and host_id in deployment.members:
-        group.available += batches.serves(member)
+        counting.serving(group, deployment, host_id, int(member.serves))
         if target is not None:
             batches.join(group, deployment, target)
 

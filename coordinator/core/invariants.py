@@ -5,7 +5,8 @@ Knows the rules of `core/deployment/batches.py` and `deadlines.py`, and nothing 
 
 from coordinator.core.deployment import batches, deadlines
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
-from coordinator.core.model import Creator, Group
+from coordinator.core.model import Creator, Deployment, Group
+from coordinator.core.stages import counting, pauses
 
 
 def check(group: Group, *, went_back: bool = False) -> None:
@@ -40,9 +41,25 @@ def check(group: Group, *, went_back: bool = False) -> None:
     assert deadlines.watched(deployment), "a target in progress has no deadline"
     in_progress, pending = counted[TargetStatus.InProgress], counted[TargetStatus.Pending]
     assert went_back or in_progress + batches.failed(deployment) <= batches.window(deployment), "too many hosts are in progress"
-    watching = deployment.stopping is None and (deployment.blind_since is not None or deployment.baked_from is not None)
+    waiting = deployment.blind_since is not None or deployment.progress.baked_from is not None or deployment.progress.paused is not None
+    watching = deployment.stopping is None and waiting
     waits = deployment.waits_for_approval
     assert in_progress > 0 or watching or (waits and pending > 0), "nothing is in progress: it should have ended"
     assert went_back or not waits or pending == len(deployment.targets), "hosts have begun before anybody has approved it"
     assert deployment.approved_by != deployment.plan.created_by, "who created it has approved it"
     assert deployment.stopping is None or pending == 0, "hosts wait for a deployment that stops"
+    _check_stages(group, deployment, went_back=went_back)
+
+
+def _check_stages(group: Group, deployment: Deployment, *, went_back: bool) -> None:
+    tally, available, held = deployment.tally, deployment.zone_available, deployment.zone_held
+    counting.count(group, deployment)
+    assert (tally, available, held) == (deployment.tally, deployment.zone_available, deployment.zone_held), "stages or zones are miscounted"
+    progress, plan = deployment.progress, deployment.plan
+    for one in deployment.targets.values():
+        assert went_back or one.stage <= progress.stage or one.started_at is None, f"{one.host_name} began before its stage"
+    gates = {one.stage for one in progress.passed}
+    assert all(plan.stages[stage].pause.gate is None or stage in gates for stage in range(progress.stage)), "a gate was not waited for"
+    assert progress.baked_from is None or pauses.is_over(deployment) or deployment.stopping is not None, "it bakes before the last host"
+    for index, zone in enumerate(deployment.zones):
+        assert went_back or held[index] <= zone.window, f"too many hosts of {zone.name} are in progress"

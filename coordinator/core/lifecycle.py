@@ -97,6 +97,13 @@ TARGET_NEXT: Final = {
 """What may follow a target's status. Failed at once: its host was offline. Skipped in progress: it was cancelled before its first event, or
 its host was offline and did not come back."""
 
+TARGET_AGAIN: Final = {
+    TargetStatus.Failed: (TargetStatus.Pending,),
+    TargetStatus.Skipped: (TargetStatus.Pending,),
+    TargetStatus.Unknown: (TargetStatus.Pending,),
+}
+"""The same as a further attempt, because somebody wants the host tried once more."""
+
 EVENT_NEXT: Final = {
     EventStatus.Pending: (EventStatus.InProgress, EventStatus.Skipped),
     EventStatus.InProgress: (EventStatus.Succeeded, EventStatus.Failed, EventStatus.Unknown),

@@ -10,6 +10,7 @@ No clock, no chance, no I/O: the same group and the same facts always give the s
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import assert_never
 
 from coordinator.core import hosts
@@ -28,14 +29,21 @@ from coordinator.core.facts import (
     HostRemoved,
     HostReturned,
     JournalLost,
+    LiveRequest,
+    PauseRequested,
+    PromotionRequested,
     Reported,
+    ResumeRequested,
+    RetryRequested,
+    SkipRequested,
     StopRequested,
     Woken,
 )
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import Group, HostId
 from coordinator.core.orders import Cancel, Changes, Instruction, Order
-from coordinator.core.requests import approval, creation, stop
+from coordinator.core.requests import approval, creation, pause, promotion, resume, retry, skip, stop
+from coordinator.core.stages import counting
 
 
 def step(group: Group, facts: Sequence[GroupFact], changes: Changes) -> list[Order]:
@@ -73,6 +81,8 @@ def restore(group: Group, lost: Collection[HostId], elapsed: int) -> None:
         deployment.counts[one.status] += 1
         if one.status is TargetStatus.InProgress and group.members[one.host_id].lost is (one.lost_at is None):
             one.lost_at = deployment.clock if one.lost_at is None else None
+    counting.count(group, deployment)
+    deployment.progress = replace(deployment.progress, waits_until=None)  # it was not waited for while the coordinator was away
     batches.line_up(group, deployment)
     deadlines.resume(deployment, elapsed)
     group.available = batches.available(group, deployment)
@@ -108,9 +118,10 @@ def _report(now: Decision, fact: Reported) -> bool:
 
 
 def _take(now: Decision, fact: GroupFact) -> None:
+    if isinstance(fact, DeploymentRequested | LiveRequest):
+        _take_request(now, fact)
+        return
     match fact:
-        case DeploymentRequested() | StopRequested() | ApprovalGiven():
-            _take_request(now, fact)
         case HostLost(host_id=host_id):
             now.because = "host lost"
             hosts.lose(now, host_id)
@@ -138,7 +149,7 @@ def _take(now: Decision, fact: GroupFact) -> None:
             assert_never(fact)
 
 
-def _take_request(now: Decision, fact: DeploymentRequested | StopRequested | ApprovalGiven) -> None:
+def _take_request(now: Decision, fact: DeploymentRequested | LiveRequest) -> None:
     match fact:
         case DeploymentRequested():
             creation.create(now, fact)
@@ -146,6 +157,16 @@ def _take_request(now: Decision, fact: DeploymentRequested | StopRequested | App
             stop.stop(now, fact)
         case ApprovalGiven():
             approval.approve(now, fact)
+        case PauseRequested():
+            pause.pause(now, fact)
+        case ResumeRequested():
+            resume.resume(now, fact)
+        case PromotionRequested():
+            promotion.promote(now, fact)
+        case RetryRequested():
+            retry.retry(now, fact)
+        case SkipRequested():
+            skip.skip(now, fact)
 
 
 def _see_alarm(now: Decision, fact: AlarmSeen) -> None:

@@ -14,7 +14,6 @@ from coordinator.core.errors import DeployError, DeploymentAlreadyCompleted, Sto
 from coordinator.core.evidence import late
 from coordinator.core.facts import (
     AlarmSeen,
-    ApprovalGiven,
     DeploymentRequested,
     EpochSeen,
     Hello,
@@ -24,17 +23,18 @@ from coordinator.core.facts import (
     HostRemoved,
     HostReturned,
     JournalLost,
+    LiveRequest,
     Report,
     Reported,
     ReportsReceived,
     Request,
-    StopRequested,
     StreamEnded,
     Woken,
 )
 from coordinator.core.machine import step
 from coordinator.core.model import DeploymentId, HostId, HostStatus
 from coordinator.core.orders import Answer, Changes
+from coordinator.core.requests.live import verb
 from coordinator.engine.acting import Acting
 from coordinator.engine.blame import to_blame
 from coordinator.engine.groups import Groups, Overview
@@ -324,7 +324,7 @@ class Engine:
                 turn.orders.append(Answer(fact, error))
                 if error is None:
                     self._tell_groups(turn, HostRemoved(at=fact.at, elapsed=fact.elapsed, host_id=fact.host_id))
-            case DeploymentRequested() | StopRequested() | ApprovalGiven():
+            case _:
                 group_id = fact.plan.group_id if isinstance(fact, DeploymentRequested) else self._groups.owner(fact.deployment_id)
                 if group_id is None and not isinstance(fact, DeploymentRequested):
                     turn.orders.append(Answer(fact, _completed(fact)))
@@ -345,6 +345,5 @@ class Engine:
                 self._tell_groups(turn, HostLost(at=turn.at, elapsed=turn.elapsed, host_id=host_id))
 
 
-def _completed(fact: StopRequested | ApprovalGiven) -> DeployError:
-    verb = "stop" if isinstance(fact, StopRequested) else "approve"
-    return DeploymentAlreadyCompleted(f"cannot {verb} deployment {fact.deployment_id}: it has ended")
+def _completed(fact: LiveRequest) -> DeployError:
+    return DeploymentAlreadyCompleted(f"cannot {verb(fact)} deployment {fact.deployment_id}: it has ended")

@@ -8,11 +8,13 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
-from coordinator.core.model import Deployment, DeploymentId, Group, HostStatus, Session
+from coordinator.core.model import Deployment, DeploymentId, Group, HostStatus, Session, Waiting
+from coordinator.core.stages import pauses
 from coordinator.metrics.hooks import Live
 from coordinator.metrics.names import Names
 
-STATUSES: Final = ("waiting_for_approval", "queued", "in_progress", "baking", "stopping")
+STATUSES: Final = ("waiting_for_approval", "queued", "in_progress", "baking", "waiting_at_gate", "paused", "stopping")
+_HELD: Final = {Waiting.Bake: "baking", Waiting.Gate: "waiting_at_gate", Waiting.Resumption: "paused"}
 HOSTS: Final = ("pending", "in_progress", "succeeded", "failed", "skipped", "unknown")
 MOVING: Final = ("in_progress", "stopping")
 """Statuses in which hosts are expected to report something, sooner or later."""
@@ -29,8 +31,9 @@ def status(deployment: Deployment) -> str:
         return "waiting_for_approval"
     if deployment.stopping is not None:
         return "stopping"
-    if deployment.baked_from is not None:
-        return "baking"
+    hold = pauses.held(deployment.plan, deployment.progress, deployment.clock)
+    if hold is not None and hold.waiting in _HELD:
+        return _HELD[hold.waiting]
     return "in_progress" if deployment.status is DeploymentStatus.InProgress else "queued"
 
 

@@ -19,6 +19,7 @@ from coordinator.core.model import (
     OfflinePolicy,
     OutdatedInstancesStrategy,
     ServiceRole,
+    Shape,
     Trigger,
 )
 from coordinator.core.tags import TagFilter
@@ -28,6 +29,7 @@ from coordinator.service.keep import BundleKeep
 from coordinator.service.notifications.targets import NOWHERE_PRIVATE, Targets, checked_triggers
 from coordinator.service.ports import Catalog, Cursor, Page, Replayed
 from coordinator.service.records import Application, DeploymentConfig, DeploymentGroup
+from coordinator.service.rollouts.shapes import checked
 from coordinator.service.rules import RESERVED_PREFIX, check_name, check_offline, checked_role, normalised, normalised_sets
 
 DEFAULT_CONFIG = "CodeDeployDefault.OneAtATime"
@@ -154,14 +156,14 @@ class CatalogService:
         except Replayed:
             return
 
-    async def create_config(self, name: str, minimum: MinimumHealthyHosts, key: RequestKey) -> DeploymentConfig:
+    async def create_config(self, name: str, minimum: MinimumHealthyHosts, shape: Shape, key: RequestKey) -> DeploymentConfig:
         """Make a deployment config."""
         check_name(name, field="deployment_config_name")
         if name.startswith(RESERVED_PREFIX):
             raise Invalid(f"cannot create config {name}: names that begin with {RESERVED_PREFIX} are taken", field="deployment_config_name")
         _check_minimum(minimum)
         now = self._clock.now()
-        config = DeploymentConfig(name=name, minimum_healthy_hosts=minimum, predefined=False, created_at=now)
+        config = DeploymentConfig(name=name, minimum_healthy_hosts=minimum, predefined=False, created_at=now, shape=checked(shape))
         try:
             return await self._catalog.create_config(config, at=now, key=key)
         except Replayed as done:

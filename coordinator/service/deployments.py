@@ -10,6 +10,7 @@ from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
     AlarmConfiguration,
     AutoRollbackEvent,
+    Canaries,
     Creator,
     DeploymentId,
     FileExistsBehavior,
@@ -24,6 +25,7 @@ from coordinator.service.alarms import checked_configuration
 from coordinator.service.ports import Cursor, Fleet, Grounds, History, Page, Presence, Requests
 from coordinator.service.records import DeploymentRecord, Ground, HistoryRecord, TargetRecord
 from coordinator.service.revisions import revision_id_of
+from coordinator.service.rollouts.shapes import checked_canaries, impassable, snapshots
 from coordinator.service.rules import check_description
 
 HOSTS_AT_ONCE: Final = 1_000
@@ -49,6 +51,7 @@ class Wanted:
     hosts: Sequence[str] = ()
     """Ids or names of the only hosts to deploy to; none: nobody is named."""
     alarms: AlarmConfiguration | None = None
+    canaries: Canaries | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,12 +219,11 @@ class DeploymentService:
             description=wanted.description,
             created_at=self._clock.now(),
         )
-        lost = self._rooms.presence.lost
-        hosts = tuple(Snapshot(host_id=host_id, name=name, lost=lost(host_id)) for host_id, name in ground.hosts)
-        fact = DeploymentRequested(
-            at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts, chosen=await self._chosen(wanted, hosts)
-        )
-        return fact, list(_objections(ground, wanted))
+        shape = config.shape if wanted.canaries is None else replace(config.shape, canaries=checked_canaries(wanted.canaries))
+        hosts = snapshots(ground, shape, self._rooms.presence)
+        chosen = await self._chosen(wanted, hosts)
+        fact = DeploymentRequested(at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts, chosen=chosen, shape=shape)
+        return fact, [*_objections(ground, wanted), *impassable(ground, shape, created_by=created_by)]
 
     async def _chosen(self, wanted: Wanted, hosts: Sequence[Snapshot]) -> frozenset[HostId] | None:
         """The hosts that were named; None when nobody was. Raises InstanceDoesNotExist, or Invalid for hosts of other groups."""

@@ -20,10 +20,12 @@ from coordinator.core.model import (
     OfflinePolicy,
     OutdatedInstancesStrategy,
     Plan,
+    Progress,
     Revision,
     RevisionHealth,
     RevisionId,
     ServiceRole,
+    Shape,
     Trigger,
 )
 from coordinator.core.model.roles import reads, source_of
@@ -86,6 +88,7 @@ class DeploymentConfig:
     minimum_healthy_hosts: MinimumHealthyHosts
     predefined: bool
     created_at: int
+    shape: Shape = Shape()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +168,10 @@ class Ground:
     """Those that were asked for by name, or that the group watches."""
     profiles: Mapping[HostId, tuple[str, ...]] = field(default_factory=dict)
     """The sources that hosts may read, where they have an instance profile."""
+    tags: Mapping[HostId, Mapping[str, str]] = field(default_factory=dict)
+    """The tags that count of each host."""
+    approvers: tuple[str, ...] = ()
+    """The names of the operators who may approve deployments of the group."""
 
     def barred(self, wanted: Collection[str]) -> list[str]:
         """Names of the hosts that may not read the revision; of those that are wanted, by id or name, or of all where none is."""
@@ -196,6 +203,11 @@ class DeploymentRecord:
     completed_at: int | None
     commit: int
     """The number of the commit that changed it or one of its targets last."""
+    progress: Progress = Progress()
+    clock: int = 0
+    """Its own clock, as stored last."""
+    stages: Mapping[int, Mapping[TargetStatus, int]] = field(default_factory=dict)
+    """Targets of each stage by status."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +236,8 @@ class TargetRecord:
     health: InstanceHealth
     """Of the host in the group, as it is now."""
     revision_health: RevisionHealth
+    stage: int = 0
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

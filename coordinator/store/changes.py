@@ -26,6 +26,7 @@ from coordinator.store.rows.running import (
     plan_columns,
     target_columns,
 )
+from coordinator.store.rows.stages import zones_text
 
 
 def _insert(table: str, columns: Iterable[str]) -> str:
@@ -46,14 +47,16 @@ REMOVE_HOLDINGS: Final = "DELETE FROM holding WHERE host_no = ?"
 LINKS: Final = ("group_no", "revision_no", "config_name_no", "created_by_no", "last_successful_no", "rolls_back_no")
 BOUNDS: Final = ("commit_no", "first_history", "last_history")
 INSERT_DEPLOYMENT: Final = _insert(
-    "deployment", ("deployment_no", "deployment_id", *LINKS, *PLAN_COLUMNS, *DEPLOYMENT_COLUMNS, "rollback_no", *BOUNDS)
+    "deployment", ("deployment_no", "deployment_id", *LINKS, *PLAN_COLUMNS, *DEPLOYMENT_COLUMNS, "rollback_no", *BOUNDS, "zones")
 )
 UPDATE_DEPLOYMENT: Final = f"UPDATE deployment SET {_set((*DEPLOYMENT_COLUMNS, 'rollback_no'))} WHERE deployment_no = ?"
 REVISION_OF: Final = """
     SELECT deleted_at, revision_no FROM deployment_group g LEFT JOIN revision r ON r.application_no = g.application_no AND revision_id = ?
     WHERE group_no = ?"""
-INSERT_TARGET: Final = _insert("target", ("deployment_no", "host_no", "place_in_line", "host_name_no", *TARGET_COLUMNS, "commit_no"))
-INSERT_BYSTANDER: Final = _insert("bystander", ("deployment_no", "host_no"))
+INSERT_TARGET: Final = _insert(
+    "target", ("deployment_no", "host_no", "place_in_line", "host_name_no", "stage", "zone", *TARGET_COLUMNS, "commit_no")
+)
+INSERT_BYSTANDER: Final = _insert("bystander", ("deployment_no", "host_no", "zone"))
 UPDATE_TARGET: Final = f"UPDATE target SET {_set(TARGET_COLUMNS)}, commit_no = ? WHERE deployment_no = ? AND host_no = ?"
 NEWS: Final = (Entry.AlarmStatus, Entry.Blind, Entry.Baking, Entry.Watching, Entry.Watched, Entry.Regressed)
 """Entries that whoever follows a deployment wants to read, though nothing else of it has changed."""
@@ -188,6 +191,7 @@ class Storing:
             self._commit,
             self._history.start,
             self._history.start,
+            zones_text(deployment.zones),
         )
 
     def _target_rows(self, deployment: Deployment) -> list[tuple[Column, ...]]:
@@ -195,14 +199,19 @@ class Storing:
         hosts, names, commit = self._numbers.hosts, self._numbers.names, self._commit
         number = self._numbers.deployments[deployment.deployment_id]
         line = sorted(enumerate(deployment.targets.values()), key=lambda one: hosts[one[1].host_id])
-        return [(number, hosts[one.host_id], place, names[one.host_name], *target_columns(one), commit) for place, one in line]
+        zone = deployment.zone_of.get
+        return [
+            (number, hosts[one.host_id], place, names[one.host_name], one.stage, zone(one.host_id), *target_columns(one), commit)
+            for place, one in line
+        ]
 
     def _bystander_rows(self, deployment: Deployment) -> list[tuple[Column, ...]]:
         """A rollback's members are read with what it rolls back."""
         if deployment.plan.rolls_back is not None or len(deployment.members) == len(deployment.targets):
             return []
         number, hosts = self._numbers.deployments[deployment.deployment_id], self._numbers.hosts
-        return [(number, host_no) for host_no in sorted(hosts[one] for one in deployment.members - deployment.targets.keys())]
+        others = ((hosts[one], deployment.zone_of.get(one)) for one in deployment.members - deployment.targets.keys())
+        return [(number, host_no, zone) for host_no, zone in sorted(others, key=lambda one: one[0])]
 
     def _targets(self) -> None:
         changes, commit = self._changes, self._commit

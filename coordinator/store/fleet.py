@@ -120,6 +120,17 @@ def matching(db: sqlite3.Connection, sets: TagSets) -> list[tuple[HostId, str]]:
     return [(HostId(host_id), name) for host_id, name, own, operators in db.execute(MATCHING) if matches(own, operators)]
 
 
+def tags(db: sqlite3.Connection) -> dict[HostId, dict[str, str]]:
+    """The tags that count of all hosts. Many have the same: those are read once."""
+    known: dict[tuple[str, str], dict[str, str]] = {}
+    found: dict[HostId, dict[str, str]] = {}
+    for host_id, _, own, operators in db.execute(MATCHING):
+        if (own, operators) not in known:
+            known[own, operators] = _effective(own, operators)
+        found[HostId(host_id)] = known[own, operators]
+    return found
+
+
 def _row(db: sqlite3.Connection, host: str) -> HostRow:
     """A host by id, else by name; of several with one name the one that spoke last."""
     row = db.execute(f"{HOSTS} AND h.host_id = ?", (host,)).fetchone()

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from coordinator.core.model import RevisionId
 from coordinator.service.records import Ground
+from coordinator.store.access.operators import approvers
 from coordinator.store.catalog import alarms, groups, revisions
 from coordinator.store.catalog.catalog import existing_config
-from coordinator.store.fleet import matching, profiles
+from coordinator.store.fleet import matching, profiles, tags
 
 
 def read(
@@ -22,6 +23,8 @@ def read(
         config=existing_config(db, config_name or group.config_name),
         hosts=tuple(matching(db, group.selection)),
         profiles=profiles(db),
+        tags=tags(db),
+        approvers=tuple(approvers(db, application_name, group_name)),
         alarms=alarms.named(
             db, group.alarms.watched if watched is None else watched, field="override_alarm_configuration.alarms" if watched else ""
         ),

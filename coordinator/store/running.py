@@ -18,6 +18,7 @@ from coordinator.core.model import (
     RevisionId,
     Session,
     Success,
+    Target,
 )
 from coordinator.store.rows import columns
 from coordinator.store.rows import running as rows
@@ -52,7 +53,7 @@ EPOCH: Final = """
     LEFT JOIN host h ON h.host_id = ? LEFT JOIN member m ON m.group_no = g.group_no AND m.host_no = h.host_no
     WHERE g.group_id = ?"""
 TARGETS: Final = f"""
-    SELECT host_id, name, {", ".join(f"t.{column}" for column in TARGET_COLUMNS)}
+    SELECT host_id, name, {", ".join(f"t.{column}" for column in TARGET_COLUMNS)}, stage, zone
     FROM target t JOIN host h ON h.host_no = t.host_no JOIN name ON name.name_no = t.host_name_no
     WHERE deployment_no = ? ORDER BY place_in_line"""
 PRESENT_TARGETS: Final = TARGETS.replace("WHERE", "WHERE h.removed_at IS NULL AND")
@@ -61,7 +62,7 @@ JOINED: Final = f"""
     FROM deployment d JOIN target t USING (deployment_no) JOIN host h ON h.host_no = t.host_no JOIN name ON name.name_no = t.host_name_no
     WHERE d.group_no = ? AND d.deployment_no > ? AND d.completed_at IS NOT NULL AND h.removed_at IS NULL
       AND t.started_at IS NOT NULL AND t.status <> {TargetStatus.Skipped.value}"""
-BYSTANDERS: Final = "SELECT host_id FROM bystander JOIN host USING (host_no) WHERE deployment_no = ?"
+BYSTANDERS: Final = "SELECT host_id, zone FROM bystander JOIN host USING (host_no) WHERE deployment_no = ?"
 PRESENT_BYSTANDERS: Final = f"{BYSTANDERS} AND removed_at IS NULL"
 FIRST_OF_CHAIN: Final = """
     WITH RECURSIVE chain (deployment_no, rolls_back_no) AS (
@@ -160,20 +161,36 @@ def _live_deployment(db: sqlite3.Connection, group_no: int) -> Deployment | None
     if row is None or DeploymentStatus(row["status"]).terminal:
         return None
     deployment_id, number = DeploymentId(row["deployment_id"]), row["deployment_no"]
-    targets = {HostId(one[0]): rows.target(deployment_id, tuple(one)) for one in db.execute(TARGETS, (number,))}
+    targets, zone_of = _targets(db, TARGETS, deployment_id, number)
     if row["rolls_back"] is None:
-        members = frozenset(targets).union(HostId(one[0]) for one in db.execute(BYSTANDERS, (number,)))
+        others = {HostId(host_id): zone for host_id, zone in db.execute(BYSTANDERS, (number,))}
+        members = frozenset(targets).union(others)
+        zone_of |= {host_id: zone for host_id, zone in others.items() if zone is not None}
     else:  # a rollback has only the hosts that were touched; its members are those of the deployment it rolls back, and who came since
         members = frozenset(targets).union(HostId(one[0]) for one in db.execute(FIRST_OF_CHAIN, (number,)))
-    return rows.deployment(row, targets, members)
+    return rows.deployment(row, targets, members, zone_of)
+
+
+def _targets(
+    db: sqlite3.Connection, query: str, deployment_id: DeploymentId, number: int
+) -> tuple[dict[HostId, Target], dict[HostId, int]]:
+    """Targets in the order of the line, and the zones of those that have one."""
+    targets, zone_of = dict[HostId, Target](), dict[HostId, int]()
+    for *said, stage, zone in db.execute(query, (number,)):
+        target = rows.target(deployment_id, tuple(said))
+        target.stage = stage
+        targets[target.host_id] = target
+        if zone is not None:
+            zone_of[target.host_id] = zone
+    return targets, zone_of
 
 
 def _watched(db: sqlite3.Connection, group_no: int, number: int) -> Deployment:
     """A deployment that has succeeded, with the hosts that are there still and those that were given its revision since."""
     row = db.execute(f"{DEPLOYMENT_QUERY} WHERE d.deployment_no = ?", (number,)).fetchone()
     deployment_id = DeploymentId(row["deployment_id"])
-    targets = {HostId(one[0]): rows.target(deployment_id, tuple(one)) for one in db.execute(PRESENT_TARGETS, (number,))}
+    targets, _ = _targets(db, PRESENT_TARGETS, deployment_id, number)
     members = frozenset(targets).union(HostId(one[0]) for one in db.execute(PRESENT_BYSTANDERS, (number,)))
-    watched = rows.deployment(row, targets, members)
+    watched = rows.deployment(row, targets, members, {})
     watched.joined = {HostId(one[0]): str(one[1]) for one in db.execute(JOINED, (group_no, number))}
     return watched

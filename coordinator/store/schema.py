@@ -226,6 +226,26 @@ def late_watch(db: Database) -> None:
         db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
 
+@MIGRATIONS(name="20")
+def stages(db: Database) -> None:
+    """Rollouts that go stage by stage: the shapes of configs, what is frozen of them, and how far it has come."""
+    for table, column in (
+        ("deployment_config", "shape TEXT NOT NULL DEFAULT '{}'"),
+        ("deployment", "stages TEXT NOT NULL DEFAULT '[]'"),
+        ("deployment", "zones TEXT NOT NULL DEFAULT '[]'"),
+        ("deployment", "stage INTEGER NOT NULL DEFAULT 0"),
+        ("deployment", "promoted INTEGER NOT NULL DEFAULT 0"),
+        ("deployment", "gate_from INTEGER"),
+        ("deployment", "passed TEXT NOT NULL DEFAULT '[]'"),
+        ("deployment", "paused TEXT"),
+        ("deployment", "waits_until INTEGER"),
+        ("target", "stage INTEGER NOT NULL DEFAULT 0"),
+        ("target", "zone INTEGER"),
+        ("bystander", "zone INTEGER"),
+    ):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

@@ -1,8 +1,9 @@
 """A deployment group in a test: facts go in by verbs, every step is checked, and what it wrote and ordered is kept."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Final
+from types import MappingProxyType
+from typing import Final, TypedDict
 
 from coordinator.core.facts import (
     AlarmSeen,
@@ -14,9 +15,14 @@ from coordinator.core.facts import (
     HostLost,
     HostReturned,
     JournalLost,
+    PauseRequested,
+    PromotionRequested,
     Report,
     Reported,
     RequestKey,
+    ResumeRequested,
+    RetryRequested,
+    SkipRequested,
     StopRequested,
     Woken,
 )
@@ -48,6 +54,7 @@ from coordinator.core.model import (
     Plan,
     Revision,
     RevisionId,
+    Shape,
     Snapshot,
     Success,
     Target,
@@ -59,7 +66,22 @@ ALL_AT_ONCE: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERC
 HALF_AT_A_TIME: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=50)
 ONE_AT_A_TIME: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.MOST_CONCURRENCY, value=1)
 WAITS: Final = OfflinePolicy()
-NOT_STORED: Final = ("pending", "pending_lost", "counts", "awaited", "lost", "clock_at", "checkpoint", "sight", "blind_since", "joined")
+NO_SHAPE: Final = Shape()
+NO_ZONES: Final[Mapping[str, str]] = MappingProxyType({})
+COUNTED: Final = ("counts", "tally", "zone_available", "zone_held")
+NOT_STORED: Final = (
+    "pending",
+    "pending_lost",
+    "counts",
+    "awaited",
+    "lost",
+    "clock_at",
+    "checkpoint",
+    "sight",
+    "blind_since",
+    "joined",
+    *COUNTED,
+)
 
 
 def count(value: int) -> MinimumHealthyHosts:
@@ -105,6 +127,16 @@ def plan(deployment_id: str, of: str, minimum: MinimumHealthyHosts, *, events: I
         created_at=0,
         rollback_id=DeploymentId(f"{deployment_id}-back"),
     )
+
+
+class Wished(TypedDict):
+    """What every wish says."""
+
+    at: int
+    elapsed: int
+    deployment_id: DeploymentId
+    requested_by: str
+    reason: str
 
 
 class Rollout:
@@ -203,6 +235,8 @@ class Rollout:
         bake: int = 0,
         watch: int = 0,
         approval: bool = False,
+        shape: Shape = NO_SHAPE,
+        zones: Mapping[str, str] = NO_ZONES,
         request: RequestKey | None = None,
     ) -> None:
         """Somebody wants a revision deployed: to all of these hosts, to those named in `only`, or to the outdated ones.
@@ -218,8 +252,13 @@ class Rollout:
         asked = replace(asked, alarms=watched, ignore_poll_alarm_failure=blind, bake_time=bake, watch_after_success=watch)
         asked = replace(asked, require_approval=approval)
         chosen = None if only is None else frozenset(map(host_id, only))
-        hosts = tuple(Snapshot(host_id=host_id(name), name=name, lost=name in lost) for name in names)
-        self.step([DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=hosts, chosen=chosen, request=request)])
+        canaries = shape.canaries.hosts if shape.canaries is not None else ()
+        hosts = tuple(
+            Snapshot(host_id=host_id(name), name=name, lost=name in lost, zone=zones.get(name, ""), canary=name in canaries)
+            for name in names
+        )
+        fact = DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=hosts, chosen=chosen, shape=shape, request=request)
+        self.step([fact])
 
     def bring_newcomers(
         self, of: str, names: Sequence[str], minimum: MinimumHealthyHosts = ALL_AT_ONCE, *, lost: Sequence[str] = ()
@@ -324,6 +363,30 @@ class Rollout:
         asked = DeploymentId(of) if of else self.deployment.deployment_id
         self.step([ApprovalGiven(at=self.at, elapsed=self.elapsed, deployment_id=asked, approved_by=by, reason=reason)])
 
+    def pause(self, *, reason: str = "") -> None:
+        """Somebody pauses the live deployment."""
+        self.step([PauseRequested(**self._wish("bob", reason))])
+
+    def resume(self, *, reason: str = "") -> None:
+        """Somebody resumes it."""
+        self.step([ResumeRequested(**self._wish("bob", reason))])
+
+    def promote(self, by: str = "bob", *, past_gate: bool = False, reason: str = "") -> None:
+        """Somebody cuts a bake short."""
+        self.step([PromotionRequested(**self._wish(by, reason), past_gate=past_gate)])
+
+    def retry(self, *names: str) -> None:
+        """Somebody has hosts tried again; none named: all that have failed."""
+        self.step([RetryRequested(**self._wish("bob", ""), hosts=frozenset(map(host_id, names)) or None)])
+
+    def skip(self, *names: str, reason: str = "") -> None:
+        """Somebody leaves hosts out."""
+        self.step([SkipRequested(**self._wish("bob", reason), hosts=frozenset(map(host_id, names)))])
+
+    def _wish(self, by: str, reason: str) -> Wished:
+        deployment_id = self.deployment.deployment_id
+        return {"at": self.at, "elapsed": self.elapsed, "deployment_id": deployment_id, "requested_by": by, "reason": reason}
+
     def wait(self, milliseconds: int) -> list[Order]:
         """Time passes, and the group is woken whenever it asked for it. All orders of that time."""
         until, orders = self.elapsed + milliseconds, list[Order]()
@@ -344,8 +407,10 @@ class Rollout:
         self.step([Woken(at=self.at, elapsed=self.elapsed)])
 
     def instruction(self, name: str, of: DeploymentId | None = None) -> InstructionId:
-        """The id of a host's instruction."""
-        return InstructionId(f"{of or self.deployment.deployment_id}/{host_id(name)}/0/1")
+        """The id of a host's last instruction."""
+        target = self.deployment.targets.get(host_id(name)) if of is None else None
+        attempt = 1 if target is None else target.attempt
+        return InstructionId(f"{of or self.deployment.deployment_id}/{host_id(name)}/0/{attempt}")
 
     def _seq(self, name: str) -> int:
         self._seqs[host_id(name)] = seq = self._seqs.get(host_id(name), 0) + 1
@@ -385,5 +450,6 @@ def deployment_rows(deployment: Deployment) -> dict[str, object]:
     """Everything that is stored of a deployment, in a form that can be compared."""
     left_out = (*NOT_STORED, "targets", "clock")
     told: dict[str, object] = {one.name: getattr(deployment, one.name) for one in fields(deployment) if one.name not in left_out}
+    told["progress"] = replace(deployment.progress, waits_until=None)  # told anew after a start
     told["targets"] = [{one.name: getattr(target, one.name) for one in fields(target)} for target in deployment.targets.values()]
     return told

@@ -32,7 +32,7 @@ from coordinator.core.model import (
 from coordinator.core.orders import Changes, EventChange, HoldingChange
 from coordinator.engine.ports import Store
 from coordinator.service.ports import Requests
-from tests.store.things import API, NOW, R1, R2, WEB, created, deployment, host, key, known, plan, success, target, watched
+from tests.store.things import API, NOW, PROGRESS, R1, R2, WEB, ZONES, created, deployment, host, key, known, plan, success, target, watched
 
 
 class EngineStore(Store, Requests, Protocol):
@@ -97,7 +97,8 @@ class StoreContract:
 
     async def test_a_deployment_comes_back_with_every_field(self, store: EngineStore) -> None:
         await store.commit(known("h3", "h1", "h2"))
-        made = deployment(watched("d-1"), "h2", "h3", "h1", baked_from=1_000)
+        made = deployment(watched("d-1"), "h2", "h3", "h1", progress=PROGRESS, zones=ZONES)
+        made.zone_of = {HostId("id-h2"): 0, HostId("id-h3"): 1, HostId("id-h1"): 0}
         await store.commit(created(made))
         found = await store.group(WEB)
         assert found.deployment is not None
@@ -141,7 +142,7 @@ class StoreContract:
         made.started_at = None
         made.completed_at = NOW + 9
         made.clock = 5_678
-        made.baked_from = 5_600
+        made.progress = PROGRESS
         made.watched_from = 5_650
         changes = Changes()
         changes.deployments[made.deployment_id] = made

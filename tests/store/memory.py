@@ -194,6 +194,8 @@ def _copied(deployment: Deployment, targets: dict[HostId, Target] | None = None)
         started_at=deployment.started_at,
         completed_at=deployment.completed_at,
         clock=deployment.clock,
-        baked_from=deployment.baked_from,
+        progress=deployment.progress,
+        zones=deployment.zones,
+        zone_of=deployment.zone_of,
         watched_from=deployment.watched_from,
     )

@@ -45,7 +45,7 @@ from coordinator.service.ports import Replayed
 from coordinator.service.records import CatalogRevision, DeploymentConfig, DeploymentGroup
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened
-from tests.store.things import NOW, R1, R2, WEB, FixedClock, created, deployment, key, known, plan, success
+from tests.store.things import NOW, R1, R2, SHAPE, WEB, FixedClock, created, deployment, key, known, plan, success
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -217,12 +217,12 @@ async def test_the_predefined_configs_are_there_and_stay(store: SqliteStore) -> 
 async def test_a_config_can_be_deleted_when_no_group_uses_it(store: SqliteStore) -> None:
     catalog = store.catalog
     made = await catalog.create_config(
-        DeploymentConfig(name="Gentle", minimum_healthy_hosts=ONE, predefined=True, created_at=0), at=NOW, key=key("")
+        DeploymentConfig(name="Gentle", minimum_healthy_hosts=ONE, predefined=True, created_at=0, shape=SHAPE), at=NOW, key=key("")
     )
     assert (
         await catalog.config("Gentle")
         == made
-        == DeploymentConfig(name="Gentle", minimum_healthy_hosts=ONE, predefined=False, created_at=NOW)
+        == DeploymentConfig(name="Gentle", minimum_healthy_hosts=ONE, predefined=False, created_at=NOW, shape=SHAPE)
     )
     with pytest.raises(DeploymentConfigAlreadyExists):
         await catalog.create_config(made, at=NOW, key=key(""))

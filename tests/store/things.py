@@ -12,6 +12,7 @@ from coordinator.core.model import (
     AlertmanagerAlert,
     AutoRollbackEvent,
     BundleType,
+    Canaries,
     Comparison,
     CoordinatorLocation,
     Creator,
@@ -20,6 +21,7 @@ from coordinator.core.model import (
     ErrorInformation,
     Expression,
     FileExistsBehavior,
+    Gate,
     GroupId,
     HostId,
     HostStatus,
@@ -29,17 +31,28 @@ from coordinator.core.model import (
     MinimumHealthyHostsType,
     OfflineAction,
     OfflinePolicy,
+    Passed,
+    Pause,
+    Paused,
     Place,
     Plan,
+    Progress,
     PrometheusAlert,
     Revision,
     RevisionId,
     Session,
     SeveralSeries,
+    Shape,
+    Stage,
+    Step,
     Success,
     Target,
+    ZonalConfig,
+    Zone,
 )
+from coordinator.core.model.stages import NONE_HEALTHY
 from coordinator.core.orders import Changes, Entry, HistoryEntry
+from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.service.access.audit import AuditCall
 
 NOW = 1_800_000_000_123
@@ -103,6 +116,29 @@ def host(name: str, **changed: object) -> Session:
     return session
 
 
+GATE = Gate(approvers=("anna", "role:approver"), timeout=7_200_000)
+STAGES = (
+    Stage(name="canaries", hosts=1, pause=Pause(bake=60_000, gate=GATE)),
+    Stage(name="25 %", hosts=1, pause=Pause(bake=30_000)),
+    Stage(name="the rest", hosts=1),
+)
+ZONES = (Zone(name="zone a", hosts=2, minimum=1, floor=1), Zone(name="no zone", hosts=1, minimum=0, floor=0))
+PROGRESS = Progress(
+    stage=1,
+    baked_from=1_000,
+    promoted=True,
+    gate_from=1_100,
+    passed=(Passed(0, "operator:anna", NOW),),
+    paused=Paused("operator:bob", 1_200, "lunch"),
+    waits_until=NOW + 5_000,
+)
+SHAPE = Shape(
+    canaries=Canaries(tag_filters=(TagFilter(key="canary", value="", type=TagFilterType.KEY_ONLY),), pause=Pause(bake=1_000, gate=GATE)),
+    steps=(Step(value=1, pause=Pause(bake=1_000)), Step(value=25, percent=True, pause=Pause(gate=GATE))),
+    zonal=ZonalConfig(first_monitor=1_000, monitor=2_000, minimum=NONE_HEALTHY, tag="rack"),
+)
+
+
 def plan(deployment_id: str, group: GroupId = WEB, revision: Revision = R1, **changed: object) -> Plan:
     """A plan in which no field has its default, but for its alarms."""
     made = Plan(
@@ -126,6 +162,7 @@ def plan(deployment_id: str, group: GroupId = WEB, revision: Revision = R1, **ch
         outdated_only=True,
         offline=OfflinePolicy(action=OfflineAction.SKIP, wait=7_000, budget=3),
         require_approval=True,
+        stages=STAGES,
     )
     return replace(made, **changed)  # type: ignore[arg-type]  # fields by name, for brevity
 

@@ -14,6 +14,10 @@
         bake SECONDS                             watch them for so long once every host has ended
         approval                                 nobody begins before a second person has approved it
         watch SECONDS                            watch them for so long once it has succeeded
+        canaries HOSTS[+PAUSE]                   these before all others
+        steps STEPS                              1,25%+PAUSE,100%: it grows so
+        zones FIRST:MONITOR:MINIMUM HOSTS@ZONE,… zone by zone, with so many seconds of bake, and such a floor in each (HOST_COUNT:1)
+                                               PAUSE is bake=SECONDS or gate=APPROVERS (ann/bob, any), or both with + between
     newcomers HOSTS keep MINIMUM [lost HOSTS]  the group's hosts are looked through for those that lack the last successful revision
     HOST begins EVENT                          it reports everything up to that event being in progress
     HOST succeeds                              it reports all events Succeeded
@@ -25,7 +29,11 @@
     epoch HOST NUMBER                          it knows a fence
     stop [and-roll-back | for-good] [WHY]      somebody stops the live deployment, and may say whether it is to be rolled back
     stop watching[-and-roll-back]              somebody stops what is watched after its success
-    approve by WHO [WHY]                       somebody approves the live deployment, or d-1 when there is none
+    approve by WHO [WHY]                       somebody approves the live deployment, or d-1 when there is none, or its stage
+    pause | resume [WHY]                       somebody pauses or resumes it
+    promote by WHO [past-gate]                 somebody cuts the bake short
+    retry HOSTS | retry                        somebody has hosts tried again; all that have failed
+    skip HOSTS [WHY]                           somebody leaves hosts out
     wait SECONDS                               time passes
     restart                                    the coordinator is killed, and started an hour later
 
@@ -38,14 +46,21 @@ import pytest
 
 from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleEvent
 from coordinator.core.model import (
+    ANY_APPROVER,
     AlarmStatus,
     AutoRollbackEvent,
+    Canaries,
     FileExistsBehavior,
+    Gate,
     HostId,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
     OfflineAction,
     OfflinePolicy,
+    Pause,
+    Shape,
+    Step,
+    ZonalConfig,
 )
 from coordinator.core.orders import Answer, HistoryEntry, Instruct, Order, SendCancel, Settled, WakeAt, WatchAlarms
 from tests.core.rollout import Rollout
@@ -117,6 +132,8 @@ class Teller:
                     bake=int(rest[rest.index("bake") + 1]) * 1000 if "bake" in rest else 0,
                     watch=int(rest[rest.index("watch") + 1]) * 1000 if "watch" in rest else 0,
                     approval="approval" in rest,
+                    shape=_shape(rest),
+                    zones=dict(one.split("@") for one in rest[rest.index("zones") + 2].split(",")) if "zones" in rest else {},
                 )
             case ["newcomers", names, "keep", minimum, *rest]:
                 self.names |= {HostId(f"id-of-{name}"): name for name in names.split(",")}
@@ -159,6 +176,22 @@ class Teller:
                 rollout.wait(int(seconds) * 1000)
             case ["restart"]:
                 rollout.restart()
+            case _:
+                self._wish(words)
+
+    def _wish(self, words: list[str]) -> None:
+        rollout = self.rollout
+        match words:
+            case ["pause", *why]:
+                rollout.pause(reason=" ".join(why))
+            case ["resume", *why]:
+                rollout.resume(reason=" ".join(why))
+            case ["promote", "by", who, *rest]:
+                rollout.promote(who, past_gate=rest == ["past-gate"])
+            case ["retry", *names]:
+                rollout.retry(*(names[0].split(",") if names else ()))
+            case ["skip", names, *why]:
+                rollout.skip(*names.split(","), reason=" ".join(why))
             case _:
                 raise ValueError(f"cannot follow the story: nobody knows the line {' '.join(words)!r}")
 
@@ -208,6 +241,26 @@ def _events(rest: list[str]) -> list[AutoRollbackEvent]:
     said = rest[rest.index("rollback") + 1 :]
     named = said[0].split(",") if said and said[0].startswith("DEPLOYMENT") else ["DEPLOYMENT_FAILURE"]
     return [AutoRollbackEvent(one) for one in named]
+
+
+def _shape(rest: list[str]) -> Shape:
+    canaries, steps, zonal = None, tuple[Step, ...](), None
+    if "canaries" in rest:
+        names, *pause = rest[rest.index("canaries") + 1].split("+")
+        canaries = Canaries(hosts=tuple(names.split(",")), pause=_pause(pause))
+    if "steps" in rest:
+        said = [one.split("+") for one in rest[rest.index("steps") + 1].split(",")]
+        steps = tuple(Step(value=int(size.rstrip("%")), percent=size.endswith("%"), pause=_pause(pause)) for size, *pause in said)
+    if "zones" in rest:
+        first, monitor, minimum = rest[rest.index("zones") + 1].split(":", 2)
+        zonal = ZonalConfig(first_monitor=int(first) * 1000, monitor=int(monitor) * 1000, minimum=_minimum(minimum))
+    return Shape(canaries=canaries, steps=steps, zonal=zonal)
+
+
+def _pause(told: list[str]) -> Pause:
+    said = dict(one.split("=") for one in told)
+    approvers = tuple(ANY_APPROVER if one == "any" else one for one in said.get("gate", "").split("/"))
+    return Pause(bake=int(said.get("bake", 0)) * 1000, gate=Gate(approvers=approvers) if "gate" in said else None)
 
 
 def _offline(told: str) -> OfflinePolicy:

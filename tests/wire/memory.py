@@ -1,6 +1,7 @@
 """Fakes of the services' and the engine's ports, in memory. What is decided about deployments, the real core decides."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -387,6 +388,7 @@ class MemoryGrounds:
     def __init__(self, catalog: MemoryCatalog, fleet: MemoryFleet) -> None:
         self.catalog = catalog
         self.fleet = fleet
+        self.approvers: tuple[str, ...] = ()
 
     async def ground(
         self, application_name: str, group_name: str, revision_id: RevisionId, config_name: str, alarms: Sequence[str] | None = None
@@ -399,7 +401,16 @@ class MemoryGrounds:
             hosts=tuple((host.host_id, name) for name, host in sorted(self.fleet.known.items()) if sets_match(host.tags, group.selection)),
             alarms=self.catalog.watched(group.alarms.watched if alarms is None else alarms),
             profiles={host.host_id: host.sources for host in self.fleet.known.values() if host.sources},
+            tags={host.host_id: host.tags for host in self.fleet.known.values()},
+            approvers=self.approvers,
         )
+
+
+def _by_stage(deployment: Deployment) -> dict[int, Counter[TargetStatus]]:
+    counts: dict[int, Counter[TargetStatus]] = {}
+    for target in deployment.targets.values():
+        counts.setdefault(target.stage, Counter())[target.status] += 1
+    return counts
 
 
 class MemoryEngine:
@@ -513,6 +524,9 @@ class MemoryEngine:
             started_at=one.started_at,
             completed_at=one.completed_at,
             commit=past.commit,
+            progress=one.progress,
+            clock=one.clock,
+            stages=_by_stage(one),
         )
 
     async def deployments(
@@ -600,6 +614,8 @@ def _target(past: Past, group: Group, one: Target) -> TargetRecord:
         ended_at=one.ended_at,
         health=group.members[one.host_id].health,
         revision_health=batches.health(group, group.members[one.host_id]),
+        stage=one.stage,
+        attempt=one.attempt,
     )
 
 

@@ -39,6 +39,8 @@ LEAST = {
         AccessService/WhoAmI ServerReflection/ServerReflectionInfo""",
     "deployer": """
         CatalogService/PushRevision CatalogService/RegisterRevision DeploymentService/CreateDeployment DeploymentService/StopDeployment
+        DeploymentService/PauseDeployment DeploymentService/ResumeDeployment DeploymentService/PromoteDeployment
+        DeploymentService/RetryTargets DeploymentService/SkipTargets
         AlarmService/TestAlarm""",
     "approver": """
         DeploymentService/ApproveDeployment

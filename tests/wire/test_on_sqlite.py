@@ -42,6 +42,7 @@ from coordinator.service.foresight.foreseeing import ForesightService, Sources
 from coordinator.service.logs import LogService, has_ended
 from coordinator.service.notifications.trials import TriggerService
 from coordinator.service.revisions import RevisionService
+from coordinator.service.rollouts.wishes import WishService
 from coordinator.service.watch import WatchService
 from coordinator.store.bundles import Bundles
 from coordinator.store.logs.keep import Logs, Retention
@@ -157,7 +158,13 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
     running = aio.server(interceptors=interceptors.chain(Metrics()))
     operators = server.Operators(
         catalog=CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids, targets=world.targets), revisions),
-        deployments=DeploymentServicer(deciding, world.watches, LogService(logs, store.history, clock=clock), foreseeing),
+        deployments=DeploymentServicer(
+            deciding,
+            WishService(store.history, store, inbox=engine, clock=clock),
+            world.watches,
+            LogService(logs, store.history, clock=clock),
+            foreseeing,
+        ),
         foresight=ForesightServicer(foreseeing),
         alarms=AlarmServicer(AlarmService(store.alarms, world.alarm_rows, clock=clock)),
         triggers=TriggerServicer(TriggerService(store.catalog, world.attempts, clock)),

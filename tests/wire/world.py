@@ -37,6 +37,7 @@ from coordinator.service.logs import LogService, has_ended
 from coordinator.service.notifications.targets import Targets
 from coordinator.service.notifications.trials import TriggerService
 from coordinator.service.revisions import RevisionService
+from coordinator.service.rollouts.wishes import WishService
 from coordinator.service.watch import WatchService
 from coordinator.store.logs.keep import Logs, Retention
 from hookline.v1 import agent_pb2 as agent
@@ -134,8 +135,8 @@ class World:
         """What serves."""
         catalog_service = CatalogService(self.catalog_rows, self.keep, clock=self.clock, ids=self.ids, targets=self.targets)
         revisions = RevisionService(self.catalog_rows, self.keep, clock=self.clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
-        grounds = MemoryGrounds(self.catalog_rows, self.hosts)
-        rooms = Rooms(grounds=grounds, fleet=self.hosts, presence=self.hosts, history=self.engine, requests=self.requests)
+        self.grounds = MemoryGrounds(self.catalog_rows, self.hosts)
+        rooms = Rooms(grounds=self.grounds, fleet=self.hosts, presence=self.hosts, history=self.engine, requests=self.requests)
         deciding = DeploymentService(rooms, inbox=self.engine, clock=self.clock, ids=self.ids)
         sources = Sources(groups=self.engine, experience=self.engine, fleet=self.hosts, presence=self.hosts)
         foresight = ForesightService(deciding, sources, clock=self.clock)
@@ -143,6 +144,7 @@ class World:
             "catalog": CatalogServicer(catalog_service, revisions),
             "deployments": DeploymentServicer(
                 deciding,
+                WishService(self.engine, self.requests, inbox=self.engine, clock=self.clock),
                 WatchService(self.engine, self.engine, clock=self.clock),
                 LogService(self.logs, self.engine, clock=self.clock),
                 foresight,

@@ -7,6 +7,7 @@ in the window for good, so even if everything in progress failed, no more than N
 Pure arithmetic over the running group. Takes targets off the line, changes nothing else.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 from heapq import heappop, heappush
 
@@ -20,9 +21,11 @@ from coordinator.core.model import (
     PlaceInLine,
     RevisionHealth,
     RevisionId,
+    Snapshot,
     Target,
     revision_health,
 )
+from coordinator.core.stages import zones
 
 
 class Standing(IntEnum):
@@ -53,16 +56,10 @@ def failed(deployment: Deployment) -> int:
     return deployment.counts[TargetStatus.Failed] + deployment.counts[TargetStatus.Unknown]
 
 
-def serves(member: Member) -> bool:
-    """Whether a host counts as healthy. Nobody can say that a lost host serves."""
-    return member.health is InstanceHealth.Healthy and not member.lost
-
-
 def available(group: Group, deployment: Deployment) -> int:
     """Members of a deployment that serve and are not in progress, counted one by one."""
-    return sum(
-        1 for host_id in deployment.members if serves(group.members[host_id]) and not _in_progress(deployment, group.members[host_id])
-    )
+    members = (group.members[host_id] for host_id in deployment.members)
+    return sum(1 for member in members if member.serves and not _in_progress(deployment, member))
 
 
 def health(group: Group, member: Member) -> RevisionHealth:
@@ -85,12 +82,17 @@ def standing(group: Group, member: Member) -> Standing:
 
 
 def place(group: Group, target: Target) -> PlaceInLine:
-    """Where a target stands in the line: by its host's standing, then by name, then by id.
+    """Where a target stands in the line: by its stage, by its host's standing, then by name, then by id.
 
     Lost hosts stand aside and begin last: to wait for a dead one first would hold up everybody, and in a rollback it would
     use up the failures that the living could need.
     """
-    return (standing(group, group.members[target.host_id]), target.host_name, target.host_id)
+    return (target.stage, standing(group, group.members[target.host_id]), target.host_name, target.host_id)
+
+
+def in_line(group: Group, hosts: Iterable[Snapshot]) -> list[Snapshot]:
+    """Hosts in the order in which they would begin if there were no stages; those that are offline come last."""
+    return sorted(hosts, key=lambda host: (host.lost, standing(group, group.members[host.host_id]), host.name, host.host_id))
 
 
 def line_up(group: Group, deployment: Deployment) -> None:
@@ -122,12 +124,14 @@ def next_target(group: Group, deployment: Deployment) -> Target | None:
     if in_progress + failed(deployment) >= window(deployment):
         return None
     lost = _first(group, deployment, deployment.pending_lost)
-    if lost is not None and offline.goes_first(deployment):
+    if lost is not None and offline.goes_first(deployment):  # of whatever stage: nothing begins there
         heappop(deployment.pending_lost)
         return lost
+    if lost is not None and not (lost.stage <= deployment.progress.stage and zones.has_place(deployment, lost)):
+        lost = None
     first = _first(group, deployment, deployment.pending)
-    if first is not None:
-        if _may_go_down(group, deployment, first):
+    if first is not None and first.stage <= deployment.progress.stage:
+        if zones.has_place(deployment, first) and _may_go_down(group, deployment, first):
             heappop(deployment.pending)
             return first
         if in_progress > 0:
@@ -142,7 +146,7 @@ def _first(group: Group, deployment: Deployment, line: list[PlaceInLine]) -> Tar
     """The head of a line, once those that do not belong there any more are gone."""
     aside = line is deployment.pending_lost
     while line:
-        target = deployment.targets[line[0][2]]
+        target = deployment.targets[line[0][3]]
         waits = target.status is TargetStatus.Pending and group.members[target.host_id].lost is aside
         if waits and line[0] == place(group, target):
             return target
@@ -152,9 +156,9 @@ def _first(group: Group, deployment: Deployment, line: list[PlaceInLine]) -> Tar
 
 def _may_go_down(group: Group, deployment: Deployment, target: Target) -> bool:
     """Whether enough hosts stay healthy while this one is in progress."""
-    if not serves(group.members[target.host_id]) or len(deployment.members) == 1:
+    if not group.members[target.host_id].serves or len(deployment.members) == 1:
         return True
-    return group.available - 1 >= deployment.floor
+    return group.available - 1 >= deployment.floor and zones.may_go_down(deployment, target)
 
 
 def _in_progress(deployment: Deployment, member: Member) -> bool:

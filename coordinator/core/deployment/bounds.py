@@ -9,13 +9,18 @@ from coordinator.core.evidence import late
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import Creator, Deployment, HostId, Plan, Success, Target
 from coordinator.core.orders import Entry
+from coordinator.core.stages import counting
+from coordinator.core.stages.shaping import ONE_STAGE, Layout
 
 
-def create(now: Decision, plan: Plan, hosts: list[tuple[HostId, str]], members: frozenset[HostId]) -> None:
+def create(now: Decision, plan: Plan, hosts: list[tuple[HostId, str]], members: frozenset[HostId], layout: Layout = ONE_STAGE) -> None:
     """Make a deployment the live one, with its targets in the order of the line. They begin as soon as they may."""
     group = now.group
     late.replaced(now, plan)
-    made = [Target(deployment_id=plan.deployment_id, host_id=host_id, host_name=name) for host_id, name in hosts]
+    made = [
+        Target(deployment_id=plan.deployment_id, host_id=host_id, host_name=name, stage=layout.stage_of.get(host_id, 0))
+        for host_id, name in hosts
+    ]
     made.sort(key=lambda one: batches.place(group, one))
     deployment = Deployment(
         plan=plan,
@@ -24,10 +29,13 @@ def create(now: Decision, plan: Plan, hosts: list[tuple[HostId, str]], members: 
         members=members,
         counts=dict.fromkeys(TargetStatus, 0),
         clock_at=now.elapsed,
+        zones=layout.zones,
+        zone_of=layout.zone_of,
     )
     group.deployment = deployment
     watching.begin(now, deployment)
     deployment.counts[TargetStatus.Pending] = len(made)
+    counting.count(group, deployment)
     group.available = batches.available(group, deployment)
     deployment.floor = min(batches.minimum(deployment), group.available)
     batches.line_up(group, deployment)

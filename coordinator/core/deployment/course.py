@@ -12,6 +12,7 @@ from coordinator.core.evidence import late
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, EventStatus, TargetStatus
 from coordinator.core.model import Creator, Deployment, ErrorInformation, InstanceHealth, Target
 from coordinator.core.orders import Entry, HoldingChange, Instruct, SendCancel, Settled, WakeAt
+from coordinator.core.stages import counting, pauses
 
 
 def go_on(now: Decision) -> None:
@@ -40,37 +41,66 @@ def _live(now: Decision) -> Deployment | None:
 
 
 def advance(now: Decision, deployment: Deployment) -> None:
-    """Begin whoever may; stop when nobody may and somebody waits; end when nobody is left."""
+    """Begin whoever may, stage after stage; stop when nobody may and somebody waits; end when nobody is left."""
     group, counts = now.group, deployment.counts
     if deployment.waits_for_approval and counts[TargetStatus.Pending] > 0:
         if deployment.clock < deadlines.TO_APPROVE:
             return
         stop(now, deployment, reasons.nobody_approved(deployment, deadlines.TO_APPROVE))
-    if deployment.stopping is None and (blind := watching.give_up_seeing(now, deployment)) is not None:
-        stop(now, deployment, blind)
-    if deployment.stopping is None and deployment.blind_since is None:
-        while (target := batches.next_target(group, deployment)) is not None:
-            if group.members[target.host_id].lost and not offline.is_tried(deployment):
-                pass_over(now, deployment, target)
-            else:
-                begin(now, deployment, target, epoch=group.members[target.host_id].target_epoch + 1)
-            assert counts[TargetStatus.InProgress] + batches.failed(deployment) <= batches.window(deployment)
-        if counts[TargetStatus.InProgress] == 0 and counts[TargetStatus.Pending] > 0:
-            stop(now, deployment, reasons.cannot_go_on(group, deployment))
+    if deployment.stopping is None and (why := watching.give_up_seeing(now, deployment) or pauses.expired(deployment)) is not None:
+        stop(now, deployment, why)
+    while deployment.stopping is None and _goes_on(now, deployment):
+        pauses.begin_next(now, deployment)
     assert 0 <= group.available <= len(deployment.members)
-    if counts[TargetStatus.InProgress] == counts[TargetStatus.Pending] == 0 and not watching.bakes(now, deployment):
+    if counts[TargetStatus.InProgress] == counts[TargetStatus.Pending] == 0 and not _waits(now, deployment):
         bounds.finish(now, deployment)
+
+
+def _goes_on(now: Decision, deployment: Deployment) -> bool:
+    """Begin whoever may in the present stage; whether it is over, and another may begin."""
+    if deployment.progress.paused is not None:
+        return False
+    if deployment.blind_since is None:
+        _begin_whoever_may(now, deployment)
+        if deployment.counts[TargetStatus.InProgress] == 0 and not pauses.is_over(deployment):
+            stop(now, deployment, reasons.cannot_go_on(now.group, deployment))
+            return False
+    if deployment.progress.stage == deployment.plan.last_stage or not pauses.is_over(deployment):
+        return False
+    if (why := reasons.no_further_stage(now.group, deployment)) is not None:
+        stop(now, deployment, why)
+        return False
+    return not _waits(now, deployment)
+
+
+def _waits(now: Decision, deployment: Deployment) -> bool:
+    """Whether something is waited for, though all hosts that had begun have ended."""
+    if deployment.stopping is not None:
+        return False
+    blind = deployment.blind_since is not None and deployment.counts[TargetStatus.Succeeded] > 0
+    return pauses.hold(now, deployment) is not None or blind
+
+
+def _begin_whoever_may(now: Decision, deployment: Deployment) -> None:
+    group, counts = now.group, deployment.counts
+    while (target := batches.next_target(group, deployment)) is not None:
+        if group.members[target.host_id].lost and not offline.is_tried(deployment):
+            pass_over(now, deployment, target)
+        else:
+            begin(now, deployment, target, epoch=group.members[target.host_id].target_epoch + 1)
+        assert counts[TargetStatus.InProgress] + batches.failed(deployment) <= batches.window(deployment)
 
 
 def begin(now: Decision, deployment: Deployment, target: Target, *, epoch: int) -> None:
     """Send a host its instruction, under a fence."""
     group = now.group
     member = group.members[target.host_id]
-    if batches.serves(member):
-        group.available -= 1
+    if member.serves:
+        counting.serving(group, deployment, target.host_id, -1)
     if deployment.started_at is None:
         deployment.started_at, deployment.status = now.at, DeploymentStatus.InProgress
         now.tell(deployment, Entry.InProgress)
+        pauses.tell_stage(now, deployment)
     member.target_epoch = epoch
     now.changes.members[group.group_id, target.host_id] = member
     target.target_epoch, target.started_at = member.target_epoch, now.at
@@ -106,8 +136,8 @@ def end(now: Decision, target: Target, ending: targets.Ending) -> None:
         member.health = InstanceHealth.Healthy if succeeded else InstanceHealth.Unhealthy
         if not member.installed:  # it holds nothing, and that is known from now on
             now.changes.holdings[group.group_id, target.host_id] = HoldingChange(None, None)
-    if batches.serves(member):
-        group.available += 1
+    if member.serves:
+        counting.serving(group, deployment, target.host_id, 1)
     now.move(deployment, target, ending.status, ending.told)
     if ending.revoked:
         target.cancelled = target.cancelled or ending.message

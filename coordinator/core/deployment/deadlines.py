@@ -12,7 +12,8 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 
 from coordinator.core.lifecycle import EventStatus, LifecycleEvent, TargetStatus
-from coordinator.core.model import Deployment, Look, Plan, Target
+from coordinator.core.model import Deployment, Look, Plan, Target, Waiting
+from coordinator.core.stages import pauses
 
 TO_ACCEPT: Final = 300_000
 """Milliseconds within which a host must answer its instruction (spec 4.7)."""
@@ -110,8 +111,8 @@ def next_wake(deployment: Deployment) -> int | None:
     _pass_over(deployment)
     sight = _sight_due(deployment)
     if not deployment.awaited and not deployment.lost and sight is None:
-        left = max(0, TO_APPROVE - deployment.clock)
-        return deployment.clock_at + min(LOOK_EVERY, left) if deployment.waits_for_approval else None
+        word = _word_due(deployment)
+        return None if word is None else deployment.clock_at + min(LOOK_EVERY, max(0, word - deployment.clock))
     due = deployment.checkpoint + CHECKPOINT_EVERY
     if sight is not None:
         due = min(due, sight)
@@ -127,11 +128,6 @@ def blind_until(deployment: Deployment) -> int | None:
     return None if deployment.blind_since is None else deployment.blind_since + TO_SEE
 
 
-def baked_at(deployment: Deployment) -> int | None:
-    """When, by its own clock, the alarms have been watched for long enough; None before the last host has ended."""
-    return None if deployment.baked_from is None else deployment.baked_from + deployment.plan.bake_time
-
-
 def watched(deployment: Deployment) -> bool:
     """Whether every target in progress ends one day, whatever its host does. Looks at them all: for tests."""
     looks = {host_id: look for look, host_id in deployment.awaited}
@@ -140,8 +136,19 @@ def watched(deployment: Deployment) -> bool:
 
 
 def _sight_due(deployment: Deployment) -> int | None:
-    dues = (due for due in (blind_until(deployment), baked_at(deployment)) if due is not None and due > deployment.clock)
+    """Until when an alarm may be unknown, or a stage bakes."""
+    hold = pauses.due(deployment)
+    baked = hold.until if hold is not None and hold.waiting is Waiting.Bake else None
+    dues = (due for due in (blind_until(deployment), baked) if due is not None and due > deployment.clock)
     return min(dues, default=None)
+
+
+def _word_due(deployment: Deployment) -> int | None:
+    """Until when somebody may say a word, for which hours are left."""
+    if deployment.waits_for_approval:
+        return TO_APPROVE
+    hold = pauses.due(deployment)
+    return None if hold is None else hold.until
 
 
 def _due(deployment: Deployment, target: Target) -> int:

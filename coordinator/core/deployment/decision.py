@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from coordinator.core.facts import RequestKey
-from coordinator.core.lifecycle import TARGET_NEXT, TargetStatus
+from coordinator.core.lifecycle import TARGET_AGAIN, TARGET_NEXT, TargetStatus
 from coordinator.core.model import Deployment, Group, HostId, Plan, Target
 from coordinator.core.orders import Changes, Entry, HistoryEntry, Order
+from coordinator.core.stages import counting
 
 
 @dataclass(slots=True)
@@ -23,11 +24,10 @@ class Decision:
 
     def move(self, deployment: Deployment, target: Target, status: TargetStatus, told: str = "") -> None:
         """Change a target's status: the one place where that is done, so the counters are right."""
-        assert status in TARGET_NEXT[target.status], f"{target.host_name} cannot go from {target.status.name} to {status.name}"
-        counts = deployment.counts
-        counts[target.status] -= 1
-        counts[status] += 1
-        target.status = status
+        following = (*TARGET_NEXT[target.status], *TARGET_AGAIN.get(target.status, ()))
+        assert status in following, f"{target.host_name} cannot go from {target.status.name} to {status.name}"
+        before, target.status = target.status, status
+        counting.moved(deployment, target, before)
         self.store(target)
         self.tell(deployment, _ENTRIES[status], told or target.message, target.host_id)
 
@@ -49,4 +49,6 @@ class Decision:
             self.changes.requests.append((request, plan.deployment_id))
 
 
-_ENTRIES: Final[dict[TargetStatus, Entry]] = {status: Entry(status.name) for status in TargetStatus if status is not TargetStatus.Pending}
+_ENTRIES: Final[dict[TargetStatus, Entry]] = {
+    status: Entry.Retried if status is TargetStatus.Pending else Entry(status.name) for status in TargetStatus
+}

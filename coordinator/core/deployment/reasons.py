@@ -12,6 +12,7 @@ from coordinator.core.errors import Denied, DeployError, DeploymentLimitExceeded
 from coordinator.core.facts import DeploymentRequested
 from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
 from coordinator.core.model import Creator, Deployment, ErrorInformation, Group, Target
+from coordinator.core.stages import gates, shaping, zones
 
 NAMED: Final = 5
 """So many hosts are named, the rest is counted."""
@@ -39,8 +40,11 @@ def refusals(group: Group, fact: DeploymentRequested) -> Iterator[DeployError]:
         return  # nothing else can be said of no hosts
     if (stale := newcomers.refusal(group, plan)) is not None:
         yield stale
-    if not selection.selected(group, fact):
+    chosen = selection.selected(group, fact)
+    if not chosen:
         yield _nobody_selected(fact)
+    elif (misshapen := shaping.refusal(group, fact, chosen)) is not None:
+        yield misshapen
     minimum = plan.minimum_healthy_hosts.of(hosts)
     if hosts > 1 and minimum >= hosts:
         yield HealthConstraintsInvalid(
@@ -73,6 +77,8 @@ def wished(who: str, *, roll_back: bool) -> str:
 def no_approval(deployment: Deployment, by: str) -> DeployError | None:
     """Why an approval is refused; None when it counts."""
     plan = deployment.plan
+    if any(stage.pause.gate is not None for stage in plan.stages) and not deployment.waits_for_approval and deployment.stopping is None:
+        return InvalidOperation(f"cannot approve deployment {plan.deployment_id}: it waits at no gate now")
     if not plan.require_approval:
         return InvalidOperation(f"cannot approve deployment {plan.deployment_id}: it needs no approval, it has begun already")
     if deployment.stopping is not None:
@@ -99,16 +105,29 @@ def cannot_go_on(group: Group, deployment: Deployment) -> ErrorInformation:
             must = f"at least {minimum} of the group's {hosts} must stay healthy"
         return _error(failed, f"cannot go on: {len(failed)} of {len(deployment.targets)} hosts failed ({_names(failed)}), {must}")
     also = f"; {len(failed)} failed ({_names(failed)})" if failed else ""
+    if (zone := zones.in_the_way(deployment)) is not None:
+        return _error(failed, f"cannot go on in {zone.name}: at least {zone.minimum} of its {zone.hosts} hosts must stay healthy{also}")
     return _error(
         failed, f"cannot go on: {group.available} of {hosts} hosts are healthy, at least {deployment.floor} must stay healthy{also}"
     )
+
+
+def no_further_stage(group: Group, deployment: Deployment) -> ErrorInformation | None:
+    """Why no stage may follow the present one, whose hosts have all ended; None when one may."""
+    index = deployment.progress.stage
+    tally = deployment.tally[index]
+    if tally.failed > 0 and tally.succeeded == 0:
+        failed = [one for one in _failed(deployment) if one.stage == index]
+        return _error(failed, f"cannot go on: no host of {gates.called(deployment.plan, index)} succeeded ({_names(failed)})")
+    waits = deployment.counts[TargetStatus.Pending] > 0
+    return cannot_go_on(group, deployment) if waits and batches.failed(deployment) >= batches.window(deployment) else None
 
 
 def nobody_succeeded(deployment: Deployment) -> ErrorInformation:
     """Every target has ended, none of them well."""
     failed = _failed(deployment)
     if not failed:
-        return _error(failed, f"no host succeeded: all {len(deployment.targets)} were offline and left out")
+        return _error(failed, f"no host succeeded: all {len(deployment.targets)} were left out")
     if len(failed) == 1:
         return _error(failed, f"no host succeeded: the only one failed ({failed[0].host_name})")
     return _error(failed, f"no host succeeded: all {len(failed)} failed ({_names(failed)})")

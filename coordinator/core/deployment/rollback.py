@@ -31,8 +31,13 @@ def wanted(deployment: Deployment) -> bool:
 
 
 def touched(deployment: Deployment) -> list[Target]:
-    """Targets whose hosts an instruction was sent to and that did not answer that nothing had begun, in the order of the line."""
-    return [one for one in deployment.targets.values() if one.started_at is not None and one.status is not TargetStatus.Skipped]
+    """Targets whose hosts an instruction was sent to and that did not answer that nothing had begun, in the order of the line. Of a target
+    that is tried again it counts what was tried before."""
+    return [one for one in deployment.targets.values() if one.attempt > 1 or _began(one)]
+
+
+def _began(target: Target) -> bool:
+    return target.started_at is not None and target.status is not TargetStatus.Skipped
 
 
 def plan(deployment: Deployment, at: int) -> Plan | str:
@@ -68,4 +73,5 @@ def plan(deployment: Deployment, at: int) -> Plan | str:
         outdated_only=False,
         offline=OfflinePolicy() if frozen.offline.action is OfflineAction.FAIL else frozen.offline,
         require_approval=False,
+        stages=(),  # whoever wants to go back wants it now: no stages, no gates, no floors of zones
     )

@@ -73,6 +73,8 @@ def record(plan: Plan, target: Target, member: Member, reports: tuple[Report, ..
     reached, progress = target.event or 0, target.event_status
     for seq, about, event, status, time, whole, diagnostics in reports:
         if about != mine:
+            if target.attempt > 1:
+                changes.late.append((target.host_id, Report(seq, about, event, status, time, whole, diagnostics)))
             continue
         known = True
         if event is None:

@@ -1,8 +1,8 @@
 """What a deployment's alarms let it do (spec 4.5): begin with hosts, end, or stop.
 
 One alarm in ALARM stops the deployment. An alarm that is UNKNOWN is not OK: no further host begins while nobody can see, and the
-deployment does not end. After a minute it stops, or goes on blind where its plan says so, and the history tells which. Once the last
-host has ended, the alarms are watched for the plan's bake time.
+deployment does not end. After a minute it stops, or goes on blind where its plan says so, and the history tells which. For how long they
+are watched once the hosts of a stage have ended, says `core/stages/pauses.py`.
 
 Pure.
 """
@@ -10,7 +10,7 @@ Pure.
 from coordinator.core.deployment import deadlines
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.facts import AlarmSeen
-from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
+from coordinator.core.lifecycle import DeploymentErrorCode
 from coordinator.core.model import AlarmStatus, Deployment, ErrorInformation
 from coordinator.core.orders import Entry, WatchAlarms
 
@@ -63,17 +63,6 @@ def give_up_seeing(now: Decision, deployment: Deployment) -> ErrorInformation | 
     deployment.blind_since = None
     now.tell(deployment, Entry.Blind, f"goes on blind: {waited}")
     return None
-
-
-def bakes(now: Decision, deployment: Deployment) -> bool:
-    """Whether a deployment whose hosts have all ended is not done yet, because its alarms are to be watched."""
-    if deployment.stopping is not None or deployment.counts[TargetStatus.Succeeded] == 0:
-        return False
-    if deployment.plan.bake_time > 0 and deployment.baked_from is None:
-        deployment.baked_from = deployment.clock
-        now.tell(deployment, Entry.Baking, f"every host has ended; the alarms are watched for {deployment.plan.bake_time // 1000} s more")
-    baked = deadlines.baked_at(deployment)
-    return deployment.blind_since is not None or (baked is not None and deployment.clock < baked)
 
 
 def _unknown(deployment: Deployment) -> list[str]:

@@ -10,7 +10,7 @@ Nothing is decided here: only what happens to the hosts.
 from heapq import heappop, heappush
 from typing import Final, NamedTuple, assert_never
 
-from coordinator.core.deployment import batches, rollback
+from coordinator.core.deployment import rollback
 from coordinator.core.facts import (
     AlarmSeen,
     ApprovalGiven,
@@ -28,7 +28,7 @@ from coordinator.core.foresight.walk import Walk
 from coordinator.core.foresight.world import World
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.machine import outstanding, step
-from coordinator.core.model import Alarm, AlarmStatus, Deployment, Group, HostId, Plan
+from coordinator.core.model import Alarm, AlarmStatus, Deployment, Group, HostId, Plan, Waiting
 from coordinator.core.orders import (
     Answer,
     Changes,
@@ -42,6 +42,7 @@ from coordinator.core.orders import (
     WakeAt,
     WatchAlarms,
 )
+from coordinator.core.stages import gates, pauses
 
 FACTS: Final = 500_000
 """So many facts are looked at, which is more than a rollout to 10,000 hosts and its rollback take. Nobody looks further."""
@@ -201,7 +202,7 @@ class Run:
         deployment, member = group.deployment, group.members[host_id]
         assert deployment is not None
         name = deployment.targets[host_id].host_name
-        if batches.serves(member) and group.available < deployment.floor and len(deployment.members) > 1:
+        if member.serves and group.available < deployment.floor and len(deployment.members) > 1:
             self.story.floor_broken.append(name)
         if self.rollback is None:
             self.rollback = rollback.plan(deployment, self._at)
@@ -273,9 +274,13 @@ class Run:
 
     def _pass_gates(self, live: Deployment) -> None:
         """Do at once what a person would have to do."""
+        hold = pauses.held(live.plan, live.progress, live.clock)
         if live.waits_for_approval and live.counts[TargetStatus.Pending] > 0:
             self.story.gates.append(f"waits for approval by somebody other than {live.plan.created_by}")
-            approval = ApprovalGiven(
-                at=self._at, elapsed=self._now, deployment_id=live.deployment_id, approved_by=SOMEBODY, reason="foreseen"
-            )
-            self._step(approval)
+            self._approve(live, SOMEBODY)
+        elif hold is not None and hold.waiting is Waiting.Gate and live.stopping is None:
+            self.story.gates.append(f"waits at a gate: {gates.awaited(live.plan, live.progress.stage)}")
+            self._approve(live, gates.somebody(live.plan, live.progress.stage) or SOMEBODY)
+
+    def _approve(self, live: Deployment, by: str) -> None:
+        self._step(ApprovalGiven(at=self._at, elapsed=self._now, deployment_id=live.deployment_id, approved_by=by, reason="foreseen"))

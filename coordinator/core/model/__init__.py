@@ -20,8 +20,6 @@ from coordinator.core.model.deployments import (
     ErrorInformation,
     Group,
     Look,
-    MinimumHealthyHosts,
-    MinimumHealthyHostsType,
     OfflineAction,
     OfflinePolicy,
     OutdatedInstancesStrategy,
@@ -38,6 +36,7 @@ from coordinator.core.model.hosts import (
     Snapshot,
     revision_health,
 )
+from coordinator.core.model.minimum import MinimumHealthyHosts, MinimumHealthyHostsType
 from coordinator.core.model.names import (
     DeploymentId,
     GroupId,
@@ -60,6 +59,23 @@ from coordinator.core.model.revisions import (
     Success,
 )
 from coordinator.core.model.roles import ServiceRole
+from coordinator.core.model.stages import (
+    ANY_APPROVER,
+    Canaries,
+    Gate,
+    Hold,
+    Passed,
+    Pause,
+    Paused,
+    Progress,
+    Shape,
+    Stage,
+    Step,
+    Tally,
+    Waiting,
+    ZonalConfig,
+    Zone,
+)
 from coordinator.core.model.triggers import TargetKind, Trigger, TriggerEvent, TriggerTarget
 
 __all__ = [
@@ -116,5 +132,20 @@ __all__ = [
     "Trigger",
     "TriggerEvent",
     "TriggerTarget",
+    "Canaries",
+    "Gate",
+    "Passed",
+    "Pause",
+    "Paused",
+    "Shape",
+    "Stage",
+    "Step",
+    "ZonalConfig",
+    "Zone",
+    "ANY_APPROVER",
+    "Hold",
+    "Tally",
+    "Waiting",
+    "Progress",
     "revision_health",
 ]

@@ -5,7 +5,7 @@ them in place, because copying ten thousand targets for each fact is too dear.
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
 from coordinator.core.lifecycle import (
@@ -19,41 +19,16 @@ from coordinator.core.lifecycle import (
 )
 from coordinator.core.model.alarms import Alarm, AlarmStatus
 from coordinator.core.model.hosts import Member
+from coordinator.core.model.minimum import MinimumHealthyHosts
 from coordinator.core.model.names import DeploymentId, GroupId, HostId
 from coordinator.core.model.revisions import FileExistsBehavior, Revision, Success
+from coordinator.core.model.stages import Pause, Progress, Stage, Tally, Zone
 
-PlaceInLine = tuple[int, str, HostId]
-"""A target's place in the line: by the health of its host, then by name; `batches.place` makes it."""
+PlaceInLine = tuple[int, int, str, HostId]
+"""A target's place in the line: by its stage, by the health of its host, then by name; `batches.place` makes it."""
 
 Look = tuple[int, HostId]
 """When, by the deployment's own clock, a host is looked at whose word is awaited; `deadlines` makes it."""
-
-
-class MinimumHealthyHostsType(StrEnum):
-    """What `MinimumHealthyHosts.value` counts."""
-
-    HOST_COUNT = "HOST_COUNT"
-    FLEET_PERCENT = "FLEET_PERCENT"
-    MOST_CONCURRENCY = "MOST_CONCURRENCY"
-    """All but `value` hosts; CodeDeploy's own kind behind OneAtATime (spec 3.2), which no caller can create."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MinimumHealthyHosts:
-    """How many hosts of a group must stay healthy while a deployment goes on (spec 3.2)."""
-
-    type: MinimumHealthyHostsType
-    value: int
-
-    def of(self, hosts: int) -> int:
-        """M for a group of `hosts` hosts; a percentage is rounded up."""
-        match self.type:
-            case MinimumHealthyHostsType.HOST_COUNT:
-                return self.value
-            case MinimumHealthyHostsType.FLEET_PERCENT:
-                return -(-hosts * self.value // 100)
-            case MinimumHealthyHostsType.MOST_CONCURRENCY:
-                return max(0, hosts - self.value)
 
 
 class AutoRollbackEvent(StrEnum):
@@ -145,6 +120,22 @@ class Plan:
     offline: OfflinePolicy = OfflinePolicy()
     require_approval: bool = False
     """Nobody begins before somebody other than `created_by` has approved it."""
+    stages: tuple[Stage, ...] = ()
+    """In which parts it goes, one after the other; none: all hosts are one part. Filled in by the core."""
+
+    def pause_after(self, stage: int) -> Pause:
+        """What is waited for when a stage has ended. Once the last one has, the alarms are watched for the bake time at least."""
+        if not self.stages:
+            return Pause(bake=self.bake_time)
+        pause = self.stages[stage].pause
+        if stage < self.last_stage:
+            return pause
+        return replace(pause, bake=max(pause.bake, self.bake_time))
+
+    @property
+    def last_stage(self) -> int:
+        """The index of the last stage."""
+        return max(0, len(self.stages) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +166,8 @@ class Target:
     status: TargetStatus = TargetStatus.Pending
     target_epoch: int = 0
     """The fence of its instruction; 0 before there is one."""
+    stage: int = 0
+    """The index of its stage."""
     attempt: int = 1
     event: LifecycleEvent | None = None
     """The last event reported."""
@@ -221,12 +214,22 @@ class Deployment:
     """Set as soon as no further host may begin; the deployment ends when nothing is in progress."""
     roll_back: bool | None = None
     """The word of whoever stopped it, whether it is rolled back; None: nobody has said, the plan's events decide."""
-    baked_from: int | None = None
-    """The deployment's own clock when its last host had ended and only its alarms were watched; None before."""
     watched_from: int | None = None
     """The deployment's own clock when it had succeeded and was watched on; None before, and for those that never are."""
     joined: dict[HostId, str] = field(default_factory=dict)
     """Hosts that were given its revision as newcomers while it was watched, with their names. Not stored: read from those deployments."""
+    progress: Progress = Progress()
+    """Which stage it is in, and how far the pause after that has come."""
+    tally: list[Tally] = field(default_factory=lambda: [Tally()])
+    """How far each stage has come. Not stored."""
+    zones: tuple[Zone, ...] = ()
+    """Parts of the group with a floor of their own."""
+    zone_of: dict[HostId, int] = field(default_factory=dict)
+    """The zones of its members, by index; empty where zones have no floor."""
+    zone_available: list[int] = field(default_factory=list)
+    """Members that serve and are not in progress, by zone. Not stored."""
+    zone_held: list[int] = field(default_factory=list)
+    """Targets that are in progress or have failed, by zone. Not stored."""
     sight: dict[str, AlarmStatus] = field(default_factory=dict)
     """What was seen last of each alarm, by name; an alarm that was not seen yet is UNKNOWN. Not stored."""
     blind_since: int | None = None

@@ -48,6 +48,10 @@ class Snapshot:
     host_id: HostId
     name: str
     lost: bool = False
+    zone: str = ""
+    """Where it stands, for a rollout that goes zone by zone; empty when nobody has said."""
+    canary: bool = False
+    """It goes before all others."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -96,6 +100,11 @@ class Member:
     date by itself and it was lost in that."""
     lost: bool = False
     """Nobody can say that a lost host serves: it counts as unhealthy. Not stored; told by the fleet."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether it counts as healthy. Nobody can say that a lost host serves."""
+        return self.health is InstanceHealth.Healthy and not self.lost
 
     def has(self, revision_id: RevisionId) -> bool:
         """Whether a deployment of a revision ended well there, and nothing was begun over it or went wrong since."""

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
-from coordinator.core.deployment import bounds, newcomers, reasons, selection
+from coordinator.core.deployment import batches, bounds, newcomers, reasons, selection
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.facts import DeploymentRequested
 from coordinator.core.model import Creator, Member
 from coordinator.core.orders import Answer
+from coordinator.core.stages import shaping
 
 
 def create(now: Decision, fact: DeploymentRequested) -> None:
@@ -26,5 +27,7 @@ def create(now: Decision, fact: DeploymentRequested) -> None:
     now.remember(fact.request, plan)
     by_itself = plan.creator is Creator.CodeDeployAutoUpdate
     now.because, now.principal = "newcomers" if by_itself else "CreateDeployment", plan.created_by
-    hosts = [(host.host_id, host.name) for host in selection.selected(group, fact)]
-    bounds.create(now, plan, hosts, frozenset(host.host_id for host in fact.hosts))
+    chosen = selection.selected(group, fact)
+    layout = shaping.laid_out(group, fact, batches.in_line(group, chosen))
+    hosts = [(host.host_id, host.name) for host in chosen]
+    bounds.create(now, replace(plan, stages=layout.stages), hosts, frozenset(host.host_id for host in fact.hosts), layout)

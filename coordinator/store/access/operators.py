@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from coordinator.core.access import Grant, Operator, OperatorStatus, OperatorToken, Role
+from coordinator.core.access import Grant, Operator, OperatorStatus, OperatorToken, Permission, Role, permits
 from coordinator.core.errors import GrantDoesNotExist, Limit, OperatorAlreadyExists, OperatorDoesNotExist, OperatorTokenDoesNotExist
 from coordinator.core.facts import RequestKey
 from coordinator.core.orders import Entry
@@ -154,6 +154,12 @@ class SqliteOperators:
             return now
 
         return await self._writer.run(change)
+
+
+def approvers(db: sqlite3.Connection, application_name: str, group_name: str) -> list[str]:
+    """The names of those who may approve deployments of a group now."""
+    found = map(_operator, db.execute(f"{OPERATORS} WHERE status = {OperatorStatus.Active.value} ORDER BY name"))
+    return [one.name for one in found if permits(one.grants, Permission.Release, application_name, group_name)]
 
 
 def _find(db: sqlite3.Connection, name: str) -> Operator:

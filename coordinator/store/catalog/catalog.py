@@ -4,6 +4,7 @@ What is deleted keeps its row, so that the history keeps its names; the name is 
 """
 
 import sqlite3
+from dataclasses import replace
 
 from coordinator.core.errors import (
     ApplicationAlreadyExists,
@@ -26,6 +27,7 @@ from coordinator.store.connections.reader import Reader
 from coordinator.store.connections.writer import Writer
 from coordinator.store.paging import Paging
 from coordinator.store.rows.columns import MINIMUM_NUMBERS, minimum
+from coordinator.store.rows.stages import shape, shape_text
 
 
 class SqliteCatalog:
@@ -136,12 +138,13 @@ class SqliteCatalog:
                     f"cannot create deployment config {config.name}: it exists", field="deployment_config_name"
                 )
             db.execute(
-                "INSERT INTO deployment_config (name, minimum_type, minimum_value, predefined, created_at) VALUES (?, ?, ?, 0, ?)",
-                (config.name, MINIMUM_NUMBERS[rule.type], rule.value, at),
+                "INSERT INTO deployment_config (name, minimum_type, minimum_value, predefined, created_at, shape)"
+                " VALUES (?, ?, ?, 0, ?, ?)",
+                (config.name, MINIMUM_NUMBERS[rule.type], rule.value, at, shape_text(config.shape)),
             )
             tell(db, numbers, Told(Entry.DeploymentConfigCreated, config.name), at=at, key=key)
             finish(db, numbers, config.name, at=at, key=key)
-            return DeploymentConfig(name=config.name, minimum_healthy_hosts=rule, predefined=False, created_at=at)
+            return replace(config, predefined=False, created_at=at)
 
         return await self._writer.run(change)
 
@@ -214,12 +217,14 @@ def existing_config(db: sqlite3.Connection, name: str) -> DeploymentConfig:
     return _config(tuple(row))
 
 
-_CONFIGS = "SELECT name, minimum_type, minimum_value, predefined, created_at FROM deployment_config WHERE deleted_at IS NULL"
+_CONFIGS = "SELECT name, minimum_type, minimum_value, predefined, created_at, shape FROM deployment_config WHERE deleted_at IS NULL"
 
 
-def _config(row: tuple[str, int, int, int, int]) -> DeploymentConfig:
-    name, type, value, predefined, created_at = row
-    return DeploymentConfig(name=name, minimum_healthy_hosts=minimum(type, value), predefined=bool(predefined), created_at=created_at)
+def _config(row: tuple[str, int, int, int, int, str]) -> DeploymentConfig:
+    name, type, value, predefined, created_at, text = row
+    return DeploymentConfig(
+        name=name, minimum_healthy_hosts=minimum(type, value), predefined=bool(predefined), created_at=created_at, shape=shape(text)
+    )
 
 
 def _no_application(name: str) -> ApplicationDoesNotExist:

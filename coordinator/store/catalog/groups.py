@@ -36,7 +36,7 @@ from coordinator.store.rows.columns import (
     tag_filters,
     tag_sets,
 )
-from coordinator.store.rows.running import Named
+from coordinator.store.rows.stages import Named
 from coordinator.store.rows.triggers import triggers, triggers_text
 
 RULES: Final = (

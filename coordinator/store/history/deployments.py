@@ -1,6 +1,7 @@
 """Deployments, live and past, as committed."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,9 +14,12 @@ from coordinator.store.history import names
 from coordinator.store.history.names import marks
 from coordinator.store.paging import Paging
 from coordinator.store.rows import columns
-from coordinator.store.rows.running import DEPLOYMENT_QUERY, Named, plan
+from coordinator.store.rows.running import DEPLOYMENT_QUERY, plan
+from coordinator.store.rows.stages import Named, progress
 
-COUNTS: Final = "SELECT deployment_no, status, count(*) FROM target WHERE deployment_no IN ({}) GROUP BY deployment_no, status"
+COUNTS: Final = "SELECT deployment_no, stage, status, count(*) FROM target WHERE deployment_no IN ({}) GROUP BY 1, 2, 3"
+Stages = dict[int, dict[TargetStatus, int]]
+"""Targets of each stage by status."""
 NEWEST: Final = 1 << 62
 """Greater than any deployment's number."""
 
@@ -49,13 +53,16 @@ def page(
 
 def _records(db: sqlite3.Connection, rows: Sequence[Named]) -> list[DeploymentRecord]:
     numbers: list[int] = [row["deployment_no"] for row in rows]
-    counts: dict[int, dict[TargetStatus, int]] = {number: {} for number in numbers}
-    for number, status, count in db.execute(COUNTS.format(marks(numbers)), numbers):
-        counts[number][TargetStatus(status)] = count
-    return [_record(row, counts[row["deployment_no"]]) for row in rows]
+    stages: dict[int, Stages] = {number: {} for number in numbers}
+    for number, stage, status, count in db.execute(COUNTS.format(marks(numbers)), numbers):
+        stages[number].setdefault(stage, {})[TargetStatus(status)] = count
+    return [_record(row, stages[row["deployment_no"]]) for row in rows]
 
 
-def _record(row: Named, counts: dict[TargetStatus, int]) -> DeploymentRecord:
+def _record(row: Named, stages: Stages) -> DeploymentRecord:
+    counts: Counter[TargetStatus] = Counter()
+    for stage in stages.values():
+        counts.update(stage)
     return DeploymentRecord(
         plan=plan(row),
         status=DeploymentStatus(row["status"]),
@@ -69,4 +76,7 @@ def _record(row: Named, counts: dict[TargetStatus, int]) -> DeploymentRecord:
         started_at=row["started_at"],
         completed_at=row["completed_at"],
         commit=row["commit_no"],
+        progress=progress(row),
+        clock=row["clock"],
+        stages=stages,
     )

@@ -17,7 +17,8 @@ from coordinator.store.rows.columns import lifecycle_events
 
 TARGETS: Final = """
     SELECT t.host_no, h.host_id, n.name, t.status, t.message, t.started_at, t.ended_at,
-           m.health, i.name AS installed, f.name AS deployed, r.revision_id AS current
+           m.health, i.name AS installed, f.name AS deployed, r.revision_id AS current,
+           t.stage, t.attempt
     FROM target t JOIN host h ON h.host_no = t.host_no JOIN name n ON n.name_no = t.host_name_no
     JOIN deployment d ON d.deployment_no = t.deployment_no JOIN deployment_group g ON g.group_no = d.group_no
     LEFT JOIN member m ON m.group_no = d.group_no AND m.host_no = t.host_no
@@ -28,13 +29,14 @@ TARGETS: Final = """
 EVENTS: Final = """
     SELECT e.host_no, e.event, e.status, e.started_at, e.ended_at, d.error_code, d.script_name, d.message, d.log_tail
     FROM lifecycle_event e
+    JOIN target t ON t.deployment_no = e.deployment_no AND t.host_no = e.host_no AND t.attempt = e.attempt
     LEFT JOIN diagnostics d
            ON d.deployment_no = e.deployment_no AND d.host_no = e.host_no AND d.event = e.event AND d.attempt = e.attempt
     WHERE e.deployment_no = ?"""
 MANY: Final = 500
 """For more hosts than this all events of the deployment are read: that is cheaper than to name the hosts."""
 
-TargetRow = tuple[int, str, str, int, str | None, int | None, int | None, int | None, str | None, str | None, str | None]
+TargetRow = tuple[int, str, str, int, str | None, int | None, int | None, int | None, str | None, str | None, str | None, int, int]
 
 
 class Asked(NamedTuple):
@@ -114,7 +116,7 @@ def _records(db: sqlite3.Connection, asked: Asked, rows: Sequence[TargetRow]) ->
         return []
     stored = _stored(db, asked, [row[0] for row in rows])
     made = []
-    for number, host_id, name, status_no, message, started_at, ended_at, health, installed, deployed, current in rows:
+    for number, host_id, name, status_no, message, started_at, ended_at, health, installed, deployed, current, stage, attempt in rows:
         status = TargetStatus(status_no)
         mine = stored.get(number, {})
         record = TargetRecord(
@@ -128,15 +130,17 @@ def _records(db: sqlite3.Connection, asked: Asked, rows: Sequence[TargetRow]) ->
             ended_at=ended_at,
             health=InstanceHealth(health or InstanceHealth.Unhealthy),
             revision_health=revision_health(RevisionId(installed or ""), RevisionId(deployed or ""), RevisionId(current or "")),
+            stage=stage,
+            attempt=attempt,
         )
         made.append(record)
     return made
 
 
 def _stored(db: sqlite3.Connection, asked: Asked, hosts: list[int]) -> dict[int, dict[int, StoredEvent]]:
-    """What was reported, by host and event; of several attempts the last."""
+    """What was reported of the last attempt, by host and event."""
     within = f" AND e.host_no IN ({marks(hosts)})" if len(hosts) <= MANY else ""
-    query = f"{EVENTS}{within} ORDER BY e.host_no, e.event, e.attempt"
+    query = f"{EVENTS}{within} ORDER BY e.host_no, e.event"
     found: dict[int, dict[int, StoredEvent]] = {}
     for host, event, status, started_at, ended_at, code, script, message, tail in db.execute(
         query, (asked.number, *(hosts if within else ()))

@@ -4,7 +4,7 @@ Here are the lists of columns and the queries whose rows these are; empty texts 
 """
 
 import json
-from typing import Any, Final, Protocol
+from typing import Final
 
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
 from coordinator.core.model import (
@@ -41,6 +41,7 @@ from coordinator.store.rows.columns import (
     rollback_events,
     text_of,
 )
+from coordinator.store.rows.stages import PROGRESS_COLUMNS, Named, progress, progress_columns, stages, stages_text, zones
 
 
 def host_columns(session: Session) -> Row:
@@ -175,7 +176,7 @@ DEPLOYMENT_COLUMNS: Final = (
     "started_at",
     "completed_at",
     "clock",
-    "baked_from",
+    *PROGRESS_COLUMNS,
     "watched_from",
 )
 
@@ -193,7 +194,7 @@ def deployment_columns(deployment: Deployment) -> Row:
         deployment.started_at,
         deployment.completed_at,
         deployment.clock,
-        deployment.baked_from,
+        *progress_columns(deployment.progress),
         deployment.watched_from,
     )
 
@@ -217,6 +218,7 @@ PLAN_COLUMNS: Final = (
     "watch_after_success",
     *OFFLINE_COLUMNS,
     "require_approval",
+    "stages",
 )
 
 
@@ -241,6 +243,7 @@ def plan_columns(plan: Plan) -> Row:
         plan.watch_after_success,
         *offline_columns(plan.offline),
         int(plan.require_approval),
+        stages_text(plan.stages),
     )
 
 
@@ -252,7 +255,7 @@ DEPLOYMENT_QUERY: Final = f"""
            l.deployment_id AS last_id, l.file_exists_behavior AS last_file_exists_behavior,
            CASE WHEN g.watched_no = d.deployment_no THEN 1 ELSE 0 END AS watched,
            b.deployment_id AS rolls_back, n.deployment_id AS rollback_deployment_id, d.commit_no, d.first_history, d.last_history,
-           {", ".join(f"d.{column}" for column in PLAN_COLUMNS + DEPLOYMENT_COLUMNS)}
+           {", ".join(f"d.{column}" for column in (*PLAN_COLUMNS, *DEPLOYMENT_COLUMNS, "zones"))}
     FROM deployment d
     JOIN deployment_group g ON g.group_no = d.group_no
     JOIN application a ON a.application_no = g.application_no
@@ -264,14 +267,6 @@ DEPLOYMENT_QUERY: Final = f"""
     LEFT JOIN deployment b ON b.deployment_no = d.rolls_back_no
     LEFT JOIN deployment n ON n.deployment_no = d.rollback_no"""
 """Deployments with all that they refer to; read its rows by the columns' names."""
-
-
-class Named(Protocol):
-    """A row whose columns are asked for by name."""
-
-    def __getitem__(self, name: str, /) -> Any:  # a column can be anything; this is where it becomes a type
-        """A column's value."""
-        ...
 
 
 def plan(row: Named) -> Plan:
@@ -303,6 +298,7 @@ def plan(row: Named) -> Plan:
         watch_after_success=row["watch_after_success"],
         offline=offline(*(row[column] for column in OFFLINE_COLUMNS)),
         require_approval=bool(row["require_approval"]),
+        stages=stages(row["stages"]),
     )
 
 
@@ -316,7 +312,7 @@ def _success(row: Named) -> Success | None:
     )
 
 
-def deployment(row: Named, targets: dict[HostId, Target], members: frozenset[HostId]) -> Deployment:
+def deployment(row: Named, targets: dict[HostId, Target], members: frozenset[HostId], zone_of: dict[HostId, int]) -> Deployment:
     """The running deployment in a row of DEPLOYMENT_QUERY."""
     return Deployment(
         plan=plan(row),
@@ -333,6 +329,8 @@ def deployment(row: Named, targets: dict[HostId, Target], members: frozenset[Hos
         started_at=row["started_at"],
         completed_at=row["completed_at"],
         clock=row["clock"],
-        baked_from=row["baked_from"],
+        progress=progress(row),
+        zones=zones(row["zones"]),
+        zone_of=zone_of,
         watched_from=row["watched_from"],
     )

@@ -255,6 +255,9 @@ class DeploymentConfig(_message.Message):
     MINIMUM_HEALTHY_HOSTS_FIELD_NUMBER: _builtins.int
     PREDEFINED_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    CANARIES_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    ZONAL_CONFIG_FIELD_NUMBER: _builtins.int
     deployment_config_name: _builtins.str
     """1 to 100 characters of [A-Za-z0-9._+=,@-]."""
     predefined: _builtins.bool
@@ -267,6 +270,20 @@ class DeploymentConfig(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made; unset for a predefined one."""
 
+    @_builtins.property
+    def canaries(self) -> _resources_pb2.Canaries:
+        """Hosts that go before all others; unset: none do."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.RolloutStep]:
+        """How it grows; at most 20, none: all at once, as far as minimum_healthy_hosts allows. Where the last is not all hosts, the rest follows as
+        a stage of its own, without a bake or a gate.
+        """
+
+    @_builtins.property
+    def zonal_config(self) -> _resources_pb2.ZonalConfig:
+        """Or zone by zone; unset: zones do not matter. There are either steps or zones."""
+
     def __init__(
         self,
         *,
@@ -274,10 +291,13 @@ class DeploymentConfig(_message.Message):
         minimum_healthy_hosts: _resources_pb2.MinimumHealthyHosts | None = ...,
         predefined: _builtins.bool = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        canaries: _resources_pb2.Canaries | None = ...,
+        steps: _abc.Iterable[_resources_pb2.RolloutStep] | None = ...,
+        zonal_config: _resources_pb2.ZonalConfig | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "minimum_healthy_hosts", b"minimum_healthy_hosts"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["canaries", b"canaries", "create_time", b"create_time", "minimum_healthy_hosts", b"minimum_healthy_hosts", "zonal_config", b"zonal_config"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "minimum_healthy_hosts", b"minimum_healthy_hosts", "predefined", b"predefined"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canaries", b"canaries", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "minimum_healthy_hosts", b"minimum_healthy_hosts", "predefined", b"predefined", "steps", b"steps", "zonal_config", b"zonal_config"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -814,6 +834,9 @@ class CreateDeploymentConfigRequest(_message.Message):
     DEPLOYMENT_CONFIG_NAME_FIELD_NUMBER: _builtins.int
     MINIMUM_HEALTHY_HOSTS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CANARIES_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    ZONAL_CONFIG_FIELD_NUMBER: _builtins.int
     deployment_config_name: _builtins.str
     """The new name."""
     request_id: _builtins.str
@@ -822,16 +845,31 @@ class CreateDeploymentConfigRequest(_message.Message):
     def minimum_healthy_hosts(self) -> _resources_pb2.MinimumHealthyHosts:
         """How many hosts must stay healthy."""
 
+    @_builtins.property
+    def canaries(self) -> _resources_pb2.Canaries:
+        """Hosts that go before all others, by tags."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.RolloutStep]:
+        """How it grows."""
+
+    @_builtins.property
+    def zonal_config(self) -> _resources_pb2.ZonalConfig:
+        """Or zone by zone."""
+
     def __init__(
         self,
         *,
         deployment_config_name: _builtins.str = ...,
         minimum_healthy_hosts: _resources_pb2.MinimumHealthyHosts | None = ...,
         request_id: _builtins.str = ...,
+        canaries: _resources_pb2.Canaries | None = ...,
+        steps: _abc.Iterable[_resources_pb2.RolloutStep] | None = ...,
+        zonal_config: _resources_pb2.ZonalConfig | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["minimum_healthy_hosts", b"minimum_healthy_hosts"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["canaries", b"canaries", "minimum_healthy_hosts", b"minimum_healthy_hosts", "zonal_config", b"zonal_config"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_config_name", b"deployment_config_name", "minimum_healthy_hosts", b"minimum_healthy_hosts", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canaries", b"canaries", "deployment_config_name", b"deployment_config_name", "minimum_healthy_hosts", b"minimum_healthy_hosts", "request_id", b"request_id", "steps", b"steps", "zonal_config", b"zonal_config"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,6 +8,7 @@ Deployments: what is being done to a group, and what was.
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -23,6 +24,70 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _StageStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StageStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StageStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STAGE_STATUS_UNSPECIFIED: _StageStatus.ValueType  # 0
+    """Not said."""
+    STAGE_STATUS_PENDING: _StageStatus.ValueType  # 1
+    """Its turn has not come."""
+    STAGE_STATUS_IN_PROGRESS: _StageStatus.ValueType  # 2
+    """Its hosts are deployed to, or it waits for something."""
+    STAGE_STATUS_OVER: _StageStatus.ValueType  # 3
+    """The next one has begun, or the deployment has ended."""
+
+class StageStatus(_StageStatus, metaclass=_StageStatusEnumTypeWrapper):
+    """How far a stage has come."""
+
+STAGE_STATUS_UNSPECIFIED: StageStatus.ValueType  # 0
+"""Not said."""
+STAGE_STATUS_PENDING: StageStatus.ValueType  # 1
+"""Its turn has not come."""
+STAGE_STATUS_IN_PROGRESS: StageStatus.ValueType  # 2
+"""Its hosts are deployed to, or it waits for something."""
+STAGE_STATUS_OVER: StageStatus.ValueType  # 3
+"""The next one has begun, or the deployment has ended."""
+Global___StageStatus: _TypeAlias = StageStatus  # noqa: Y015
+
+class _WaitingFor:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WaitingForEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitingFor.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WAITING_FOR_UNSPECIFIED: _WaitingFor.ValueType  # 0
+    """Not said."""
+    WAITING_FOR_HOSTS: _WaitingFor.ValueType  # 1
+    """The hosts of the present stage."""
+    WAITING_FOR_APPROVAL: _WaitingFor.ValueType  # 2
+    """A second person (require_approval)."""
+    WAITING_FOR_RESUMPTION: _WaitingFor.ValueType  # 3
+    """Somebody has paused it."""
+    WAITING_FOR_BAKE: _WaitingFor.ValueType  # 4
+    """The alarms are watched."""
+    WAITING_FOR_GATE: _WaitingFor.ValueType  # 5
+    """Somebody has to approve the stage."""
+
+class WaitingFor(_WaitingFor, metaclass=_WaitingForEnumTypeWrapper):
+    """What may be waited for."""
+
+WAITING_FOR_UNSPECIFIED: WaitingFor.ValueType  # 0
+"""Not said."""
+WAITING_FOR_HOSTS: WaitingFor.ValueType  # 1
+"""The hosts of the present stage."""
+WAITING_FOR_APPROVAL: WaitingFor.ValueType  # 2
+"""A second person (require_approval)."""
+WAITING_FOR_RESUMPTION: WaitingFor.ValueType  # 3
+"""Somebody has paused it."""
+WAITING_FOR_BAKE: WaitingFor.ValueType  # 4
+"""The alarms are watched."""
+WAITING_FOR_GATE: WaitingFor.ValueType  # 5
+"""Somebody has to approve the stage."""
+Global___WaitingFor: _TypeAlias = WaitingFor  # noqa: Y015
 
 class _StopStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -80,6 +145,8 @@ class Deployment(_message.Message):
     APPROVED_BY_FIELD_NUMBER: _builtins.int
     ALARM_CONFIGURATION_FIELD_NUMBER: _builtins.int
     WATCHED_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     """"d-" and nine of A-Z0-9; random."""
     application_name: _builtins.str
@@ -154,6 +221,16 @@ class Deployment(_message.Message):
         alarm that made it necessary is active still. Nor does a deployment that brings newcomers up to date (CODE_DEPLOY_AUTO_UPDATE).
         """
 
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stage]:
+        """In which parts it goes, one after the other, frozen; none: all hosts are one part. Rollbacks and what brings newcomers up to date have
+        none: they wait for nobody.
+        """
+
+    @_builtins.property
+    def waiting(self) -> Global___Waiting:
+        """What it waits for now; unset once it has ended."""
+
     def __init__(
         self,
         *,
@@ -183,14 +260,108 @@ class Deployment(_message.Message):
         approved_by: _builtins.str = ...,
         alarm_configuration: _resources_pb2.AlarmConfiguration | None = ...,
         watched: _builtins.bool = ...,
+        stages: _abc.Iterable[Global___Stage] | None = ...,
+        waiting: Global___Waiting | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "deployment_overview", b"deployment_overview", "error_information", b"error_information", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "rollback_info", b"rollback_info", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "deployment_overview", b"deployment_overview", "error_information", b"error_information", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "rollback_info", b"rollback_info", "start_time", b"start_time", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "approved_by", b"approved_by", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "created_by", b"created_by", "creator", b"creator", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "deployment_overview", b"deployment_overview", "description", b"description", "error_information", b"error_information", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "previous_revision_id", b"previous_revision_id", "require_approval", b"require_approval", "revision_id", b"revision_id", "rollback_info", b"rollback_info", "start_time", b"start_time", "status", b"status", "update_outdated_instances_only", b"update_outdated_instances_only", "watched", b"watched"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "approved_by", b"approved_by", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "created_by", b"created_by", "creator", b"creator", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "deployment_overview", b"deployment_overview", "description", b"description", "error_information", b"error_information", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "previous_revision_id", b"previous_revision_id", "require_approval", b"require_approval", "revision_id", b"revision_id", "rollback_info", b"rollback_info", "stages", b"stages", "start_time", b"start_time", "status", b"status", "update_outdated_instances_only", b"update_outdated_instances_only", "waiting", b"waiting", "watched", b"watched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Deployment: _TypeAlias = Deployment  # noqa: Y015
+
+@_typing.final
+class Stage(_message.Message):
+    """A part of a deployment's hosts, which is deployed to before the next part begins. A stage of whose hosts some fail and none succeeds is the
+    last: the deployment stops.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    OVERVIEW_FIELD_NUMBER: _builtins.int
+    BAKE_TIME_FIELD_NUMBER: _builtins.int
+    GATE_FIELD_NUMBER: _builtins.int
+    PASSED_BY_FIELD_NUMBER: _builtins.int
+    PASS_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"canaries", "1 host", "25 %", "zone eu-1a", "no zone", "the rest"."""
+    status: Global___StageStatus.ValueType
+    """How far it has come."""
+    passed_by: _builtins.str
+    """The principal who passed the gate; empty: nobody yet."""
+    @_builtins.property
+    def overview(self) -> Global___DeploymentOverview:
+        """Its hosts by status."""
+
+    @_builtins.property
+    def bake_time(self) -> _duration_pb2.Duration:
+        """How long the alarms are watched once its last host has ended."""
+
+    @_builtins.property
+    def gate(self) -> _resources_pb2.Gate:
+        """Who has to approve after that; unset: nobody."""
+
+    @_builtins.property
+    def pass_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        status: Global___StageStatus.ValueType = ...,
+        overview: Global___DeploymentOverview | None = ...,
+        bake_time: _duration_pb2.Duration | None = ...,
+        gate: _resources_pb2.Gate | None = ...,
+        passed_by: _builtins.str = ...,
+        pass_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bake_time", b"bake_time", "gate", b"gate", "overview", b"overview", "pass_time", b"pass_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bake_time", b"bake_time", "gate", b"gate", "name", b"name", "overview", b"overview", "pass_time", b"pass_time", "passed_by", b"passed_by", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stage: _TypeAlias = Stage  # noqa: Y015
+
+@_typing.final
+class Waiting(_message.Message):
+    """What a live deployment waits for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAITING_FOR_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    waiting_for: Global___WaitingFor.ValueType
+    """The kind."""
+    stage: _builtins.int
+    """The index of the stage that it is in."""
+    message: _builtins.str
+    """In a sentence."""
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """When that ends by itself, as far as one can tell now; unset: nobody knows."""
+
+    def __init__(
+        self,
+        *,
+        waiting_for: Global___WaitingFor.ValueType = ...,
+        stage: _builtins.int = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until_time", b"until_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "stage", b"stage", "until_time", b"until_time", "waiting_for", b"waiting_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Waiting: _TypeAlias = Waiting  # noqa: Y015
 
 @_typing.final
 class ErrorInformation(_message.Message):
@@ -302,6 +473,8 @@ class Target(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     INSTANCE_HEALTH_FIELD_NUMBER: _builtins.int
     REVISION_HEALTH_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     """The deployment."""
     host_id: _builtins.str
@@ -316,6 +489,10 @@ class Target(_message.Message):
     """Whether the last deployment of the group to the host went well, as it is known now."""
     revision_health: _resources_pb2.RevisionHealth.ValueType
     """Whether the host has the revision of the group's last successful deployment, as it is known now."""
+    stage: _builtins.int
+    """The index of its stage."""
+    attempt: _builtins.int
+    """1, and 1 more for each time that somebody had it tried again; lifecycle_events are those of this attempt."""
     @_builtins.property
     def lifecycle_events(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.LifecycleEventRecord]:
         """All events of the deployment on this host, in order. Empty once they are kept no more (--history-retention-days of the coordinator)."""
@@ -341,10 +518,12 @@ class Target(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         instance_health: _resources_pb2.InstanceHealth.ValueType = ...,
         revision_health: _resources_pb2.RevisionHealth.ValueType = ...,
+        stage: _builtins.int = ...,
+        attempt: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "end_time", b"end_time", "host_id", b"host_id", "host_name", b"host_name", "instance_health", b"instance_health", "lifecycle_events", b"lifecycle_events", "message", b"message", "revision_health", b"revision_health", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "deployment_id", b"deployment_id", "end_time", b"end_time", "host_id", b"host_id", "host_name", b"host_name", "instance_health", b"instance_health", "lifecycle_events", b"lifecycle_events", "message", b"message", "revision_health", b"revision_health", "stage", b"stage", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -428,6 +607,7 @@ class CreateDeploymentRequest(_message.Message):
     UPDATE_OUTDATED_INSTANCES_ONLY_FIELD_NUMBER: _builtins.int
     HOSTS_FIELD_NUMBER: _builtins.int
     OVERRIDE_ALARM_CONFIGURATION_FIELD_NUMBER: _builtins.int
+    CANARIES_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
@@ -470,6 +650,10 @@ class CreateDeploymentRequest(_message.Message):
     def override_alarm_configuration(self) -> _resources_pb2.AlarmConfiguration:
         """Instead of the group's, whole: not enabled, none is watched. Takes the permission to configure the group."""
 
+    @_builtins.property
+    def canaries(self) -> _resources_pb2.Canaries:
+        """Instead of the config's canaries, whole."""
+
     def __init__(
         self,
         *,
@@ -485,11 +669,12 @@ class CreateDeploymentRequest(_message.Message):
         update_outdated_instances_only: _builtins.bool = ...,
         hosts: _abc.Iterable[_builtins.str] | None = ...,
         override_alarm_configuration: _resources_pb2.AlarmConfiguration | None = ...,
+        canaries: _resources_pb2.Canaries | None = ...,
         validate_only: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "override_alarm_configuration", b"override_alarm_configuration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "canaries", b"canaries", "override_alarm_configuration", b"override_alarm_configuration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "description", b"description", "file_exists_behavior", b"file_exists_behavior", "hosts", b"hosts", "ignore_application_stop_failures", b"ignore_application_stop_failures", "override_alarm_configuration", b"override_alarm_configuration", "request_id", b"request_id", "revision_id", b"revision_id", "update_outdated_instances_only", b"update_outdated_instances_only", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "canaries", b"canaries", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "description", b"description", "file_exists_behavior", b"file_exists_behavior", "hosts", b"hosts", "ignore_application_stop_failures", b"ignore_application_stop_failures", "override_alarm_configuration", b"override_alarm_configuration", "request_id", b"request_id", "revision_id", b"revision_id", "update_outdated_instances_only", b"update_outdated_instances_only", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -686,6 +871,294 @@ class ApproveDeploymentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApproveDeploymentResponse: _TypeAlias = ApproveDeploymentResponse  # noqa: Y015
+
+@_typing.final
+class PauseDeploymentRequest(_message.Message):
+    """Which deployment to pause."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    """Its id."""
+    reason: _builtins.str
+    """Why, for the history; to 256 characters."""
+    request_id: _builtins.str
+    """A UUID: the same call with the same id again is answered with the first answer and done once."""
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseDeploymentRequest: _TypeAlias = PauseDeploymentRequest  # noqa: Y015
+
+@_typing.final
+class PauseDeploymentResponse(_message.Message):
+    """It is paused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deployment(self) -> Global___Deployment:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        deployment: Global___Deployment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseDeploymentResponse: _TypeAlias = PauseDeploymentResponse  # noqa: Y015
+
+@_typing.final
+class ResumeDeploymentRequest(_message.Message):
+    """Which deployment to resume."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    """Its id."""
+    reason: _builtins.str
+    """Why, for the history; to 256 characters."""
+    request_id: _builtins.str
+    """A UUID: the same call with the same id again is answered with the first answer and done once."""
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeDeploymentRequest: _TypeAlias = ResumeDeploymentRequest  # noqa: Y015
+
+@_typing.final
+class ResumeDeploymentResponse(_message.Message):
+    """It goes on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deployment(self) -> Global___Deployment:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        deployment: Global___Deployment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeDeploymentResponse: _TypeAlias = ResumeDeploymentResponse  # noqa: Y015
+
+@_typing.final
+class PromoteDeploymentRequest(_message.Message):
+    """Which deployment to promote."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PAST_GATE_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    """Its id."""
+    reason: _builtins.str
+    """Why, for the history; to 256 characters."""
+    request_id: _builtins.str
+    """A UUID: the same call with the same id again is answered with the first answer and done once."""
+    past_gate: _builtins.bool
+    """Pass the gate after the bake as well, as ApproveDeployment does; set, it takes the permission to approve deployments."""
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        past_gate: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_past_gate", b"_past_gate", "past_gate", b"past_gate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_past_gate", b"_past_gate", "deployment_id", b"deployment_id", "past_gate", b"past_gate", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__past_gate: _TypeAlias = _typing.Literal["past_gate"]  # noqa: Y015
+    _WhichOneofArgType__past_gate: _TypeAlias = _typing.Literal["_past_gate", b"_past_gate"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__past_gate) -> _WhichOneofReturnType__past_gate | None: ...
+
+Global___PromoteDeploymentRequest: _TypeAlias = PromoteDeploymentRequest  # noqa: Y015
+
+@_typing.final
+class PromoteDeploymentResponse(_message.Message):
+    """It goes on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deployment(self) -> Global___Deployment:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        deployment: Global___Deployment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteDeploymentResponse: _TypeAlias = PromoteDeploymentResponse  # noqa: Y015
+
+@_typing.final
+class RetryTargetsRequest(_message.Message):
+    """Which hosts to try again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    """The deployment's id."""
+    reason: _builtins.str
+    """Why, for the history; to 256 characters."""
+    request_id: _builtins.str
+    """A UUID: the same call with the same id again is answered with the first answer and done once."""
+    @_builtins.property
+    def hosts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """By id or name; at most 1,000, none: all that have failed or were lost."""
+
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        hosts: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "hosts", b"hosts", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryTargetsRequest: _TypeAlias = RetryTargetsRequest  # noqa: Y015
+
+@_typing.final
+class RetryTargetsResponse(_message.Message):
+    """They wait for their turn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deployment(self) -> Global___Deployment:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        deployment: Global___Deployment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryTargetsResponse: _TypeAlias = RetryTargetsResponse  # noqa: Y015
+
+@_typing.final
+class SkipTargetsRequest(_message.Message):
+    """Which hosts to leave out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    """The deployment's id."""
+    reason: _builtins.str
+    """Why, for the history; to 256 characters."""
+    request_id: _builtins.str
+    """A UUID: the same call with the same id again is answered with the first answer and done once."""
+    @_builtins.property
+    def hosts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """By id or name; 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        hosts: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "hosts", b"hosts", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SkipTargetsRequest: _TypeAlias = SkipTargetsRequest  # noqa: Y015
+
+@_typing.final
+class SkipTargetsResponse(_message.Message):
+    """They are left out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deployment(self) -> Global___Deployment:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        deployment: Global___Deployment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SkipTargetsResponse: _TypeAlias = SkipTargetsResponse  # noqa: Y015
 
 @_typing.final
 class StopDeploymentRequest(_message.Message):

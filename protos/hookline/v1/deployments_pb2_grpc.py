@@ -55,6 +55,31 @@ class DeploymentServiceStub:
                 request_serializer=hookline_dot_v1_dot_deployments__pb2.ApproveDeploymentRequest.SerializeToString,
                 response_deserializer=hookline_dot_v1_dot_deployments__pb2.ApproveDeploymentResponse.FromString,
                 _registered_method=True)
+        self.PauseDeployment = channel.unary_unary(
+                '/hookline.v1.DeploymentService/PauseDeployment',
+                request_serializer=hookline_dot_v1_dot_deployments__pb2.PauseDeploymentRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_deployments__pb2.PauseDeploymentResponse.FromString,
+                _registered_method=True)
+        self.ResumeDeployment = channel.unary_unary(
+                '/hookline.v1.DeploymentService/ResumeDeployment',
+                request_serializer=hookline_dot_v1_dot_deployments__pb2.ResumeDeploymentRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_deployments__pb2.ResumeDeploymentResponse.FromString,
+                _registered_method=True)
+        self.PromoteDeployment = channel.unary_unary(
+                '/hookline.v1.DeploymentService/PromoteDeployment',
+                request_serializer=hookline_dot_v1_dot_deployments__pb2.PromoteDeploymentRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_deployments__pb2.PromoteDeploymentResponse.FromString,
+                _registered_method=True)
+        self.RetryTargets = channel.unary_unary(
+                '/hookline.v1.DeploymentService/RetryTargets',
+                request_serializer=hookline_dot_v1_dot_deployments__pb2.RetryTargetsRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_deployments__pb2.RetryTargetsResponse.FromString,
+                _registered_method=True)
+        self.SkipTargets = channel.unary_unary(
+                '/hookline.v1.DeploymentService/SkipTargets',
+                request_serializer=hookline_dot_v1_dot_deployments__pb2.SkipTargetsRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_deployments__pb2.SkipTargetsResponse.FromString,
+                _registered_method=True)
         self.StopDeployment = channel.unary_unary(
                 '/hookline.v1.DeploymentService/StopDeployment',
                 request_serializer=hookline_dot_v1_dot_deployments__pb2.StopDeploymentRequest.SerializeToString,
@@ -116,6 +141,46 @@ class DeploymentServiceServicer:
     def ApproveDeployment(self, request, context):
         """Approves a deployment of a group that takes the word of a second person: its hosts begin. PERMISSION_DENIED for who created it,
         FAILED_PRECONDITION for one that needs no approval or has it. One that nobody approves within 24 hours stops.
+        Or lets a deployment go past the gate at which it waits: PERMISSION_DENIED for whom that gate does not name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseDeployment(self, request, context):
+        """Lets nothing new begin. What runs goes on, alarms still stop it, bakes and gates stand still. Safe to repeat. A deployment that nobody
+        resumes within 7 days stops.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeDeployment(self, request, context):
+        """Lets a paused deployment go on. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteDeployment(self, request, context):
+        """Ends the present bake now. FAILED_PRECONDITION when nothing but hosts is waited for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryTargets(self, request, context):
+        """Tries hosts again on which a live deployment has failed, was lost, or was skipped, as a further attempt from the first lifecycle event on:
+        their places in the window are free again, and the bake of a stage that was over begins anew. All of them, or none: FAILED_PRECONDITION
+        for a host that has succeeded, or has not ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SkipTargets(self, request, context):
+        """Leaves out hosts that have not begun: they end Skipped, which counts as no failure, and are left alone until the next deployment. All of
+        them, or none: FAILED_PRECONDITION for a host that has begun.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,6 +258,31 @@ def add_DeploymentServiceServicer_to_server(servicer, server):
                     servicer.ApproveDeployment,
                     request_deserializer=hookline_dot_v1_dot_deployments__pb2.ApproveDeploymentRequest.FromString,
                     response_serializer=hookline_dot_v1_dot_deployments__pb2.ApproveDeploymentResponse.SerializeToString,
+            ),
+            'PauseDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseDeployment,
+                    request_deserializer=hookline_dot_v1_dot_deployments__pb2.PauseDeploymentRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_deployments__pb2.PauseDeploymentResponse.SerializeToString,
+            ),
+            'ResumeDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeDeployment,
+                    request_deserializer=hookline_dot_v1_dot_deployments__pb2.ResumeDeploymentRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_deployments__pb2.ResumeDeploymentResponse.SerializeToString,
+            ),
+            'PromoteDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteDeployment,
+                    request_deserializer=hookline_dot_v1_dot_deployments__pb2.PromoteDeploymentRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_deployments__pb2.PromoteDeploymentResponse.SerializeToString,
+            ),
+            'RetryTargets': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryTargets,
+                    request_deserializer=hookline_dot_v1_dot_deployments__pb2.RetryTargetsRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_deployments__pb2.RetryTargetsResponse.SerializeToString,
+            ),
+            'SkipTargets': grpc.unary_unary_rpc_method_handler(
+                    servicer.SkipTargets,
+                    request_deserializer=hookline_dot_v1_dot_deployments__pb2.SkipTargetsRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_deployments__pb2.SkipTargetsResponse.SerializeToString,
             ),
             'StopDeployment': grpc.unary_unary_rpc_method_handler(
                     servicer.StopDeployment,
@@ -334,6 +424,141 @@ class DeploymentService:
             '/hookline.v1.DeploymentService/ApproveDeployment',
             hookline_dot_v1_dot_deployments__pb2.ApproveDeploymentRequest.SerializeToString,
             hookline_dot_v1_dot_deployments__pb2.ApproveDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.DeploymentService/PauseDeployment',
+            hookline_dot_v1_dot_deployments__pb2.PauseDeploymentRequest.SerializeToString,
+            hookline_dot_v1_dot_deployments__pb2.PauseDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.DeploymentService/ResumeDeployment',
+            hookline_dot_v1_dot_deployments__pb2.ResumeDeploymentRequest.SerializeToString,
+            hookline_dot_v1_dot_deployments__pb2.ResumeDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.DeploymentService/PromoteDeployment',
+            hookline_dot_v1_dot_deployments__pb2.PromoteDeploymentRequest.SerializeToString,
+            hookline_dot_v1_dot_deployments__pb2.PromoteDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryTargets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.DeploymentService/RetryTargets',
+            hookline_dot_v1_dot_deployments__pb2.RetryTargetsRequest.SerializeToString,
+            hookline_dot_v1_dot_deployments__pb2.RetryTargetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SkipTargets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.DeploymentService/SkipTargets',
+            hookline_dot_v1_dot_deployments__pb2.SkipTargetsRequest.SerializeToString,
+            hookline_dot_v1_dot_deployments__pb2.SkipTargetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,24 @@ class DeploymentServiceStub:
     ApproveDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.ApproveDeploymentRequest, _deployments_pb2.ApproveDeploymentResponse]
     """Approves a deployment of a group that takes the word of a second person: its hosts begin. PERMISSION_DENIED for who created it,
     FAILED_PRECONDITION for one that needs no approval or has it. One that nobody approves within 24 hours stops.
+    Or lets a deployment go past the gate at which it waits: PERMISSION_DENIED for whom that gate does not name.
+    """
+    PauseDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.PauseDeploymentRequest, _deployments_pb2.PauseDeploymentResponse]
+    """Lets nothing new begin. What runs goes on, alarms still stop it, bakes and gates stand still. Safe to repeat. A deployment that nobody
+    resumes within 7 days stops.
+    """
+    ResumeDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.ResumeDeploymentRequest, _deployments_pb2.ResumeDeploymentResponse]
+    """Lets a paused deployment go on. Safe to repeat."""
+    PromoteDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.PromoteDeploymentRequest, _deployments_pb2.PromoteDeploymentResponse]
+    """Ends the present bake now. FAILED_PRECONDITION when nothing but hosts is waited for."""
+    RetryTargets: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.RetryTargetsRequest, _deployments_pb2.RetryTargetsResponse]
+    """Tries hosts again on which a live deployment has failed, was lost, or was skipped, as a further attempt from the first lifecycle event on:
+    their places in the window are free again, and the bake of a stage that was over begins anew. All of them, or none: FAILED_PRECONDITION
+    for a host that has succeeded, or has not ended.
+    """
+    SkipTargets: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.SkipTargetsRequest, _deployments_pb2.SkipTargetsResponse]
+    """Leaves out hosts that have not begun: they end Skipped, which counts as no failure, and are left alone until the next deployment. All of
+    them, or none: FAILED_PRECONDITION for a host that has begun.
     """
     StopDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.StopDeploymentRequest, _deployments_pb2.StopDeploymentResponse]
     """Stops a deployment: no further host begins; on hosts that are in progress the running event finishes and the rest is skipped.
@@ -88,6 +106,24 @@ class DeploymentServiceAsyncStub(DeploymentServiceStub):
     ApproveDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.ApproveDeploymentRequest, _deployments_pb2.ApproveDeploymentResponse]  # type: ignore[assignment]
     """Approves a deployment of a group that takes the word of a second person: its hosts begin. PERMISSION_DENIED for who created it,
     FAILED_PRECONDITION for one that needs no approval or has it. One that nobody approves within 24 hours stops.
+    Or lets a deployment go past the gate at which it waits: PERMISSION_DENIED for whom that gate does not name.
+    """
+    PauseDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.PauseDeploymentRequest, _deployments_pb2.PauseDeploymentResponse]  # type: ignore[assignment]
+    """Lets nothing new begin. What runs goes on, alarms still stop it, bakes and gates stand still. Safe to repeat. A deployment that nobody
+    resumes within 7 days stops.
+    """
+    ResumeDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.ResumeDeploymentRequest, _deployments_pb2.ResumeDeploymentResponse]  # type: ignore[assignment]
+    """Lets a paused deployment go on. Safe to repeat."""
+    PromoteDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.PromoteDeploymentRequest, _deployments_pb2.PromoteDeploymentResponse]  # type: ignore[assignment]
+    """Ends the present bake now. FAILED_PRECONDITION when nothing but hosts is waited for."""
+    RetryTargets: _aio.UnaryUnaryMultiCallable[_deployments_pb2.RetryTargetsRequest, _deployments_pb2.RetryTargetsResponse]  # type: ignore[assignment]
+    """Tries hosts again on which a live deployment has failed, was lost, or was skipped, as a further attempt from the first lifecycle event on:
+    their places in the window are free again, and the bake of a stage that was over begins anew. All of them, or none: FAILED_PRECONDITION
+    for a host that has succeeded, or has not ended.
+    """
+    SkipTargets: _aio.UnaryUnaryMultiCallable[_deployments_pb2.SkipTargetsRequest, _deployments_pb2.SkipTargetsResponse]  # type: ignore[assignment]
+    """Leaves out hosts that have not begun: they end Skipped, which counts as no failure, and are left alone until the next deployment. All of
+    them, or none: FAILED_PRECONDITION for a host that has begun.
     """
     StopDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.StopDeploymentRequest, _deployments_pb2.StopDeploymentResponse]  # type: ignore[assignment]
     """Stops a deployment: no further host begins; on hosts that are in progress the running event finishes and the rest is skipped.
@@ -150,6 +186,54 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_deployments_pb2.ApproveDeploymentResponse, _abc.Awaitable[_deployments_pb2.ApproveDeploymentResponse]]:
         """Approves a deployment of a group that takes the word of a second person: its hosts begin. PERMISSION_DENIED for who created it,
         FAILED_PRECONDITION for one that needs no approval or has it. One that nobody approves within 24 hours stops.
+        Or lets a deployment go past the gate at which it waits: PERMISSION_DENIED for whom that gate does not name.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseDeployment(
+        self,
+        request: _deployments_pb2.PauseDeploymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deployments_pb2.PauseDeploymentResponse, _abc.Awaitable[_deployments_pb2.PauseDeploymentResponse]]:
+        """Lets nothing new begin. What runs goes on, alarms still stop it, bakes and gates stand still. Safe to repeat. A deployment that nobody
+        resumes within 7 days stops.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeDeployment(
+        self,
+        request: _deployments_pb2.ResumeDeploymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deployments_pb2.ResumeDeploymentResponse, _abc.Awaitable[_deployments_pb2.ResumeDeploymentResponse]]:
+        """Lets a paused deployment go on. Safe to repeat."""
+
+    @_abc_1.abstractmethod
+    def PromoteDeployment(
+        self,
+        request: _deployments_pb2.PromoteDeploymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deployments_pb2.PromoteDeploymentResponse, _abc.Awaitable[_deployments_pb2.PromoteDeploymentResponse]]:
+        """Ends the present bake now. FAILED_PRECONDITION when nothing but hosts is waited for."""
+
+    @_abc_1.abstractmethod
+    def RetryTargets(
+        self,
+        request: _deployments_pb2.RetryTargetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deployments_pb2.RetryTargetsResponse, _abc.Awaitable[_deployments_pb2.RetryTargetsResponse]]:
+        """Tries hosts again on which a live deployment has failed, was lost, or was skipped, as a further attempt from the first lifecycle event on:
+        their places in the window are free again, and the bake of a stage that was over begins anew. All of them, or none: FAILED_PRECONDITION
+        for a host that has succeeded, or has not ended.
+        """
+
+    @_abc_1.abstractmethod
+    def SkipTargets(
+        self,
+        request: _deployments_pb2.SkipTargetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deployments_pb2.SkipTargetsResponse, _abc.Awaitable[_deployments_pb2.SkipTargetsResponse]]:
+        """Leaves out hosts that have not begun: they end Skipped, which counts as no failure, and are left alone until the next deployment. All of
+        them, or none: FAILED_PRECONDITION for a host that has begun.
         """
 
     @_abc_1.abstractmethod

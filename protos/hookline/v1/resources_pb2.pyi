@@ -739,6 +739,159 @@ class MinimumHealthyHosts(_message.Message):
 Global___MinimumHealthyHosts: _TypeAlias = MinimumHealthyHosts  # noqa: Y015
 
 @_typing.final
+class Gate(_message.Message):
+    """A manual gate: a deployment does not go on with its next stage, or end, before one of these people has approved it
+    (DeploymentService.ApproveDeployment).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVERS_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def approvers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of operators, or "role:approver" for everybody who may approve deployments of the group; 1 to 20. A name gives no permission: who
+        is named has to have the role approver for the group as well. CreateDeployment refuses a gate that nobody could pass. Where the group
+        takes the word of a second person (require_approval), who created the deployment is none of them, whatever is said here.
+        """
+
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """How long it is waited for, by the deployment's own clock; 1 minute to 30 days, 24 hours if unset. Then the deployment stops."""
+
+    def __init__(
+        self,
+        *,
+        approvers: _abc.Iterable[_builtins.str] | None = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvers", b"approvers", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Gate: _TypeAlias = Gate  # noqa: Y015
+
+@_typing.final
+class Canaries(_message.Message):
+    """Hosts that go before all others, as the first stage of a deployment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOSTS_FIELD_NUMBER: _builtins.int
+    TAG_FILTERS_FIELD_NUMBER: _builtins.int
+    BAKE_TIME_FIELD_NUMBER: _builtins.int
+    GATE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hosts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Hosts of the group, by id or name; at most 100. Only in CreateDeployment."""
+
+    @_builtins.property
+    def tag_filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___TagFilter]:
+        """Or those that match any of these; at most 10. CreateDeployment refuses canaries of which none is among the hosts that it would go to."""
+
+    @_builtins.property
+    def bake_time(self) -> _duration_pb2.Duration:
+        """How long the alarms are watched once the last of them has ended; 0 to 7 days."""
+
+    @_builtins.property
+    def gate(self) -> Global___Gate:
+        """Who has to approve after that; unset: nobody."""
+
+    def __init__(
+        self,
+        *,
+        hosts: _abc.Iterable[_builtins.str] | None = ...,
+        tag_filters: _abc.Iterable[Global___TagFilter] | None = ...,
+        bake_time: _duration_pb2.Duration | None = ...,
+        gate: Global___Gate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bake_time", b"bake_time", "gate", b"gate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bake_time", b"bake_time", "gate", b"gate", "hosts", b"hosts", "tag_filters", b"tag_filters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Canaries: _TypeAlias = Canaries  # noqa: Y015
+
+@_typing.final
+class RolloutStep(_message.Message):
+    """A stage of a deployment that grows step by step. Steps are cumulative: they count all hosts of the deployment, canaries among them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOSTS_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    BAKE_TIME_FIELD_NUMBER: _builtins.int
+    GATE_FIELD_NUMBER: _builtins.int
+    hosts: _builtins.int
+    """So many hosts, at least 1."""
+    percent: _builtins.int
+    """So many in a hundred, rounded up; 1 to 100."""
+    @_builtins.property
+    def bake_time(self) -> _duration_pb2.Duration:
+        """How long the alarms are watched once its last host has ended; 0 to 7 days."""
+
+    @_builtins.property
+    def gate(self) -> Global___Gate:
+        """Who has to approve after that; unset: nobody."""
+
+    def __init__(
+        self,
+        *,
+        hosts: _builtins.int = ...,
+        percent: _builtins.int = ...,
+        bake_time: _duration_pb2.Duration | None = ...,
+        gate: Global___Gate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bake_time", b"bake_time", "gate", b"gate", "hosts", b"hosts", "percent", b"percent", "size", b"size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bake_time", b"bake_time", "gate", b"gate", "hosts", b"hosts", "percent", b"percent", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_size: _TypeAlias = _typing.Literal["hosts", "percent"]  # noqa: Y015
+    _WhichOneofArgType_size: _TypeAlias = _typing.Literal["size", b"size"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_size) -> _WhichOneofReturnType_size | None: ...
+
+Global___RolloutStep: _TypeAlias = RolloutStep  # noqa: Y015
+
+@_typing.final
+class ZonalConfig(_message.Message):
+    """One zone after another (CodeDeploy's zonalConfig), in the order of their names; hosts without a zone are the last."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_ZONE_MONITOR_DURATION_IN_SECONDS_FIELD_NUMBER: _builtins.int
+    MONITOR_DURATION_IN_SECONDS_FIELD_NUMBER: _builtins.int
+    MINIMUM_HEALTHY_HOSTS_PER_ZONE_FIELD_NUMBER: _builtins.int
+    ZONE_TAG_FIELD_NUMBER: _builtins.int
+    first_zone_monitor_duration_in_seconds: _builtins.int
+    """How long the alarms are watched after the first zone; 0 to 7 days."""
+    monitor_duration_in_seconds: _builtins.int
+    """How long after each other zone but the last."""
+    zone_tag: _builtins.str
+    """The tag whose value is a host's zone; "fact:zone", which its agent reports, if empty. Ours."""
+    @_builtins.property
+    def minimum_healthy_hosts_per_zone(self) -> Global___MinimumHealthyHosts:
+        """How many hosts of each zone must stay healthy, beside what must stay healthy of the whole group; 0 percent if unset."""
+
+    def __init__(
+        self,
+        *,
+        first_zone_monitor_duration_in_seconds: _builtins.int = ...,
+        monitor_duration_in_seconds: _builtins.int = ...,
+        minimum_healthy_hosts_per_zone: Global___MinimumHealthyHosts | None = ...,
+        zone_tag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["minimum_healthy_hosts_per_zone", b"minimum_healthy_hosts_per_zone"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_zone_monitor_duration_in_seconds", b"first_zone_monitor_duration_in_seconds", "minimum_healthy_hosts_per_zone", b"minimum_healthy_hosts_per_zone", "monitor_duration_in_seconds", b"monitor_duration_in_seconds", "zone_tag", b"zone_tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ZonalConfig: _TypeAlias = ZonalConfig  # noqa: Y015
+
+@_typing.final
 class AutoRollbackConfiguration(_message.Message):
     """When the coordinator rolls back by itself."""
 

@@ -1,0 +1,46 @@
+"""What all wishes about a live deployment have in common: it has to be live, and must not be stopping."""
+
+from typing import Final
+
+from coordinator.core.deployment.decision import Decision
+from coordinator.core.errors import DeploymentAlreadyCompleted, InvalidOperation
+from coordinator.core.facts import (
+    ApprovalGiven,
+    LiveRequest,
+    PauseRequested,
+    PromotionRequested,
+    ResumeRequested,
+    RetryRequested,
+    SkipRequested,
+    StopRequested,
+)
+from coordinator.core.model import Deployment
+from coordinator.core.orders import Answer
+
+VERBS: Final[dict[type[LiveRequest], str]] = {
+    StopRequested: "stop",
+    ApprovalGiven: "approve",
+    PauseRequested: "pause",
+    ResumeRequested: "resume",
+    PromotionRequested: "promote",
+    RetryRequested: "retry hosts of",
+    SkipRequested: "skip hosts of",
+}
+
+
+def verb(fact: LiveRequest) -> str:
+    """What somebody wants to do to a deployment."""
+    return VERBS[type(fact)]
+
+
+def found(now: Decision, fact: LiveRequest) -> Deployment | None:
+    """The deployment that a wish is about; None, and an answer, when nothing can be wished of it any more."""
+    deployment = now.group.deployment
+    cannot = f"cannot {verb(fact)} deployment {fact.deployment_id}"
+    if deployment is None or deployment.deployment_id != fact.deployment_id:
+        now.orders.append(Answer(fact, DeploymentAlreadyCompleted(f"{cannot}: it has ended")))
+        return None
+    if deployment.stopping is not None:
+        now.orders.append(Answer(fact, InvalidOperation(f"{cannot}: it stops ({deployment.stopping.message})")))
+        return None
+    return deployment

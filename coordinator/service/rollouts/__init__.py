@@ -1,0 +1,1 @@
+"""Shapes of rollouts, and what operators wish of live ones."""
