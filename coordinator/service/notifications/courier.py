@@ -70,13 +70,13 @@ class Courier:
         self._chance = chance
         self._count = count
         self._served: dict[Line, _Served] = {}
-        self._everywhere: dict[Line, Outlet] = {}
+        self._everywhere: dict[Line, Outlet | None] = {}
         self._cursors = _Cursors(outbox)
         self._room = asyncio.Semaphore(AT_ONCE)
         self._head = 0
 
-    def tell_all(self, name: str, outlet: Outlet) -> None:
-        """Tell somebody of all groups; to be said before `run`."""
+    def tell_all(self, name: str, outlet: Outlet | None) -> None:
+        """Tell somebody of all groups; None: tell them no more, and when it is said another time begin at that. To be said before `run`."""
         self._everywhere[Line(EVERYWHERE, name)] = outlet
 
     @property
@@ -98,6 +98,9 @@ class Courier:
 
     async def _start(self) -> bool:
         for line, outlet in self._everywhere.items():
+            if outlet is None:
+                await self._outbox.forget(line)
+                continue
             cursor = await self._outbox.begin(line)
             self._served[line] = _Served(line, outlet, None, cursor, cursor)
         self._head = await self._outbox.head()
