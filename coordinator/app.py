@@ -18,6 +18,7 @@ from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.ids import RandomIds
 from coordinator.adapters.notifications.telling import Remembered, Telling
 from coordinator.adapters.oidc import Provider
+from coordinator.adapters.sources.credentials import NoCredentials, SourceCredentials
 from coordinator.api import interceptors
 from coordinator.api import server as api
 from coordinator.api.access.entrance import Bearer, Entrance, Same
@@ -38,6 +39,7 @@ from coordinator.engine.ports import Clock
 from coordinator.gateway.bundles import BundleProcess
 from coordinator.gateway.doors import Doors
 from coordinator.gateway.identity import Believed, Certified
+from coordinator.gateway.lending import LendingServicer, Readers
 from coordinator.gateway.listeners.server import make_server
 from coordinator.gateway.listeners.tls import SERVER_FILE, PairFile, agents_credentials, open_credentials
 from coordinator.gateway.listeners.watching import Listener, watch
@@ -60,6 +62,7 @@ from coordinator.service.newcomers import NewcomerService
 from coordinator.service.ports import History
 from coordinator.service.revisions import RevisionService
 from coordinator.service.rollouts.wishes import WishService
+from coordinator.service.sources.lending import LendingService
 from coordinator.service.watch import WatchService
 from coordinator.store.bundles import Bundles
 from coordinator.store.history.retention import HistoryRetention
@@ -128,9 +131,10 @@ class Coordinator:
             clock=clock,
             tls=None if self._authority is None else (pki, self._authority.cluster),
         )
-        self.streams = gateway(
-            clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally, bundles=self.bundle_process
-        )
+        credentials = NoCredentials() if settings.source_credentials is None else SourceCredentials(settings.source_credentials, clock)
+        lending = LendingService(credentials, store.fleet)
+        self._readers = Readers(self.bundle_process, lending, store.fleet, clock)
+        self.streams = gateway(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally, bundles=self._readers)
         self._settings, self._clock = settings, clock
         self._sight = self._look_out(store)
         self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics, alarms=self._sight)
@@ -144,6 +148,7 @@ class Coordinator:
         self.metrics.storage.watch(store, bundles.count)
         self._logs = self._keep_logs(store)
         self._publishing = LogServicer(logs=self._logs, history=store.history, clock=clock, callers=identity, tally=self.metrics.tally)
+        self._lending = LendingServicer(lending, identity)
         self._newcomers = NewcomerService(store, store, self.engine, inbox=self.engine, clock=clock, ids=ids)
         self._http = self._web(DiscoveryService(store))
         self._access, self._audit = _access(store, ids, clock, settings), AuditService(store.audit, clock)
@@ -193,7 +198,7 @@ class Coordinator:
             alarms=AlarmServicer(AlarmService(store.alarms, self._sight.looks, clock=clock)),
             triggers=TriggerServicer(self._telling.trials),
             fleet=FleetServicer(
-                FleetService(store.fleet, store, inbox=engine, clock=clock, come=engine.come),
+                FleetService(store.fleet, store, inbox=engine, clock=clock, come=engine.come, bounded=self._readers.look_again),
                 self._enrolment,
                 enrol_address=lambda: str(self.enrol_listen),
             ),
@@ -238,24 +243,21 @@ class Coordinator:
             _tell(self._authority.renew())
         async with asyncio.TaskGroup() as parts:
             http = parts.create_task(self._http.serve(), name="http")
-            engine = parts.create_task(self.engine.run(), name="engine")
-            sight = parts.create_task(self._sight.run(), name="alarms")
-            streams = parts.create_task(self.streams.run(), name="streams")
-            logs = parts.create_task(self._logs.run(), name="logs")
-            forgetting = parts.create_task(self._forgetting.run(), name="history retention")
+            engine, sight, streams, readers, logs = self.engine, self._sight, self.streams, self._readers, self._logs
+            first = {"engine": engine.run(), "alarms": sight.run(), "streams": streams.run(), "readers": readers.run(), "logs": logs.run()}
+            running = [parts.create_task(run, name=name) for name, run in first.items()]
             serving = asyncio.Event()
-            bundles = parts.create_task(self.bundle_process.run(serving), name="bundles")
+            running.append(parts.create_task(self.bundle_process.run(serving), name="bundles"))
             await self.engine.started.wait()
             await self._tidy_bundles()
             self.metrics.committed.outcomes.stand(await self._standing())
             await serving.wait()
             self.streams.bundle_address = f":{self.bundle_process.address.port}"
             servers = await self._open()
-            looking_after = parts.create_task(self._look_after_certificates(), name="certificates")
-            noting = parts.create_task(self._audit.run(), name="audit")
-            arriving = parts.create_task(self._newcomers.run(self.engine.come), name="newcomers")
-            leaving = parts.create_task(self._departures.run(), name="departures")
-            telling = parts.create_task(self._telling.run(), name="notifications")
+            then = {"audit": self._audit.run(), "departures": self._departures.run(), "retention": self._forgetting.run()}
+            then |= {"certificates": self._look_after_certificates(), "notifications": self._telling.run()}
+            then |= {"newcomers": self._newcomers.run(self.engine.come)}
+            running += [parts.create_task(run, name=name) for name, run in then.items()]
             again = [server for server in servers if isinstance(server, Listener)]
             watching = parts.create_task(watch([self.listen, self.bundle_process.address], self._clock, again), name="watching")
             await api.tell_serving(self._serving)
@@ -272,8 +274,8 @@ class Coordinator:
             self.metrics.lag.stop()
             self._http.stop()
             await http
-            for part in (telling, arriving, leaving, noting, looking_after, bundles, logs, forgetting, streams, engine, sight):
-                part.cancel()
+            for task in reversed(running):
+                task.cancel()
 
     async def _open(self) -> list[grpc.aio.Server | Listener]:
         """Serve: over plaintext everybody on one listener, with TLS each kind of caller on its own."""
@@ -282,13 +284,14 @@ class Coordinator:
             server = self._server(Same(LOCAL))
             self._serve_operators(server, self.agents)
             self._publishing.register(server)
+            self._lending.register(server)
             self.listen = Address(self.listen.host, server.add_insecure_port(str(self.listen)))
             await server.start()
             return [server]
         await enrolment.start()
         pairs = PairFile(self._settings.data_dir / "pki")
         agents, admin = self._server(Same(AGENT), *AGENT_OPTIONS), self._server(Same(LOCAL))
-        for servicer in (self.agents, self._publishing, RenewalServicer(enrolment, identity, self._clock)):
+        for servicer in (self.agents, self._publishing, self._lending, RenewalServicer(enrolment, identity, self._clock)):
             servicer.register(agents)
         self.listen = Address(self.listen.host, agents.add_secure_port(str(self.listen), agents_credentials(pairs)))
         self._serve_operators(admin)

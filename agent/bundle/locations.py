@@ -42,7 +42,15 @@ def elsewhere(location: Location, root_prefix: Path, settings: SourceSettings) -
             path = root_prefix / words["path"].lstrip("/")
             return UrlSource(url=f"file://{quote(str(path))}")
         case Place.S3:
-            return S3Source(**words, endpoint=settings.s3_endpoint, region=settings.s3_region)
+            version, e_tag = words.get("version", ""), words.get("e_tag", "")
+            return S3Source(
+                bucket=words["bucket"],
+                key=words["key"],
+                version=version,
+                e_tag=e_tag,
+                endpoint=settings.s3_endpoint,
+                region=settings.s3_region,
+            )
         case Place.GITHUB:
             return GitHubSource(
                 **words, api=settings.github_api, token_file=settings.github_token_file, private_origins=settings.private_origins

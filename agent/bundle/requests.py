@@ -48,10 +48,21 @@ class UrlSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lender:
+    """Whom to ask for a way to read a bundle that lies elsewhere, and for which instruction: the coordinator at HOST:PORT, and what says
+    who asks, as in CoordinatorSource."""
+
+    address: str
+    instruction_id: str
+    metadata: tuple[tuple[str, str], ...] = ()
+    data_dir: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class S3Source:
     """An object in S3; an empty version is the newest, an empty ETag is not compared.
 
-    An empty endpoint or region is taken from the environment, and is else Amazon's.
+    An empty endpoint or region is taken from the environment, and is else Amazon's. `lender` is asked first, if there is one.
     """
 
     bucket: str
@@ -60,6 +71,7 @@ class S3Source:
     e_tag: str = ""
     endpoint: str = ""
     region: str = ""
+    lender: Lender | None = None
 
     @property
     def name(self) -> str:
@@ -183,6 +195,9 @@ def _install(values: dict[str, Any]) -> InstallRequest:
 
 def _elsewhere(source: dict[str, Any]) -> Source:
     if "bucket" in source:
+        if source["lender"] is not None:
+            source["lender"]["metadata"] = tuple((key, value) for key, value in source["lender"]["metadata"])
+            source["lender"] = Lender(**source["lender"])
         return S3Source(**source)
     source["private_origins"] = tuple(source["private_origins"])
     return UrlSource(**source) if "url" in source else GitHubSource(**source)

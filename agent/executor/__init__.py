@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from agent.bundle.locations import SourceSettings, elsewhere
-from agent.bundle.requests import CoordinatorSource, DownloadRequest, InstallRequest
+from agent.bundle.requests import CoordinatorSource, DownloadRequest, InstallRequest, Lender, S3Source
 from agent.executor.aftermath import BACKSTOP_SECONDS, Aftermath
 from agent.facts import Begin, Close, EventClosed, EventEnded, EventInterrupted, EventNeverBegan, Recover
 from agent.hooks import EventRun
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from agent.executor.scripts import EventScripts
     from agent.hooks import EventOutcome
     from agent.loop import Agent
-    from agent.model import EventPlan, Instruction, InstructionId, Location
+    from agent.model import EventPlan, Instruction, InstructionId
     from agent.policy import Guard
 
     Ending = EventEnded | EventInterrupted | EventClosed | EventNeverBegan
@@ -220,7 +221,7 @@ class EventExecutor:
         instruction = order.instruction
         try:
             async with asyncio.timeout(order.timeout_seconds):
-                source = await self._source.of(instruction.location, self._scripts.root_prefix)
+                source = await self._source.of(instruction, self._scripts.root_prefix)
         except TimeoutError:
             message = "cannot download the bundle: the coordinator did not say in time where it serves bundles"
             return _ended(order, Diagnostics(error_code=ErrorCode.UNKNOWN_ERROR, message=message))
@@ -282,9 +283,14 @@ class CoordinatorBundles:
         """Whether a Welcome has said it."""
         return self._known.is_set()
 
-    async def of(self, location: Location, root_prefix: Path) -> Source:
-        """Where the bundle of a revision is fetched from; waits for the first Welcome when the coordinator keeps it."""
-        return elsewhere(location, root_prefix, self._settings) or await self.source()
+    async def of(self, instruction: Instruction, root_prefix: Path) -> Source:
+        """Where the bundle of an instruction is fetched from; waits for the first Welcome when the coordinator keeps it."""
+        source = elsewhere(instruction.location, root_prefix, self._settings)
+        if isinstance(source, S3Source) and self._coordinator:
+            asked = instruction.instruction_id
+            lender = Lender(address=self._coordinator, instruction_id=asked, metadata=self._metadata, data_dir=self._data_dir)
+            return replace(source, lender=lender)
+        return source or await self.source()
 
     async def source(self) -> CoordinatorSource:
         """Where the coordinator serves bundles; waits for the first Welcome."""

@@ -149,7 +149,7 @@ _RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
     },
     "hookline.v1.AuditService": {"ListAudit": replace(_ACCESS, reads=True), "VerifyAudit": replace(_ACCESS, reads=True)},
     "hookline.v1.EnrolmentService": {"Enrol": _MACHINES, "Readmit": _MACHINES},
-    "hookline.v1.AgentService": dict.fromkeys(("Connect", "PublishLogs", "FetchBundle", "RenewCertificate"), _AGENTS),
+    "hookline.v1.AgentService": dict.fromkeys(("Connect", "PublishLogs", "FetchBundle", "RenewCertificate", "LendSource"), _AGENTS),
     "grpc.health.v1.Health": dict.fromkeys(("Check", "List", "Watch"), _ANYBODY),
     "grpc.reflection.v1.ServerReflection": {"ServerReflectionInfo": _MYSELF},
     "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": _MYSELF},

@@ -49,6 +49,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         prometheus_token=given.prometheus_token_file or "",
         alertmanager_token=given.alertmanager_token_file or "",
         notifications=notifications.given(given),
+        source_credentials=given.source_credentials,
     )
 
 

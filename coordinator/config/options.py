@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     _listeners(made.add_argument_group("where it listens"))
     _identity(made.add_argument_group("certificates and operators"))
     _keeping(made.add_argument_group("what is kept"))
+    _sources(made.add_argument_group("bundles that lie elsewhere"))
     _metrics(made.add_argument_group("metrics"))
     _alarms(made.add_argument_group("alarms"))
     notifications.add_options(made.add_argument_group("notifications"))
@@ -109,6 +110,16 @@ def _identity(group: argparse._ArgumentGroup) -> None:
         type=Path,
         metavar="FILE",
         help="a TOML file: which identity provider's tokens operators may bring (deploy/SECURITY.md)",
+    )
+
+
+def _sources(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--source-credentials",
+        type=Path,
+        metavar="FILE",
+        help="a TOML file: keys of the coordinator's with which hosts may read bundles in S3, for minutes each time; hosts never see them "
+        "(deploy/SECURITY.md; default: hosts use their own)",
     )
 
 

@@ -101,3 +101,5 @@ class Settings:
     alertmanager_token: str = field(default="", repr=False)
     """Empty: Alertmanager's webhook is not served."""
     notifications: Notifications = Notifications()
+    source_credentials: Path | None = None
+    """Which keys the coordinator has for bundles that lie elsewhere; see `adapters/sources`."""

@@ -84,7 +84,7 @@ class BundleServicer:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "cannot fetch the bundle: sha256 has to be 32 bytes")
         allowed = await self._grants.allows(host_id, request.sha256.hex())
         if allowed is False:
-            why = "no deployment that goes on there needs it; whatever it was asked to do has ended without it"
+            why = "no deployment that goes on there needs it, or its instance profile allows other sources only"
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"cannot serve this bundle to this host: {why}")
         if allowed is None or self._reading >= AT_ONCE:
             response = pb.FetchBundleResponse()
@@ -195,12 +195,12 @@ class BundleProcess:
             self._tell(f"-{host_id}")
 
     def grant(self, host_id: HostId, sha256: bytes) -> None:
-        """See `streams.Bundles`."""
+        """See `lending.Shelves`."""
         if sha256.hex() not in self._grants.bundles.get(host_id, ()):
             self._tell(f"={host_id} {sha256.hex()}")
 
     def withdraw(self, host_id: HostId) -> None:
-        """See `streams.Bundles`."""
+        """See `lending.Shelves`."""
         if host_id in self._grants.bundles:
             self._tell(f".{host_id}")
 

@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 
 from coordinator.core.errors import Denied, DeployError, Unavailable
-from coordinator.core.model import CoordinatorLocation, DeploymentId, HostId, Session
+from coordinator.core.model import DeploymentId, HostId, InstructionId, Revision, Session
 from coordinator.core.orders import Cancel, Instruction
 from coordinator.engine.ports import Clock
 from coordinator.metrics import Tally
@@ -53,13 +53,13 @@ Write = Callable[[bytes], Awaitable[None]]
 
 
 class Bundles(Protocol):
-    """The coordinator's bundles, which a host may fetch while it needs them."""
+    """Bundles, which a host may read while it needs them."""
 
-    def grant(self, host_id: HostId, sha256: bytes) -> None:
-        """The host was instructed to deploy this one."""
+    def need(self, host_id: HostId, instruction_id: InstructionId, revision: Revision) -> None:
+        """A host was instructed to deploy one."""
         ...
 
-    def withdraw(self, host_id: HostId) -> None:
+    def settle(self, host_id: HostId) -> None:
         """Nothing is outstanding for the host any more."""
         ...
 
@@ -250,8 +250,7 @@ class Streams:
             common = self._common[plan.deployment_id] = wire.instruction_common(plan)
         stream.interval = BUSY_INTERVAL
         stream.last_heard = stream.instructed_at = self._clock.elapsed()
-        if isinstance(plan.revision.place, CoordinatorLocation):
-            self._bundles.grant(instruction.host_id, plan.revision.sha256)
+        self._bundles.need(instruction.host_id, instruction.instruction_id, plan.revision)
         self._put(stream, wire.instruction_frame(instruction, common), "instruction")
 
     def connected(self, host_id: HostId) -> bool:
@@ -278,7 +277,7 @@ class Streams:
 
     def settle(self, host_id: HostId) -> None:
         """See `ports.Agents`."""
-        self._bundles.withdraw(host_id)
+        self._bundles.settle(host_id)
         stream = self._hosts.get(host_id)
         if stream is not None:
             stream.interval = self._idle_interval()

@@ -1,6 +1,6 @@
 """What an operator may do with hosts and their tags."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from coordinator.core.errors import Invalid
@@ -16,11 +16,26 @@ HOSTS_AT_ONCE: Final = 1_000
 """Hosts that one call may tag."""
 
 
+def _ignore(_: HostId) -> None:
+    """Nobody wants to know."""
+
+
 class FleetService:
     """Shows hosts, tags them, forgets them."""
 
-    def __init__(self, fleet: Fleet, requests: Requests, *, inbox: Inbox, clock: Clock, come: set[HostId]) -> None:
-        """`fleet` and `requests` remember, `inbox` decides whether a host may be forgotten. Hosts that get tags are put into `come`."""
+    def __init__(
+        self,
+        fleet: Fleet,
+        requests: Requests,
+        *,
+        inbox: Inbox,
+        clock: Clock,
+        come: set[HostId],
+        bounded: Callable[[HostId], None] = _ignore,
+    ) -> None:
+        """`fleet` and `requests` remember, `inbox` decides whether a host may be forgotten. Hosts that get tags are put into
+        `come`; `bounded` is told whose instance profile has changed."""
+        self._bounded = bounded
         self._fleet = fleet
         self._requests = requests
         self._inbox = inbox
@@ -62,7 +77,9 @@ class FleetService:
         """Say where the bundles may come from that a host reads; none: anywhere."""
         kept = checked_sources(sources, field="sources")
         try:
-            return await self._fleet.set_sources(host, kept, at=self._clock.now(), key=key)
+            changed = await self._fleet.set_sources(host, kept, at=self._clock.now(), key=key)
+            self._bounded(changed.host_id)
+            return changed
         except Replayed:
             return await self._fleet.host(host)
 

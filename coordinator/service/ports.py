@@ -215,6 +215,10 @@ class Fleet(Protocol):
         """From all hosts (ids or names) or none. Raises InstanceDoesNotExist."""
         ...
 
+    async def profiles(self) -> Mapping[HostId, tuple[str, ...]]:
+        """The instance profiles of all hosts that have one."""
+        ...
+
     async def set_sources(self, host: str, sources: Sequence[str], *, at: int, key: RequestKey) -> Host:
         """A host's instance profile, by id or name. Raises InstanceDoesNotExist."""
         ...

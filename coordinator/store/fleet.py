@@ -78,6 +78,10 @@ class SqliteFleet:
 
         return await self._retag(hosts, change, (Entry.TagsRemoved, ", ".join(keys)), at=at, key=key)
 
+    async def profiles(self) -> dict[HostId, tuple[str, ...]]:
+        """The instance profiles of all hosts that have one."""
+        return await self._reader.run(profiles)
+
     async def set_sources(self, host: str, sources: Sequence[str], *, at: int, key: RequestKey) -> Host:
         """A host's instance profile, by id or name. Raises InstanceDoesNotExist."""
 

@@ -10,7 +10,7 @@ import pytest
 from agent.appspec import AppSpec, Script
 from agent.bundle import CoordinatorSource, DownloadRequest, InstallRequest, PayloadError, PayloadErrorCode, UrlSource
 from agent.bundle.locations import SourceSettings
-from agent.bundle.requests import GitHubSource, S3Source, Source
+from agent.bundle.requests import GitHubSource, Lender, S3Source, Source
 from agent.clock import SystemClock
 from agent.executor import CoordinatorBundles, EventExecutor
 from agent.executor.environment import Environment
@@ -361,12 +361,15 @@ async def test_a_bundle_on_the_host_lies_below_the_prefix(stage: Stage, tmp_path
     assert request.source == UrlSource(url=f"file://{tmp_path}/srv/a%20b.tar")
 
 
+LENDER = Lender(address="127.0.0.1:8443", instruction_id=instruction().instruction_id, metadata=(("hookline-host-id", "1" * 32),))
+
+
 @pytest.mark.parametrize(
     "location, source",
     [
         (
             Location(place=Place.S3, words=(("bucket", "b"), ("key", "k"), ("version", "v")), bundle_type=BundleType.ZIP),
-            S3Source(bucket="b", key="k", version="v", endpoint="http://store:9000", region="here"),
+            S3Source(bucket="b", key="k", version="v", endpoint="http://store:9000", region="here", lender=LENDER),
         ),
         (
             Location(place=Place.GITHUB, words=(("repository", "a/b"), ("commit_id", "c0ffee"))),

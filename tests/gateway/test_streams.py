@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 
 from coordinator.adapters.clock import SystemClock
-from coordinator.core.model import HostId, Session
+from coordinator.core.model import HostId, InstructionId, Revision, Session
 from coordinator.engine.loop import Engine
 from coordinator.gateway.identity import Believed
 from coordinator.gateway.servicer import AgentServicer
@@ -33,10 +33,10 @@ BEGUN = pb.Report(
 class Shelves:
     """Bundles that nobody fetches."""
 
-    def grant(self, host_id: HostId, sha256: bytes) -> None:
+    def need(self, host_id: HostId, instruction_id: InstructionId, revision: Revision) -> None:
         raise AssertionError("nothing is deployed here")
 
-    def withdraw(self, host_id: HostId) -> None:
+    def settle(self, host_id: HostId) -> None:
         raise AssertionError("nothing is deployed here")
 
 

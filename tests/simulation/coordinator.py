@@ -9,7 +9,7 @@ from typing import cast
 from coordinator.core.errors import StorageFailed, StorageFull
 from coordinator.core.invariants import check
 from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import DeploymentId, HostId
+from coordinator.core.model import DeploymentId, HostId, InstructionId, Revision
 from coordinator.engine.inbox import Item
 from coordinator.engine.loop import Engine
 from coordinator.engine.turn import Turn
@@ -119,13 +119,13 @@ class Coordinator:
 
 
 class NoBundles:
-    """No revision lies at the coordinator."""
+    """Nobody fetches anything."""
 
-    def grant(self, host_id: HostId, sha256: bytes) -> None:
-        raise AssertionError(f"{host_id} fetches {sha256.hex()}")
+    def need(self, host_id: HostId, instruction_id: InstructionId, revision: Revision) -> None:
+        """It is not lent."""
 
-    def withdraw(self, host_id: HostId) -> None:
-        """Nothing was granted."""
+    def settle(self, host_id: HostId) -> None:
+        """Nothing was lent."""
 
 
 class Life:

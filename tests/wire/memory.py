@@ -364,6 +364,9 @@ class MemoryFleet:
         self.requests.note(key, ",".join(hosts))
         return [self.known[one.name] for one in found]
 
+    async def profiles(self) -> dict[HostId, tuple[str, ...]]:
+        return {host.host_id: host.sources for host in self.known.values() if host.sources}
+
     async def set_sources(self, host: str, sources: Sequence[str], *, at: int, key: RequestKey) -> Host:
         self.requests.once(key)
         found = await self.host(host)

@@ -96,6 +96,12 @@ class EchoingAgents(AgentServiceServicer):
                 raise self.failure
             yield agent.PublishLogsResponse()
 
+    async def LendSource(self, request: Any, context: Any) -> agent.LendSourceResponse:
+        """Answer."""
+        if self.failure is not None:
+            raise self.failure
+        return agent.LendSourceResponse()
+
     async def RenewCertificate(self, request: Any, context: Any) -> agent.RenewCertificateResponse:
         """Answer."""
         if self.failure is not None:

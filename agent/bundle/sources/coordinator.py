@@ -40,7 +40,7 @@ def make_ready() -> None:
 def fetch_from_coordinator(source: CoordinatorSource, sha256: str, incoming: Incoming) -> None:
     """Fetch what is missing, over a connection that ends with it."""
     request = agent_pb2.FetchBundleRequest(sha256=bytes.fromhex(sha256), offset=incoming.offset)
-    with _channel(source) as channel:
+    with channel_to(source.address, source.data_dir, source.name) as channel:
         stub = agent_pb2_grpc.AgentServiceStub(channel)
         call = stub.FetchBundle(request, metadata=source.metadata)
         try:
@@ -51,16 +51,17 @@ def fetch_from_coordinator(source: CoordinatorSource, sha256: str, incoming: Inc
         raise FetchInterrupted(f"{incoming.source} ended the stream after {incoming.offset} of {size or 'unknown'} bytes")
 
 
-def _channel(source: CoordinatorSource) -> grpc.Channel:
-    if not source.data_dir:
-        return grpc.insecure_channel(source.address, options=_OPTIONS)
+def channel_to(address: str, data_dir: str, source: str) -> grpc.Channel:
+    """A connection to the coordinator, with the identity in a data directory; an empty one: plaintext. Raises PayloadError for `source`."""
+    if not data_dir:
+        return grpc.insecure_channel(address, options=_OPTIONS)
     try:
-        shown = IdentityFiles(Path(source.data_dir)).credentials()  # as they are now: they may have been renewed since the last time
+        shown = IdentityFiles(Path(data_dir)).credentials()  # as they are now: they may have been renewed since the last time
     except AgentError as error:
-        raise unavailable(source.name, str(error)) from error
+        raise unavailable(source, str(error)) from error
     if shown is None:
-        raise unavailable(source.name, "this host has left its coordinator; join again with `hookline-agent join`")
-    return grpc.secure_channel(source.address, grpc.ssl_channel_credentials(shown.trust, shown.key, shown.chain), options=_OPTIONS)
+        raise unavailable(source, "this host has left its coordinator; join again with `hookline-agent join`")
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(shown.trust, shown.key, shown.chain), options=_OPTIONS)
 
 
 def _receive(call: Iterable[agent_pb2.FetchBundleResponse], incoming: Incoming) -> int | None:

@@ -1,7 +1,8 @@
 """Fetches an object from Amazon S3 or a server with its API, going on where a cut connection left off.
 
-Credentials come from the environment, from the AWS credentials file, or from the instance or container; endpoint and region from the
-agent's settings, else from the environment. obstore signs, asks and streams; it honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+What the coordinator lends is fetched over our own HTTP. Else credentials come from the environment, from the AWS credentials file, or from
+the instance or container; endpoint and region from the agent's settings, else from the environment. obstore then signs, asks and streams,
+and honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
 
 obstore follows redirects and cannot be told not to. So every host but the bucket's is to be reached through a proxy that does not exist.
 """
@@ -12,15 +13,18 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError, PreconditionError
 from obstore.store import S3Store
 
 from agent.bundle.requests import S3Source
+from agent.bundle.sources.http import Asking, fetch_http
 from agent.bundle.sources.incoming import FetchInterrupted, Incoming, unavailable
+from agent.bundle.sources.lent import lent
 from agent.bundle.sources.origins import ANY, Forbidden, PrivateOrigins, Resolve, proxy_for, resolve_by_system, resolved, server_of
+from agent.payload import PayloadError
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -35,6 +39,7 @@ _NO_CREDENTIALS = (
     "write ~/.aws/credentials, give the instance a role, or set AWS_SKIP_SIGNATURE=true for a public bucket"
 )
 _NOBODY = "127.255.255.254:1"
+_AMAZONS = re.compile(r"s3\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
 _AMAZON = ("amazonaws.com", "amazonaws.com.cn")
 _OF_THE_MACHINE = ("169.254.169.254", "fd00:ec2::254", "169.254.170.2", "169.254.170.23", "fd00:ec2::23")
 _OTHERS = ("AWS_METADATA_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_ENDPOINT_URL_STS")
@@ -44,7 +49,56 @@ _METADATA = ("/latest/api/token", "/latest/meta-data/", "//169.254.170.2")  # of
 
 
 def fetch_from_s3(source: S3Source, incoming: Incoming, validator: Path, resolve: Resolve = resolve_by_system) -> None:
-    """Fetch what is missing; `validator` keeps the ETag of the version that has arrived so far."""
+    """Fetch what is missing, with what the coordinator lends, else with what this host has; `validator` keeps the ETag of the version that
+    has arrived so far."""
+    trouble = None
+    try:
+        url = None if source.lender is None else lent(source.lender, incoming.source)
+    except FetchInterrupted as error:
+        url, trouble = None, error
+    if url is not None:
+        return _fetch_lent(url, source, incoming, validator, resolve)
+    try:
+        _fetch_with_own(source, incoming, validator, resolve)
+    except PayloadError as error:
+        raise (trouble if trouble is not None and _NO_CREDENTIALS in error.message else error) from error
+
+
+def _fetch_lent(url: str, source: S3Source, incoming: Incoming, validator: Path, resolve: Resolve) -> None:
+    """Over our own HTTP: a name is looked up once, and what was found is what we connect to."""
+    endpoint = _endpoint(source)
+    if not _is_of(url, source, endpoint):
+        why = "the coordinator lent an address that is not this object's"
+        raise unavailable(incoming.source, f"{why}; s3_endpoint here has to be the endpoint in its file of source credentials")
+    if not (source.version or source.e_tag):
+        validator.unlink(missing_ok=True)  # S3 promises nothing of If-Range, so what may have changed is not gone on with.
+    asking = Asking(
+        headers={"If-Match": _quoted(source.e_tag)} if source.e_tag else {},
+        refusals={
+            403: "what the coordinator lent does not open it; look at the key in its file of source credentials",
+            412: f"its ETag is no longer {source.e_tag}; register the object again",
+        },
+        private=PrivateOrigins((ANY,) if endpoint else ()),
+        resolve=resolve,
+    )
+    fetch_http(url, incoming, validator, asking)
+
+
+def _is_of(url: str, source: S3Source, endpoint: str) -> bool:
+    """Whether an address is that of the object, on the server on which this host would look for it itself."""
+    path = unquote(urlsplit(url).path)
+    try:
+        server = server_of(url)
+        if endpoint:
+            return server == server_of(endpoint) and path == f"/{source.bucket}/{source.key}"
+    except Forbidden:
+        return False
+    name = server.host.removeprefix(f"{source.bucket}.")
+    below = "" if name != server.host else f"/{source.bucket}"
+    return server.scheme == "https" and server.port == 443 and bool(_AMAZONS.fullmatch(name)) and path == f"{below}/{source.key}"
+
+
+def _fetch_with_own(source: S3Source, incoming: Incoming, validator: Path, resolve: Resolve) -> None:
     known = validator.read_text() if incoming.offset and validator.exists() else ""
     if not known:
         incoming.restart()
@@ -71,7 +125,7 @@ def _store(source: S3Source, incoming: Incoming, resolve: Resolve) -> S3Store:
         config["endpoint"] = source.endpoint
     if source.region:
         config["region"] = source.region
-    endpoint = source.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    endpoint = _endpoint(source)
     config = {**_credentials(os.environ), **config}
     has_own = "access_key_id" in config or "AWS_ACCESS_KEY_ID" in os.environ or os.environ.get("AWS_SKIP_SIGNATURE") == "true"
     options: ClientConfig = {"allow_http": endpoint.startswith("http://"), "connect_timeout": "10s", "read_timeout": "55s", "timeout": "1d"}
@@ -87,6 +141,15 @@ def _store(source: S3Source, incoming: Incoming, resolve: Resolve) -> S3Store:
         client_options=options,
         retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=10)},
     )
+
+
+def _endpoint(source: S3Source) -> str:
+    return source.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+
+
+def _quoted(e_tag: str) -> str:
+    """AWS shows it with quotation marks or without."""
+    return f'"{e_tag.strip(chr(34))}"'
 
 
 def _way(endpoint: str, *, has_own: bool, resolve: Resolve) -> "ClientConfig":
@@ -127,8 +190,7 @@ def _options(source: S3Source, offset: int, known: str) -> "GetOptions":
     options: GetOptions = {}
     if source.version:
         options["version"] = source.version
-    bare = source.e_tag.strip('"')  # AWS shows it with quotation marks or without.
-    e_tag = f'"{bare}"' if bare else known
+    e_tag = _quoted(source.e_tag) if source.e_tag else known
     if e_tag:
         options["if_match"] = e_tag
     if offset:

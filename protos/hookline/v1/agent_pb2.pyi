@@ -66,6 +66,56 @@ INSTRUCTION_STATUS_CANCELLED: InstructionStatus.ValueType  # 3
 Global___InstructionStatus: _TypeAlias = InstructionStatus  # noqa: Y015
 
 @_typing.final
+class LendSourceRequest(_message.Message):
+    """What a host needs to read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTRUCTION_ID_FIELD_NUMBER: _builtins.int
+    instruction_id: _builtins.str
+    """The instruction whose bundle it is."""
+    def __init__(
+        self,
+        *,
+        instruction_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instruction_id", b"instruction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LendSourceRequest: _TypeAlias = LendSourceRequest  # noqa: Y015
+
+@_typing.final
+class LendSourceResponse(_message.Message):
+    """How it may be read. Neither end writes it down."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    LASTS_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """Good for this object alone, and only to read it. Holds its own signature, so it is a secret for as long as it lasts."""
+    @_builtins.property
+    def lasts(self) -> _duration_pb2.Duration:
+        """So long it is good."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        lasts: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lasts", b"lasts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lasts", b"lasts", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LendSourceResponse: _TypeAlias = LendSourceResponse  # noqa: Y015
+
+@_typing.final
 class RenewCertificateRequest(_message.Message):
     """A certificate to be renewed."""
 

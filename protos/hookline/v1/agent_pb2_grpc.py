@@ -58,6 +58,11 @@ class AgentServiceStub:
                 request_serializer=hookline_dot_v1_dot_agent__pb2.RenewCertificateRequest.SerializeToString,
                 response_deserializer=hookline_dot_v1_dot_agent__pb2.RenewCertificateResponse.FromString,
                 _registered_method=True)
+        self.LendSource = channel.unary_unary(
+                '/hookline.v1.AgentService/LendSource',
+                request_serializer=hookline_dot_v1_dot_agent__pb2.LendSourceRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_agent__pb2.LendSourceResponse.FromString,
+                _registered_method=True)
 
 
 class AgentServiceServicer:
@@ -100,6 +105,16 @@ class AgentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LendSource(self, request, context):
+        """Asks for a way to read the bundle of an instruction that lies elsewhere, with a credential of the coordinator's: an address that is good for
+        minutes and for this bundle alone, never a key. Lent only while that instruction of the caller is outstanding; looks at the host's
+        instance profile each time, and is PERMISSION_DENIED where that does not let it read the source (any more). NOT_FOUND where the coordinator
+        has no credential for it: the host then uses its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -122,6 +137,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.RenewCertificate,
                     request_deserializer=hookline_dot_v1_dot_agent__pb2.RenewCertificateRequest.FromString,
                     response_serializer=hookline_dot_v1_dot_agent__pb2.RenewCertificateResponse.SerializeToString,
+            ),
+            'LendSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.LendSource,
+                    request_deserializer=hookline_dot_v1_dot_agent__pb2.LendSourceRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_agent__pb2.LendSourceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -236,6 +256,33 @@ class AgentService:
             '/hookline.v1.AgentService/RenewCertificate',
             hookline_dot_v1_dot_agent__pb2.RenewCertificateRequest.SerializeToString,
             hookline_dot_v1_dot_agent__pb2.RenewCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LendSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.AgentService/LendSource',
+            hookline_dot_v1_dot_agent__pb2.LendSourceRequest.SerializeToString,
+            hookline_dot_v1_dot_agent__pb2.LendSourceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,6 +66,12 @@ class AgentServiceStub:
     """Renews the certificate with which this call is made. PERMISSION_DENIED once the identity is locked: each renewal counts, so that a copy of
     a machine shows as soon as both have renewed.
     """
+    LendSource: _grpc.UnaryUnaryMultiCallable[_agent_pb2.LendSourceRequest, _agent_pb2.LendSourceResponse]
+    """Asks for a way to read the bundle of an instruction that lies elsewhere, with a credential of the coordinator's: an address that is good for
+    minutes and for this bundle alone, never a key. Lent only while that instruction of the caller is outstanding; looks at the host's
+    instance profile each time, and is PERMISSION_DENIED where that does not let it read the source (any more). NOT_FOUND where the coordinator
+    has no credential for it: the host then uses its own.
+    """
 
 @_typing.type_check_only
 class AgentServiceAsyncStub(AgentServiceStub):
@@ -92,6 +98,12 @@ class AgentServiceAsyncStub(AgentServiceStub):
     RenewCertificate: _aio.UnaryUnaryMultiCallable[_agent_pb2.RenewCertificateRequest, _agent_pb2.RenewCertificateResponse]  # type: ignore[assignment]
     """Renews the certificate with which this call is made. PERMISSION_DENIED once the identity is locked: each renewal counts, so that a copy of
     a machine shows as soon as both have renewed.
+    """
+    LendSource: _aio.UnaryUnaryMultiCallable[_agent_pb2.LendSourceRequest, _agent_pb2.LendSourceResponse]  # type: ignore[assignment]
+    """Asks for a way to read the bundle of an instruction that lies elsewhere, with a credential of the coordinator's: an address that is good for
+    minutes and for this bundle alone, never a key. Lent only while that instruction of the caller is outstanding; looks at the host's
+    instance profile each time, and is PERMISSION_DENIED where that does not let it read the source (any more). NOT_FOUND where the coordinator
+    has no credential for it: the host then uses its own.
     """
 
 class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -140,6 +152,18 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_agent_pb2.RenewCertificateResponse, _abc.Awaitable[_agent_pb2.RenewCertificateResponse]]:
         """Renews the certificate with which this call is made. PERMISSION_DENIED once the identity is locked: each renewal counts, so that a copy of
         a machine shows as soon as both have renewed.
+        """
+
+    @_abc_1.abstractmethod
+    def LendSource(
+        self,
+        request: _agent_pb2.LendSourceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.LendSourceResponse, _abc.Awaitable[_agent_pb2.LendSourceResponse]]:
+        """Asks for a way to read the bundle of an instruction that lies elsewhere, with a credential of the coordinator's: an address that is good for
+        minutes and for this bundle alone, never a key. Lent only while that instruction of the caller is outstanding; looks at the host's
+        instance profile each time, and is PERMISSION_DENIED where that does not let it read the source (any more). NOT_FOUND where the coordinator
+        has no credential for it: the host then uses its own.
         """
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -992,8 +992,8 @@ Global___CoordinatorLocation: _TypeAlias = CoordinatorLocation  # noqa: Y015
 
 @_typing.final
 class S3Location(_message.Message):
-    """An object in Amazon S3 or a server with its API. Each agent fetches it with its own credentials, and from the endpoint and the
-    region of its settings or its environment.
+    """An object in Amazon S3 or a server with its API. Each agent fetches it with what LendSource gives it, else with its own credentials, and
+    from the endpoint and the region of its settings or its environment.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

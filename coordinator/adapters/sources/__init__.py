@@ -1,0 +1,1 @@
+"""Credentials for sources of bundles, as the coordinator's administrator has written them down."""

@@ -1,0 +1,1 @@
+"""What the coordinator lends a host to read a bundle that lies elsewhere."""
