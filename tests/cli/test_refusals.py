@@ -134,3 +134,8 @@ def test_every_command_teaches_by_examples(operator: Operator) -> None:
             assert f"  {' '.join(path)}" in shown.stdout.partition("Examples:")[2] or path == ["hookline", "completion"]
             assert "--output" in shown.stdout
             assert "--insecure" not in shown.stdout
+
+
+def test_what_is_for_people_is_not_told_as_json(operator: Operator) -> None:
+    refused = operator.types_alone("admin", "backup", "--to", "/backups/new", "--output", "json")
+    assert (refused.exit_code, "leave --output json out" in refused.stderr) == (2, True)
