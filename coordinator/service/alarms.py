@@ -4,9 +4,11 @@ import asyncio
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from coordinator.core.errors import AlarmDoesNotExist, AlarmsLimitExceeded, Invalid, InvalidAlarmConfig
+from coordinator.core.evidence import placeholders
 from coordinator.core.facts import RequestKey
 from coordinator.core.model import Alarm, AlarmConfiguration, AlertmanagerAlert, Expression, PrometheusAlert, Seen
 from coordinator.engine.ports import Clock
@@ -76,10 +78,19 @@ class AlarmService:
             return
 
     async def test(self, name: str) -> tuple[Seen, int]:
-        """What a deployment would see of an alarm, and when that was."""
+        """What a deployment would see of an alarm, and when that was. One with placeholders is looked at for the canaries of all groups."""
         alarm = (await self._catalog.alarm(name)).alarm
         now = self._clock.now()
-        return await self._looks.look(alarm, now), now
+        return await self._looks.look(about(alarm), now), now
+
+
+def about(alarm: Alarm, *, application_name: str = "", group_name: str = "") -> Alarm:
+    """An alarm as it is looked at for a group: its placeholders are filled."""
+    source = alarm.source
+    if not isinstance(source, Expression) or not placeholders.has_any(source.expression):
+        return alarm
+    expression = placeholders.filled(source.expression, application_name=application_name, group_name=group_name)
+    return replace(alarm, source=replace(source, expression=expression, of_canary=True))
 
 
 def check_alarm(alarm: Alarm) -> None:
@@ -142,6 +153,11 @@ def _check_expression(source: Expression) -> None:
         raise Invalid("cannot ask Prometheus for nothing: give a PromQL expression", field=f"{where}.expression")
     if size > EXPRESSION_BYTES:
         raise Invalid(f"cannot accept an expression of {size} bytes: {EXPRESSION_BYTES} is the most", field=f"{where}.expression")
+    if (strange := placeholders.strange(source.expression)) is not None:
+        known = " and ".join(f"{{{{{name}}}}}" for name in placeholders.COHORTS)
+        raise Invalid(
+            f"cannot fill {{{{{strange[:40]}}}}}: {known} are what there is, among the matchers of a series", field=f"{where}.expression"
+        )
     if not math.isfinite(source.threshold):
         raise Invalid(f"cannot compare with {source.threshold}: the threshold must be a finite number", field=f"{where}.threshold")
     _check_length(source.hold, HOLDS, "wait for", f"{where}.for_duration")

@@ -21,7 +21,7 @@ from coordinator.core.model import (
 from coordinator.core.model.roles import source_of
 from coordinator.core.orders import Entry
 from coordinator.engine.ports import Clock, Ids, Inbox
-from coordinator.service.alarms import checked_configuration
+from coordinator.service.alarms import about, checked_configuration
 from coordinator.service.ports import Cursor, Fleet, Grounds, History, Page, Presence, Requests
 from coordinator.service.records import DeploymentRecord, Ground, HistoryRecord, TargetRecord
 from coordinator.service.revisions import revision_id_of
@@ -210,7 +210,7 @@ class DeploymentService:
             outdated_only=wanted.outdated_only,
             offline=group.offline,
             require_approval=group.require_approval,
-            alarms=ground.alarms,
+            alarms=tuple(about(one, application_name=group.application_name, group_name=group.name) for one in ground.alarms),
             ignore_poll_alarm_failure=watched.enabled and watched.ignore_poll_alarm_failure,
             bake_time=watched.bake_time if watched.enabled else 0,
             watch_after_success=watched.watch_after_success if watched.enabled else 0,

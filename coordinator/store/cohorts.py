@@ -11,7 +11,7 @@ from coordinator.service.discovery import Found, Wanted
 
 GROUPS: Final = f"""
     SELECT g.group_no, a.name AS application_name, g.name AS group_name, r.revision_id AS old,
-           d.deployment_no, d.deployment_id, d.creator, d.status,
+           d.deployment_no, d.deployment_id, d.creator, d.status, d.stages,
            EXISTS (SELECT 1 FROM bystander b WHERE b.deployment_no = d.deployment_no) AS part
     FROM deployment_group g JOIN application a ON a.application_no = g.application_no
     LEFT JOIN deployment d ON d.deployment_no = coalesce(
@@ -27,7 +27,7 @@ MEMBERS: Final = """
     LEFT JOIN holding o ON o.host_no = m.host_no AND o.group_no = m.group_no
     LEFT JOIN name i ON i.name_no = o.installed_no LEFT JOIN name b ON b.name_no = o.deployed_no
     WHERE m.group_no = ? AND h.removed_at IS NULL ORDER BY m.host_no"""
-TARGETS: Final = "SELECT host_no, status FROM target WHERE deployment_no = ?"
+TARGETS: Final = "SELECT host_no, status, stage FROM target WHERE deployment_no = ?"
 HOSTS: Final = """
     SELECT h.host_no, h.host_id, n.name, h.tags, h.operator_tags, h.facts FROM host h JOIN name n ON n.name_no = h.name_no
     WHERE h.removed_at IS NULL ORDER BY n.name, h.host_no"""
@@ -73,15 +73,17 @@ def _parts(db: sqlite3.Connection, group: sqlite3.Row) -> list[tuple[int, _Part]
 
 
 def _cohorts(db: sqlite3.Connection, group: sqlite3.Row, members: list[sqlite3.Row]) -> dict[HostId, Cohort]:
-    statuses = {host_no: TargetStatus(status) for host_no, status in db.execute(TARGETS, (group["deployment_no"],))}
+    targets = {host_no: (TargetStatus(status), stage) for host_no, status, stage in db.execute(TARGETS, (group["deployment_no"],))}
+    early = 0 if DeploymentStatus(group["status"]).terminal else len(json.loads(group["stages"])) - 1
     old = group["old"]
+    nowhere = None, early
     return cohorts(
         DeploymentId(group["deployment_id"]),
         (
             Standing(
                 HostId(one["host_id"]),
-                statuses.get(one["host_no"]),
-                bool(group["part"]),
+                (target := targets.get(one["host_no"], nowhere))[0],
+                bool(group["part"]) or target[1] < early,
                 old is not None and one["health"] == InstanceHealth.Healthy and one["installed"] == one["deployed"] == old,
             )
             for one in members

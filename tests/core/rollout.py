@@ -36,10 +36,12 @@ from coordinator.core.model import (
     AlertmanagerAlert,
     AutoRollbackEvent,
     BundleType,
+    Comparison,
     Creator,
     Deployment,
     DeploymentId,
     Diagnostics,
+    Expression,
     FileExistsBehavior,
     Group,
     GroupId,
@@ -100,7 +102,9 @@ def revision(name: str) -> Revision:
 
 
 def alarm(name: str) -> Alarm:
-    """An alarm that somebody else looks at."""
+    """An alarm that somebody else looks at; one whose name begins with Canary is about the canary."""
+    if name.startswith("Canary"):
+        return Alarm(name=name, source=Expression(expression="x", comparison=Comparison.GREATER, threshold=0, of_canary=True))
     return Alarm(name=name, source=AlertmanagerAlert(labels={"alertname": name}))
 
 

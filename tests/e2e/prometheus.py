@@ -39,11 +39,14 @@ class Application:
     def __init__(self) -> None:
         """Without errors."""
         self.errors = 0.0
+        self.errors_of: dict[str, float] = {}
+        """Of the hosts that are asked for by name; the others have `errors`."""
         application = self
 
         class Page(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                body = f"shop_errors_ratio {application.errors}\n".encode()
+                host = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query).get("host", [""])[0]
+                body = f"shop_errors_ratio {application.errors_of.get(host, application.errors)}\n".encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
                 self.send_header("Content-Length", str(len(body)))
@@ -76,6 +79,8 @@ class Monitoring:
         self._token = token
         self._stack = ExitStack()
         self.application = Application()
+        self.scraped: list[Mapping[str, object]] = [{"job_name": "shop", "static_configs": [{"targets": [self.application.address]}]}]
+        """What Prometheus is told to scrape when it starts."""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.url = f"http://{_free()}"
         self.alertmanager = f"http://{_free()}" if webhook else ""
@@ -96,8 +101,7 @@ class Monitoring:
         """Start it, or start it again with what it knew."""
         rule = {"alert": "ShopDown", "expr": "shop_errors_ratio > 0.5", "labels": {"severity": "page"}}
         rules = {"groups": [{"name": "shop", "interval": "1s", "rules": [rule]}]}
-        scraped = [{"job_name": "shop", "static_configs": [{"targets": [self.application.address]}]}]
-        config = {"global": {"scrape_interval": "1s"}, "scrape_configs": scraped, "rule_files": ["rules.json"]}
+        config = {"global": {"scrape_interval": "1s"}, "scrape_configs": self.scraped, "rule_files": ["rules.json"]}
         if self.alertmanager:
             targets = [{"targets": [self.alertmanager.removeprefix("http://")]}]
             config["alerting"] = {"alertmanagers": [{"static_configs": targets}]}

@@ -8,7 +8,7 @@ import pytest
 
 from coordinator.core.evidence.cohorts import Cohort
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
-from coordinator.core.model import Creator, Deployment, Group, HostId, InstanceHealth, Member
+from coordinator.core.model import Creator, Deployment, Group, HostId, InstanceHealth, Member, Stage
 from coordinator.core.orders import Changes, HoldingChange
 from coordinator.service.discovery import Wanted
 from coordinator.store.sqlite import SqliteStore
@@ -68,6 +68,19 @@ async def test_a_part_of_a_group_is_compared_with_as_many_of_those_that_have_the
     assert sorted(found.values()) == [Cohort.CONTROL, Cohort.REST, Cohort.REST, Cohort.REST]
     told = {one.host_name: (one.revision_id, one.deployment_id) for one in await store.standings(Wanted("shop", "web"))}
     assert told == {"h1": (R2.revision_id, "d-2"), **dict.fromkeys(NAMES[1:], (R1.revision_id, "d-2"))}
+
+
+async def test_hosts_of_the_stages_before_the_last_are_canaries_while_it_runs(store: SqliteStore) -> None:
+    going = canary("d-2", stages=tuple(Stage(name=name, hosts=1) for name in ("canaries", "the rest")))
+    going.targets = {one.host_id: one for one in deployment(going.plan, *NAMES).targets.values()}
+    for name in ("h1", "h3"):
+        going.targets[HostId(f"id-{name}")].status = TargetStatus.Succeeded
+        going.targets[HostId(f"id-{name}")].stage = 0 if name == "h1" else 1
+    going.targets[HostId("id-h2")].stage = going.targets[HostId("id-h4")].stage = 1
+    await store.commit(created(going))
+    found = await cohorts(store)
+    assert (found["h1"], found["h3"]) == (Cohort.CANARY, Cohort.REST)
+    assert sorted([found["h2"], found["h4"]]) == [Cohort.CONTROL, Cohort.REST]
 
 
 async def test_a_canary_that_has_succeeded_is_one_while_it_is_watched(store: SqliteStore) -> None:

@@ -9,7 +9,7 @@
         offline POLICY                           what becomes of lost hosts: wait:SECONDS, wait:SECONDS:N, skip, skip:N, fail (wait:300)
         only HOSTS                               of those, only to these
         outdated                                 only to hosts that do not have the revision
-        alarms ALARMS                            watch these
+        alarms ALARMS                            watch these; what begins with Canary is about the canary
         blind                                    go on when one of them stays unknown
         bake SECONDS                             watch them for so long once every host has ended
         approval                                 nobody begins before a second person has approved it

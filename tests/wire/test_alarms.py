@@ -238,6 +238,21 @@ async def test_a_deployment_freezes_the_alarms_that_its_group_watches(world: Wor
     assert getattr(frozen.source, "threshold", None) == 0.05
 
 
+async def test_placeholders_are_filled_for_the_group_whose_deployment_watches(world: World) -> None:
+    revision = await world.shop("h1")
+    expression = pb.Expression(expression="max(errors{{{cohort}}})", comparison=pb.COMPARISON_GREATER, threshold=0.1)
+    await world.alarms.CreateAlarm(pb.CreateAlarmRequest(alarm=an_alarm(expression=expression)))
+    expression.expression = "max(errors{{{x}}})"
+    no = await refused(world.alarms.CreateAlarm(pb.CreateAlarmRequest(alarm=an_alarm("Other", expression=expression))))
+    assert (no.code, no.fields) == (INVALID, ["alarm.expression.expression"])
+    assert "{{cohort}} and {{control}} are what there is" in no.message
+    await configured(world, watching("HighErrors"))
+    await world.deploy(revision)
+    (past,) = world.engine.past.values()
+    (frozen,) = past.deployment.plan.alarms
+    assert getattr(frozen.source, "expression", None) == 'max(errors{application="shop", deployment_group="web", cohort="canary"})'
+
+
 @pytest.mark.parametrize("override", [watching("SlowAnswers"), watching("HighErrors", enabled=False), resources.AlarmConfiguration()])
 async def test_what_a_deployment_says_about_alarms_takes_the_place_of_what_its_group_says(
     world: World, override: resources.AlarmConfiguration

@@ -7,11 +7,14 @@ are watched once the hosts of a stage have ended, says `core/stages/pauses.py`.
 Pure.
 """
 
+from dataclasses import replace
+
 from coordinator.core.deployment import deadlines
 from coordinator.core.deployment.decision import Decision
+from coordinator.core.evidence.cohorts import has_canary
 from coordinator.core.facts import AlarmSeen
 from coordinator.core.lifecycle import DeploymentErrorCode
-from coordinator.core.model import AlarmStatus, Deployment, ErrorInformation
+from coordinator.core.model import Alarm, AlarmStatus, Deployment, ErrorInformation, Expression
 from coordinator.core.orders import Entry, WatchAlarms
 
 
@@ -36,8 +39,12 @@ def end(now: Decision, deployment: Deployment) -> None:
 
 def see(now: Decision, deployment: Deployment, seen: AlarmSeen) -> ErrorInformation | None:
     """Take in what was seen of an alarm; why the deployment has to stop, if it has to."""
+    watched = next((one for one in deployment.plan.alarms if one.name == seen.alarm_name), None)
+    if watched is None:
+        return None
+    seen = quiet_without_canary(deployment, watched, seen)
     before = deployment.sight.get(seen.alarm_name)
-    if before is seen.status or all(one.name != seen.alarm_name for one in deployment.plan.alarms):
+    if before is seen.status:
         return None
     deployment.sight[seen.alarm_name] = seen.status
     now.because = f"alarm {seen.alarm_name}"
@@ -49,6 +56,13 @@ def see(now: Decision, deployment: Deployment, seen: AlarmSeen) -> ErrorInformat
     if seen.status is not AlarmStatus.ALARM or deployment.stopping is not None:
         return None
     return ErrorInformation(code=DeploymentErrorCode.ALARM_ACTIVE, message=f"alarm {seen.alarm_name} is active: {seen.sample}")
+
+
+def quiet_without_canary(deployment: Deployment, watched: Alarm, seen: AlarmSeen) -> AlarmSeen:
+    """What was seen of an alarm about the canary; while there is none it is not active, and nobody is blind."""
+    if not (isinstance(watched.source, Expression) and watched.source.of_canary) or has_canary(deployment):
+        return seen
+    return replace(seen, status=AlarmStatus.OK, sample="no host is a canary at this time")
 
 
 def give_up_seeing(now: Decision, deployment: Deployment) -> ErrorInformation | None:

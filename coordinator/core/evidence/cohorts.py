@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import Creator, DeploymentId, HostId
+from coordinator.core.model import Creator, Deployment, DeploymentId, HostId
 
 
 class Cohort(StrEnum):
@@ -49,6 +49,16 @@ def cohorts(deployment_id: DeploymentId, hosts: Iterable[Standing]) -> dict[Host
     untouched.sort(key=lambda host_id: _lot(deployment_id, host_id))
     found = dict.fromkeys(untouched[: len(canary)], Cohort.CONTROL)
     return found | dict.fromkeys(canary, Cohort.CANARY)
+
+
+def has_canary(deployment: Deployment) -> bool:
+    """Whether any host of a deployment is a canary now."""
+    if not compares(deployment.plan.creator):
+        return False
+    if len(deployment.targets) < len(deployment.members):
+        return deployment.counts[TargetStatus.Succeeded] > 0
+    early = deployment.tally[: deployment.plan.last_stage]
+    return not deployment.status.terminal and any(one.succeeded for one in early)
 
 
 def compares(creator: Creator) -> bool:

@@ -7,9 +7,10 @@ and has no consequence.
 Pure. That it is rolled back, and when, says `bounds`.
 """
 
+from collections import Counter
 from typing import Final
 
-from coordinator.core.deployment import rollback
+from coordinator.core.deployment import rollback, watching
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.facts import AlarmSeen
 from coordinator.core.lifecycle import DeploymentErrorCode
@@ -78,8 +79,12 @@ def forget(now: Decision, host_id: HostId) -> None:
 
 def see(now: Decision, watched: Deployment, seen: AlarmSeen) -> None:
     """Take in what was seen of an alarm. From then on that it is active, the deployment has regressed."""
+    alarm = next((one for one in watched.plan.alarms if one.name == seen.alarm_name), None)
+    if alarm is None or watched.stopping is not None:
+        return
+    seen = watching.quiet_without_canary(watched, alarm, seen)
     before = watched.sight.get(seen.alarm_name)
-    if before is seen.status or watched.stopping is not None or all(one.name != seen.alarm_name for one in watched.plan.alarms):
+    if before is seen.status:
         return
     watched.sight[seen.alarm_name] = seen.status
     now.because = f"alarm {seen.alarm_name}"
@@ -110,6 +115,7 @@ def pass_time(now: Decision) -> None:
 
 def resume(watched: Deployment, elapsed: int) -> None:
     """After a load: the watch goes on with what was left of it."""
+    watched.counts = Counter(one.status for one in watched.targets.values())
     watched.clock_at = elapsed
     watched.checkpoint = watched.clock
 

@@ -63,6 +63,8 @@ class Expression:
     hold: int = 0
     """Milliseconds for which the comparison must have been true without a break (Prometheus: `for`)."""
     several: SeveralSeries = SeveralSeries.ANY
+    of_canary: bool = False
+    """It is about the canary of one group, and says nothing while there is none. Told by its placeholders when it is frozen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,10 @@ class Expression(_message.Message):
     FOR_DURATION_FIELD_NUMBER: _builtins.int
     SEVERAL_FIELD_NUMBER: _builtins.int
     expression: _builtins.str
-    """PromQL; to 4,096 bytes. Its answer has to be an instant vector or a scalar."""
+    """PromQL; to 4,096 bytes. Its answer has to be an instant vector or a scalar. Among the matchers of a series, {{cohort}} and {{control}}
+    stand for the labels application, deployment_group and cohort of the deployment's canary and of its control, as
+    deploy/prometheus/hosts.yml makes them: max(errors{job="shop", {{cohort}}}). While there is no canary such an alarm is OK.
+    """
     comparison: Global___Comparison.ValueType
     """How the answer is compared."""
     threshold: _builtins.float
