@@ -5,8 +5,7 @@
 """
 
 from coordinator.metrics.calls import MethodCalls
-from coordinator.metrics.catalogue import Metrics
-from coordinator.metrics.lag import LoopLag
+from coordinator.metrics.catalogue import LoopLag, Metrics
 from coordinator.metrics.live import Sight
 from coordinator.metrics.names import NAMED_AT_MOST, OTHERS
 from coordinator.metrics.storage import Sizes

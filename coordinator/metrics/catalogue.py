@@ -6,9 +6,9 @@ No metric has an id for a label, and none a name unless the operator wants it: w
 import asyncio
 import platform
 from collections.abc import Callable
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
@@ -16,13 +16,16 @@ from coordinator import program_version
 from coordinator.core.model import AlarmStatus, TargetKind
 from coordinator.metrics.calls import Calls
 from coordinator.metrics.committed import Committed
-from coordinator.metrics.lag import LoopLag
+from coordinator.metrics.exposition import content_type, written
 from coordinator.metrics.live import LiveCollector, Sight
 from coordinator.metrics.names import Names
 from coordinator.metrics.storage import Storage
 from coordinator.metrics.tally import Tally, TallyCollector
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each counter, which nobody asks for
+
+LAG_SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+LAG_EVERY: Final = 0.5
 
 
 class Metrics:
@@ -105,5 +108,34 @@ class Metrics:
         It is written out in a thread: however much there is, the event loop goes on.
         """
         self.look()
-        encode, content_type = choose_encoder(accept)
-        return await asyncio.to_thread(encode, self.registry), content_type
+        format = content_type(accept)
+        return await asyncio.to_thread(self._written, format), format
+
+    def _written(self, format: str) -> bytes:
+        return written(self.registry.collect(), format)
+
+
+class LoopLag:
+    """Measures twice a second how late the event loop comes to a timer."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Not measuring yet."""
+        self._seconds = Histogram(
+            "hookline_event_loop_lag_seconds", "How late the event loop came to a timer.", buckets=LAG_SECONDS, registry=registry
+        )
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Measure the running loop from now on."""
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(LAG_EVERY, self._tick, loop, loop.time() + LAG_EVERY)
+
+    def stop(self) -> None:
+        """Measure no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        now = loop.time()
+        self._seconds.observe(max(0.0, now - due))
+        self._timer = loop.call_at(now + LAG_EVERY, self._tick, loop, now + LAG_EVERY)

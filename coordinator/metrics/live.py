@@ -69,7 +69,8 @@ class LiveCollector(Collector):
         self.sight: Sight | None = None
         self._names = names
         self._live = live
-        self._families = _families(names, {}, _Hosts())
+        self._rows: Mapping[tuple[str, ...], _Row] = {}
+        self._hosts = _Hosts()
 
     def look(self) -> None:
         """Look now."""
@@ -84,11 +85,11 @@ class LiveCollector(Collector):
                 if row is None:
                     row = rows[where] = _Row()
                 row.add(group, deployment, self._live.get(deployment.deployment_id))
-        self._families = _families(self._names, rows, _seen(self.sight))
+        self._rows, self._hosts = rows, _seen(self.sight)
 
     def collect(self) -> Iterator[Metric]:
         """What was seen."""
-        return iter(self._families)
+        return iter(_families(self._names, self._rows, self._hosts))
 
 
 class _Hosts(NamedTuple):

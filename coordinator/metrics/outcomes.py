@@ -55,7 +55,7 @@ class Outcomes:
         self._rollbacks = Counter(
             "hookline_rollbacks", "Deployments that were rolled back by themselves, by why.", (*group, "reason"), registry=registry
         )
-        self._duration = took("deployment_duration", "How long deployments took, from their creation to their end.", *group, "outcome")
+        self._duration = took("deployment_duration", "How long deployments took, from their creation to their end.", "outcome")
         self._active = took("deployment_active_duration", "The same without the time that they waited for people.", "outcome")
         self._manual = took("deployment_manual_wait_duration", "How long deployments waited for people to approve them.", "outcome")
         self._rollback = took("rollback_duration", "How long rollbacks took, from their creation to their end.", "outcome")
@@ -75,7 +75,7 @@ class Outcomes:
         )
         self._newest: dict[tuple[str, ...], tuple[float, str]] = {}
         for outcome in OUTCOMES:
-            for each in (self._active, self._manual, self._rollback):
+            for each in (self._duration, self._active, self._manual, self._rollback):
                 each.labels(outcome)
         if not group:
             self._known(())
@@ -97,7 +97,7 @@ class Outcomes:
         if back and deployment.error is not None:
             self.taken_back(plan, deployment.error.code)
         took, manual = max(0, (deployment.completed_at or plan.created_at) - plan.created_at), waited(deployment)
-        self._duration.labels(*where, outcome).observe(took / 1_000, exemplar)
+        self._duration.labels(outcome).observe(took / 1_000, exemplar)
         self._active.labels(outcome).observe(max(0, took - manual) / 1_000, exemplar)
         if plan.require_approval:
             self._manual.labels(outcome).observe(manual / 1_000, exemplar)

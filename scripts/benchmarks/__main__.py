@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from scripts.benchmarks import alarms, bundles, files, growth, host
+from scripts.benchmarks import alarms, bundles, files, growth, host, metrics
 from scripts.benchmarks.figures import Figure
 from scripts.benchmarks.fleets import rollout, storm, tls
 
@@ -16,6 +16,7 @@ NAMES = (
     "storm: a fleet comes back to a coordinator that was killed; host: one real host, against bare spawns and fsyncs; "
     "agent: the same, and its memory over many deployments, and Install of many files, against cp; "
     "alarms: from an alert to the stop and the rollback, and what looking costs; "
+    "metrics: how long a scrape takes; "
     "bundles: a rollout while other hosts download, against one without"
 )
 
@@ -35,6 +36,8 @@ def benchmark(settings: argparse.Namespace, directory: Path) -> AsyncIterator[Fi
             return agent(settings.rounds, directory)
         case "alarms":
             return alarms.measure(settings.rounds, directory)
+        case "metrics":
+            return metrics.measure(settings.rounds)
         case "bundles":
             return bundles.measure(settings.fetchers, settings.bundle_mb, directory)
         case name:
@@ -67,7 +70,7 @@ async def report(settings: argparse.Namespace) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when every promise was kept, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Hookline against floors taken in the same run.")
-    parser.add_argument("name", choices=["agent", "alarms", "bundles", "fleet", "host", "storm", "tls"], help=NAMES)
+    parser.add_argument("name", choices=["agent", "alarms", "bundles", "fleet", "host", "metrics", "storm", "tls"], help=NAMES)
     parser.add_argument("--json", action="store_true", help="one JSON object a line: name, value, unit, floor, ratio")
     parser.add_argument(
         "--hosts",
@@ -77,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--plaintext", action="store_true", help="fleet: without TLS, on both sides")
     parser.add_argument("--pairs", type=int, default=15, help="tls: rollouts of each kind, in turns")
-    parser.add_argument("--rounds", type=int, default=20, help="agent, alarms, host: deployments that are measured")
+    parser.add_argument("--rounds", type=int, default=20, help="agent, alarms, host: deployments that are measured; metrics: scrapes")
     parser.add_argument("--fetchers", type=int, default=100, help="bundles: hosts that download")
     parser.add_argument("--bundle-mb", type=int, default=100, help="bundles: megabytes that each downloads")
     parser.add_argument("--directory", help="where databases and bundles are written (default: the system's temporary directory)")

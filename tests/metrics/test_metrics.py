@@ -6,17 +6,23 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from coordinator.core.model import Deployment, Group, HostStatus, Session
+from coordinator.core.model import Deployment, Group, HostStatus, RevisionId, Session
 from coordinator.core.orders import Changes, Entry, HistoryEntry
 from coordinator.metrics import NAMED_AT_MOST, OTHERS, Metrics, Sizes
+from coordinator.metrics.exposition import written
 from coordinator.metrics.live import VERSIONS_AT_MOST
-from tests.store.things import NOW, host, plan
+from tests.metrics.running import running
+from tests.store.things import NOW, R1, host, plan
 
 ROOT = Path(__file__).parents[2]
 
@@ -195,6 +201,32 @@ async def test_openmetrics_is_spoken_to_who_asks_for_it() -> None:
     body, content_type = await Metrics().exposition("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     assert body.endswith(b"# EOF\n")
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0", "text/plain; version=0.0.4"])
+@pytest.mark.parametrize("names", [False, True])
+async def test_the_text_is_the_one_that_the_library_would_write(accept: str, names: bool) -> None:
+    async with running(names=names) as it:
+        await it.deploy("d-1", revision=replace(R1, revision_id=RevisionId('r "1" \\ \n ä')))
+        await it.succeed("d-1", seconds=1.25)
+        it.metrics.storage.watch(Small(), lambda: (3, 4_000_000_000))
+        it.metrics.tally.log_bytes = 123_456_789
+        it.metrics.storage.committed(0.00025, 7)
+        it.metrics.look()
+        families = [family for family in it.metrics.registry.collect() if not family.name.startswith(("process", "python"))]
+        encode, format = choose_encoder(accept)
+        assert written(families, format) == encode(Shown(families))
+
+
+class Shown(CollectorRegistry):
+    """A registry that shows what was collected already."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        super().__init__()
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self._families)
 
 
 class Witness(Collector):
