@@ -68,9 +68,9 @@ class Metrics:
             self._errors.labels(source)
         for result in ("accepted", "refused", "failed"):
             self._webhooks.labels(result)
-        for kind in TargetKind:
+        for kind in (*(one.name.lower() for one in TargetKind), "grafana"):
             for result in ("delivered", "failed", "given_up"):
-                self._notifications.labels(kind.name.lower(), result)
+                self._notifications.labels(kind, result)
 
     def alarm_looked_at(self, source: str, status: str) -> None:
         """Somebody looked at an alarm."""
