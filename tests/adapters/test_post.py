@@ -1,19 +1,24 @@
 """The way out: where a name leads is looked up once and judged, nothing is followed, and no more is read than is told."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import httpx
 import pytest
 
+from coordinator.adapters.authority import Authority
+from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.notifications.post import OCTETS_AT_MOST, HttpPost
 from coordinator.adapters.notifications.secrets import SecretFiles
 from coordinator.core.addresses import Forbidden, PrivateServers
+from coordinator.gateway.listeners.tls import SERVER_FILE
 from coordinator.service.notifications.ports import Answer, Unsent
 from tests.evil_urls import EVERYWHERE, UNLESS_LISTED
 
 PUBLIC = "93.184.216.34"
+NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 KEY = "whsec_" + "A" * 43 + "="
 
 
@@ -29,12 +34,13 @@ def said(status: int, text: str = "", **headers: str) -> httpx.Response:
 class Web:
     """All web servers, and where names lead."""
 
-    def __init__(self, *allow: str) -> None:
+    def __init__(self, *allow: str, patience: float = 60) -> None:
         self.asked: list[httpx.Request] = []
         self.looked_up: list[str] = []
         self.names: dict[str, Sequence[str]] = {"hooks.example.org": [PUBLIC]}
         self.answer: Callable[[httpx.Request], httpx.Response] = lambda _: said(200, "taken")
-        self.post = HttpPost(PrivateServers(allow), resolve=self._resolve, transport=httpx.MockTransport(self._answer), patience=0.2)
+        carried = httpx.MockTransport(self._answer)
+        self.post = HttpPost(PrivateServers(allow), resolve=self._resolve, trust=NOBODY, transport=carried, patience=patience)
 
     async def _resolve(self, host: str, port: int) -> Sequence[str]:
         self.looked_up.append(host)
@@ -152,10 +158,41 @@ async def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
         await asyncio.Event().wait()
         yield b""
 
-    web = Web()
+    web = Web(patience=0.2)
     web.answer = lambda _: httpx.Response(200, content=never())
     with pytest.raises(Unsent, match=r"no answer within 0\.2 s"):
         await web.send()
+
+
+async def test_over_tls_the_server_has_to_prove_the_name_that_was_looked_up(tmp_path: Path) -> None:
+    authority = Authority.open(tmp_path / "pki", SystemClock(), names=("hooks.example.org",))
+    authority.renew()
+    names: list[str | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    shown = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    shown.load_cert_chain(tmp_path / "pki" / SERVER_FILE)
+    shown.sni_callback = lambda _socket, name, _context: names.append(name)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=shown) as server:
+        port = server.sockets[0].getsockname()[1]
+
+        async def here(host: str, port: int) -> Sequence[str]:
+            return ["127.0.0.1"]
+
+        trust = ssl.create_default_context(cadata=authority.trust.decode())
+        post = HttpPost(PrivateServers(["127.0.0.1"]), resolve=here, trust=trust)
+        assert (await post.post(f"https://hooks.example.org:{port}/x", {}, b"{}")).status == 204
+        with pytest.raises(Unsent, match="certificate"):
+            await post.post(f"https://other.example.org:{port}/x", {}, b"{}")
+        with pytest.raises(Unsent, match="certificate"):
+            await HttpPost(PrivateServers(["any"]), resolve=here).post(f"https://hooks.example.org:{port}/x", {}, b"{}")
+        await post.close()
+    assert names == ["hooks.example.org", "other.example.org", "hooks.example.org"]
 
 
 def test_a_secret_is_a_line_in_a_file_and_read_whenever_it_is_needed(tmp_path: Path) -> None:

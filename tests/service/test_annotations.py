@@ -66,13 +66,16 @@ async def test_a_deployment_and_its_bake_time_are_regions(times: int) -> None:
 
 async def test_a_stage_ends_when_the_next_begins() -> None:
     dashboard = Dashboard()
-    entries = (at(Entry.Baking, 5), at(Entry.Succeeded, 9), at(Entry.Watching, 9), at(Entry.Regressed, 30))
-    await told(dashboard, at(Entry.InProgress, 1), *entries)
+    stages = (at(Entry.StageBegan, 0, message="canary, 1 of 2"), at(Entry.InProgress, 1), at(Entry.StageBegan, 3, message="rest, 2 of 2"))
+    await told(dashboard, *stages, at(Entry.Baking, 5), at(Entry.Succeeded, 9), at(Entry.Watching, 10), at(Entry.Regressed, 30))
     assert [(one.tags[5], one.tags[3], one.end - NOW) for one in dashboard.kept] == [
+        ("part:stage", "outcome:succeeded", 3_000),
         ("part:deployment", "outcome:succeeded", 9_000),
+        ("part:stage", "outcome:succeeded", 5_000),
         ("part:bake", "outcome:succeeded", 9_000),
         ("part:watch", "outcome:regressed", 30_000),
     ]
+    assert dashboard.kept[0].text == "d-75I7MBT7C deploys revision r1 (shop/web): canary, 1 of 2"
 
 
 async def test_what_began_before_anybody_told_grafana_is_a_whole_region_at_its_end() -> None:

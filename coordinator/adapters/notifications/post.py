@@ -7,6 +7,7 @@ environment's proxy used, and no more of an answer read than is told.
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -30,6 +31,11 @@ RESOLVERS: Final = 4
 """Names that are looked up together, in threads of their own: one may take half a minute when the system's resolver is away."""
 
 
+def trusted() -> ssl.SSLContext:
+    """Whose certificates count: those of SSL_CERT_FILE or SSL_CERT_DIR, where they are set, else the well-known ones."""
+    return httpx.create_ssl_context(trust_env=True)
+
+
 class HttpPost:
     """See `service.notifications.ports.Post`."""
 
@@ -38,17 +44,21 @@ class HttpPost:
         allowed: PrivateServers,
         *,
         resolve: Resolve | None = None,
+        trust: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         patience: float = PATIENCE,
     ) -> None:
-        """`allowed` are the servers with private addresses that may be sent to. Tests resolve names, and carry what is sent, otherwise."""
+        """`allowed` are the servers with private addresses that may be sent to. Tests resolve names, trust, and carry what is sent,
+        otherwise."""
         self._allowed = allowed
         self._resolve = resolve or self._resolve_by_system
         self._patience = patience
         self._threads = ThreadPoolExecutor(max_workers=RESOLVERS, thread_name_prefix="resolver")
         # A connection is used once: the next body to its address may be for another name, for which its certificate was not looked at.
         limits = httpx.Limits(max_keepalive_connections=0)
-        self._client = httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=patience, limits=limits, transport=transport)
+        self._client = httpx.AsyncClient(
+            follow_redirects=False, trust_env=False, timeout=patience, limits=limits, verify=trust or trusted(), transport=transport
+        )
 
     async def close(self) -> None:
         """Let go of connections."""

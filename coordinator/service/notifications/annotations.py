@@ -16,7 +16,7 @@ OURS: Final = "hookline"
 WHOLE: Final = "part:deployment"
 OPEN: Final = "outcome:in_progress"
 
-STAGES: Final[Mapping[str, str]] = {Entry.Baking: "bake", Entry.Watching: "watch"}
+STAGES: Final[Mapping[str, str]] = {Entry.StageBegan: "stage", Entry.Baking: "bake", Entry.Watching: "watch"}
 """Entries with which a stage begins, which goes on until the next begins or the deployment ends."""
 ENDS: Final[Mapping[str, str]] = {
     Entry.Succeeded: "succeeded",
