@@ -25,6 +25,7 @@ from coordinator.api.access.entrance import Bearer, Entrance, Same
 from coordinator.api.access.rates import Paced, Rates
 from coordinator.api.access.recording import Recorder
 from coordinator.api.access.servicers import AccessServicer, AuditServicer
+from coordinator.api.access.tenants import Tenants
 from coordinator.api.alarms import AlarmServicer
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
@@ -153,7 +154,8 @@ class Coordinator:
         self._http = self._web(DiscoveryService(store))
         self._access, self._audit = _access(store, ids, clock, settings), AuditService(store.audit, clock)
         self._recorder, self._shortage, self._standing = Recorder(self._audit, clock), store.shortage, store.standing
-        self._rules = partial(interceptors.Rules, group_of=partial(_group_of, store.history), recorder=self._recorder)
+        tenants, group_of = Tenants(clock, settings.paces), partial(_group_of, store.history)
+        self._rules = partial(interceptors.Rules, group_of=group_of, recorder=self._recorder, tenants=tenants)
         self._telling = self._speak(store)
         self._services = self._serve(store, bundles, ids)
         self.metrics.watch(self.engine.overview)

@@ -24,11 +24,13 @@ from coordinator.api import refusals
 from coordinator.api.access.entrance import Entrance, Same, Stay, peer_address
 from coordinator.api.access.rates import TooManyCalls
 from coordinator.api.access.recording import Recorder
+from coordinator.api.access.tenants import Tenants
 from coordinator.api.policy import POLICY, GroupOf, Rule, check_kind, check_place
 from coordinator.api.principal import LOCAL, caller
 from coordinator.core.access import Kind, Principal
 from coordinator.core.errors import Denied, DeployError, DeploymentDoesNotExist, Invalid
 from coordinator.metrics import MethodCalls, Metrics
+from hookline.v1.deployments_pb2 import CreateDeploymentRequest
 
 UNARY_SECONDS = 30.0
 """How long a unary call may take whose client has set no deadline."""
@@ -56,6 +58,8 @@ class Rules:
     policy: Mapping[str, Rule] = field(default_factory=lambda: POLICY)
     """Says who may call what."""
     group_of: GroupOf = _no_group
+    tenants: Tenants | None = None
+    """Counts what each operator asks for; None: nobody does."""
     recorder: Recorder | None = None
     """Writes down what changes something; None where nothing is served that does."""
 
@@ -185,6 +189,8 @@ class _Call:
             self._stay = rules.entrance.stay(self._principal)
         caller.set(self._principal)
         check_kind(self._rule, self._principal, self._method)
+        if rules.tenants is not None and self._rule is not None:
+            rules.tenants.check_call(self._method, self._principal, reads=self._rule.reads, lasts=self._lasts)
         if self._asked is None:
             if self._rule is not None and self._rule.permission is not None:
                 self.request = self._checked(self.request)
@@ -202,7 +208,10 @@ class _Call:
 
     async def _check_place(self, request: Message) -> None:
         if self._rule is not None:
-            await check_place(self._rule, self._principal, request, self._guard.rules.group_of)
+            rules = self._guard.rules
+            await check_place(self._rule, self._principal, request, rules.group_of)
+            if rules.tenants is not None and isinstance(request, CreateDeploymentRequest):
+                rules.tenants.check_deployment(self._principal, request.application_name)
 
     async def _end(self, error: BaseException | None) -> None:
         """Count the call, write it down and, where it was refused or its handler raised, abort it with a status."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from coordinator.config import notifications
 from coordinator.config.options import parser
-from coordinator.config.settings import Address, Settings, Tls
+from coordinator.config.settings import PACES, Address, Pace, Settings, Tls
 
 SOCKET_PATH_AT_MOST = 107
 
@@ -50,7 +50,13 @@ def parse(arguments: Sequence[str]) -> Settings:
         alertmanager_token=given.alertmanager_token_file or "",
         notifications=notifications.given(given),
         source_credentials=given.source_credentials,
+        paces=_paces(dict(given.limit)),
     )
+
+
+def _paces(said: dict[str, Pace | None]) -> dict[str, Pace]:
+    """Those that were said, the usual ones where nothing was, none where that was said."""
+    return {kind: pace for kind in PACES if (pace := said.get(kind, PACES[kind])) is not None}
 
 
 def _tls(given: argparse.Namespace) -> Tls:

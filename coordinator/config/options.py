@@ -5,7 +5,7 @@ from pathlib import Path
 
 from coordinator import program_version
 from coordinator.config import notifications, words
-from coordinator.config.settings import AGENT_LIFETIME, LOG_MAX_BYTES, LOG_RETENTION_DAYS, MAX_BUNDLE_BYTES, READMIT_WITHIN, Address
+from coordinator.config.settings import AGENT_LIFETIME, LOG_MAX_BYTES, LOG_RETENTION_DAYS, MAX_BUNDLE_BYTES, PACES, READMIT_WITHIN, Address
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -104,6 +104,15 @@ def _identity(group: argparse._ArgumentGroup) -> None:
         metavar="TIME",
         help="how long after its certificate has ended a host comes back by itself; later, or with 0d, it waits for `hookline hosts "
         "approve` (default: 7d)",
+    )
+    group.add_argument(
+        "--limit",
+        type=words.limit,
+        action="append",
+        default=[],
+        metavar="KIND=PER_SECOND/BURST",
+        help="how often each operator may call (changes, reads, streams), and each application be deployed (deployments); =off: no limit; "
+        f"may be said several times (default: {', '.join(f'{kind}={pace.per_second:g}/{pace.burst}' for kind, pace in PACES.items())})",
     )
     group.add_argument(
         "--oidc",

@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -62,6 +63,17 @@ class Tls:
     """Which identity provider's tokens operators may bring; see `adapters/oidc`."""
 
 
+class Pace(NamedTuple):
+    """So many a second, after a burst."""
+
+    per_second: float
+    burst: int
+
+
+PACES = {"changes": Pace(10, 100), "reads": Pace(50, 500), "streams": Pace(2, 50), "deployments": Pace(1, 60)}
+"""What each operator may do, and how often each application may be deployed, unless it is said otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notifications:
     """Where triggers may send to, where their secrets lie, and a Grafana that shows deployments."""
@@ -101,5 +113,7 @@ class Settings:
     alertmanager_token: str = field(default="", repr=False)
     """Empty: Alertmanager's webhook is not served."""
     notifications: Notifications = Notifications()
+    paces: Mapping[str, Pace] = field(default_factory=lambda: PACES)
+    """What is not among them is not counted."""
     source_credentials: Path | None = None
     """Which keys the coordinator has for bundles that lie elsewhere; see `adapters/sources`."""

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from coordinator.config.settings import Address
+from coordinator.config.settings import PACES, Address, Pace
 
 AGENT_LIFETIME_AT_MOST = 90 * 24 * 3600
 
@@ -39,6 +39,15 @@ def token(text: str) -> str:
     if not found or not found.isascii() or not found.isprintable():
         raise argparse.ArgumentTypeError(f"{text} holds no token: it must be one line of printable ASCII characters")
     return found
+
+
+def limit(text: str) -> tuple[str, Pace | None]:
+    """KIND=PER_SECOND/BURST, or KIND=off: what for, and how much; None: any number."""
+    found = re.fullmatch(r"([a-z]+)=(?:off|([0-9]{1,6}(?:\.[0-9]{1,3})?)/([0-9]{1,6}))", text)
+    pace = Pace(float(found[2]), int(found[3])) if found and found[2] else None
+    if not found or found[1] not in PACES or pace is not None and not (pace.per_second and pace.burst):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {', '.join(PACES)}, then =PER_SECOND/BURST or =off, such as changes=10/100")
+    return found[1], pace
 
 
 def lifetime(text: str) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.config.command_line import parse
-from coordinator.config.settings import MAX_BUNDLE_BYTES, Address, Settings
+from coordinator.config.settings import MAX_BUNDLE_BYTES, PACES, Address, Pace, Settings
 
 
 def test_the_defaults_listen_on_loopback() -> None:
@@ -52,6 +52,12 @@ def test_other_machines_may_scrape_over_tls_with_a_token(tmp_path: Path) -> None
     assert "let-me-see" not in str(settings)
 
 
+def test_how_much_each_tenant_may_ask_for_is_said_kind_by_kind() -> None:
+    settings = parse("--insecure --limit changes=0.5/3 --limit reads=off --source-credentials /s.toml".split())
+    assert settings.paces == {"changes": Pace(0.5, 3), "streams": PACES["streams"], "deployments": PACES["deployments"]}
+    assert settings.source_credentials == Path("/s.toml")
+
+
 def test_bundles_get_a_free_port_when_the_system_chooses_the_first() -> None:
     assert parse(["--insecure", "--listen", "127.0.0.1:0"]).bundle_listen == Address("127.0.0.1", 0)
 
@@ -72,6 +78,8 @@ def test_an_address_is_written_as_it_is_read() -> None:
         ("--insecure --listen example.org:8443", "only loopback addresses"),
         ("--insecure --http-listen 192.0.2.1:80", "(--http-listen)"),
         ("--insecure --bundle-listen 192.0.2.1:80", "(--bundle-listen)"),
+        ("--limit hosts=1/1", "'hosts=1/1' is not changes, reads, streams, deployments, then"),
+        ("--limit changes=0/5", "such as changes=10/100"),
         ("--insecure --listen 8443", "'8443' is not HOST:PORT"),
         ("--insecure --listen 127.0.0.1:70000", "is not HOST:PORT"),
         ("--insecure --listen ::1:5", "is not HOST:PORT"),

@@ -5,9 +5,10 @@ from grpc import StatusCode
 
 from coordinator.api import interceptors
 from coordinator.api.access.entrance import Same
-from coordinator.api.access.rates import ADDRESSES_AT_MOST, Paced, Rates
+from coordinator.api.access.rates import CALLERS_AT_MOST, Paced, Rates
 from coordinator.api.access.recording import Recorder
 from coordinator.api.principal import LOCAL
+from coordinator.service.access.attempts import network_of
 from hookline.v1 import catalog_pb2 as catalog
 from tests.wire.house import House
 from tests.wire.memory import VirtualClock
@@ -36,20 +37,20 @@ def test_an_address_may_make_a_burst_of_calls_and_then_so_many_a_second(rates: R
 
 def test_no_address_waits_for_another_but_those_of_an_ipv6_network_are_one(rates: Rates) -> None:
     for number in range(BURST):
-        assert rates.owed(f"2001:db8:1:2::{number + 1:x}") == 0
-    assert rates.owed("2001:db8:1:2:ffff::1") == 100
-    assert rates.owed("2001:db8:1:3::1") == 0
-    assert rates.owed("10.0.0.1") == 0
+        assert rates.owed(network_of(f"2001:db8:1:2::{number + 1:x}")) == 0
+    assert rates.owed(network_of("2001:db8:1:2:ffff::1")) == 100
+    assert rates.owed(network_of("2001:db8:1:3::1")) == 0
+    assert rates.owed(network_of("10.0.0.1")) == 0
 
 
 def test_what_is_remembered_is_bounded_and_who_goes_on_calling_is_not_forgotten(rates: Rates) -> None:
-    for number in range(ADDRESSES_AT_MOST + 100):
+    for number in range(CALLERS_AT_MOST + 100):
         rates.owed(f"host-{number}")
         if number < BURST:
             rates.owed("hostile")
         else:
             assert rates.owed("hostile") > 0
-    assert len(rates._paid_until) == ADDRESSES_AT_MOST
+    assert len(rates._paid_until) == CALLERS_AT_MOST
 
 
 async def test_a_call_too_many_says_when_to_come_back_and_is_no_row_of_the_audit(house: House, clock: VirtualClock) -> None:
