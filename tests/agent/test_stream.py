@@ -1,91 +1,19 @@
-"""The stream carries facts and reports between a machine and a real gRPC server, and comes back when it is lost."""
+"""The stream carries facts and reports between a machine and a real gRPC server."""
 
 import asyncio
 import logging
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 
-import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from agent.config import Identity
-from agent.facts import Begin, Close, EventEnded, EventNeverBegan, Numbered, Recover
+from agent.facts import EventEnded, Numbered
 from agent.journal import MemoryJournal
-from agent.loop import Agent
-from agent.machine import Machine
 from agent.model import Diagnostics, ErrorCode, EventStatus, InstructionId, LifecycleEvent, Report
-from agent.stream import AgentStream, insecure_channel
 from agent.stream.wire import reports as to_wire
 from hookline.v1 import agent_pb2, resources_pb2
-from tests.agent.coordinator import Coordinator, Line, instruction_message
-
-
-class Idle:
-    """An executor that does nothing by itself: the test ends the events. With `at_once` they end well at once."""
-
-    def __init__(self, *, at_once: bool) -> None:
-        self.at_once = at_once
-        self.begun: asyncio.Queue[Begin] = asyncio.Queue()
-
-    def begin(self, order: Begin, agent: Agent) -> None:
-        """Notes the order, or ends it."""
-        if self.at_once:
-            agent.tell(EventEnded(order.instruction.instruction_id, order.event))
-        else:
-            self.begun.put_nowait(order)
-
-    def recover(self, order: Recover, agent: Agent) -> None:
-        """No script of it ever ran."""
-        agent.tell(EventNeverBegan(order.instruction.instruction_id, order.event))
-
-    def close(self, order: Close, agent: Agent) -> None:
-        """Nothing closes its events."""
-        raise AssertionError
-
-    def finish(self, instruction_id: InstructionId) -> None:
-        """Holds nothing."""
-
-    def forget(self, instruction_ids: Sequence[InstructionId]) -> None:
-        """Keeps nothing."""
-
-
-@dataclass
-class Hasty:
-    """A clock on which every wait is over at once; it remembers how long the waits were."""
-
-    waits: list[float] = field(default_factory=list)
-    sixteen: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def now_ms(self) -> int:
-        """Always the same instant."""
-        return 1_000
-
-    async def sleep(self, seconds: float) -> None:
-        """Lets the loop turn once."""
-        self.waits.append(seconds)
-        if len(self.waits) == 16:
-            self.sixteen.set()
-        await asyncio.sleep(0.001)
-
-    def chance(self) -> float:
-        """Always the middle."""
-        return 0.5
-
-
-class Host:
-    """One agent and its stream, running."""
-
-    def __init__(self, coordinator: str, *, at_once: bool = True, why_not: Callable[[], Awaitable[str | None]] | None = None) -> None:
-        self.executor = Idle(at_once=at_once)
-        self.journal = MemoryJournal("0" * 32)
-        self.clock = Hasty()
-        self.agent = Agent(machine=Machine(), journal=self.journal, executor=self.executor, clock=self.clock)
-        identity = Identity(host_id="1" * 32, name="h1", boot_id="b", agent_version="1", tags=(("role", "web"),), facts=(("os", "linux"),))
-        self.channel = insecure_channel(coordinator)
-        self.stream = AgentStream(agent=self.agent, identity=identity, channel=self.channel, clock=self.clock, why_not=why_not)
-        self.running = asyncio.ensure_future(self.stream.run())
+from tests.agent.coordinator import Coordinator, instruction_message
+from tests.agent.streaming import Host, has_read_all, heard
 
 
 @pytest.fixture
@@ -98,20 +26,14 @@ async def coordinator() -> AsyncIterator[Coordinator]:
 async def host(coordinator: Coordinator) -> AsyncIterator[Host]:
     host = Host(coordinator.address)
     yield host
-    await _end(host)
+    await host.end()
 
 
 @pytest.fixture
 async def slow_host(coordinator: Coordinator) -> AsyncIterator[Host]:
     host = Host(coordinator.address, at_once=False)
     yield host
-    await _end(host)
-
-
-async def _end(host: Host) -> None:
-    host.running.cancel()
-    await asyncio.wait([host.running])
-    await host.channel.close()
+    await host.end()
 
 
 async def test_hello_says_who_the_agent_is_and_what_its_journal_holds(coordinator: Coordinator, host: Host) -> None:
@@ -202,7 +124,7 @@ async def test_a_cancel_ends_an_instruction(coordinator: Coordinator, slow_host:
     order = await slow_host.executor.begun.get()
     cancel = agent_pb2.Cancel(instruction_id="d-1/h/1/1", target_epoch=1, deployment_group_id="g-1", reason="stopped by ann")
     await line.say(agent_pb2.CoordinatorMessage(cancel=cancel))
-    await _has_read_all(line)
+    await has_read_all(line)
     slow_host.agent.tell(EventEnded(order.instruction.instruction_id, order.event))
     (_, _), (_, report) = await line.reports()
     assert report.instruction_status == agent_pb2.INSTRUCTION_STATUS_CANCELLED
@@ -223,99 +145,7 @@ async def test_heartbeats_go_at_the_interval_that_the_coordinator_says_last(coor
     ack = agent_pb2.HeartbeatAck(heartbeat_interval=Duration(nanos=150_000_000))
     for _ in range(3):
         await line.say(agent_pb2.CoordinatorMessage(heartbeat_ack=ack))
-        assert (await _heard(line.hear())).WhichOneof("message") == "heartbeat"
-
-
-async def test_three_unanswered_heartbeats_end_the_stream(coordinator: Coordinator, host: Host, caplog: pytest.LogCaptureFixture) -> None:
-    line = await coordinator.called()
-    await line.welcome(heartbeat=0.005)
-    again = await coordinator.called()
-    await asyncio.wait_for(line.gone.wait(), 10)
-    await again.welcome()
-    assert "3 heartbeats were not answered" in caplog.text
-
-
-async def test_drain_says_when_to_come_back(coordinator: Coordinator, host: Host) -> None:
-    line = await coordinator.called()
-    await line.welcome(spread=10)
-    drain = agent_pb2.Drain(retry_after=Duration(seconds=7), reason="going down")
-    await line.say(agent_pb2.CoordinatorMessage(drain=drain))
-    await coordinator.called()
-    assert host.clock.waits == [7 + 0.5 * 10]
-
-
-async def test_agents_spread_over_the_time_that_the_last_welcome_named(coordinator: Coordinator, host: Host) -> None:
-    line = await coordinator.called()
-    await line.welcome(spread=30)
-    await line.say(instruction_message())
-    await line.all_reports(14)
-    await line.acknowledge(14)
-    await _has_read_all(line)
-    line.hang_up()
-    await coordinator.called()
-    assert host.clock.waits == [15.0]
-
-
-async def test_a_host_with_something_to_tell_comes_first(coordinator: Coordinator, slow_host: Host) -> None:
-    line = await coordinator.called()
-    await line.welcome(spread=30)
-    await line.say(instruction_message())
-    await line.reports()
-    await line.acknowledge(1)
-    await slow_host.executor.begun.get()
-    line.hang_up()
-    await coordinator.called()
-    assert slow_host.clock.waits[0] <= 1.5
-
-
-async def test_a_host_with_something_to_tell_never_waits_long(coordinator: Coordinator, slow_host: Host) -> None:
-    line = await coordinator.called()
-    await line.welcome()
-    await line.say(instruction_message())
-    await line.reports()
-    await line.acknowledge(1)
-    await slow_host.executor.begun.get()
-    line.hang_up()
-    for _ in range(15):
-        (await coordinator.called()).hang_up()
-    await coordinator.called()
-    assert slow_host.clock.waits[1:] == [0.5] * 15
-
-
-async def test_a_refused_hello_is_told_once_and_tried_again(coordinator: Coordinator, host: Host, caplog: pytest.LogCaptureFixture) -> None:
-    for _ in range(3):
-        (await coordinator.called()).refuse(grpc.StatusCode.ALREADY_EXISTS, "another live agent has this name")
-    await (await coordinator.called()).welcome()
-    assert caplog.text.count("the coordinator refuses this agent: another live agent has this name") == 1
-    assert min(host.clock.waits) > 5
-
-
-async def test_waits_between_failures_grow_to_a_minute_and_no_further() -> None:
-    with socket.socket() as nobody_listens:
-        nobody_listens.bind(("127.0.0.1", 0))
-        host = Host(f"127.0.0.1:{nobody_listens.getsockname()[1]}")
-        await asyncio.wait_for(host.clock.sixteen.wait(), 20)
-        await _end(host)
-    assert host.clock.waits[:16] == [0.5] * 8 + [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
-
-
-async def test_streams_that_end_at_once_are_opened_ever_more_rarely(coordinator: Coordinator, host: Host) -> None:
-    for _ in range(11):
-        line = await coordinator.called()
-        await line.welcome()
-        line.hang_up()
-    await coordinator.called()
-    assert host.clock.waits == [0.5] * 8 + [1.0, 2.0, 4.0]
-
-
-async def test_a_welcome_makes_earlier_failures_forgotten(coordinator: Coordinator, host: Host) -> None:
-    for _ in range(10):
-        (await coordinator.called()).hang_up()
-    line = await coordinator.called()
-    await line.welcome()
-    line.hang_up()
-    await coordinator.called()
-    assert host.clock.waits == [0.5] * 8 + [1.0, 2.0, 0.5]
+        assert (await heard(line.hear())).WhichOneof("message") == "heartbeat"
 
 
 async def test_goodbye_ends_the_stream_after_what_is_pending(
@@ -327,7 +157,7 @@ async def test_goodbye_ends_the_stream_after_what_is_pending(
     await line.say(instruction_message())
     await line.all_reports(14)
     host.stream.stop("upgrading")
-    message = await _heard(line.hear())
+    message = await heard(line.hear())
     assert message.goodbye.reason == "upgrading"
     assert await line.hear() is None
     line.hang_up()
@@ -360,74 +190,3 @@ def test_long_diagnostics_are_cut_to_the_limit_and_keep_the_end_of_the_log() -> 
     assert written.ByteSize() <= 8_192
     assert written.log_tail.endswith("end")
     assert written.message.startswith("é")
-
-
-async def _has_read_all(line: Line) -> None:
-    """The agent answers an instruction that it knows with its reports; so it has read what came before."""
-    await line.say(instruction_message())
-    await line.reports()
-
-
-async def _heard(hearing: object) -> agent_pb2.AgentMessage:
-    assert asyncio.iscoroutine(hearing)
-    message = await asyncio.wait_for(hearing, 10)
-    assert isinstance(message, agent_pb2.AgentMessage)
-    return message
-
-
-async def test_the_next_channels_stream_is_welcomed_before_the_one_that_is_open_ends(
-    coordinator: Coordinator, slow_host: Host, caplog: pytest.LogCaptureFixture
-) -> None:
-    first = await coordinator.called()
-    await first.welcome()
-    await first.say(instruction_message())
-    assert [seq for seq, _ in await first.reports()] == [1]
-    begun = await slow_host.executor.begun.get()
-    async with insecure_channel(coordinator.address) as channel:
-        slow_host.stream.move(channel)
-        second = await coordinator.called()
-        slow_host.agent.tell(EventEnded(begun.instruction.instruction_id, begun.event))
-        assert [seq for seq, _ in await first.reports()] == [2, 3]  # nothing is held up while the next one is not welcomed yet
-        assert not first.gone.is_set()
-        hello = await second.welcome(acked_seq=1)
-        assert hello.last_seq == 1
-        await asyncio.wait_for(first.gone.wait(), 10)
-        assert [seq for seq, _ in await second.all_reports(3)] == [2, 3]
-        assert slow_host.clock.waits == []
-        second.hang_up()
-        assert (await (await coordinator.called()).welcome()).last_seq == 3
-    assert "another stream has taken its place" not in caplog.text
-
-
-async def test_a_next_stream_that_is_refused_leaves_the_one_that_is_open_alone(coordinator: Coordinator, host: Host) -> None:
-    first = await coordinator.called()
-    await first.welcome()
-    async with insecure_channel(coordinator.address) as channel:
-        host.stream.move(channel)
-        (await coordinator.called()).refuse(grpc.StatusCode.UNAVAILABLE, "not now")
-        await first.say(instruction_message())
-        await first.all_reports(14)
-        assert not first.gone.is_set()
-        first.hang_up()
-        await (await coordinator.called()).welcome()
-
-
-async def test_the_age_of_a_connection_is_routine(coordinator: Coordinator, host: Host, caplog: pytest.LogCaptureFixture) -> None:
-    line = await coordinator.called()
-    await line.welcome()
-    line.refuse(grpc.StatusCode.UNAVAILABLE, "max connection age")
-    await (await coordinator.called()).welcome()
-    assert caplog.text == ""
-    assert host.clock.waits == [0.05]
-
-
-async def test_why_a_coordinator_cannot_be_reached_is_explained_by_who_knows_more(caplog: pytest.LogCaptureFixture) -> None:
-    async def expired() -> str | None:
-        return "this host's certificate ended"
-
-    with socket.socket() as nobody_listens:
-        nobody_listens.bind(("127.0.0.1", 0))
-        host = Host(f"127.0.0.1:{nobody_listens.getsockname()[1]}", why_not=expired)
-        await asyncio.wait_for(host.clock.sixteen.wait(), 20)
-        await _end(host)
-    assert caplog.text.count("cannot reach the coordinator: this host's certificate ended") == 1
