@@ -78,14 +78,17 @@ class Past:
         self.holdings: dict[GroupId, Holding] = {}
         self.last_seq = 0
         self.acked = 0
-        self._reports: dict[int, Report] = {}
+        self._reports: list[Report] = []
         self._first_seq = 1
+        told: dict[int, Report] = {}  # A shortened journal has them in another order, and leaves some out.
         for entry in entries:
             self.apply(entry)
+            if isinstance(entry, Reported):
+                told[entry.seq] = entry.report
         self._first_seq = self.last_seq + 1
-        while self._first_seq - 1 in self._reports:
+        while self._first_seq - 1 in told:
             self._first_seq -= 1
-        self._reports = {seq: self._reports[seq] for seq in range(self._first_seq, self.last_seq + 1)}
+        self._reports = [told[seq] for seq in range(self._first_seq, self.last_seq + 1)]
 
     def entries(self) -> Iterator[Entry]:
         """The shortest journal that tells the same."""
@@ -113,7 +116,7 @@ class Past:
     def reports_from(self, seq: int) -> tuple[int, tuple[Report, ...]]:
         """The reports from this number on, or from the oldest that is still there, and the number of the first."""
         seq = max(seq, self._first_seq)
-        return seq, tuple([self._reports[number] for number in range(seq, self.last_seq + 1)])
+        return seq, tuple(self._reports[seq - self._first_seq :])
 
     def running(self, instruction_id: InstructionId, event: LifecycleEvent) -> Course | None:
         """The instruction whose event runs; None: it is over, or another one runs by now."""
@@ -181,7 +184,7 @@ class Past:
 
     def _apply_report(self, entry: Reported) -> None:
         report = entry.report
-        self._reports[entry.seq] = report
+        self._reports.append(report)
         self.last_seq = max(self.last_seq, entry.seq)
         known = self.known.get(report.instruction_id)
         if known is None:
@@ -234,9 +237,9 @@ class Past:
             self.ended[course.instruction.instruction_id] = course
 
     def _drop_reports(self, last_seq: int) -> None:
-        while self._first_seq <= last_seq:
-            self._reports.pop(self._first_seq, None)
-            self._first_seq += 1
+        if last_seq >= self._first_seq:
+            del self._reports[: last_seq + 1 - self._first_seq]
+            self._first_seq = last_seq + 1
 
     def _course(self, instruction_id: InstructionId) -> Course:
         course = self.known[instruction_id]

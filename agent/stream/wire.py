@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from agent.model import (
@@ -143,12 +144,8 @@ def instruction(message: agent_pb2.Instruction) -> Instruction:
             application_name=message.application_name,
             revision_id=RevisionId(message.revision_id),
             location=_location(message.location),
-            events=tuple(
-                EventPlan(
-                    event=_EVENTS[plan.lifecycle_event],
-                    timeout_seconds=(plan.timeout.seconds + plan.timeout.nanos / 1e9) or EVENT_SECONDS,
-                )
-                for plan in message.lifecycle_events
+            events=_plans(
+                tuple((plan.lifecycle_event, plan.timeout.seconds + plan.timeout.nanos / 1e9) for plan in message.lifecycle_events)
             ),
             file_exists_behavior=_BEHAVIORS[message.file_exists_behavior],
             creator=_CREATORS[message.creator],
@@ -157,6 +154,12 @@ def instruction(message: agent_pb2.Instruction) -> Instruction:
         )
     except KeyError as error:
         raise Unreadable(f"{error.args[0]!r} has no meaning here; is this agent older than the coordinator?") from error
+
+
+@lru_cache(maxsize=16)
+def _plans(listed: tuple[tuple[int, float], ...]) -> tuple[EventPlan, ...]:
+    """The events that an instruction lists, with their seconds. Shared: a hundred instructions are remembered, and most list the same."""
+    return tuple(EventPlan(event=_EVENTS[number], timeout_seconds=seconds or EVENT_SECONDS) for number, seconds in listed)
 
 
 def _signature(message: agent_pb2.Instruction) -> Signature | None:
