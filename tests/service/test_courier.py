@@ -10,7 +10,7 @@ import pytest
 from coordinator.core.errors import StorageFailed
 from coordinator.core.model import DeploymentId, HostId, TargetKind, Trigger, TriggerEvent, TriggerTarget
 from coordinator.core.orders import Entry
-from coordinator.service.notifications.courier import GIVE_UP_AFTER, KEEP_EVERY, LOOK_EVERY, Courier
+from coordinator.service.notifications.courier import APART, GIVE_UP_AFTER, KEEP_EVERY, LOOK_EVERY, Courier
 from coordinator.service.notifications.events import wanted
 from coordinator.service.notifications.outlets import Refused
 from coordinator.service.notifications.ports import EVERYWHERE, Answer, Line, News, Notice, Standing, Unsent, Wanted
@@ -160,8 +160,8 @@ class Post:
     async def look(self) -> None:
         """Let the courier look at the history once more."""
         await settle()
-        await self.clock.go_on(LOOK_EVERY)
-        for _ in range(10):
+        for _ in range(LOOK_EVERY // APART):
+            await self.clock.go_on(APART)
             await settle()
 
 
@@ -183,6 +183,18 @@ async def test_everything_is_told_once_and_in_order(post: Post) -> None:
     assert post.targets["pager"].told == expected
     assert post.outbox.cursors[Line(1, "pager")] == expected[-1]
     assert post.counted == [("webhook", "delivered")] * 9
+
+
+async def test_notifications_are_apart_however_many_wait(post: Post) -> None:
+    post.outbox.give(2, trigger("chat"))
+    for _ in range(20):
+        post.happen(1)
+        post.happen(2)
+    async with post.running():
+        assert len(post.targets["pager"].told) + len(post.targets["chat"].told) <= LOOK_EVERY // APART + 1
+        for _ in range(2):
+            await post.look()
+    assert (len(post.targets["pager"].told), len(post.targets["chat"].told)) == (20, 20)
 
 
 async def test_what_happened_while_nobody_ran_is_told_and_what_was_told_is_not(post: Post) -> None:
@@ -248,6 +260,7 @@ async def test_a_dead_target_holds_nobody_up(post: Post) -> None:
     async with post.running():
         expected = [post.happen() for _ in range(5)]
         another = post.happen(2)
+        await post.look()
         await post.look()
         assert (post.targets["chat"].told, post.targets["other"].told) == (expected, [another])
         assert post.targets["pager"].tries == 1
@@ -319,6 +332,7 @@ async def test_who_is_told_of_all_groups_is(post: Post) -> None:
     everything = post.everywhere["grafana"] = Target((TriggerEvent.DeploymentStart,), kind="grafana")
     async with post.running():
         expected = [post.happen(group_no) for group_no in (1, 2, 3)]
+        await post.look()
         await post.look()
     assert everything.told == expected
     assert post.counted.count(("grafana", "delivered")) == 3

@@ -27,7 +27,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """From a name and a port to addresses. Raises OSError."""
 
 
-RESOLVERS: Final = 4
+RESOLVERS: Final = 8
 """Names that are looked up together, in threads of their own: one may take half a minute when the system's resolver is away."""
 
 

@@ -21,7 +21,11 @@ log = logging.getLogger(__name__)
 LOOK_EVERY: Final = 500
 """Milliseconds between two looks at the history's end."""
 AT_ONCE: Final = 20
-"""Notifications that are under way together."""
+"""Notifications that are under way together, to those who took the last one."""
+IN_DOUBT: Final = 5
+"""The same to those who did not: they hold up one another and nobody else."""
+APART: Final = 20
+"""Milliseconds from one notification to the next, whoever is told: each costs one or two on the event loop, and hosts wait for that."""
 FIRST_WAIT: Final = 1_000
 LONGEST_WAIT: Final = 300_000
 """Milliseconds between two tries: twice as long each time."""
@@ -72,8 +76,9 @@ class Courier:
         self._served: dict[Line, _Served] = {}
         self._everywhere: dict[Line, Outlet | None] = {}
         self._cursors = _Cursors(outbox)
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._room, self._doubtful = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(IN_DOUBT)
         self._head = 0
+        self._next_turn = 0
 
     def tell_all(self, name: str, outlet: Outlet | None) -> None:
         """Tell somebody of all groups; None: tell them no more, and when it is said another time begin at that. To be said before `run`."""
@@ -162,7 +167,8 @@ class Courier:
         """Tell of one entry, however often that takes."""
         while True:
             try:
-                async with self._room:
+                async with self._doubtful if served.failures else self._room:
+                    await self._turn()
                     sent = await self._once(served, notice)
             except Unsent as error:
                 now = self._clock.elapsed()
@@ -184,6 +190,14 @@ class Courier:
             served.kept = notice.history_id
             await self._cursors.move(served.line, notice.history_id)
             return
+
+    async def _turn(self) -> None:
+        """Wait until it is time for the next notification."""
+        now = self._clock.elapsed()
+        at = max(now, self._next_turn)
+        self._next_turn = at + APART
+        if at > now:
+            await self._clock.sleep(at - now)
 
     async def _once(self, served: _Served, notice: Notice) -> bool:
         """A try that fails for a bug must not take the coordinator with it."""
