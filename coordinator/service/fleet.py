@@ -33,8 +33,8 @@ class FleetService:
         come: set[HostId],
         bounded: Callable[[HostId], None] = _ignore,
     ) -> None:
-        """`fleet` and `requests` remember, `inbox` decides whether a host may be forgotten. Hosts that get tags are put into
-        `come`; `bounded` is told whose instance profile has changed."""
+        """`fleet` and `requests` remember, `inbox` decides whether a host may be forgotten. Hosts that get tags, or
+        another instance profile, are put into `come`; `bounded` is told whose instance profile has changed."""
         self._bounded = bounded
         self._fleet = fleet
         self._requests = requests
@@ -79,6 +79,7 @@ class FleetService:
         try:
             changed = await self._fleet.set_sources(host, kept, at=self._clock.now(), key=key)
             self._bounded(changed.host_id)
+            self._come.add(changed.host_id)
             return changed
         except Replayed:
             return await self._fleet.host(host)
