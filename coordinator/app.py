@@ -64,6 +64,7 @@ from coordinator.service.ports import History
 from coordinator.service.revisions import RevisionService
 from coordinator.service.rollouts.wishes import WishService
 from coordinator.service.sources.lending import LendingService
+from coordinator.service.turns import TurnService
 from coordinator.service.watch import WatchService
 from coordinator.store.bundles import Bundles
 from coordinator.store.history.retention import HistoryRetention
@@ -136,9 +137,9 @@ class Coordinator:
         lending = LendingService(credentials, store.fleet)
         self._readers = Readers(self.bundle_process, lending, store.fleet, clock)
         self.streams = gateway(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally, bundles=self._readers)
-        self._settings, self._clock = settings, clock
+        self._settings, self._clock, self._turns = settings, clock, TurnService(store, clock)
         self._sight = self._look_out(store)
-        self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics, alarms=self._sight)
+        self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics, alarms=self._sight, turns=self._turns)
         self._departures = Departures(self.engine, self.engine, Doors(self.streams, self.bundle_process), clock)
         self._enrolment = self._enrol(store, ids)
         self._identity = None if self._authority is None or self._enrolment is None else Certified(self._authority.cluster, self._enrolment)
@@ -259,6 +260,7 @@ class Coordinator:
             then = {"audit": self._audit.run(), "departures": self._departures.run(), "retention": self._forgetting.run()}
             then |= {"certificates": self._look_after_certificates(), "notifications": self._telling.run()}
             then |= {"newcomers": self._newcomers.run(self.engine.come)}
+            then |= {"turns": self._turns.run(self.engine, self.engine, spread=self.engine.reconnect_spread)}
             running += [parts.create_task(run, name=name) for name, run in then.items()]
             again = [server for server in servers if isinstance(server, Listener)]
             watching = parts.create_task(watch([self.listen, self.bundle_process.address], self._clock, again), name="watching")

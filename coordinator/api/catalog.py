@@ -30,6 +30,7 @@ GROUP_FIELDS = frozenset(
         "require_approval",
         ALARMS,
         "outdated_instances_strategy",
+        "queueing",
         "service_role",
         "triggers",
     }
@@ -197,6 +198,7 @@ def _rules(group: pb.DeploymentGroup, fields: frozenset[str]) -> GroupRules:
         outdated_strategy=wire.read_outdated_strategy(group.outdated_instances_strategy, field=f"{where}.outdated_instances_strategy")
         if "outdated_instances_strategy" in fields
         else None,
+        queueing=wire.read_queueing(group.queueing, field=f"{where}.queueing") if "queueing" in fields else None,
         service_role=wire.read_service_role(group.service_role) if "service_role" in fields else None,
         triggers=read_triggers(group.triggers, field=f"{where}.triggers") if "triggers" in fields else None,
         tag_sets=wire.read_tag_sets(group.tag_sets, field=f"{where}.tag_sets") if "tag_sets" in fields else None,

@@ -171,6 +171,7 @@ def wanted(request: pb.CreateDeploymentRequest) -> Wanted:
         hosts=list(dict.fromkeys(request.hosts)),
         alarms=override,
         canaries=stages.read_canaries(request.canaries, field="canaries") if request.HasField("canaries") else None,
+        start_at=wire.read_time(request.start_time, field="start_time") if request.HasField("start_time") else None,
     )
 
 

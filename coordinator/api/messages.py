@@ -44,6 +44,7 @@ def deployment_group(record: DeploymentGroup) -> catalog_pb2.DeploymentGroup:
         require_approval=record.require_approval,
         alarm_configuration=wire.alarm_configuration(record.alarms),
         outdated_instances_strategy=pb.OutdatedInstancesStrategy.ValueType(record.outdated_strategy),
+        queueing=pb.Queueing.ValueType(record.queueing),
         service_role=wire.service_role(record.service_role),
         triggers=[triggers.trigger(one) for one in record.triggers],
         create_time=wire.time(record.created_at),
@@ -136,7 +137,14 @@ def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
         watched=record.watched,
         stages=stages.stages(plan, record.progress, record.stages, ended=record.status.terminal),
         waiting=_waiting(record),
+        scheduled_time=wire.time(plan.start_at),
+        queue_place=_queue_place(record),
     )
+
+
+def _queue_place(record: DeploymentRecord) -> deployments_pb2.QueuePlace | None:
+    place = record.queue
+    return None if place is None else deployments_pb2.QueuePlace(position=place.position, behind_deployment_id=place.behind or "")
 
 
 def target(record: TargetRecord) -> deployments_pb2.Target:

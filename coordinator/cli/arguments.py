@@ -296,6 +296,13 @@ OUTDATED = click.option(
     metavar="UPDATE|IGNORE",
     help="Hosts that join or come back later: give them the last successful revision at once, or let them wait. [UPDATE]",
 )
+QUEUEING = click.option(
+    "--queueing",
+    type=click.Choice(["REFUSE", "QUEUE", "SUPERSEDE"], case_sensitive=False),
+    metavar="REFUSE|QUEUE|SUPERSEDE",
+    help="A deployment that is asked for while another one is under way: refuse it, let it wait, or let it wait and replace those that "
+    "wait already. [REFUSE]",
+)
 TAGS = click.option(
     "--tag",
     "tag_filters",

@@ -1,6 +1,7 @@
 """Time, waiting and fresh request ids: the only module of the command line that takes them out of the air."""
 
 import datetime
+import re
 import time
 from typing import Protocol
 
@@ -32,6 +33,24 @@ class SystemClock:
     def wait(self, seconds: float) -> None:
         """Sleep."""
         time.sleep(seconds)
+
+
+def clock_time_typed(typed: str, now: datetime.datetime) -> datetime.datetime:
+    """A time to come, in UTC, as people type it: 22:30, 2027-01-31T22:30, the same with a zone, or +2h. ValueError with a sentence."""
+    later = re.fullmatch(r"\+(\d{1,6})([smhd])", typed)
+    if later:
+        return now + datetime.timedelta(seconds=int(later[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[later[2]])
+    local = now.astimezone()
+    try:
+        if re.fullmatch(r"\d{1,2}:\d{2}", typed):
+            at = datetime.datetime.combine(local.date(), datetime.time.fromisoformat(typed.zfill(5)))
+            if at.astimezone() <= local:
+                at += datetime.timedelta(days=1)
+        else:
+            at = datetime.datetime.fromisoformat(typed)
+        return at.astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{typed!r} is no time: write 22:30, 2027-01-31T22:30, 2027-01-31T22:30Z or +2h") from None
 
 
 def new_request_id() -> str:

@@ -27,6 +27,7 @@ STYLES = {
     "MinimumHealthyHostsType": KEEP,
     "OfflineAction": KEEP,
     "OutdatedInstancesStrategy": KEEP,
+    "Queueing": KEEP,
     "SeveralSeries": KEEP,
     "TagFilterType": KEEP,
 }

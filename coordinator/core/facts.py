@@ -13,13 +13,14 @@ from coordinator.core.model import (
     AlarmStatus,
     DeploymentId,
     Diagnostics,
+    ErrorInformation,
     GroupId,
     HostId,
     InstructionId,
     JournalId,
     Plan,
+    Queueing,
     RevisionId,
-    Shape,
     Snapshot,
 )
 
@@ -64,10 +65,19 @@ class DeploymentRequested(Fact):
 
     plan: Plan
     hosts: tuple[Snapshot, ...]
-    chosen: frozenset[HostId] | None = None
-    """Only these of them become targets; None: nobody was named."""
-    shape: Shape = Shape()
+    queueing: Queueing = Queueing.REFUSE
+    """What the group says about one that comes while another is under way."""
     request: RequestKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnCame(Fact):
+    """Somebody has looked up which hosts the group of a deployment has whose turn has come. `hosts` are those that match it now."""
+
+    deployment_id: DeploymentId
+    hosts: tuple[Snapshot, ...]
+    refused: ErrorInformation | None = None
+    """Why it may not begin after all, by what has changed in the catalogue since it was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +218,7 @@ class Woken(Fact):
 
 GroupFact = (
     DeploymentRequested
+    | TurnCame
     | StopRequested
     | ApprovalGiven
     | PauseRequested
@@ -296,5 +307,5 @@ class StreamEnded(Fact):
 LiveRequest = StopRequested | ApprovalGiven | PauseRequested | ResumeRequested | PromotionRequested | RetryRequested | SkipRequested
 """What operators want of a live deployment."""
 
-Request = DeploymentRequested | LiveRequest | HostRemovalRequested
-"""Facts behind which an operator waits for an answer."""
+Request = DeploymentRequested | TurnCame | LiveRequest | HostRemovalRequested
+"""Facts behind which somebody waits for an answer."""

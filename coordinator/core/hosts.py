@@ -6,9 +6,10 @@ from coordinator.core.deployment import batches, course, deadlines
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.facts import EpochSeen, HoldingSeen
-from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import Group, HostId, Member, Target
+from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
+from coordinator.core.model import ErrorInformation, Group, HostId, Member, Target
 from coordinator.core.orders import Entry, HistoryEntry, HoldingChange
+from coordinator.core.queue import line
 from coordinator.core.stages import counting
 
 FORGOTTEN: Final = "begun in a history that is forgotten"
@@ -71,6 +72,9 @@ def raise_epoch(now: Decision, fact: EpochSeen) -> None:
     deployment_id = None if group.deployment is None else group.deployment.deployment_id
     entry = HistoryEntry(now.at, Entry.HistoryWentBack, now.because, group.group_id, deployment_id, fact.host_id, message)
     now.changes.history.append(entry)
+    for waiting in list(group.waiting):  # under another fence hosts would have to refuse what they have of it
+        why = "the database went back in time, so it may have begun already; create it again if it is still wanted"
+        line.leave(now, waiting, ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message=why))
     deployment = group.deployment
     target = None if deployment is None else deployment.targets.get(fact.host_id)
     if deployment is None or target is None or target.status is not TargetStatus.Pending:

@@ -20,6 +20,8 @@ def check(group: Group, *, went_back: bool = False) -> None:
         assert deployment is None or deployment.plan.creator is Creator.CodeDeployAutoUpdate, (
             "something else is deployed over what is watched"
         )
+    assert all(one.waits_for_turn and not one.targets for one in group.waiting), "something else than a deployment without hosts waits"
+    assert [one.due_at for one in group.waiting] == sorted(one.due_at or 0 for one in group.waiting), "the queue is out of order"
     if deployment is None:
         assert group.available == 0, "available counts hosts of a live deployment only"
         return

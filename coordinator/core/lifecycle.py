@@ -121,7 +121,7 @@ EVENT_LATE: Final = {
 """The same after that: a host that was lost has gone on by itself, and tells what it did once it is back."""
 
 DEPLOYMENT_NEXT: Final = {
-    DeploymentStatus.Created: (DeploymentStatus.Queued, DeploymentStatus.Stopped),
+    DeploymentStatus.Created: (DeploymentStatus.Queued, DeploymentStatus.Failed, DeploymentStatus.Stopped),
     DeploymentStatus.Queued: (DeploymentStatus.InProgress, DeploymentStatus.Failed, DeploymentStatus.Stopped),
     DeploymentStatus.InProgress: (DeploymentStatus.Succeeded, DeploymentStatus.Failed, DeploymentStatus.Stopped),
     DeploymentStatus.Succeeded: (),
@@ -129,7 +129,7 @@ DEPLOYMENT_NEXT: Final = {
     DeploymentStatus.Stopped: (),
 }
 """What may follow a deployment's status. It is Created for as long as somebody has to approve it, and stops when nobody does. It fails
-while Queued when no host may begin at all, and stops there when an alarm is active before the first one does."""
+while it has not begun when no host may begin at all, and stops there when an alarm is active before the first one does."""
 
 
 class InstructionStatus(IntEnum):
@@ -164,6 +164,8 @@ class DeploymentErrorCode(IntEnum):
     ALARM_ACTIVE = 6
     ALARM_POLL_FAILED = 7
     """Ours: nobody could say whether an alarm is active (CodeDeploy stops as well, without a code of its own; spec 4.5)."""
+    IAM_ROLE_PERMISSIONS = 8
+    """The group's service role, its demands on signatures or its hosts' profiles do not allow it any more."""
 
 
 def event_status(target: TargetStatus, stored: EventStatus | None) -> EventStatus:

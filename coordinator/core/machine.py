@@ -3,6 +3,7 @@
     fact → the deployment's clock goes on → what the fact says → targets whose deadline has passed → whoever may begin, begins
          → nobody may, and nobody is in progress: stop → nothing is left and no alarm is watched: the deployment ends, its
            rollback begins
+         → nothing is live any more: whoever has waited for its turn is called
 
 What operators ask stands in `requests/`, what is learned of hosts in `hosts.py`, what follows from both in `deployment/course.py`.
 The cost of a fact does not grow with the number of hosts; only creation, a stop and the end of a deployment touch every target, once.
@@ -37,11 +38,13 @@ from coordinator.core.facts import (
     RetryRequested,
     SkipRequested,
     StopRequested,
+    TurnCame,
     Woken,
 )
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import Group, HostId
 from coordinator.core.orders import Cancel, Changes, Instruction, Order
+from coordinator.core.queue import turn
 from coordinator.core.requests import approval, creation, pause, promotion, resume, retry, skip, stop
 from coordinator.core.stages import counting
 
@@ -63,6 +66,7 @@ def step(group: Group, facts: Sequence[GroupFact], changes: Changes) -> list[Ord
             _take(now, fact)
         course.go_on(now)
     course.watch_time(now)
+    turn.call(now)
     return orders
 
 
@@ -118,7 +122,7 @@ def _report(now: Decision, fact: Reported) -> bool:
 
 
 def _take(now: Decision, fact: GroupFact) -> None:
-    if isinstance(fact, DeploymentRequested | LiveRequest):
+    if isinstance(fact, DeploymentRequested | TurnCame | LiveRequest):
         _take_request(now, fact)
         return
     match fact:
@@ -149,10 +153,12 @@ def _take(now: Decision, fact: GroupFact) -> None:
             assert_never(fact)
 
 
-def _take_request(now: Decision, fact: DeploymentRequested | LiveRequest) -> None:
+def _take_request(now: Decision, fact: DeploymentRequested | TurnCame | LiveRequest) -> None:
     match fact:
         case DeploymentRequested():
             creation.create(now, fact)
+        case TurnCame():
+            turn.take(now, fact)
         case StopRequested():
             stop.stop(now, fact)
         case ApprovalGiven():

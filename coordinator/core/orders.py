@@ -90,6 +90,15 @@ class WatchAlarms(NamedTuple):
     """UTC milliseconds."""
 
 
+class CallUp(NamedTuple):
+    """Look up which hosts a group has now, and whether a deployment that has waited may still begin; tell the group `TurnCame`.
+
+    Carried out by the service. Ended by that fact. Given again every minute until it comes; a repeat is harmless.
+    """
+
+    plan: Plan
+
+
 class Answer(NamedTuple):
     """Answer the operator's call behind a fact: done (error is None), or refused. Carried out by the engine, once."""
 
@@ -97,7 +106,7 @@ class Answer(NamedTuple):
     error: DeployError | None
 
 
-Order = Instruct | SendCancel | Settled | WakeAt | WatchAlarms | Answer
+Order = Instruct | SendCancel | Settled | WakeAt | WatchAlarms | CallUp | Answer
 
 
 class Entry(StrEnum):
@@ -107,6 +116,8 @@ class Entry(StrEnum):
     ApprovalAwaited = "ApprovalAwaited"
     Approved = "Approved"
     Queued = "Queued"
+    Waiting = "Waiting"
+    TurnCame = "TurnCame"
     InProgress = "InProgress"
     Succeeded = "Succeeded"
     Failed = "Failed"
@@ -210,6 +221,9 @@ class Changes:
     deployments: dict[DeploymentId, Deployment] = field(default_factory=dict)
     created: dict[DeploymentId, Deployment] = field(default_factory=dict)
     """Deployments of which every target is new; they stand in `deployments` too, their targets not in `targets`."""
+    begun: dict[DeploymentId, Deployment] = field(default_factory=dict)
+    """Deployments that had waited for their turn: every target is new, and the plan says by now what it rolls back to. They stand in
+    `deployments` too, their targets not in `targets`."""
     targets: dict[Target, None] = field(default_factory=dict)
     events: dict[tuple[Target, LifecycleEvent], EventChange] = field(default_factory=dict)
     groups: dict[GroupId, Group] = field(default_factory=dict)
@@ -249,7 +263,12 @@ class Changes:
     @property
     def rows(self) -> int:
         """About how many rows there are to store."""
-        kept = sum(len(one.targets) for one in self.created.values()) + len(self.deployments) + len(self.targets) + len(self.events)
+        kept = (
+            sum(len(one.targets) for made in (self.created, self.begun) for one in made.values())
+            + len(self.deployments)
+            + len(self.targets)
+            + len(self.events)
+        )
         hosts = len(self.hosts) + len(self.cursors) + len(self.removed) + len(self.members) + len(self.holdings)
         return kept + hosts + len(self.groups) + len(self.late) + len(self.requests) + len(self.history)
 
@@ -257,6 +276,7 @@ class Changes:
         """Add what another step of the same commit decided."""
         self.deployments.update(other.deployments)
         self.created.update(other.created)
+        self.begun.update(other.begun)
         self.targets.update(other.targets)
         self.events.update(other.events)
         self.groups.update(other.groups)

@@ -2,20 +2,21 @@
 
 from coordinator.core.machine import outstanding
 from coordinator.core.model import GroupId, HostId, Session
-from coordinator.core.orders import Answer, Instruct, Order, SendCancel, Settled, WakeAt, WatchAlarms
+from coordinator.core.orders import Answer, CallUp, Instruct, Order, SendCancel, Settled, WakeAt, WatchAlarms
 from coordinator.engine.groups import Groups
 from coordinator.engine.inbox import settle
-from coordinator.engine.ports import Agents, Alarms
+from coordinator.engine.ports import Agents, Alarms, Turns
 from coordinator.engine.turn import Turn
 
 
 class Acting:
     """The engine's hands: every call is carried out in order, and none waits for anybody."""
 
-    def __init__(self, agents: Agents, alarms: Alarms | None, groups: Groups) -> None:
+    def __init__(self, agents: Agents, alarms: Alarms | None, turns: Turns | None, groups: Groups) -> None:
         """`groups` are those that the engine steps."""
         self.agents = agents
         self.alarms = alarms
+        self.turns = turns
         self.wakes: dict[GroupId, int] = {}
         """By the monotonic clock."""
         self.come: set[HostId] = set()
@@ -56,6 +57,9 @@ class Acting:
                 self.wakes[group_id] = elapsed
             case WatchAlarms():
                 self.watch(order)
+            case CallUp():
+                if self.turns is not None:
+                    self.turns.call(order)
             case Answer(fact, error):
                 settle(turn.asked[id(fact)].answer, error)
 
@@ -69,7 +73,7 @@ class Acting:
         self.agents.welcome(session, busy=session.host_id in self._busy)
         if session.stream is None:
             return
-        for group_id in self._groups.live.values():
+        for group_id in dict.fromkeys(self._groups.live.values()):
             if group_id in self._groups.parked:
                 continue
             instruction, cancel = outstanding(self._groups[group_id], session.host_id)

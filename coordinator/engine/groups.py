@@ -1,4 +1,5 @@
-"""The groups in memory: those with a live deployment or one that is watched after its success, and for a turn those that a fact is about.
+"""The groups in memory: those with a deployment under way, be it live or waiting, or one that is watched after its success, and for a turn
+those that a fact is about.
 
 All that is here was read from the store, and can be read from it again.
 """
@@ -7,11 +8,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from coordinator.core.facts import DeploymentRequested, Hello, HostRemovalRequested
 from coordinator.core.machine import restore
-from coordinator.core.model import DeploymentId, Group, GroupId, HostId, InstructionId, Session
+from coordinator.core.model import Deployment, DeploymentId, Group, GroupId, HostId, InstructionId, Session
 from coordinator.core.orders import Changes
 from coordinator.core.session import Roster
 from coordinator.engine.inbox import Asked, Inbox, Item
 from coordinator.engine.ports import Clock, Store
+
+
+def under_way(group: Group) -> list[Deployment]:
+    """A group's deployments that have not ended."""
+    return [*([] if group.deployment is None else [group.deployment]), *group.waiting]
 
 
 class Groups(dict[GroupId, Group]):
@@ -21,7 +27,7 @@ class Groups(dict[GroupId, Group]):
         """Nothing is read before it is needed; `lost` says which hosts are lost now."""
         super().__init__()
         self.live: dict[DeploymentId, GroupId] = {}
-        """Which group a deployment belongs to, while it is live."""
+        """Which group a deployment belongs to, while it is live or waits for its turn."""
         self.watched: dict[DeploymentId, GroupId] = {}
         """The same for those whose alarms are watched after their success."""
         self.parked: set[GroupId] = set()
@@ -40,8 +46,7 @@ class Groups(dict[GroupId, Group]):
             restore(group, self._lost(), self._clock.elapsed())
             self[group_id] = group
             self.live = {deployment_id: owner for deployment_id, owner in self.live.items() if owner != group_id}
-            if group.deployment is not None:
-                self.live[group.deployment.deployment_id] = group_id
+            self.live |= {one.deployment_id: group_id for one in under_way(group)}
             self._keep_in_sight(group)
         return group
 
@@ -86,7 +91,7 @@ class Groups(dict[GroupId, Group]):
         return False
 
     def settle(self, stepped: Iterable[GroupId], changes: Changes) -> None:
-        """What was stepped is stored: know which deployments are live, and let groups go that have none."""
+        """What was stepped is stored: know which deployments are under way, and let groups go that have none."""
         for deployment_id, deployment in changes.deployments.items():
             if deployment.status.terminal:
                 self.live.pop(deployment_id, None)
@@ -95,7 +100,7 @@ class Groups(dict[GroupId, Group]):
         for group_id in stepped:
             group = self[group_id]
             self._keep_in_sight(group)
-            if group.deployment is None and group.watched is None:
+            if not under_way(group) and group.watched is None:
                 del self[group_id]
 
     def _keep_in_sight(self, group: Group) -> None:

@@ -29,6 +29,7 @@ from coordinator.core.facts import (
     ReportsReceived,
     Request,
     StreamEnded,
+    TurnCame,
     Woken,
 )
 from coordinator.core.machine import step
@@ -39,7 +40,7 @@ from coordinator.engine.acting import Acting
 from coordinator.engine.blame import to_blame
 from coordinator.engine.groups import Groups, Overview
 from coordinator.engine.inbox import Asked, Inbox, Item, is_refused, settle
-from coordinator.engine.ports import Agents, Alarms, Clock, DeploymentsRefused, Store, StoreBroken
+from coordinator.engine.ports import Agents, Alarms, Clock, DeploymentsRefused, Store, StoreBroken, Turns
 from coordinator.engine.telling import tell
 from coordinator.engine.turn import Turn
 from coordinator.metrics import Metrics
@@ -65,8 +66,10 @@ BACKOFF: Final = (50, 100, 200, 500, 1_000)
 class Engine:
     """Runs every deployment group. Others put facts into `inbox`, or `ask` and wait for the answer."""
 
-    def __init__(self, *, store: Store, agents: Agents, clock: Clock, metrics: Metrics, alarms: Alarms | None = None) -> None:
-        """Wire it up; `run` does everything. Without `alarms` every alarm stays unknown."""
+    def __init__(
+        self, *, store: Store, agents: Agents, clock: Clock, metrics: Metrics, alarms: Alarms | None = None, turns: Turns | None = None
+    ) -> None:
+        """Wire it up; `run` does everything. Without `alarms` every alarm stays unknown, without `turns` who waits goes on waiting."""
         self.inbox = Inbox()
         self.committed = 0
         self.trouble = ""
@@ -76,7 +79,7 @@ class Engine:
         self._metrics = metrics
         self._roster = sessions.Roster()
         self._groups = Groups(store, clock, lambda: self._roster.lost())
-        self._acting = Acting(agents, alarms, self._groups)
+        self._acting = Acting(agents, alarms, turns, self._groups)
         self.come, self.overview = self._acting.come, Overview(self._groups, lambda: self._roster, self.inbox)
         self._sweep_at = 0
         self._turned_at = 0
@@ -303,7 +306,6 @@ class Engine:
             if epoch > (member.target_epoch if member else 0):
                 seen = EpochSeen(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id, target_epoch=epoch, deployment_id=deployment_id)
                 turn.facts.setdefault(group_id, []).append(seen)
-
         for held in hello.holdings:
             if held.group_id in self._groups and held.group_id not in self._groups.parked:
                 holding = HoldingSeen(
@@ -345,5 +347,6 @@ class Engine:
                 self._tell_groups(turn, HostLost(at=turn.at, elapsed=turn.elapsed, host_id=host_id))
 
 
-def _completed(fact: LiveRequest) -> DeployError:
-    return DeploymentAlreadyCompleted(f"cannot {verb(fact)} deployment {fact.deployment_id}: it has ended")
+def _completed(fact: TurnCame | LiveRequest) -> DeployError:
+    wish = "begin" if isinstance(fact, TurnCame) else verb(fact)
+    return DeploymentAlreadyCompleted(f"cannot {wish} deployment {fact.deployment_id}: it has ended")

@@ -9,7 +9,7 @@ from typing import Protocol
 from coordinator.core.errors import DeployError
 from coordinator.core.facts import Request
 from coordinator.core.model import DeploymentId, Group, GroupId, HostId, Session
-from coordinator.core.orders import Cancel, Changes, Instruction, WatchAlarms
+from coordinator.core.orders import CallUp, Cancel, Changes, Instruction, WatchAlarms
 
 
 class DeploymentsRefused(Exception):
@@ -50,12 +50,13 @@ class Store(Protocol):
         ...
 
     async def live_groups(self) -> list[GroupId]:
-        """Groups whose newest deployment has not ended, or of which one is watched after its success."""
+        """Groups with a deployment that has not ended, be it live or waiting for its turn, or of which one is watched after its success."""
         ...
 
     async def group(self, group_id: GroupId) -> Group:
-        """A group with its members and, if one is live, its deployment with all targets, as committed last; likewise the one that is
-        watched after its success, without hosts that were removed and with those that newcomers' deployments have brought it to since.
+        """A group with its members, those of its deployments that wait for their turn and, if one is live, that one with all targets, as
+        committed last; likewise the one that is watched after its success, without hosts that were removed and with those that newcomers'
+        deployments have brought it to since.
 
         Every field that says "Not stored", and the counters, are left for `core/machine.restore` to fill in.
         A group without any deployment yet is an empty one.
@@ -101,6 +102,14 @@ class Alarms(Protocol):
 
     def watch(self, order: WatchAlarms) -> None:
         """Look at a group's alarms from now on, at once and then every interval, and at no others of it. Never waits."""
+        ...
+
+
+class Turns(Protocol):
+    """Whoever looks up which hosts a group has when the turn of a deployment comes, and asks for it to begin (`TurnCame`)."""
+
+    def call(self, order: CallUp) -> None:
+        """Do so soon. Never waits."""
         ...
 
 

@@ -54,8 +54,9 @@ class Committed:
     def count(self, changes: Changes, facts: Mapping[GroupId, Sequence[GroupFact]], *, at: int, elapsed: int) -> None:
         """Count what is stored and carried out now: the changes, and the facts that they follow from."""
         history = changes.history
-        for deployment_id, deployment in changes.created.items():
-            self.live[deployment_id] = Live(deployment.plan, at)
+        for deployment_id, deployment in (changes.created | changes.begun).items():
+            if not deployment.waits_for_turn:
+                self.live[deployment_id] = Live(deployment.plan, at)
         if changes.events:
             self._hooks.count(changes.events, self.live, at)
         if not history:

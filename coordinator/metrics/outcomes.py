@@ -33,8 +33,8 @@ def waited(deployment: Deployment) -> int:
     plan = deployment.plan
     if not plan.require_approval:
         return 0
-    until = deployment.started_at or deployment.completed_at or plan.created_at
-    return max(0, until - plan.created_at)
+    until = deployment.started_at or deployment.completed_at or 0
+    return max(0, until - deployment.live_since)
 
 
 class Outcomes:
@@ -96,7 +96,7 @@ class Outcomes:
         self._finished.labels(*where, outcome).inc(exemplar=exemplar)
         if back and deployment.error is not None:
             self.taken_back(plan, deployment.error.code)
-        took, manual = max(0, (deployment.completed_at or plan.created_at) - plan.created_at), waited(deployment)
+        took, manual = max(0, (deployment.completed_at or 0) - deployment.live_since), waited(deployment)
         self._duration.labels(outcome).observe(took / 1_000, exemplar)
         self._active.labels(outcome).observe(max(0, took - manual) / 1_000, exemplar)
         if plan.require_approval:

@@ -18,6 +18,7 @@ from coordinator.core.model import (
     MinimumHealthyHostsType,
     OfflinePolicy,
     OutdatedInstancesStrategy,
+    Queueing,
     ServiceRole,
     Shape,
     Trigger,
@@ -66,6 +67,7 @@ class GroupRules:
     offline: OfflinePolicy | None = None
     alarms: AlarmRules | None = None
     outdated_strategy: OutdatedInstancesStrategy | None = None
+    queueing: Queueing | None = None
 
 
 class CatalogService:
@@ -205,6 +207,8 @@ def _ruled(group: DeploymentGroup, rules: GroupRules, targets: Targets) -> Deplo
         group = replace(group, alarms=checked_configuration(rules.alarms.given(group.alarms), field="deployment_group.alarm_configuration"))
     if rules.outdated_strategy is not None:
         group = replace(group, outdated_strategy=rules.outdated_strategy)
+    if rules.queueing is not None:
+        group = replace(group, queueing=rules.queueing)
     if rules.service_role is not None:
         group = replace(group, service_role=checked_role(rules.service_role, field="deployment_group.service_role"))
     if rules.triggers is not None:

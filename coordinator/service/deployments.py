@@ -52,6 +52,8 @@ class Wanted:
     """Ids or names of the only hosts to deploy to; none: nobody is named."""
     alarms: AlarmConfiguration | None = None
     canaries: Canaries | None = None
+    start_at: int | None = None
+    """UTC milliseconds before which it does not begin; None: as soon as it can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +197,8 @@ class DeploymentService:
         )
         group, config, watched = ground.group, ground.config, override or ground.group.alarms
         rollback = group.auto_rollback if wanted.auto_rollback is None else wanted.auto_rollback
+        shape = config.shape if wanted.canaries is None else replace(config.shape, canaries=checked_canaries(wanted.canaries))
+        hosts = snapshots(ground, shape, self._rooms.presence)
         plan = Plan(
             deployment_id=self._ids.deployment_id(),
             rollback_id=self._ids.deployment_id(),
@@ -218,11 +222,11 @@ class DeploymentService:
             created_by=created_by,
             description=wanted.description,
             created_at=self._clock.now(),
+            start_at=wanted.start_at,
+            chosen=await self._chosen(wanted, hosts),
+            shape=shape,
         )
-        shape = config.shape if wanted.canaries is None else replace(config.shape, canaries=checked_canaries(wanted.canaries))
-        hosts = snapshots(ground, shape, self._rooms.presence)
-        chosen = await self._chosen(wanted, hosts)
-        fact = DeploymentRequested(at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts, chosen=chosen, shape=shape)
+        fact = DeploymentRequested(at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts, queueing=group.queueing)
         return fact, [*_objections(ground, wanted), *impassable(ground, shape, created_by=created_by)]
 
     async def _chosen(self, wanted: Wanted, hosts: Sequence[Snapshot]) -> frozenset[HostId] | None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from coordinator.core.errors import DeployError, DeploymentLimitExceeded, Limit, NoInstances, NotFound, Unavailable
 from coordinator.core.facts import DeploymentRequested
-from coordinator.core.model import Creator, FileExistsBehavior, HostId, Plan, Snapshot
+from coordinator.core.model import Creator, FileExistsBehavior, HostId, Plan
 from coordinator.engine.ports import Clock, Ids, Inbox
 from coordinator.service.ports import Grounds, Newcomers, Presence
 from coordinator.service.records import Awaiting, Ground
@@ -70,9 +70,7 @@ class NewcomerService:
             if barred := ground.barred(awaiting.hosts):
                 log.warning("newcomers wait: their instance profiles do not let them read the revision group=%s hosts=%s", where, barred)
                 return False
-            lost = self._presence.lost
-            hosts = tuple(Snapshot(host_id=host_id, name=name, lost=lost(host_id)) for host_id, name in ground.hosts)
-            plan = self._plan(ground)
+            plan, hosts = self._plan(ground), ground.snapshots(self._presence.lost)
             await self._inbox.ask(DeploymentRequested(at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts))
         except LATER:
             return True

@@ -1,6 +1,6 @@
 """What the services tell of: the catalogue, the fleet and the history, as they are stored. Times are UTC milliseconds."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -21,11 +21,13 @@ from coordinator.core.model import (
     OutdatedInstancesStrategy,
     Plan,
     Progress,
+    Queueing,
     Revision,
     RevisionHealth,
     RevisionId,
     ServiceRole,
     Shape,
+    Snapshot,
     Trigger,
 )
 from coordinator.core.model.roles import reads, source_of
@@ -67,6 +69,7 @@ class DeploymentGroup:
     require_approval: bool = False
     alarms: AlarmConfiguration = AlarmConfiguration()
     outdated_strategy: OutdatedInstancesStrategy = OutdatedInstancesStrategy.UPDATE
+    queueing: Queueing = Queueing.REFUSE
     service_role: ServiceRole = ServiceRole()
     triggers: tuple[Trigger, ...] = ()
     tag_sets: TagSets = ()
@@ -173,6 +176,10 @@ class Ground:
     approvers: tuple[str, ...] = ()
     """The names of the operators who may approve deployments of the group."""
 
+    def snapshots(self, lost: Callable[[HostId], bool]) -> tuple[Snapshot, ...]:
+        """All those hosts, with whether they are lost."""
+        return tuple(Snapshot(host_id=host_id, name=name, lost=lost(host_id)) for host_id, name in self.hosts)
+
     def barred(self, wanted: Collection[str]) -> list[str]:
         """Names of the hosts that may not read the revision; of those that are wanted, by id or name, or of all where none is."""
         source = source_of(self.revision.place)
@@ -183,6 +190,16 @@ class Ground:
             and (not wanted or host_id in wanted or name in wanted)
             and not reads(self.profiles[host_id], source)
         ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePlace:
+    """Where a deployment stands that waits for its turn."""
+
+    position: int
+    """1 begins next."""
+    behind: DeploymentId | None
+    """Which of its group begins before it, or is live; None: it waits for nothing but its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +225,8 @@ class DeploymentRecord:
     """Its own clock, as stored last."""
     stages: Mapping[int, Mapping[TargetStatus, int]] = field(default_factory=dict)
     """Targets of each stage by status."""
+    queue: QueuePlace | None = None
+    """Where it stands while it waits for its turn; None: it does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

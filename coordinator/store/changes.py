@@ -26,7 +26,7 @@ from coordinator.store.rows.running import (
     plan_columns,
     target_columns,
 )
-from coordinator.store.rows.stages import zones_text
+from coordinator.store.rows.stages import stages_text, zones_text
 
 
 def _insert(table: str, columns: Iterable[str]) -> str:
@@ -50,6 +50,7 @@ INSERT_DEPLOYMENT: Final = _insert(
     "deployment", ("deployment_no", "deployment_id", *LINKS, *PLAN_COLUMNS, *DEPLOYMENT_COLUMNS, "rollback_no", *BOUNDS, "zones")
 )
 UPDATE_DEPLOYMENT: Final = f"UPDATE deployment SET {_set((*DEPLOYMENT_COLUMNS, 'rollback_no'))} WHERE deployment_no = ?"
+BEGIN_DEPLOYMENT: Final = "UPDATE deployment SET last_successful_no = ?, stages = ?, zones = ? WHERE deployment_no = ?"
 REVISION_OF: Final = """
     SELECT deleted_at, revision_no FROM deployment_group g LEFT JOIN revision r ON r.application_no = g.application_no AND revision_id = ?
     WHERE group_no = ?"""
@@ -155,6 +156,11 @@ class Storing:
             deployments[deployment_id] = number
         for one in changes.created.values():
             db.execute(INSERT_DEPLOYMENT, self._deployment_row(one))
+            db.executemany(INSERT_TARGET, self._target_rows(one))
+            db.executemany(INSERT_BYSTANDER, self._bystander_rows(one))
+        for one in changes.begun.values():
+            shape = stages_text(one.plan.stages), zones_text(one.zones)
+            db.execute(BEGIN_DEPLOYMENT, (self._successful_no(one.plan.last_successful), *shape, deployments[one.deployment_id]))
             db.executemany(INSERT_TARGET, self._target_rows(one))
             db.executemany(INSERT_BYSTANDER, self._bystander_rows(one))
         db.executemany(

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
+from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import (
     Deployment,
     DeploymentId,
@@ -23,18 +23,18 @@ from coordinator.core.model import (
 from coordinator.store.rows import columns
 from coordinator.store.rows import running as rows
 from coordinator.store.rows.running import DEPLOYMENT_QUERY, SESSION_QUERY, TARGET_COLUMNS
+from coordinator.store.rows.stages import Named
 
-LIVE_GROUPS: Final = f"""
+LIVE_GROUPS: Final = """
     SELECT group_id FROM deployment_group
-    WHERE (SELECT status FROM deployment WHERE deployment.group_no = deployment_group.group_no
-           ORDER BY deployment_no DESC LIMIT 1) <= {DeploymentStatus.InProgress.value} OR watched_no IS NOT NULL
-    ORDER BY group_no"""
+    WHERE group_no IN (SELECT group_no FROM deployment WHERE status <= 3) OR watched_no IS NOT NULL ORDER BY group_no"""
 STANDING: Final = """
     SELECT a.name, g.name, r.revision_id, d.completed_at FROM deployment_group g
     JOIN application a ON a.application_no = g.application_no
     JOIN deployment d ON d.deployment_no = g.last_successful_no JOIN revision r ON r.revision_no = d.revision_no
     WHERE g.deleted_at IS NULL AND d.completed_at IS NOT NULL ORDER BY d.completed_at DESC, g.group_no"""
-LIVE_DEPLOYMENT: Final = f"{DEPLOYMENT_QUERY} WHERE d.group_no = ? ORDER BY d.deployment_no DESC LIMIT 1"
+UNDER_WAY: Final = f"{DEPLOYMENT_QUERY} WHERE d.group_no = ? AND d.status <= 3 ORDER BY coalesce(d.due_at, 0), d.deployment_no"
+"""A group's deployments that have not ended: the live one, and those that wait for their turn, in their order."""
 GROUP: Final = f"""
     SELECT g.group_no, g.watched_no, d.deployment_id, d.file_exists_behavior,
            {", ".join(f"r.{column}" for column in columns.REVISION_COLUMNS)}
@@ -104,12 +104,12 @@ def standing(db: sqlite3.Connection) -> list[Standing]:
 
 
 def live_groups(db: sqlite3.Connection) -> list[GroupId]:
-    """Groups whose newest deployment has not ended."""
+    """Groups with a deployment that has not ended."""
     return [GroupId(row[0]) for row in db.execute(LIVE_GROUPS)]
 
 
 def group(db: sqlite3.Connection, group_id: GroupId) -> Group:
-    """A group with its members and its live deployment; an empty one where there is none."""
+    """A group with its members, its live deployment and those that wait; an empty one where there is none."""
     found = db.execute(GROUP, (group_id,)).fetchone()
     if found is None:
         return Group(group_id=group_id)
@@ -119,10 +119,12 @@ def group(db: sqlite3.Connection, group_id: GroupId) -> Group:
         success = Success(
             deployment_id=DeploymentId(last_id), revision=columns.revision(*revision), file_exists_behavior=FileExistsBehavior(behavior)
         )
+    under_way = [_deployment(db, row) for row in db.execute(UNDER_WAY, (group_no,))]
     return Group(
         group_id=group_id,
-        deployment=_live_deployment(db, group_no),
+        deployment=next((one for one in under_way if not one.waits_for_turn), None),
         watched=None if watched_no is None else _watched(db, group_no, watched_no),
+        waiting=[one for one in under_way if one.waits_for_turn],
         last_successful=success,
         members={member.host_id: member for member in map(_member, db.execute(MEMBERS, (group_no,)))},
     )
@@ -156,10 +158,7 @@ def behind(db: sqlite3.Connection, epochs: Mapping[tuple[GroupId, HostId], int])
     return list(found)
 
 
-def _live_deployment(db: sqlite3.Connection, group_no: int) -> Deployment | None:
-    row = db.execute(LIVE_DEPLOYMENT, (group_no,)).fetchone()
-    if row is None or DeploymentStatus(row["status"]).terminal:
-        return None
+def _deployment(db: sqlite3.Connection, row: Named) -> Deployment:
     deployment_id, number = DeploymentId(row["deployment_id"]), row["deployment_no"]
     targets, zone_of = _targets(db, TARGETS, deployment_id, number)
     if row["rolls_back"] is None:

@@ -246,6 +246,15 @@ def stages(db: Database) -> None:
         db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
 
+@MIGRATIONS(name="21")
+def queues(db: Database) -> None:
+    """Deployments that wait for their turn. Few have not ended at any time, so it costs little to find them by their group."""
+    db.execute("ALTER TABLE deployment_group ADD COLUMN queueing INTEGER NOT NULL DEFAULT 1")
+    for column in ("start_at INTEGER", "chosen TEXT", "due_at INTEGER", "turn_at INTEGER", "shape TEXT NOT NULL DEFAULT '{}'"):
+        db.execute(f"ALTER TABLE deployment ADD COLUMN {column}")
+    db.execute("CREATE INDEX deployment_under_way ON deployment (group_no) WHERE status <= 3")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

@@ -30,6 +30,7 @@ from coordinator.core.model import (
     OfflinePolicy,
     OutdatedInstancesStrategy,
     Place,
+    Queueing,
     Revision,
     S3Location,
     ServiceRole,
@@ -92,6 +93,15 @@ def read_auto_rollback(message: pb.AutoRollbackConfiguration, *, field: str) -> 
     return frozenset(known[number] for number in message.events) if message.enabled else frozenset()
 
 
+def read_time(told: Timestamp, *, field: str) -> int:
+    """UTC milliseconds of a time that a caller said. Raises Invalid for one that is no time."""
+    try:
+        told.ToDatetime()
+    except ValueError:
+        raise Invalid(f"cannot take this {field}: it lies outside of the years 1 to 9999", field=field) from None
+    return told.seconds * 1000 + told.nanos // 1_000_000
+
+
 def duration(milliseconds: int) -> Duration:
     """Milliseconds as a Duration."""
     return Duration(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)
@@ -149,6 +159,11 @@ def read_offline_policy(message: pb.OfflinePolicy, *, field: str) -> OfflinePoli
 def read_outdated_strategy(number: int, *, field: str) -> OutdatedInstancesStrategy:
     """What a caller wants done about hosts that come later; UPDATE when nothing is said."""
     return read_number(OutdatedInstancesStrategy, number or OutdatedInstancesStrategy.UPDATE, field)
+
+
+def read_queueing(number: int, *, field: str) -> Queueing:
+    """What a caller wants done about a deployment while another one is under way; REFUSE when nothing is said."""
+    return read_number(Queueing, number or Queueing.REFUSE, field)
 
 
 def service_role(value: ServiceRole) -> catalog_pb2.ServiceRole:

@@ -24,6 +24,7 @@ from coordinator.core.facts import (
     RetryRequested,
     SkipRequested,
     StopRequested,
+    TurnCame,
     Woken,
 )
 from coordinator.core.hosts import FORGOTTEN
@@ -41,6 +42,7 @@ from coordinator.core.model import (
     Deployment,
     DeploymentId,
     Diagnostics,
+    ErrorInformation,
     Expression,
     FileExistsBehavior,
     Group,
@@ -54,6 +56,7 @@ from coordinator.core.model import (
     MinimumHealthyHostsType,
     OfflinePolicy,
     Plan,
+    Queueing,
     Revision,
     RevisionId,
     Shape,
@@ -61,7 +64,7 @@ from coordinator.core.model import (
     Success,
     Target,
 )
-from coordinator.core.orders import Answer, Changes, HistoryEntry, Instruct, Order, WakeAt
+from coordinator.core.orders import Answer, CallUp, Changes, HistoryEntry, Instruct, Order, WakeAt
 
 GROUP: Final = GroupId("g-1")
 ALL_AT_ONCE: Final = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=0)
@@ -158,6 +161,10 @@ class Rollout:
         self.went_back = False
         """A host was found to have begun in a history that is forgotten."""
         self.wake_at: int | None = None
+        self.called: Plan | None = None
+        """Whose turn has come, for as long as nobody has said which hosts the group has."""
+        self.hosts: tuple[Snapshot, ...] = ()
+        """The group's hosts, as somebody looked them up last."""
         self._made = 0
         self._seqs: dict[HostId, int] = {}
 
@@ -217,6 +224,8 @@ class Rollout:
         if before is not None and before.status.terminal:
             self.ended.append(before)
         self.ended += [one for one in self.changes.created.values() if one.status.terminal]
+        self.ended += [one for one in self.changes.deployments.values() if one.due_at and one.status.terminal and not one.targets]
+        self.called = next((order.plan for order in self.orders if isinstance(order, CallUp)), self.called)
         wakes = [order.elapsed for order in self.orders if isinstance(order, WakeAt)]
         self.wake_at = wakes[-1] if wakes else None
 
@@ -241,10 +250,13 @@ class Rollout:
         approval: bool = False,
         shape: Shape = NO_SHAPE,
         zones: Mapping[str, str] = NO_ZONES,
+        queueing: Queueing = Queueing.REFUSE,
+        start_in: int | None = None,
         request: RequestKey | None = None,
     ) -> None:
         """Somebody wants a revision deployed: to all of these hosts, to those named in `only`, or to the outdated ones.
 
+        `start_in`: milliseconds from now, before which it does not begin.
         `blind`: it goes on when an alarm stays unknown; `bake`: milliseconds for which the alarms are watched at the end;
         `watch`: and after its success.
         """
@@ -254,15 +266,23 @@ class Rollout:
         asked = replace(asked, ignore_application_stop_failures=ignore, outdated_only=outdated, offline=offline)
         watched = tuple(alarm(name) for name in alarms)
         asked = replace(asked, alarms=watched, ignore_poll_alarm_failure=blind, bake_time=bake, watch_after_success=watch)
-        asked = replace(asked, require_approval=approval)
-        chosen = None if only is None else frozenset(map(host_id, only))
+        asked = replace(asked, require_approval=approval, chosen=None if only is None else frozenset(map(host_id, only)), shape=shape)
+        asked = replace(asked, start_at=None if start_in is None else self.at + start_in)
         canaries = shape.canaries.hosts if shape.canaries is not None else ()
-        hosts = tuple(
+        self.hosts = tuple(
             Snapshot(host_id=host_id(name), name=name, lost=name in lost, zone=zones.get(name, ""), canary=name in canaries)
             for name in names
         )
-        fact = DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=hosts, chosen=chosen, shape=shape, request=request)
+        fact = DeploymentRequested(at=self.at, elapsed=self.elapsed, plan=asked, hosts=self.hosts, queueing=queueing, request=request)
         self.step([fact])
+
+    def take_turn(self, *, refused: ErrorInformation | None = None) -> None:
+        """Somebody has looked up the group's hosts for the deployment whose turn has come."""
+        assert self.called is not None
+        called, self.called = self.called, None
+        members = self.group.members
+        hosts = tuple(replace(one, lost=members[one.host_id].lost) if one.host_id in members else one for one in self.hosts)
+        self.step([TurnCame(at=self.at, elapsed=self.elapsed, deployment_id=called.deployment_id, hosts=hosts, refused=refused)])
 
     def bring_newcomers(
         self, of: str, names: Sequence[str], minimum: MinimumHealthyHosts = ALL_AT_ONCE, *, lost: Sequence[str] = ()
@@ -405,6 +425,7 @@ class Rollout:
     def restart(self, *, away: int = 3_600_000) -> None:
         """The coordinator is killed and started again: only what was stored is left."""
         self.elapsed += away
+        self.called = None
         self.group = stored(self.group)
         restore(self.group, {one.host_id for one in self.group.members.values() if one.lost}, self.elapsed)
         check(self.group, went_back=self.went_back)
@@ -429,6 +450,7 @@ def stored(group: Group) -> Group:
     if group.watched is not None:
         kept.watched = _stored(group.watched)
         kept.watched.joined = dict(group.watched.joined)
+    kept.waiting = [_stored(one) for one in group.waiting]
     return kept
 
 
@@ -447,6 +469,8 @@ def rows(group: Group) -> dict[str, object]:
     }
     if group.deployment is not None:
         told |= deployment_rows(group.deployment)
+    if group.waiting:
+        told["waiting"] = [deployment_rows(one) for one in group.waiting]
     return told
 
 

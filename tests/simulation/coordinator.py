@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import cast
@@ -9,7 +10,7 @@ from typing import cast
 from coordinator.core.errors import StorageFailed, StorageFull
 from coordinator.core.invariants import check
 from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import DeploymentId, HostId, InstructionId, Revision
+from coordinator.core.model import DeploymentId, GroupId, HostId, InstructionId, Revision
 from coordinator.engine.inbox import Item
 from coordinator.engine.loop import Engine
 from coordinator.engine.turn import Turn
@@ -17,11 +18,13 @@ from coordinator.gateway.identity import Believed
 from coordinator.gateway.servicer import AgentServicer, Context
 from coordinator.gateway.streams import Streams
 from coordinator.metrics import Metrics, Tally
+from coordinator.service.turns import TurnService
 from hookline.v1 import agent_pb2 as pb
 from tests.simulation.alarms import Eyes, Sky
 from tests.simulation.network import CoordinatorEnd, Link
 from tests.simulation.store import SimulatedStore
 from tests.simulation.timeloop import CoordinatorClock, VirtualLoop
+from tests.simulation.turns import Catalogue
 from tests.simulation.witness import Witness
 
 
@@ -62,6 +65,8 @@ class Coordinator:
     store: SimulatedStore
     parts: Parts
     sky: Sky
+    hosts_of: Callable[[GroupId], Sequence[HostId] | None] = lambda _group_id: None
+    """Which hosts a group has."""
     restores: int = 0
     """How often its database has gone back in time."""
     welcomed: dict[HostId, float] = field(default_factory=dict)
@@ -139,8 +144,9 @@ class Life:
         self.clock.year += coordinator.chance.choice((0, 0, 0, 31_536_000_000, -31_536_000_000))
         streams = coordinator.parts.streams(clock=self.clock, spread=lambda: self.engine.reconnect_spread, tally=tally, bundles=NoBundles())
         self._eyes = Eyes(coordinator.sky, loop, self.clock, coordinator.witness, lambda seen: self.engine.inbox.put(seen))
+        turns = TurnService(Catalogue(coordinator.store, coordinator.hosts_of), self.clock)
         self.engine = coordinator.parts.engine(
-            store=coordinator.store, agents=streams, clock=self.clock, metrics=_metrics(), alarms=self._eyes
+            store=coordinator.store, agents=streams, clock=self.clock, metrics=_metrics(), alarms=self._eyes, turns=turns
         )
         self.engine.went_back = coordinator.restores > 0
         self._servicer = AgentServicer(inbox=self.engine.inbox, streams=streams, clock=self.clock, identity=Believed())
@@ -150,7 +156,11 @@ class Life:
         self._chance = coordinator.chance
         self._witness = coordinator.witness
         self._links: list[Link] = []
-        self._tasks = [loop.create_task(self.engine.run(), name="engine"), loop.create_task(streams.run(), name="streams")]
+        self._tasks = [
+            loop.create_task(self.engine.run(), name="engine"),
+            loop.create_task(streams.run(), name="streams"),
+            loop.create_task(turns.run(self.engine, self.engine, spread=100), name="turns"),
+        ]
         for task in self._tasks:
             task.add_done_callback(self._broken)
 

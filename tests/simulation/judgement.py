@@ -60,7 +60,8 @@ def _lost_calls(world: World) -> Iterator[str]:
             yield f"the creation of {deployment_id} was acknowledged and is not in the store"
     for deployment_id in operators.stopped:
         known = deployments.get(deployment_id)
-        if known is not None and known.stopping is None and known.watched_from is None:
+        taken_off = known is not None and known.turn_at is None and known.due_at is not None and known.error is not None
+        if known is not None and known.stopping is None and known.watched_from is None and not taken_off:
             yield f"the stop of {deployment_id} was acknowledged and is not in the store"
     for deployment_id in operators.refused:
         if deployment_id in deployments:

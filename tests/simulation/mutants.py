@@ -21,7 +21,7 @@ from coordinator.core.model import Deployment, ErrorInformation, Group, Member, 
 from coordinator.core.orders import Instruct
 from coordinator.engine.acting import Acting
 from coordinator.engine.inbox import Item
-from coordinator.engine.ports import Agents, Alarms, Clock, Store
+from coordinator.engine.ports import Agents, Alarms, Clock, Store, Turns
 from coordinator.engine.turn import Turn
 from coordinator.metrics import Metrics
 from tests.simulation.coordinator import CheckedEngine, Parts
@@ -188,9 +188,11 @@ class _BareWelcome(Acting):
 class _RepeatsNothing(CheckedEngine):
     """A Welcome does not bring what is outstanding."""
 
-    def __init__(self, *, store: Store, agents: Agents, clock: Clock, metrics: Metrics, alarms: Alarms | None = None) -> None:
-        super().__init__(store=store, agents=agents, clock=clock, metrics=metrics, alarms=alarms)
-        self._acting = _BareWelcome(agents, alarms, self._groups)
+    def __init__(
+        self, *, store: Store, agents: Agents, clock: Clock, metrics: Metrics, alarms: Alarms | None = None, turns: Turns | None = None
+    ) -> None:
+        super().__init__(store=store, agents=agents, clock=clock, metrics=metrics, alarms=alarms, turns=turns)
+        self._acting = _BareWelcome(agents, alarms, turns, self._groups)
 
 
 def _give_up(now: Decision, deployment: Deployment, why: ErrorInformation) -> None:

@@ -26,6 +26,7 @@ from coordinator.core.model import (
     OfflineAction,
     OfflinePolicy,
     Plan,
+    Queueing,
     Revision,
     RevisionId,
     Snapshot,
@@ -49,6 +50,7 @@ class DeploymentGroup:
     rolls_back: bool
     revisions: list[str]
     offline: OfflinePolicy = OfflinePolicy()
+    queueing: Queueing = Queueing.REFUSE
 
 
 @dataclass
@@ -102,9 +104,13 @@ class Operators:
         plan = replace(self._plan(group), outdated_only=self.chance.random() < 0.1, offline=group.offline)
         plan = replace(plan, require_approval=self._calls % 6 == 1, **self._watched())
         some = self.chance.sample(group.hosts, self.chance.randint(1, len(group.hosts)))
-        if not await self._create(plan, group, frozenset(some) if self.chance.random() < 0.2 else None):
+        plan = replace(plan, chosen=frozenset(some) if self.chance.random() < 0.2 else None)
+        if self._calls % 8 == 3:
+            plan = replace(plan, start_at=(await self._life()).clock.now() + 15_000)
+        if not await self._create(plan, group):
             return
         async with asyncio.TaskGroup() as others:
+            others.create_task(self._not_wait_for_ever(plan, until))
             if plan.require_approval:
                 others.create_task(self._approve(plan, until))
             if self.chance.random() < 0.2:
@@ -121,8 +127,15 @@ class Operators:
         blind = chance.random() < 0.5
         return {"alarms": alarms, "ignore_poll_alarm_failure": blind, "bake_time": bake, "watch_after_success": late}
 
-    async def _create(self, plan: Plan, group: DeploymentGroup, chosen: frozenset[HostId] | None = None) -> bool:
-        """Whether it was created; `chosen`: to these hosts of the group only."""
+    async def _not_wait_for_ever(self, plan: Plan, until: float) -> None:
+        """Take off what waits when everybody is well, such as for a time that a jump of the clock has moved a year away."""
+        await asyncio.sleep(max(0.0, until + 200 - self.coordinator.loop.time()))
+        known = self.coordinator.store.deployments.get(plan.deployment_id)
+        if known is not None and known.waits_for_turn and plan.start_at is not None:
+            await self._stop(plan)
+
+    async def _create(self, plan: Plan, group: DeploymentGroup) -> bool:
+        """Whether it was created."""
         key = self._key("CreateDeployment")
         while True:
             life, restores = await self._life(), self.coordinator.restores
@@ -134,7 +147,7 @@ class Operators:
                         if (session := self.coordinator.store.hosts.get(host_id)) is not None
                     )
                     at, elapsed = life.clock.now(), life.clock.elapsed()
-                    fact = DeploymentRequested(at=at, elapsed=elapsed, plan=plan, hosts=hosts, chosen=chosen, request=key)
+                    fact = DeploymentRequested(at=at, elapsed=elapsed, plan=plan, hosts=hosts, queueing=group.queueing, request=key)
                     if not await self._asked(life, fact):
                         continue
             except DeploymentLimitExceeded as error:

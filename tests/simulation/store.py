@@ -238,7 +238,7 @@ class SimulatedStore(MemoryStore):
         """A healthy host that was begun with now must have left enough healthy hosts behind."""
         begun = {
             deployment_id: [one for one in self.deployments[deployment_id].targets.values() if one.status is TargetStatus.InProgress]
-            for deployment_id in self._changes.created
+            for deployment_id in (*self._changes.created, *self._changes.begun)
         }
         for deployment_id, host_id in self._targets:
             target = self.deployments[deployment_id].targets[host_id]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from agent.machine import Machine
 from agent.model import REPEATABLE_EVENTS, LifecycleEvent
 from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import GroupId, HostId, MinimumHealthyHosts, MinimumHealthyHostsType
+from coordinator.core.model import GroupId, HostId, MinimumHealthyHosts, MinimumHealthyHostsType, Queueing
 from tests.simulation.alarms import Sky
 from tests.simulation.coordinator import Coordinator, Parts
 from tests.simulation.faults import Faults
@@ -114,6 +114,8 @@ class World:
         self.hosts = [Host(name=f"h{number}", host_id=f"{number:032x}", around=around) for number in range(1, _some_hosts(chance) + 1)]
         self.store.well = self._well
         self.operators = Operators(self.coordinator, chance, [self._group(number) for number in range(1, chance.choice((1, 1, 2, 3)) + 1)])
+        hosts_of = {group.group_id: group.hosts for group in self.operators.groups}
+        self.coordinator.hosts_of = hosts_of.get
         self.faults = Faults(self.coordinator, self.hosts, self.operators, chance, pace=chance.choice((3.0, 10.0, 30.0)))
         self.until = loop.time() + chance.choice((60.0, 120.0, 120.0, 400.0))
 
@@ -202,8 +204,11 @@ class World:
         chance = self.chance
         size = chance.randint(1, len(self.hosts))
         hosts = [HostId(host.host_id) for host in chance.sample(self.hosts, size)]
+        queueing = list(Queueing)[(size + number) % len(Queueing)]
         revisions = [f"r{number}" for number in range(1, 4)]
-        return DeploymentGroup(GroupId(f"g{number}"), hosts, minimum(chance, size), chance.random() < 0.6, revisions, offline(chance))
+        return DeploymentGroup(
+            GroupId(f"g{number}"), hosts, minimum(chance, size), chance.random() < 0.6, revisions, offline(chance), queueing
+        )
 
 
 def _habits(chance: random.Random) -> Habits:

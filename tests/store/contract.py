@@ -54,6 +54,30 @@ class StoreContract:
     async def test_a_group_without_any_deployment_is_an_empty_one(self, store: EngineStore) -> None:
         assert asdict(await store.group(WEB)) == asdict(Group(group_id=WEB))
 
+    async def test_a_deployment_that_waits_comes_back_without_hosts_and_with_them_once_its_turn_has_come(self, store: EngineStore) -> None:
+        await store.commit(known("h1", "h2"))
+        live = deployment(plan("d-1"), "h1")
+        await store.commit(created(live))
+        later = deployment(plan("d-2", start_at=NOW + 60_000), status=DeploymentStatus.Queued, due_at=NOW + 60_000)
+        named = plan("d-3", chosen=frozenset({HostId("id-h1"), HostId("id-h2")}))
+        waiting = deployment(named, status=DeploymentStatus.Created, due_at=NOW + 5_000)
+        await store.commit(created(later))
+        await store.commit(created(waiting))
+        found = await store.group(WEB)
+        assert found.deployment is not None
+        assert asdict(found.deployment) == asdict(live)
+        assert [asdict(one) for one in found.waiting] == [asdict(waiting), asdict(later)]
+        live.status = waiting.status = DeploymentStatus.Succeeded
+        await store.commit(Changes(deployments={live.deployment_id: live}))
+        assert await store.live_groups() == [WEB]
+        began = deployment(replace(named, last_successful=success("d-1")), "h2", "h1", due_at=NOW + 5_000, turn_at=NOW + 9_000)
+        began.status = DeploymentStatus.Queued
+        await store.commit(Changes(deployments={began.deployment_id: began}, begun={began.deployment_id: began}))
+        found = await store.group(WEB)
+        assert found.deployment is not None
+        assert asdict(found.deployment) == asdict(began)
+        assert [one.deployment_id for one in found.waiting] == ["d-2"]
+
     async def test_a_host_comes_back_with_every_field(self, store: EngineStore) -> None:
         await store.commit(known("h1"))
         assert [asdict(session) for session in await store.sessions()] == [asdict(host("h1"))]

@@ -80,17 +80,19 @@ class MemoryStore:
         return [replace(session) for session in self.hosts.values()]
 
     async def live_groups(self) -> list[GroupId]:
-        """Groups whose newest deployment has not ended, or of which one is watched."""
-        newest = {deployment.plan.group_id: deployment for deployment in self.deployments.values()}
-        return [one for one, deployment in newest.items() if not deployment.status.terminal or self._watched.get(one) is not None]
+        """Groups with a deployment that has not ended, or of which one is watched."""
+        found = [one.plan.group_id for one in self.deployments.values() if not one.status.terminal]
+        return list(dict.fromkeys([*found, *(one for one, watched in self._watched.items() if watched is not None)]))
 
     async def group(self, group_id: GroupId) -> Group:
         """A group as committed last."""
-        newest = next((one for one in reversed(self.deployments.values()) if one.plan.group_id == group_id), None)
+        under_way = [one for one in self.deployments.values() if one.plan.group_id == group_id and not one.status.terminal]
+        live = next((one for one in under_way if not one.waits_for_turn), None)
         return Group(
             group_id=group_id,
-            deployment=None if newest is None or newest.status.terminal else _copied(newest),
+            deployment=None if live is None else _copied(live),
             watched=self._late(group_id),
+            waiting=sorted((_copied(one) for one in under_way if one.waits_for_turn), key=lambda one: one.due_at or 0),
             last_successful=self._last_successful.get(group_id),
             members={host_id: self._member(group_id, member) for (owner, host_id), member in self.members.items() if owner == group_id},
         )
@@ -141,7 +143,7 @@ class MemoryStore:
 
     def _keep_deployments(self, changes: Changes) -> None:
         for deployment_id, deployment in changes.deployments.items():
-            if deployment_id in changes.created:
+            if deployment_id in changes.created or deployment_id in changes.begun:
                 self.deployments[deployment_id] = _copied(deployment)
             else:
                 before = self.deployments[deployment_id]
@@ -198,4 +200,6 @@ def _copied(deployment: Deployment, targets: dict[HostId, Target] | None = None)
         zones=deployment.zones,
         zone_of=deployment.zone_of,
         watched_from=deployment.watched_from,
+        due_at=deployment.due_at,
+        turn_at=deployment.turn_at,
     )

@@ -18,6 +18,10 @@
         steps STEPS                              1,25%+PAUSE,100%: it grows so
         zones FIRST:MONITOR:MINIMUM HOSTS@ZONE,… zone by zone, with so many seconds of bake, and such a floor in each (HOST_COUNT:1)
                                                PAUSE is bake=SECONDS or gate=APPROVERS (ann/bob, any), or both with + between
+        queueing QUEUE | SUPERSEDE               what its group says about deployments that are under way (REFUSE)
+        at SECONDS                               not before so many seconds from now
+    group HOSTS                                these are the group's hosts from now on, as who has waited finds them when its turn comes
+    narrow WHY                                 from now on whoever's turn comes is refused, because of what has changed in the catalogue
     newcomers HOSTS keep MINIMUM [lost HOSTS]  the group's hosts are looked through for those that lack the last successful revision
     HOST begins EVENT                          it reports everything up to that event being in progress
     HOST succeeds                              it reports all events Succeeded
@@ -29,7 +33,9 @@
     epoch HOST NUMBER                          it knows a fence
     stop [and-roll-back | for-good] [WHY]      somebody stops the live deployment, and may say whether it is to be rolled back
     stop watching[-and-roll-back]              somebody stops what is watched after its success
+    take-off DEPLOYMENT                        somebody stops a deployment that waits for its turn
     approve by WHO [WHY]                       somebody approves the live deployment, or d-1 when there is none, or its stage
+    approve DEPLOYMENT by WHO                  somebody approves that one
     pause | resume [WHY]                       somebody pauses or resumes it
     promote by WHO [past-gate]                 somebody cuts the bake short
     retry HOSTS | retry                        somebody has hosts tried again; all that have failed
@@ -44,12 +50,14 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleEvent
+from coordinator.core.lifecycle import DeploymentErrorCode, EventStatus, InstructionStatus, LifecycleEvent
 from coordinator.core.model import (
     ANY_APPROVER,
     AlarmStatus,
     AutoRollbackEvent,
     Canaries,
+    DeploymentId,
+    ErrorInformation,
     FileExistsBehavior,
     Gate,
     HostId,
@@ -58,11 +66,13 @@ from coordinator.core.model import (
     OfflineAction,
     OfflinePolicy,
     Pause,
+    Queueing,
     Shape,
+    Snapshot,
     Step,
     ZonalConfig,
 )
-from coordinator.core.orders import Answer, HistoryEntry, Instruct, Order, SendCancel, Settled, WakeAt, WatchAlarms
+from coordinator.core.orders import Answer, CallUp, HistoryEntry, Instruct, Order, SendCancel, Settled, WakeAt, WatchAlarms
 from tests.core.rollout import Rollout
 
 STORIES = sorted(Path(__file__).parent.glob("*.txt"))
@@ -85,6 +95,7 @@ class Teller:
         """Before the first line."""
         self.rollout = Rollout()
         self.names: dict[HostId, str] = {}
+        self.narrowed: ErrorInformation | None = None
 
     def tell(self, recorded: str) -> str:
         """The story as it goes now."""
@@ -101,6 +112,11 @@ class Teller:
         rollout, told = self.rollout, len(self.rollout.history)
         rollout.orders = []
         self._carry_out(line.split())
+        orders = rollout.orders
+        while rollout.called is not None:
+            rollout.take_turn(refused=self.narrowed)
+            orders += [one for one in rollout.orders if not isinstance(one, Answer)]
+        rollout.orders = orders
         followed = [self._history(entry) for entry in rollout.history[told:]]
         followed += [said for said in map(self._order, rollout.orders) if said]
         if not line.startswith("given"):
@@ -134,6 +150,8 @@ class Teller:
                     approval="approval" in rest,
                     shape=_shape(rest),
                     zones=dict(one.split("@") for one in rest[rest.index("zones") + 2].split(",")) if "zones" in rest else {},
+                    queueing=Queueing[rest[rest.index("queueing") + 1] if "queueing" in rest else "REFUSE"],
+                    start_in=int(rest[rest.index("at") + 1]) * 1000 if "at" in rest else None,
                 )
             case ["newcomers", names, "keep", minimum, *rest]:
                 self.names |= {HostId(f"id-of-{name}"): name for name in names.split(",")}
@@ -193,6 +211,21 @@ class Teller:
             case ["skip", names, *why]:
                 rollout.skip(*names.split(","), reason=" ".join(why))
             case _:
+                self._let_wait(words)
+
+    def _let_wait(self, words: list[str]) -> None:
+        rollout = self.rollout
+        match words:
+            case ["group", names]:
+                self.names |= {HostId(f"id-of-{name}"): name for name in names.split(",")}
+                rollout.hosts = tuple(Snapshot(host_id=HostId(f"id-of-{name}"), name=name) for name in names.split(","))
+            case ["narrow", *why]:
+                self.narrowed = ErrorInformation(code=DeploymentErrorCode.IAM_ROLE_PERMISSIONS, message=" ".join(why))
+            case ["take-off", deployment]:
+                rollout.stop(DeploymentId(deployment))
+            case ["approve", deployment, "by", who]:
+                rollout.approve(who, of=deployment)
+            case _:
                 raise ValueError(f"cannot follow the story: nobody knows the line {' '.join(words)!r}")
 
     def _history(self, entry: HistoryEntry) -> str:
@@ -216,12 +249,14 @@ class Teller:
                 return "-> look away"
             case WatchAlarms(_, alarms, _):
                 return f"-> watch {','.join(one.name for one in alarms)}"
+            case CallUp(plan):
+                return f"-> call {plan.deployment_id}"
             case Settled() | WakeAt():
                 return None
 
     def _standing(self) -> str:
         if self.rollout.group.deployment is None and not self.rollout.ended:
-            return "= nothing was ever deployed"
+            return "= nothing was ever deployed" + self._queue()
         deployment = self.rollout.deployment
         hosts: dict[str, list[str]] = {}
         for one in deployment.targets.values():
@@ -232,7 +267,12 @@ class Teller:
         return (
             f"= {deployment.deployment_id} {deployment.status.name}: {counted}; "
             f"{healthy} of {len(deployment.members)} healthy; last successful {last.revision.revision_id if last else 'none'}"
+            f"{self._queue()}"
         )
+
+    def _queue(self) -> str:
+        waiting = self.rollout.group.waiting
+        return f"; waiting {' '.join(one.deployment_id for one in waiting)}" if waiting else ""
 
 
 def _events(rest: list[str]) -> list[AutoRollbackEvent]:

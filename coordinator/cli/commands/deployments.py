@@ -1,12 +1,13 @@
 """`hookline deploy`, `approve`, `follow` and `stop`: what moves."""
 
+import datetime
 from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from coordinator.cli import protos, suggestions, watched
 from coordinator.cli.arguments import APPLICATION, AUTO_ROLLBACK, CONFIG, DEPLOYMENT, GROUP, command
-from coordinator.cli.clock import new_request_id
+from coordinator.cli.clock import clock_time_typed, new_request_id
 from coordinator.cli.console import Console
 from coordinator.cli.following import wording
 from coordinator.cli.refusals import REFUSED
@@ -32,6 +33,7 @@ class Typed(SaidAlarms):
     ignore_stop_failures: bool
     outdated_only: bool
     hosts: tuple[str, ...]
+    start: str | None
 
 
 @command(
@@ -42,6 +44,7 @@ class Typed(SaidAlarms):
         "hookline deploy shop production --revision r-0123456789abcdef --outdated-only",
         "hookline deploy shop production --revision r-0123456789abcdef --host web-1 --host web-2",
         "hookline deploy shop production --revision r-0123456789abcdef --alarm HighErrors --bake 10m --follow",
+        "hookline deploy shop production --revision r-0123456789abcdef --at 22:30",
         "id=$(hookline deploy shop production --revision r-0123456789abcdef)      # prints the deployment's id",
     ],
     related=["push", "follow", "status", "stop", "rollback"],
@@ -76,10 +79,18 @@ class Typed(SaidAlarms):
     shell_complete=suggestions.hosts,
     help="Only to this host of the group (and to others named so). The whole group counts for minimum healthy hosts.",
 )
+@click.option(
+    "--at",
+    "start",
+    metavar="TIME",
+    help="Begin then and not before: 22:30, 2027-01-31T22:30 (local time), 2027-01-31T22:30Z, or +2h; at most 30 days ahead.",
+)
 @watched.options
 @FOLLOW
 def deploy(console: Console, /, application: str, group: str, *, follow: bool, **typed: Unpack[Typed]) -> None:
     """Deploy a revision to the hosts of a deployment group.
+
+    While another deployment of the group is under way it is refused, or waits for its turn: as the group's --queueing says.
 
     What is said about alarms takes the place of what the group says, and takes the permission to configure the group.
     """
@@ -103,8 +114,17 @@ def asked(console: Console, application: str, group: str, typed: Typed) -> "Crea
     if typed["file_exists"]:
         kinds = protos.resources.FileExistsBehavior
         request.file_exists_behavior = kinds.ValueType(number(kinds, typed["file_exists"]))
+    if typed["start"] is not None:
+        request.start_time.FromDatetime(_start(typed["start"], console.clock.now()))
     _override_alarms(console, request, typed)
     return request
+
+
+def _start(typed: str, now: datetime.datetime) -> datetime.datetime:
+    try:
+        return clock_time_typed(typed, now)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--at") from None
 
 
 def _override_alarms(console: Console, request: "CreateDeploymentRequest", said: SaidAlarms) -> None:

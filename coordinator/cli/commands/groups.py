@@ -12,6 +12,7 @@ from coordinator.cli.arguments import (
     GROUP,
     OFFLINE,
     OUTDATED,
+    QUEUEING,
     REQUIRE_APPROVAL,
     REQUIRE_SIGNATURE,
     TAG_SETS,
@@ -79,6 +80,7 @@ class SaidRules(SaidAlarms):
     offline: "OfflinePolicy | None"
     require_approval: bool | None
     outdated_strategy: str | None
+    queueing: str | None
     may: tuple[tuple[str, str], ...]
 
 
@@ -104,6 +106,7 @@ class SaidRules(SaidAlarms):
 @OFFLINE
 @REQUIRE_APPROVAL
 @OUTDATED
+@QUEUEING
 @MAY
 @watched.options
 def create(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
@@ -165,6 +168,7 @@ def show(console: Console, application: str, group: str) -> None:
             ("", watched.advice(found)),
             ("offline hosts", arguments.show_offline_policy(found.offline_policy)),
             ("hosts that come later", spelt(found, "outdated_instances_strategy")),
+            ("queueing", spelt(found, "queueing")),
             ("signatures", "required" if found.require_signature else ""),
             ("may", _may(found.service_role)),
             ("approval", "by a second person" if found.require_approval else ""),
@@ -200,6 +204,7 @@ def show(console: Console, application: str, group: str) -> None:
 @OFFLINE
 @REQUIRE_APPROVAL
 @OUTDATED
+@QUEUEING
 @MAY
 @watched.options
 def update(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
@@ -208,7 +213,8 @@ def update(console: Console, /, application: str, group: str, **said: Unpack[Sai
     if not mask:
         raise click.UsageError(
             "cannot change nothing: say at least one of --tag, --tag-set, --config, --auto-rollback, --require-signature, --offline, "
-            "--require-approval, --outdated-instances-strategy, --may, --alarm, --no-alarms, --ignore-poll-alarm-failure and --bake"
+            "--require-approval, --outdated-instances-strategy, --queueing, --may, --alarm, --no-alarms, "
+            "--ignore-poll-alarm-failure and --bake"
         )
     request = protos.catalog.UpdateDeploymentGroupRequest(
         deployment_group=wanted, update_mask=protos.field_mask.FieldMask(paths=mask), request_id=new_request_id()
@@ -263,6 +269,9 @@ def _ruled(application: str, group: str, **said: Unpack[SaidRules]) -> "tuple[De
         kinds = protos.resources.OutdatedInstancesStrategy
         wanted.outdated_instances_strategy = kinds.ValueType(number(kinds, said["outdated_strategy"]))
         mask.append("outdated_instances_strategy")
+    if said["queueing"] is not None:
+        wanted.queueing = protos.resources.Queueing.ValueType(number(protos.resources.Queueing, said["queueing"]))
+        mask.append("queueing")
     if said["may"]:
         wanted.service_role.CopyFrom(_role(said["may"]))
         mask.append("service_role")

@@ -214,6 +214,7 @@ class DeclaredGroup:
         _complete_offline(message.offline_policy)
         strategy = message.outdated_instances_strategy
         message.outdated_instances_strategy = strategy or protos.resources.OUTDATED_INSTANCES_STRATEGY_UPDATE
+        message.queueing = message.queueing or protos.resources.QUEUEING_REFUSE
         _forget(message, (name for name in RULES if not getattr(message, name).ByteSize()))
 
     def create(self, connection: "Connection") -> None:

@@ -75,6 +75,8 @@ def waits(deployment: "Deployment", newest_first: "list[HistoryEntry]", now: dat
     """What a deployment that has not ended waits for because of its alarms; "" when they hold nothing up."""
     if has_ended(deployment) or not deployment.alarm_configuration.enabled or deployment.HasField("error_information"):
         return ""
+    if deployment.HasField("queue_place"):
+        return ""  # nobody looks at them yet
     given_up = max((entry.history_id for entry in newest_first if entry.entry == BLIND), default=0)
     unknown = [one for one in sights(deployment, newest_first) if one.status == UNKNOWN]
     unseen = [one.name for one in unknown if (0 if one.entry is None else one.entry.history_id) >= given_up]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from coordinator.cli import protos
 from coordinator.cli.spelling import spelt
-from coordinator.cli.text import clean, clean_lines, duration, moment, span
+from coordinator.cli.text import clean, clean_lines, date_time, duration, moment, span
 
 if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import Deployment, DeploymentOverview, Target
@@ -22,6 +22,24 @@ def has_ended(deployment: "Deployment") -> bool:
 
 def awaited(deployment: "Deployment") -> str:
     """What a deployment waits for before any host begins; "" if nothing."""
+    return "; it ".join(part for part in (turn(deployment), approval(deployment)) if part)
+
+
+def turn(deployment: "Deployment") -> str:
+    """Where a deployment stands that waits for its turn; "" if it does not."""
+    if not deployment.HasField("queue_place"):
+        return ""
+    place, begins = deployment.queue_place, date_time(deployment.scheduled_time)
+    parts = [f"until {begins}"] if begins else []
+    if place.behind_deployment_id:
+        parts.append(
+            f"behind {clean(place.behind_deployment_id)}" + (f", as number {place.position} of the queue" if place.position > 1 else "")
+        )
+    return f"waits {' and '.join(parts)}" if parts else "waits for its turn"
+
+
+def approval(deployment: "Deployment") -> str:
+    """Whose word a deployment waits for; "" if nobody's."""
     if has_ended(deployment) or not deployment.require_approval or deployment.approved_by:
         return ""
     return f"waits for somebody other than {clean(deployment.created_by)}: hookline approve {clean(deployment.deployment_id)}"

@@ -3,35 +3,68 @@
 Pure. Between the two stands `core/machine.py`; which revision a rollback deploys, and where, says `rollback`.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from coordinator.core.deployment import batches, reasons, rollback, selection, watching
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.evidence import late
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
-from coordinator.core.model import Creator, Deployment, HostId, Plan, Success, Target
+from coordinator.core.model import Creator, Deployment, HostId, Member, Plan, Snapshot, Success, Target
 from coordinator.core.orders import Entry
-from coordinator.core.stages import counting
+from coordinator.core.queue import line
+from coordinator.core.stages import counting, shaping
 from coordinator.core.stages.shaping import ONE_STAGE, Layout
 
 
-def create(now: Decision, plan: Plan, hosts: list[tuple[HostId, str]], members: frozenset[HostId], layout: Layout = ONE_STAGE) -> None:
-    """Make a deployment the live one, with its targets in the order of the line. They begin as soon as they may."""
+def get_to_know(now: Decision, hosts: Sequence[Snapshot]) -> None:
+    """These are the group's hosts now: those that it has not seen before become members of it."""
     group = now.group
-    late.replaced(now, plan)
+    for host in hosts:
+        member = group.members.get(host.host_id)
+        if member is None:
+            member = group.members[host.host_id] = Member(host_id=host.host_id)
+            now.changes.members[group.group_id, host.host_id] = member
+        member.lost = host.lost
+
+
+def begin(now: Decision, deployment: Deployment, plan: Plan, hosts: Sequence[Snapshot]) -> int:
+    """Make a deployment the live one whose group has these hosts now; how many of them become its targets."""
+    group = now.group
+    chosen = selection.selected(group, plan, hosts)
+    layout = shaping.laid_out(group, plan, hosts, batches.in_line(group, chosen))
+    deployment.plan = replace(plan, stages=layout.stages)
+    admit(now, deployment, [(host.host_id, host.name) for host in chosen], frozenset(host.host_id for host in hosts), layout)
+    return len(chosen)
+
+
+def make(now: Decision, plan: Plan) -> Deployment:
+    """Write down a deployment that has no hosts yet."""
+    waits = plan.require_approval
+    status = DeploymentStatus.Created if waits else DeploymentStatus.Queued
+    deployment = Deployment(plan=plan, status=status, targets={}, members=frozenset())
+    now.changes.created[plan.deployment_id] = deployment
+    now.tell(deployment, Entry.Created, plan.description)
+    if waits:
+        now.tell(deployment, Entry.ApprovalAwaited, f"somebody other than {plan.created_by} has to approve it")
+    else:
+        now.tell(deployment, Entry.Queued)
+    return deployment
+
+
+def admit(
+    now: Decision, deployment: Deployment, hosts: list[tuple[HostId, str]], members: frozenset[HostId], layout: Layout = ONE_STAGE
+) -> None:
+    """Make it the live one, with these hosts as its targets, in the order of the line. They begin as soon as they may."""
+    group, deployment_id = now.group, deployment.deployment_id
     made = [
-        Target(deployment_id=plan.deployment_id, host_id=host_id, host_name=name, stage=layout.stage_of.get(host_id, 0))
+        Target(deployment_id=deployment_id, host_id=host_id, host_name=name, stage=layout.stage_of.get(host_id, 0))
         for host_id, name in hosts
     ]
     made.sort(key=lambda one: batches.place(group, one))
-    deployment = Deployment(
-        plan=plan,
-        status=DeploymentStatus.Created if plan.require_approval else DeploymentStatus.Queued,
-        targets={one.host_id: one for one in made},
-        members=members,
-        counts=dict.fromkeys(TargetStatus, 0),
-        clock_at=now.elapsed,
-        zones=layout.zones,
-        zone_of=layout.zone_of,
-    )
+    deployment.targets, deployment.members = {one.host_id: one for one in made}, members
+    deployment.zones, deployment.zone_of = layout.zones, layout.zone_of
+    deployment.counts, deployment.clock_at = dict.fromkeys(TargetStatus, 0), now.elapsed
     group.deployment = deployment
     watching.begin(now, deployment)
     deployment.counts[TargetStatus.Pending] = len(made)
@@ -39,13 +72,6 @@ def create(now: Decision, plan: Plan, hosts: list[tuple[HostId, str]], members: 
     group.available = batches.available(group, deployment)
     deployment.floor = min(batches.minimum(deployment), group.available)
     batches.line_up(group, deployment)
-    now.changes.created[plan.deployment_id] = deployment
-    now.changes.deployments[plan.deployment_id] = deployment
-    now.tell(deployment, Entry.Created, plan.description)
-    if plan.require_approval:
-        now.tell(deployment, Entry.ApprovalAwaited, f"somebody other than {plan.created_by} has to approve it")
-    else:
-        now.tell(deployment, Entry.Queued)
 
 
 def finish(now: Decision, deployment: Deployment) -> None:
@@ -101,5 +127,7 @@ def _roll_back(now: Decision, deployment: Deployment) -> None:
     deployment.rollback_deployment_id = plan.deployment_id
     deployment.rollback_message = f"{plan.deployment_id} rolls back to revision {plan.revision.revision_id}"
     now.because = f"rollback of {deployment.deployment_id}"
+    line.drop(now, deployment)
     touched = {one.host_id: one.host_name for one in rollback.touched(deployment)} | deployment.joined
-    create(now, plan, list(touched.items()), deployment.members | deployment.joined.keys())
+    late.replaced(now, plan)
+    admit(now, make(now, plan), list(touched.items()), deployment.members | deployment.joined.keys())

@@ -32,8 +32,8 @@ class Decision:
         self.tell(deployment, _ENTRIES[status], told or target.message, target.host_id)
 
     def store(self, target: Target) -> None:
-        """The target's row has changed. Targets of a deployment that is created in the same commit are stored with it."""
-        if target.deployment_id not in self.changes.created:
+        """The target's row has changed. Targets of a deployment that gets them in the same commit are stored with it."""
+        if target.deployment_id not in self.changes.created and target.deployment_id not in self.changes.begun:
             self.changes.targets[target] = None
 
     def tell(self, deployment: Deployment, entry: Entry, message: str = "", host_id: HostId | None = None) -> None:

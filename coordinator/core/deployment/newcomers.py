@@ -9,11 +9,11 @@ failed, it is first in line for the next deployment. One that is lost in it, aga
 Pure.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from coordinator.core.errors import DeployError, NoInstances
-from coordinator.core.facts import DeploymentRequested
+from coordinator.core.errors import NoInstances
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import Creator, Group, Member, Plan, RevisionId, Snapshot
 
@@ -49,13 +49,13 @@ def is_newcomer(member: Member | None, revision_id: RevisionId) -> bool:
     return (never or 0 < member.missed <= MISSED_AT_MOST) and not member.has(revision_id)
 
 
-def chosen(group: Group, fact: DeploymentRequested) -> list[Snapshot]:
+def chosen(group: Group, plan: Plan, hosts: Sequence[Snapshot]) -> list[Snapshot]:
     """The newcomers among a group's hosts, if they are there."""
-    revision_id = fact.plan.revision.revision_id
-    return [host for host in fact.hosts if not host.lost and is_newcomer(group.members.get(host.host_id), revision_id)]
+    revision_id = plan.revision.revision_id
+    return [host for host in hosts if not host.lost and is_newcomer(group.members.get(host.host_id), revision_id)]
 
 
-def refusal(group: Group, plan: Plan) -> DeployError | None:
+def refusal(group: Group, plan: Plan) -> NoInstances | None:
     """Why newcomers do not get what was found for them: meanwhile another revision has succeeded."""
     last = group.last_successful
     if plan.creator is not Creator.CodeDeployAutoUpdate or (last is not None and last.revision.revision_id == plan.revision.revision_id):

@@ -9,58 +9,61 @@ from typing import Final
 
 from coordinator.core.deployment import batches, newcomers, selection
 from coordinator.core.errors import Denied, DeployError, DeploymentLimitExceeded, HealthConstraintsInvalid, InvalidOperation, NoInstances
-from coordinator.core.facts import DeploymentRequested
 from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
-from coordinator.core.model import Creator, Deployment, ErrorInformation, Group, Target
+from coordinator.core.model import Creator, Deployment, ErrorInformation, Group, Plan, Snapshot, Target
 from coordinator.core.stages import gates, shaping, zones
 
 NAMED: Final = 5
 """So many hosts are named, the rest is counted."""
 
 
-def refusal(group: Group, fact: DeploymentRequested) -> DeployError | None:
-    """Why a deployment cannot be created; None when it can."""
-    return next(refusals(group, fact), None)
+Unfit = NoInstances | HealthConstraintsInvalid
+"""Why a deployment cannot begin with the hosts that there are."""
 
 
-def refusals(group: Group, fact: DeploymentRequested) -> Iterator[DeployError]:
-    """Every reason why it cannot, the first one first."""
-    plan, hosts = fact.plan, len(fact.hosts)
-    if group.deployment is not None:
-        live = group.deployment.plan
-        what = ", which brings newcomers up to date," if live.creator is Creator.CodeDeployAutoUpdate else ""
-        yield DeploymentLimitExceeded(
-            f"cannot deploy to {plan.group_name}: deployment {live.deployment_id}{what} is still going on; "
-            "wait until it has ended, or stop it"
-        )
+def in_the_way(plan: Plan, other: Deployment) -> DeployError:
+    """Another deployment of the group is under way, and this one may not wait for its end."""
+    if other.waits_for_turn:
+        what = " is about to begin"
+    else:
+        what = (", which brings newcomers up to date," if other.plan.creator is Creator.CodeDeployAutoUpdate else "") + " is still going on"
+    return DeploymentLimitExceeded(
+        f"cannot deploy to {plan.group_name}: deployment {other.deployment_id}{what}; wait until it has ended, or stop it"
+    )
+
+
+def unfit(group: Group, plan: Plan, snapshots: Sequence[Snapshot]) -> Iterator[Unfit]:
+    """Every reason why a deployment cannot begin with these hosts of its group, the first one first."""
+    hosts = len(snapshots)
     if hosts == 0:
         yield NoInstances(
-            f"cannot deploy to {plan.group_name}: no host matches its tag filters, so nothing was created; tag hosts, or change the filters"
+            f"cannot deploy to {plan.group_name}: no host matches its tag filters, so nothing is deployed; tag hosts, or change the filters"
         )
         return  # nothing else can be said of no hosts
     if (stale := newcomers.refusal(group, plan)) is not None:
         yield stale
-    chosen = selection.selected(group, fact)
+    chosen = selection.selected(group, plan, snapshots)
     if not chosen:
-        yield _nobody_selected(fact)
-    elif (misshapen := shaping.refusal(group, fact, chosen)) is not None:
+        yield _nobody_selected(plan, snapshots)
+    elif (misshapen := shaping.refusal(group, plan, snapshots, chosen)) is not None:
         yield misshapen
     minimum = plan.minimum_healthy_hosts.of(hosts)
     if hosts > 1 and minimum >= hosts:
         yield HealthConstraintsInvalid(
             f"cannot deploy to {plan.group_name}: {plan.config_name} keeps {minimum} of {hosts} hosts healthy, which leaves none to "
-            "deploy to, so nothing was created; use a config with a lower minimum, or add hosts"
+            "deploy to, so nothing is deployed; use a config with a lower minimum, or add hosts"
         )
 
 
-def _nobody_selected(fact: DeploymentRequested) -> NoInstances:
-    plan = fact.plan
+def _nobody_selected(plan: Plan, snapshots: Sequence[Snapshot]) -> NoInstances:
     if plan.creator is Creator.CodeDeployAutoUpdate:
         return NoInstances(f"cannot bring revision {plan.revision.revision_id} to newcomers of {plan.group_name}: there are none")
-    named = "each host that was named" if fact.chosen is not None else "every host"
+    if plan.chosen is not None and not plan.chosen & {one.host_id for one in snapshots}:
+        return NoInstances(f"cannot deploy to {plan.group_name}: none of the hosts that were named is among its hosts any more")
+    named = "each host that was named" if plan.chosen is not None else "every host"
     return NoInstances(
-        f"cannot deploy to {plan.group_name}: {named} has revision {plan.revision.revision_id} already and is healthy, so nothing was "
-        "created; to deploy it again, do not ask for outdated hosts only"
+        f"cannot deploy to {plan.group_name}: {named} has revision {plan.revision.revision_id} already and is healthy, so nothing is "
+        "deployed; to deploy it again, do not ask for outdated hosts only"
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
-from coordinator.core.model import AutoRollbackEvent, Creator, Deployment, DeploymentId, OfflineAction, OfflinePolicy, Plan, Target
+from coordinator.core.model import AutoRollbackEvent, Creator, Deployment, DeploymentId, OfflineAction, OfflinePolicy, Plan, Shape, Target
 
 STOPPED_BY: Final = {
     DeploymentErrorCode.MANUAL_STOP: AutoRollbackEvent.DEPLOYMENT_STOP_ON_REQUEST,
@@ -74,4 +74,7 @@ def plan(deployment: Deployment, at: int) -> Plan | str:
         offline=OfflinePolicy() if frozen.offline.action is OfflineAction.FAIL else frozen.offline,
         require_approval=False,
         stages=(),  # whoever wants to go back wants it now: no stages, no gates, no floors of zones
+        shape=Shape(),
+        start_at=None,
+        chosen=None,
     )

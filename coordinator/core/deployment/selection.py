@@ -6,19 +6,20 @@ Whatever is chosen, the deployment's members are all hosts of the group: N, M an
 Pure: asks the running group, changes nothing.
 """
 
+from collections.abc import Sequence
+
 from coordinator.core.deployment import newcomers
-from coordinator.core.facts import DeploymentRequested
-from coordinator.core.model import Creator, Deployment, Group, HostId, RevisionId, Snapshot
+from coordinator.core.model import Creator, Deployment, Group, HostId, Plan, RevisionId, Snapshot
 
 
-def selected(group: Group, fact: DeploymentRequested) -> list[Snapshot]:
-    """The hosts that become targets, as they were listed."""
-    if fact.plan.creator is Creator.CodeDeployAutoUpdate:
-        return newcomers.chosen(group, fact)
-    hosts = [host for host in fact.hosts if fact.chosen is None or host.host_id in fact.chosen]
-    if not fact.plan.outdated_only:
-        return hosts
-    return [host for host in hosts if not up_to_date(group, host.host_id, fact.plan.revision.revision_id)]
+def selected(group: Group, plan: Plan, hosts: Sequence[Snapshot]) -> list[Snapshot]:
+    """Those of a group's hosts that become targets, as they were listed."""
+    if plan.creator is Creator.CodeDeployAutoUpdate:
+        return newcomers.chosen(group, plan, hosts)
+    named = [host for host in hosts if plan.chosen is None or host.host_id in plan.chosen]
+    if not plan.outdated_only:
+        return named
+    return [host for host in named if not up_to_date(group, host.host_id, plan.revision.revision_id)]
 
 
 def up_to_date(group: Group, host_id: HostId, revision_id: RevisionId) -> bool:

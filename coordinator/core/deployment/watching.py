@@ -28,7 +28,7 @@ def begin(now: Decision, deployment: Deployment) -> None:
 def watch(deployment: Deployment) -> WatchAlarms:
     """The order to watch a live deployment's alarms; given again after a start of the coordinator."""
     plan = deployment.plan
-    return WatchAlarms(plan.group_id, plan.alarms, plan.created_at)
+    return WatchAlarms(plan.group_id, plan.alarms, deployment.live_since)
 
 
 def end(now: Decision, deployment: Deployment) -> None:

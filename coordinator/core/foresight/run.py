@@ -31,6 +31,7 @@ from coordinator.core.machine import outstanding, step
 from coordinator.core.model import Alarm, AlarmStatus, Deployment, Group, HostId, Plan, Waiting
 from coordinator.core.orders import (
     Answer,
+    CallUp,
     Changes,
     Entry,
     HistoryEntry,
@@ -108,7 +109,7 @@ class Run:
             self._plan_for(when, Fires(name))
         if world.stop_at is not None:
             self._plan_for(world.stop_at, Stops())
-        self._step(DeploymentRequested(at=self._at, elapsed=0, plan=fact.plan, hosts=fact.hosts, chosen=fact.chosen))
+        self._step(DeploymentRequested(at=self._at, elapsed=0, plan=fact.plan, hosts=fact.hosts))
 
     @property
     def deployment(self) -> Deployment | None:
@@ -191,7 +192,7 @@ class Run:
                 self._wake = elapsed
             case WatchAlarms(_, alarms, _):
                 self._watch(alarms)
-            case Settled() | Answer():
+            case Settled() | Answer() | CallUp():
                 pass
             case _:
                 assert_never(order)

@@ -25,6 +25,7 @@ from coordinator.core.model.deployments import (
     OutdatedInstancesStrategy,
     PlaceInLine,
     Plan,
+    Queueing,
     Target,
 )
 from coordinator.core.model.hosts import (
@@ -117,6 +118,7 @@ __all__ = [
     "PlaceInLine",
     "Plan",
     "PrometheusAlert",
+    "Queueing",
     "Revision",
     "RevisionHealth",
     "RevisionId",

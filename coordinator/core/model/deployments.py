@@ -22,7 +22,7 @@ from coordinator.core.model.hosts import Member
 from coordinator.core.model.minimum import MinimumHealthyHosts
 from coordinator.core.model.names import DeploymentId, GroupId, HostId
 from coordinator.core.model.revisions import FileExistsBehavior, Revision, Success
-from coordinator.core.model.stages import Pause, Progress, Stage, Tally, Zone
+from coordinator.core.model.stages import Pause, Progress, Shape, Stage, Tally, Zone
 
 PlaceInLine = tuple[int, int, str, HostId]
 """A target's place in the line: by its stage, by the health of its host, then by name; `batches.place` makes it."""
@@ -54,6 +54,17 @@ class OutdatedInstancesStrategy(IntEnum):
     """They get the group's last successful revision as soon as they come."""
     IGNORE = 2
     """They wait for the next deployment."""
+
+
+class Queueing(IntEnum):
+    """What becomes of a deployment that is asked for while another one of its group is under way."""
+
+    REFUSE = 1
+    """It is refused, as CodeDeploy does it."""
+    QUEUE = 2
+    """It waits, and begins by itself when those before it have ended."""
+    SUPERSEDE = 3
+    """It waits too, and replaces those that wait already: only the newest is wanted."""
 
 
 class OfflineAction(IntEnum):
@@ -122,6 +133,12 @@ class Plan:
     """Nobody begins before somebody other than `created_by` has approved it."""
     stages: tuple[Stage, ...] = ()
     """In which parts it goes, one after the other; none: all hosts are one part. Filled in by the core."""
+    shape: Shape = Shape()
+    """By which those are made when its hosts are known. Stored while it waits for its turn."""
+    start_at: int | None = None
+    """UTC milliseconds before which it does not begin; None: as soon as it can."""
+    chosen: frozenset[HostId] | None = None
+    """Only these of the group's hosts become targets; None: nobody was named. Stored while it waits for its turn."""
 
     def pause_after(self, stage: int) -> Pause:
         """What is waited for when a stage has ended. Once the last one has, the alarms are watched for the bake time at least."""
@@ -236,6 +253,10 @@ class Deployment:
     """The deployment's own clock when one of its alarms became UNKNOWN; None while none is. Not stored."""
     approved_by: str = ""
     """Who has approved it; empty: nobody."""
+    due_at: int | None = None
+    """Of one that had to wait for its turn: UTC milliseconds that give it its place in the queue. None: it began when it was asked for."""
+    turn_at: int | None = None
+    """UTC milliseconds when its turn came and its hosts were selected; None before, and of one that never had to wait."""
     error: ErrorInformation | None = None
     rollback_deployment_id: DeploymentId | None = None
     rollback_message: str = ""
@@ -259,6 +280,16 @@ class Deployment:
         """Whether nobody may begin yet."""
         return self.plan.require_approval and not (self.approved_by or self.stopping or self.status.terminal)
 
+    @property
+    def waits_for_turn(self) -> bool:
+        """Whether it stands in its group's queue, without hosts yet."""
+        return self.due_at is not None and self.turn_at is None and not self.status.terminal
+
+    @property
+    def live_since(self) -> int:
+        """UTC milliseconds since which it can be what its alarms are about."""
+        return self.plan.created_at if self.turn_at is None else self.turn_at
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Group:
@@ -269,6 +300,10 @@ class Group:
     """The live deployment; None when nothing runs."""
     watched: Deployment | None = None
     """The one that has succeeded and whose alarms are watched still. `stopping` says that it has regressed and is to be rolled back."""
+    waiting: list[Deployment] = field(default_factory=list)
+    """Deployments that wait for their turn, in the order in which they begin. None of them has hosts yet."""
+    called: tuple[DeploymentId, int] | None = None
+    """Whose turn has come, and the monotonic reading when its hosts were asked for. Not stored."""
     last_successful: Success | None = None
     """The newest Succeeded deployment, rollbacks included."""
     members: dict[HostId, Member] = field(default_factory=dict)

@@ -7,12 +7,13 @@ from coordinator.core.facts import ApprovalGiven
 from coordinator.core.lifecycle import DeploymentStatus
 from coordinator.core.model import Deployment, Waiting
 from coordinator.core.orders import Answer, Entry
+from coordinator.core.queue import line
 from coordinator.core.stages import gates, pauses
 
 
 def approve(now: Decision, fact: ApprovalGiven) -> None:
-    """Let its hosts begin, or its next stage, or say why not."""
-    deployment = now.group.deployment
+    """Let its hosts begin, now or when its turn has come, or its next stage; or say why not."""
+    deployment = line.find(now.group, fact.deployment_id) or now.group.deployment
     if deployment is None or deployment.deployment_id != fact.deployment_id:
         now.orders.append(Answer(fact, DeploymentAlreadyCompleted(f"cannot approve deployment {fact.deployment_id}: it has ended")))
         return

@@ -8,11 +8,15 @@ from coordinator.core.facts import StopRequested
 from coordinator.core.lifecycle import DeploymentErrorCode
 from coordinator.core.model import Deployment, ErrorInformation
 from coordinator.core.orders import Answer, Entry
+from coordinator.core.queue import line
 
 
 def stop(now: Decision, fact: StopRequested) -> None:
-    """Stop it, once; the last word on whether it is rolled back counts."""
-    deployment, watched = now.group.deployment, now.group.watched
+    """Stop it, once; the last word on whether it is rolled back counts. One that waits for its turn leaves the queue."""
+    deployment, watched, waiting = now.group.deployment, now.group.watched, line.find(now.group, fact.deployment_id)
+    if waiting is not None:
+        _take_off(now, fact, waiting)
+        return
     if watched is not None and watched.deployment_id == fact.deployment_id:
         _stop_watching(now, fact, watched)
         return
@@ -43,3 +47,12 @@ def _stop_watching(now: Decision, fact: StopRequested, watched: Deployment) -> N
         late.regress(now, watched, ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message=message))
     elif watched.stopping is None:
         late.end(now, message)
+
+
+def _take_off(now: Decision, fact: StopRequested, waiting: Deployment) -> None:
+    """Nothing of it has begun, so there is nothing to roll back."""
+    now.orders.append(Answer(fact, None))
+    now.remember(fact.request, waiting.plan)
+    now.because, now.principal = "StopDeployment", fact.requested_by
+    why = reasons.stopped_by(fact.requested_by, fact.reason)
+    line.leave(now, waiting, ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message=why))

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from coordinator.core.errors import DeployError, HealthConstraintsInvalid, NoInstances
-from coordinator.core.facts import DeploymentRequested
-from coordinator.core.model import Group, HostId, Pause, Shape, Snapshot, Stage, Step, ZonalConfig, Zone
+from coordinator.core.errors import HealthConstraintsInvalid, NoInstances
+from coordinator.core.model import Group, HostId, Pause, Plan, Shape, Snapshot, Stage, Step, ZonalConfig, Zone
 from coordinator.core.stages import zones as floors
 
 ZONES_AT_MOST: Final = 100
@@ -39,30 +38,32 @@ class Layout:
 ONE_STAGE: Final = Layout()
 
 
-def refusal(group: Group, fact: DeploymentRequested, chosen: Sequence[Snapshot]) -> DeployError | None:
+def refusal(
+    group: Group, plan: Plan, hosts: Sequence[Snapshot], chosen: Sequence[Snapshot]
+) -> NoInstances | HealthConstraintsInvalid | None:
     """Why a deployment to these hosts cannot have the shape that it is to have; None when it can."""
-    shape, cannot = fact.shape, f"cannot deploy to {fact.plan.group_name}"
+    shape, cannot = plan.shape, f"cannot deploy to {plan.group_name}"
     if shape.canaries is not None and not any(host.canary for host in chosen):
         return NoInstances(
-            f"{cannot}: none of its canaries is among the hosts that would be deployed to, so nothing was created; name other canaries, "
+            f"{cannot}: none of its canaries is among the hosts that would be deployed to, so nothing is deployed; name other canaries, "
             f"or use a config without them"
         )
     if shape.zonal is None:
         return None
-    zones, _ = floors.laid_out(group, shape.zonal, fact.hosts)
+    zones, _ = floors.laid_out(group, shape.zonal, hosts)
     if len(zones) > ZONES_AT_MOST:
         return NoInstances(f"{cannot}: its hosts stand in {len(zones)} zones by {shape.zonal.tag}, {ZONES_AT_MOST} are the most")
     if (full := floors.without_room(zones)) is not None:
         return HealthConstraintsInvalid(
-            f"{cannot}: {fact.plan.config_name} keeps {full.minimum} of {full.hosts} hosts healthy in {full.name}, which leaves none to "
-            "deploy to, so nothing was created; use a config with a lower minimum per zone, or add hosts"
+            f"{cannot}: {plan.config_name} keeps {full.minimum} of {full.hosts} hosts healthy in {full.name}, which leaves none to "
+            "deploy to, so nothing is deployed; use a config with a lower minimum per zone, or add hosts"
         )
     return None
 
 
-def laid_out(group: Group, fact: DeploymentRequested, line: Sequence[Snapshot]) -> Layout:
+def laid_out(group: Group, plan: Plan, every: Sequence[Snapshot], line: Sequence[Snapshot]) -> Layout:
     """The parts of a deployment whose hosts stand in a line, the first of which are to begin first."""
-    shape = fact.shape
+    shape = plan.shape
     if shape == Shape():
         return ONE_STAGE
     parts: list[Part] = []
@@ -75,7 +76,7 @@ def laid_out(group: Group, fact: DeploymentRequested, line: Sequence[Snapshot]) 
         zones, zone_of = tuple[Zone, ...](), dict[HostId, int]()
     else:
         parts += _zones(shape.zonal, rest)
-        zones, zone_of = floors.laid_out(group, shape.zonal, fact.hosts)
+        zones, zone_of = floors.laid_out(group, shape.zonal, every)
     return Layout(
         stages=tuple(Stage(name=name, hosts=len(hosts), pause=pause) for name, pause, hosts in parts),
         stage_of={host.host_id: index for index, (_, _, hosts) in enumerate(parts) for host in hosts},

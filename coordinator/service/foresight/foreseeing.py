@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from coordinator.core.deployment import batches, reasons
+from coordinator.core.deployment import batches
 from coordinator.core.errors import DeployError, Unavailable
 from coordinator.core.facts import DeploymentRequested
 from coordinator.core.foresight.durations import Durations
@@ -18,6 +18,8 @@ from coordinator.core.foresight.world import MEDIAN, World
 from coordinator.core.machine import restore, step
 from coordinator.core.model import Deployment, DeploymentId, Group, Plan
 from coordinator.core.orders import Changes
+from coordinator.core.queue import line
+from coordinator.core.requests import creation
 from coordinator.engine.ports import Clock
 from coordinator.service.deployments import DeploymentService, Wanted
 from coordinator.service.foresight.faults import Faults, world_of
@@ -91,18 +93,20 @@ class ForesightService:
         """A deployment as it would be created now, without an id. Raises what CreateDeployment would."""
         fact, objections = await self._deployments.asked(wanted, created_by=created_by)
         group = await self._group(fact)
-        for error in (*objections, *reasons.refusals(group, fact)):
+        for error in (*objections, *creation.refusals(group, fact)):
             raise error
         return _made(group, fact)
 
     async def plan(self, wanted: Wanted, *, created_by: str) -> Planned:
         """How a deployment would go if nothing failed, and everything that would refuse it."""
         fact, objections = await self._deployments.asked(wanted, created_by=created_by)
-        fact = _foreseen(fact)
         group = await self._group(fact)
-        refusals = [*objections, *reasons.refusals(group, fact)]
-        free = _freed(group)
-        if reasons.refusal(free, fact) is not None:
+        refusals = [*objections, *creation.refusals(group, fact)]
+        waits, fact, free = line.waits(group, fact), _foreseen(fact), _freed(group)
+        unfit = list(creation.refusals(free, fact))
+        if waits:
+            refusals += unfit
+        if unfit:
             return Planned(refusals=refusals, offline=_offline(fact))
         made = _made(_copied(free), fact)
         durations = await self._sources.experience.durations(fact.plan.group_id)
@@ -121,9 +125,11 @@ class ForesightService:
     async def simulate(self, wanted: Wanted, faults: Faults, *, created_by: str) -> Foreseen:
         """How a deployment would go when this and that goes wrong. Raises what CreateDeployment would, but for a live deployment."""
         fact, objections = await self._deployments.asked(wanted, created_by=created_by)
-        fact = _foreseen(fact)
-        group = _freed(await self._group(fact))
-        for error in (*objections, *reasons.refusals(group, fact)):
+        group = await self._group(fact)
+        if line.waits(group, fact):
+            objections += [error for error in [line.refusal(group, fact)] if error is not None]
+        fact, group = _foreseen(fact), _freed(group)
+        for error in (*objections, *creation.refusals(group, fact)):
             raise error
         durations = await self._sources.experience.durations(fact.plan.group_id)
         world = await world_of(faults, fact, durations, self._sources.fleet)
@@ -150,12 +156,13 @@ class ForesightService:
 
 
 def _foreseen(fact: DeploymentRequested) -> DeploymentRequested:
-    return replace(fact, plan=replace(fact.plan, deployment_id=FORESEEN, rollback_id=ITS_ROLLBACK))
+    """As it is once its turn has come."""
+    return replace(fact, plan=replace(fact.plan, deployment_id=FORESEEN, rollback_id=ITS_ROLLBACK, start_at=None))
 
 
 def _freed(group: Group) -> Group:
-    """The group as if its live deployment had ended now."""
-    group.deployment, group.available = None, 0
+    """The group as if its live deployment had ended now, and nobody waited for their turn."""
+    group.deployment, group.available, group.waiting = None, 0, []
     return group
 
 
@@ -172,7 +179,7 @@ def _made(group: Group, fact: DeploymentRequested) -> DeploymentRecord:
 
 
 def _offline(fact: DeploymentRequested) -> list[str]:
-    return [host.name for host in fact.hosts if host.lost and (fact.chosen is None or host.host_id in fact.chosen)]
+    return [host.name for host in fact.hosts if host.lost and (fact.plan.chosen is None or host.host_id in fact.plan.chosen)]
 
 
 def _told(run: Run, fact: DeploymentRequested, durations: Durations) -> Foreseen:

@@ -12,7 +12,7 @@ from coordinator.core.errors import (
 )
 from coordinator.core.facts import RequestKey
 from coordinator.core.lifecycle import DeploymentStatus
-from coordinator.core.model import DeploymentId, GroupId, OutdatedInstancesStrategy, RevisionId
+from coordinator.core.model import DeploymentId, GroupId, OutdatedInstancesStrategy, Queueing, RevisionId
 from coordinator.core.orders import Entry
 from coordinator.service.ports import Cursor, Page
 from coordinator.service.records import DeploymentGroup, LastDeployment
@@ -45,6 +45,7 @@ RULES: Final = (
     *CONFIGURATION_COLUMNS,
     "outdated_strategy",
     "triggers",
+    "queueing",
 )
 """What can be changed about a group."""
 GROUPS: Final = f"""
@@ -56,6 +57,13 @@ GROUPS: Final = f"""
 LAST: Final = """
     SELECT deployment_id, status, revision_id, d.created_at, completed_at
     FROM deployment d JOIN revision r ON r.revision_no = d.revision_no"""
+
+
+UNDER_WAY: Final = "SELECT deployment_id FROM deployment WHERE group_no = ? AND status <= 3"
+"""A group's deployments that have not ended."""
+WAITED: Final = "due_at IS NOT NULL AND turn_at IS NULL"
+"""Of those that have not begun: they wait for their turn, or ended while they did."""
+WAITS: Final = f"status <= 3 AND {WAITED}"
 
 
 def application_no(db: sqlite3.Connection, name: str) -> int | None:
@@ -79,11 +87,9 @@ def config_no(db: sqlite3.Connection, name: str) -> int | None:
 
 
 def live_deployment(db: sqlite3.Connection, group_no: int) -> str | None:
-    """The id of the group's deployment that has not ended."""
-    row = db.execute(
-        "SELECT deployment_id, status FROM deployment WHERE group_no = ? ORDER BY deployment_no DESC LIMIT 1", (group_no,)
-    ).fetchone()
-    return None if row is None or DeploymentStatus(row[1]).terminal else str(row[0])
+    """The id of the group's deployment that has not ended, unless it waits for its turn."""
+    row = db.execute(f"{UNDER_WAY} AND NOT ({WAITS})", (group_no,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def create(db: sqlite3.Connection, numbers: Numbers, group: DeploymentGroup, *, at: int, key: RequestKey) -> DeploymentGroup:
@@ -133,6 +139,9 @@ def delete(db: sqlite3.Connection, numbers: Numbers, names: tuple[str, str], *, 
         raise InvalidOperation(
             f"cannot delete deployment group {name}: the alarms of deployment {watched[0]} are watched after its success; stop it first"
         )
+    waiting = [str(row[0]) for row in db.execute(UNDER_WAY, (number,))]
+    if waiting:
+        raise InvalidOperation(f"cannot delete deployment group {name}: deployments wait for their turn ({', '.join(waiting)}); stop them")
     db.execute("UPDATE deployment_group SET deleted_at = ? WHERE group_no = ?", (at, number))
     tell(db, numbers, Told(Entry.DeploymentGroupDeleted, name, group_no=number), at=at, key=key)
     finish(db, numbers, name, at=at, key=key)
@@ -190,13 +199,16 @@ def _rules(db: sqlite3.Connection, group: DeploymentGroup) -> tuple[Column, ...]
         *configuration_columns(group.alarms),
         int(group.outdated_strategy),
         triggers_text(group.triggers),
+        int(group.queueing),
     )
 
 
 def _group(db: sqlite3.Connection, row: Named) -> DeploymentGroup:
     successful_no = row["last_successful_no"]
     succeeded = None if successful_no is None else db.execute(f"{LAST} WHERE deployment_no = ?", (successful_no,)).fetchone()
-    attempted = db.execute(f"{LAST} WHERE group_no = ? ORDER BY deployment_no DESC LIMIT 1", (row["group_no"],)).fetchone()
+    attempted = db.execute(
+        f"{LAST} WHERE group_no = ? AND NOT ({WAITED}) ORDER BY deployment_no DESC LIMIT 1", (row["group_no"],)
+    ).fetchone()
     return DeploymentGroup(
         group_id=GroupId(row["group_id"]),
         application_name=row["application_name"],
@@ -212,6 +224,7 @@ def _group(db: sqlite3.Connection, row: Named) -> DeploymentGroup:
         alarms=configuration(*(row[column] for column in CONFIGURATION_COLUMNS)),
         outdated_strategy=OutdatedInstancesStrategy(row["outdated_strategy"]),
         triggers=triggers(row["triggers"]),
+        queueing=Queueing(row["queueing"]),
         created_at=row["created_at"],
         last_successful=_last(succeeded),
         last_attempted=_last(attempted),

@@ -9,7 +9,7 @@ from coordinator.core.errors import DeploymentDoesNotExist
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import DeploymentId
 from coordinator.service.ports import Cursor, Page
-from coordinator.service.records import DeploymentRecord
+from coordinator.service.records import DeploymentRecord, QueuePlace
 from coordinator.store.history import names
 from coordinator.store.history.names import marks
 from coordinator.store.paging import Paging
@@ -20,6 +20,11 @@ from coordinator.store.rows.stages import Named, progress
 COUNTS: Final = "SELECT deployment_no, stage, status, count(*) FROM target WHERE deployment_no IN ({}) GROUP BY 1, 2, 3"
 Stages = dict[int, dict[TargetStatus, int]]
 """Targets of each stage by status."""
+UNDER_WAY: Final = """
+    SELECT deployment_id, due_at IS NOT NULL AND turn_at IS NULL AS waits
+    FROM deployment d JOIN deployment_group g ON g.group_no = d.group_no
+    WHERE g.group_id = ? AND d.status <= 3 ORDER BY waits, due_at, deployment_no"""
+"""The deployments of a group that have not ended: the live one, then those that wait for their turn, in their order."""
 NEWEST: Final = 1 << 62
 """Greater than any deployment's number."""
 
@@ -56,10 +61,19 @@ def _records(db: sqlite3.Connection, rows: Sequence[Named]) -> list[DeploymentRe
     stages: dict[int, Stages] = {number: {} for number in numbers}
     for number, stage, status, count in db.execute(COUNTS.format(marks(numbers)), numbers):
         stages[number].setdefault(stage, {})[TargetStatus(status)] = count
-    return [_record(row, stages[row["deployment_no"]]) for row in rows]
+    return [_record(row, stages[row["deployment_no"]], _queue_place(db, row)) for row in rows]
 
 
-def _record(row: Named, stages: Stages) -> DeploymentRecord:
+def _queue_place(db: sqlite3.Connection, row: Named) -> QueuePlace | None:
+    if row["due_at"] is None or row["turn_at"] is not None or DeploymentStatus(row["status"]).terminal:
+        return None
+    under_way = db.execute(UNDER_WAY, (row["group_id"],)).fetchall()
+    line = [DeploymentId(one[0]) for one in under_way]  # whatever is live stands before those that wait
+    place, live = line.index(DeploymentId(row["deployment_id"])), sum(not one[1] for one in under_way)
+    return QueuePlace(position=place + 1 - live, behind=line[place - 1] if place else None)
+
+
+def _record(row: Named, stages: Stages, queue: QueuePlace | None) -> DeploymentRecord:
     counts: Counter[TargetStatus] = Counter()
     for stage in stages.values():
         counts.update(stage)
@@ -79,4 +93,5 @@ def _record(row: Named, stages: Stages) -> DeploymentRecord:
         progress=progress(row),
         clock=row["clock"],
         stages=stages,
+        queue=queue,
     )

@@ -41,7 +41,7 @@ from coordinator.store.rows.columns import (
     rollback_events,
     text_of,
 )
-from coordinator.store.rows.stages import PROGRESS_COLUMNS, Named, progress, progress_columns, stages, stages_text, zones
+from coordinator.store.rows.stages import PROGRESS_COLUMNS, Named, progress, progress_columns, shape, shape_text, stages, stages_text, zones
 
 
 def host_columns(session: Session) -> Row:
@@ -178,6 +178,8 @@ DEPLOYMENT_COLUMNS: Final = (
     "clock",
     *PROGRESS_COLUMNS,
     "watched_from",
+    "due_at",
+    "turn_at",
 )
 
 
@@ -196,6 +198,8 @@ def deployment_columns(deployment: Deployment) -> Row:
         deployment.clock,
         *progress_columns(deployment.progress),
         deployment.watched_from,
+        deployment.due_at,
+        deployment.turn_at,
     )
 
 
@@ -219,6 +223,9 @@ PLAN_COLUMNS: Final = (
     *OFFLINE_COLUMNS,
     "require_approval",
     "stages",
+    "start_at",
+    "chosen",
+    "shape",
 )
 
 
@@ -244,6 +251,9 @@ def plan_columns(plan: Plan) -> Row:
         *offline_columns(plan.offline),
         int(plan.require_approval),
         stages_text(plan.stages),
+        plan.start_at,
+        None if plan.chosen is None else text_of(sorted(plan.chosen)),
+        shape_text(plan.shape),
     )
 
 
@@ -299,6 +309,9 @@ def plan(row: Named) -> Plan:
         offline=offline(*(row[column] for column in OFFLINE_COLUMNS)),
         require_approval=bool(row["require_approval"]),
         stages=stages(row["stages"]),
+        start_at=row["start_at"],
+        chosen=None if row["chosen"] is None else frozenset(HostId(one) for one in json.loads(row["chosen"])),
+        shape=shape(row["shape"]),
     )
 
 
@@ -333,4 +346,6 @@ def deployment(row: Named, targets: dict[HostId, Target], members: frozenset[Hos
         zones=zones(row["zones"]),
         zone_of=zone_of,
         watched_from=row["watched_from"],
+        due_at=row["due_at"],
+        turn_at=row["turn_at"],
     )

@@ -147,6 +147,8 @@ class Deployment(_message.Message):
     WATCHED_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
+    SCHEDULED_TIME_FIELD_NUMBER: _builtins.int
+    QUEUE_PLACE_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     """"d-" and nine of A-Z0-9; random."""
     application_name: _builtins.str
@@ -231,6 +233,14 @@ class Deployment(_message.Message):
     def waiting(self) -> Global___Waiting:
         """What it waits for now; unset once it has ended."""
 
+    @_builtins.property
+    def scheduled_time(self) -> _timestamp_pb2.Timestamp:
+        """The time before which it does not begin, if one was asked for; start_time says when it did begin."""
+
+    @_builtins.property
+    def queue_place(self) -> Global___QueuePlace:
+        """Where it stands while it waits for its turn; unset before and after."""
+
     def __init__(
         self,
         *,
@@ -262,10 +272,12 @@ class Deployment(_message.Message):
         watched: _builtins.bool = ...,
         stages: _abc.Iterable[Global___Stage] | None = ...,
         waiting: Global___Waiting | None = ...,
+        scheduled_time: _timestamp_pb2.Timestamp | None = ...,
+        queue_place: Global___QueuePlace | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "deployment_overview", b"deployment_overview", "error_information", b"error_information", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "rollback_info", b"rollback_info", "start_time", b"start_time", "waiting", b"waiting"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "deployment_overview", b"deployment_overview", "error_information", b"error_information", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "queue_place", b"queue_place", "rollback_info", b"rollback_info", "scheduled_time", b"scheduled_time", "start_time", b"start_time", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "approved_by", b"approved_by", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "created_by", b"created_by", "creator", b"creator", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "deployment_overview", b"deployment_overview", "description", b"description", "error_information", b"error_information", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "previous_revision_id", b"previous_revision_id", "require_approval", b"require_approval", "revision_id", b"revision_id", "rollback_info", b"rollback_info", "stages", b"stages", "start_time", b"start_time", "status", b"status", "update_outdated_instances_only", b"update_outdated_instances_only", "waiting", b"waiting", "watched", b"watched"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "approved_by", b"approved_by", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "created_by", b"created_by", "creator", b"creator", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "deployment_overview", b"deployment_overview", "description", b"description", "error_information", b"error_information", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "previous_revision_id", b"previous_revision_id", "queue_place", b"queue_place", "require_approval", b"require_approval", "revision_id", b"revision_id", "rollback_info", b"rollback_info", "scheduled_time", b"scheduled_time", "stages", b"stages", "start_time", b"start_time", "status", b"status", "update_outdated_instances_only", b"update_outdated_instances_only", "waiting", b"waiting", "watched", b"watched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -362,6 +374,34 @@ class Waiting(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Waiting: _TypeAlias = Waiting  # noqa: Y015
+
+@_typing.final
+class QueuePlace(_message.Message):
+    """Where a deployment stands that waits for its turn, be it behind others or for its time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    BEHIND_DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """1 begins next. Deployments of a group stand in the order of the times from which on they may begin: when they were asked for, or are
+    to start.
+    """
+    behind_deployment_id: _builtins.str
+    """The deployment of the group that begins before it, or is live. Empty: it waits for nothing but its time."""
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        behind_deployment_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind_deployment_id", b"behind_deployment_id", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueuePlace: _TypeAlias = QueuePlace  # noqa: Y015
 
 @_typing.final
 class ErrorInformation(_message.Message):
@@ -609,6 +649,7 @@ class CreateDeploymentRequest(_message.Message):
     OVERRIDE_ALARM_CONFIGURATION_FIELD_NUMBER: _builtins.int
     CANARIES_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
@@ -654,6 +695,13 @@ class CreateDeploymentRequest(_message.Message):
     def canaries(self) -> _resources_pb2.Canaries:
         """Instead of the config's canaries, whole."""
 
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Not before this time, by the coordinator's clock; at most 30 days ahead, and INVALID_ARGUMENT for one in the past. Until then it is
+        Queued (Created while it takes the word of a second person, which may be given before). Should another deployment of the group be
+        under way then, it waits for its end, whatever the group's queueing says.
+        """
+
     def __init__(
         self,
         *,
@@ -671,10 +719,11 @@ class CreateDeploymentRequest(_message.Message):
         override_alarm_configuration: _resources_pb2.AlarmConfiguration | None = ...,
         canaries: _resources_pb2.Canaries | None = ...,
         validate_only: _builtins.bool = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "canaries", b"canaries", "override_alarm_configuration", b"override_alarm_configuration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "canaries", b"canaries", "override_alarm_configuration", b"override_alarm_configuration", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "canaries", b"canaries", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "description", b"description", "file_exists_behavior", b"file_exists_behavior", "hosts", b"hosts", "ignore_application_stop_failures", b"ignore_application_stop_failures", "override_alarm_configuration", b"override_alarm_configuration", "request_id", b"request_id", "revision_id", b"revision_id", "update_outdated_instances_only", b"update_outdated_instances_only", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "canaries", b"canaries", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "description", b"description", "file_exists_behavior", b"file_exists_behavior", "hosts", b"hosts", "ignore_application_stop_failures", b"ignore_application_stop_failures", "override_alarm_configuration", b"override_alarm_configuration", "request_id", b"request_id", "revision_id", b"revision_id", "start_time", b"start_time", "update_outdated_instances_only", b"update_outdated_instances_only", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

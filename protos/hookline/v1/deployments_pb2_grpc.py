@@ -118,7 +118,9 @@ class DeploymentServiceServicer:
 
     def CreateDeployment(self, request, context):
         """Deploys a revision to the hosts of a deployment group. The hosts, the config and the revision to roll back to are frozen now.
-        FAILED_PRECONDITION (DeploymentLimitExceededException) while another deployment of the group runs, naming it.
+        While another deployment of the group is under way it is refused, naming that one: FAILED_PRECONDITION
+        (DeploymentLimitExceededException), or it waits for its turn, as the group's queueing says. What waits gets its hosts, and what it
+        would be rolled back to, when its turn comes; everything else is frozen at once. Should it not be able to begin then, it ends Failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -191,6 +193,7 @@ class DeploymentServiceServicer:
         Where it is to be rolled back, that begins as soon as nothing runs any more; rollback_info says so, or why there can be no rollback.
         One that has succeeded and whose alarms are watched still stays as it is: they are watched no more. With auto_rollback_enabled it is
         rolled back then.
+        One that waits for its turn leaves the queue and has ended at once; those that wait behind a deployment that is stopped go on.
         Safe to repeat. FAILED_PRECONDITION (DeploymentAlreadyCompletedException) once it has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

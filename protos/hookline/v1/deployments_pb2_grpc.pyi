@@ -38,7 +38,9 @@ class DeploymentServiceStub:
     def __new__(cls, channel: _aio.Channel) -> DeploymentServiceAsyncStub: ...
     CreateDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.CreateDeploymentRequest, _deployments_pb2.CreateDeploymentResponse]
     """Deploys a revision to the hosts of a deployment group. The hosts, the config and the revision to roll back to are frozen now.
-    FAILED_PRECONDITION (DeploymentLimitExceededException) while another deployment of the group runs, naming it.
+    While another deployment of the group is under way it is refused, naming that one: FAILED_PRECONDITION
+    (DeploymentLimitExceededException), or it waits for its turn, as the group's queueing says. What waits gets its hosts, and what it
+    would be rolled back to, when its turn comes; everything else is frozen at once. Should it not be able to begin then, it ends Failed.
     """
     GetDeployment: _grpc.UnaryUnaryMultiCallable[_deployments_pb2.GetDeploymentRequest, _deployments_pb2.GetDeploymentResponse]
     """Shows a deployment."""
@@ -71,6 +73,7 @@ class DeploymentServiceStub:
     Where it is to be rolled back, that begins as soon as nothing runs any more; rollback_info says so, or why there can be no rollback.
     One that has succeeded and whose alarms are watched still stays as it is: they are watched no more. With auto_rollback_enabled it is
     rolled back then.
+    One that waits for its turn leaves the queue and has ended at once; those that wait behind a deployment that is stopped go on.
     Safe to repeat. FAILED_PRECONDITION (DeploymentAlreadyCompletedException) once it has ended.
     """
     WatchDeployment: _grpc.UnaryStreamMultiCallable[_deployments_pb2.WatchDeploymentRequest, _deployments_pb2.WatchDeploymentResponse]
@@ -97,7 +100,9 @@ class DeploymentServiceAsyncStub(DeploymentServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.CreateDeploymentRequest, _deployments_pb2.CreateDeploymentResponse]  # type: ignore[assignment]
     """Deploys a revision to the hosts of a deployment group. The hosts, the config and the revision to roll back to are frozen now.
-    FAILED_PRECONDITION (DeploymentLimitExceededException) while another deployment of the group runs, naming it.
+    While another deployment of the group is under way it is refused, naming that one: FAILED_PRECONDITION
+    (DeploymentLimitExceededException), or it waits for its turn, as the group's queueing says. What waits gets its hosts, and what it
+    would be rolled back to, when its turn comes; everything else is frozen at once. Should it not be able to begin then, it ends Failed.
     """
     GetDeployment: _aio.UnaryUnaryMultiCallable[_deployments_pb2.GetDeploymentRequest, _deployments_pb2.GetDeploymentResponse]  # type: ignore[assignment]
     """Shows a deployment."""
@@ -130,6 +135,7 @@ class DeploymentServiceAsyncStub(DeploymentServiceStub):
     Where it is to be rolled back, that begins as soon as nothing runs any more; rollback_info says so, or why there can be no rollback.
     One that has succeeded and whose alarms are watched still stays as it is: they are watched no more. With auto_rollback_enabled it is
     rolled back then.
+    One that waits for its turn leaves the queue and has ended at once; those that wait behind a deployment that is stopped go on.
     Safe to repeat. FAILED_PRECONDITION (DeploymentAlreadyCompletedException) once it has ended.
     """
     WatchDeployment: _aio.UnaryStreamMultiCallable[_deployments_pb2.WatchDeploymentRequest, _deployments_pb2.WatchDeploymentResponse]  # type: ignore[assignment]
@@ -159,7 +165,9 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_deployments_pb2.CreateDeploymentResponse, _abc.Awaitable[_deployments_pb2.CreateDeploymentResponse]]:
         """Deploys a revision to the hosts of a deployment group. The hosts, the config and the revision to roll back to are frozen now.
-        FAILED_PRECONDITION (DeploymentLimitExceededException) while another deployment of the group runs, naming it.
+        While another deployment of the group is under way it is refused, naming that one: FAILED_PRECONDITION
+        (DeploymentLimitExceededException), or it waits for its turn, as the group's queueing says. What waits gets its hosts, and what it
+        would be rolled back to, when its turn comes; everything else is frozen at once. Should it not be able to begin then, it ends Failed.
         """
 
     @_abc_1.abstractmethod
@@ -246,6 +254,7 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         Where it is to be rolled back, that begins as soon as nothing runs any more; rollback_info says so, or why there can be no rollback.
         One that has succeeded and whose alarms are watched still stays as it is: they are watched no more. With auto_rollback_enabled it is
         rolled back then.
+        One that waits for its turn leaves the queue and has ended at once; those that wait behind a deployment that is stopped go on.
         Safe to repeat. FAILED_PRECONDITION (DeploymentAlreadyCompletedException) once it has ended.
         """
 

@@ -310,6 +310,10 @@ class _DeploymentErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_D
     """An alarm of the deployment was in ALARM (ALARM_ACTIVE)."""
     DEPLOYMENT_ERROR_CODE_ALARM_POLL_FAILED: _DeploymentErrorCode.ValueType  # 7
     """For a minute nobody could say whether an alarm is active, and the deployment does not ignore that. Hookline's own code."""
+    DEPLOYMENT_ERROR_CODE_IAM_ROLE_PERMISSIONS: _DeploymentErrorCode.ValueType  # 8
+    """It had to wait for its turn, and meanwhile the group's service role, its demand for signatures, or its hosts' instance profiles had
+    been changed so that it may not begin (IAM_ROLE_PERMISSIONS).
+    """
 
 class DeploymentErrorCode(_DeploymentErrorCode, metaclass=_DeploymentErrorCodeEnumTypeWrapper):
     """Why a deployment ended badly, under CodeDeploy's names."""
@@ -330,6 +334,10 @@ DEPLOYMENT_ERROR_CODE_ALARM_ACTIVE: DeploymentErrorCode.ValueType  # 6
 """An alarm of the deployment was in ALARM (ALARM_ACTIVE)."""
 DEPLOYMENT_ERROR_CODE_ALARM_POLL_FAILED: DeploymentErrorCode.ValueType  # 7
 """For a minute nobody could say whether an alarm is active, and the deployment does not ignore that. Hookline's own code."""
+DEPLOYMENT_ERROR_CODE_IAM_ROLE_PERMISSIONS: DeploymentErrorCode.ValueType  # 8
+"""It had to wait for its turn, and meanwhile the group's service role, its demand for signatures, or its hosts' instance profiles had
+been changed so that it may not begin (IAM_ROLE_PERMISSIONS).
+"""
 Global___DeploymentErrorCode: _TypeAlias = DeploymentErrorCode  # noqa: Y015
 
 class _MinimumHealthyHostsType:
@@ -563,6 +571,40 @@ OUTDATED_INSTANCES_STRATEGY_UPDATE: OutdatedInstancesStrategy.ValueType  # 1
 OUTDATED_INSTANCES_STRATEGY_IGNORE: OutdatedInstancesStrategy.ValueType  # 2
 """They wait for the next deployment."""
 Global___OutdatedInstancesStrategy: _TypeAlias = OutdatedInstancesStrategy  # noqa: Y015
+
+class _Queueing:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _QueueingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Queueing.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    QUEUEING_UNSPECIFIED: _Queueing.ValueType  # 0
+    """Not said: REFUSE."""
+    QUEUEING_REFUSE: _Queueing.ValueType  # 1
+    """It is refused, as CodeDeploy does it."""
+    QUEUEING_QUEUE: _Queueing.ValueType  # 2
+    """It waits, and begins by itself when those before it have ended, and their rollbacks."""
+    QUEUEING_SUPERSEDE: _Queueing.ValueType  # 3
+    """It waits too, and replaces those that wait already, for their turn or for a second person's word: they end Stopped. What has begun on
+    any host is left alone. Of those that are to start later it replaces the ones that would begin after it.
+    """
+
+class Queueing(_Queueing, metaclass=_QueueingEnumTypeWrapper):
+    """What becomes of a deployment that is asked for while another one of its group is under way. At most ten of a group wait at once, those
+    that are to start later among them. Ours.
+    """
+
+QUEUEING_UNSPECIFIED: Queueing.ValueType  # 0
+"""Not said: REFUSE."""
+QUEUEING_REFUSE: Queueing.ValueType  # 1
+"""It is refused, as CodeDeploy does it."""
+QUEUEING_QUEUE: Queueing.ValueType  # 2
+"""It waits, and begins by itself when those before it have ended, and their rollbacks."""
+QUEUEING_SUPERSEDE: Queueing.ValueType  # 3
+"""It waits too, and replaces those that wait already, for their turn or for a second person's word: they end Stopped. What has begun on
+any host is left alone. Of those that are to start later it replaces the ones that would begin after it.
+"""
+Global___Queueing: _TypeAlias = Queueing  # noqa: Y015
 
 class _OfflineAction:
     ValueType = _typing.NewType("ValueType", _builtins.int)
