@@ -77,7 +77,7 @@ class CatalogServicer(CatalogServiceServicer):
     async def GetDeploymentGroup(self, request: pb.GetDeploymentGroupRequest, context: Context) -> pb.GetDeploymentGroupResponse:
         """Show a deployment group."""
         found = await self._catalog.group(request.application_name, request.deployment_group_name)
-        return pb.GetDeploymentGroupResponse(deployment_group=messages.deployment_group(found))
+        return pb.GetDeploymentGroupResponse(deployment_group=messages.deployment_group(found), notice=await self._catalog.notice(found))
 
     async def ListDeploymentGroups(self, request: pb.ListDeploymentGroupsRequest, context: Context) -> pb.ListDeploymentGroupsResponse:
         """List deployment groups."""
@@ -91,7 +91,7 @@ class CatalogServicer(CatalogServiceServicer):
         rules = _rules(group, _masked(request))
         key = request_key("UpdateDeploymentGroup", request)
         now = await self._catalog.update_group(group.application_name, group.deployment_group_name, rules, key)
-        return pb.UpdateDeploymentGroupResponse(deployment_group=messages.deployment_group(now))
+        return pb.UpdateDeploymentGroupResponse(deployment_group=messages.deployment_group(now), notice=await self._catalog.notice(now))
 
     async def DeleteDeploymentGroup(self, request: pb.DeleteDeploymentGroupRequest, context: Context) -> pb.DeleteDeploymentGroupResponse:
         """Remove a deployment group."""

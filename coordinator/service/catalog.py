@@ -23,6 +23,7 @@ from coordinator.core.model import (
     Shape,
     Trigger,
 )
+from coordinator.core.model.roles import reads, source_of
 from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Ids
 from coordinator.service.alarms import checked_configuration
@@ -137,6 +138,19 @@ class CatalogService:
     async def group(self, application_name: str, name: str) -> DeploymentGroup:
         """Show a deployment group."""
         return await self._catalog.group(application_name, name)
+
+    async def notice(self, group: DeploymentGroup) -> str:
+        """What a group's service role has against the revision that succeeded last, which rollbacks go back to all the same; or empty."""
+        if group.last_successful is None:
+            return ""
+        found = await self._catalog.revision(group.application_name, group.last_successful.revision_id)
+        sources, source = group.service_role.sources, source_of(found.revision.place)
+        if reads(sources, source):
+            return ""
+        return (
+            f"revision {found.revision.revision_id}, which succeeded last, comes from {source}, and the service role allows "
+            f"{', '.join(sources)}: a rollback goes back to it all the same, and hosts that come later wait for the next deployment"
+        )
 
     async def groups(self, application_name: str, *, size: int, after: Cursor) -> Page[DeploymentGroup]:
         """List the deployment groups of an application by name."""

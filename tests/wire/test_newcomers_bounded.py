@@ -111,6 +111,19 @@ async def test_a_role_that_was_narrowed_keeps_newcomers_waiting_until_it_is_wide
     assert await has(world, "h2") == await has(world, "h1")
 
 
+async def test_whoever_narrows_a_role_is_told_what_it_has_against_what_succeeded_last(world: RealWorld) -> None:
+    said = catalog.DeploymentGroup(application_name="shop", deployment_group_name="web")
+    said.service_role.sources.append("s3://bundles/*")
+    request = catalog.UpdateDeploymentGroupRequest(deployment_group=said)
+    request.update_mask.paths.append("service_role")
+    notice = (await world.catalog.UpdateDeploymentGroup(request)).notice
+    assert "which succeeded last, comes from coordinator, and the service role allows s3://bundles/*: a rollback goes back to it" in notice
+    asked = catalog.GetDeploymentGroupRequest(application_name="shop", deployment_group_name="web")
+    assert (await world.catalog.GetDeploymentGroup(asked)).notice == notice
+    await change(world, "service_role", service_role=catalog.ServiceRole(sources=["coordinator"]))
+    assert (await world.catalog.GetDeploymentGroup(asked)).notice == ""
+
+
 async def test_more_newcomers_at_once_than_the_role_allows_wait_and_one_alone_does_not(world: RealWorld) -> None:
     await change(world, "service_role", service_role=catalog.ServiceRole(max_hosts=1))
     await hosts_of(world, "h1", "h2", "h3")

@@ -153,7 +153,8 @@ def list_groups(console: Console, application: str) -> None:
 def show(console: Console, application: str, group: str) -> None:
     """Show a deployment group with its last deployments."""
     request = protos.catalog.GetDeploymentGroupRequest(application_name=application, deployment_group_name=group)
-    found = console.connection.ask(console.connection.catalog.GetDeploymentGroup, request).deployment_group
+    answer = console.connection.ask(console.connection.catalog.GetDeploymentGroup, request)
+    found = answer.deployment_group
     if console.json:
         console.json_value(to_json(found))
         return
@@ -171,6 +172,7 @@ def show(console: Console, application: str, group: str) -> None:
             ("queueing", spelt(found, "queueing")),
             ("signatures", "required" if found.require_signature else ""),
             ("may", _may(found.service_role)),
+            ("", clean(answer.notice)),
             ("approval", "by a second person" if found.require_approval else ""),
             *((f"tells {clean(one.trigger_name)}", triggers.show(one)) for one in found.triggers),
             ("created", with_age(found.create_time, console.clock.now())),
@@ -219,8 +221,11 @@ def update(console: Console, /, application: str, group: str, **said: Unpack[Sai
     request = protos.catalog.UpdateDeploymentGroupRequest(
         deployment_group=wanted, update_mask=protos.field_mask.FieldMask(paths=mask), request_id=new_request_id()
     )
-    changed = console.connection.ask(console.connection.catalog.UpdateDeploymentGroup, request).deployment_group
+    answer = console.connection.ask(console.connection.catalog.UpdateDeploymentGroup, request)
+    changed = answer.deployment_group
     _show_change(console, changed, "is changed")
+    if answer.notice:
+        console.remark(clean(answer.notice))
     if "auto_rollback_configuration" in mask or any("alarm" in path for path in mask):
         _advise(console, changed)
 

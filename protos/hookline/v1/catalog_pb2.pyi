@@ -645,6 +645,11 @@ class GetDeploymentGroupResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEPLOYMENT_GROUP_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
+    notice: _builtins.str
+    """What its service role and what is deployed have against each other, in a sentence: the revision that succeeded last is outside of a role
+    that was narrowed since. Empty: nothing.
+    """
     @_builtins.property
     def deployment_group(self) -> Global___DeploymentGroup:
         """As it is now."""
@@ -653,10 +658,11 @@ class GetDeploymentGroupResponse(_message.Message):
         self,
         *,
         deployment_group: Global___DeploymentGroup | None = ...,
+        notice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deployment_group", b"deployment_group"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_group", b"deployment_group"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_group", b"deployment_group", "notice", b"notice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -765,6 +771,9 @@ class UpdateDeploymentGroupResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEPLOYMENT_GROUP_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
+    notice: _builtins.str
+    """As in GetDeploymentGroupResponse."""
     @_builtins.property
     def deployment_group(self) -> Global___DeploymentGroup:
         """The group."""
@@ -773,10 +782,11 @@ class UpdateDeploymentGroupResponse(_message.Message):
         self,
         *,
         deployment_group: Global___DeploymentGroup | None = ...,
+        notice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deployment_group", b"deployment_group"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_group", b"deployment_group"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_group", b"deployment_group", "notice", b"notice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
