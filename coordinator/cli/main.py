@@ -82,7 +82,7 @@ class Program(click.Group):
         """The commands by purpose."""
         for title, commands in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(command.name or "", command.get_short_help_str(72)) for command in commands])
+                formatter.write_dl([(command.name or "", command.get_short_help_str(200)) for command in commands])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """How to begin, and the exit codes."""

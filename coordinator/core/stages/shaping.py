@@ -104,11 +104,10 @@ def _steps(steps: Sequence[Step], rest: list[Snapshot], *, done: int) -> list[Pa
 def _zones(zonal: ZonalConfig, rest: Sequence[Snapshot]) -> list[Part]:
     """By the zones' names; hosts that have none are the last."""
     zones: dict[str, list[Snapshot]] = {}
-    for host in sorted(rest, key=lambda one: (not one.zone, one.zone)):
+    for host in sorted(rest, key=lambda one: (not one.zone, one.zone)):  # which leaves the hosts of a zone in the order of the line
         zones.setdefault(host.zone, []).append(host)
     parts: list[Part] = []
     for index, (zone, hosts) in enumerate(zones.items(), start=1):
         bake = zonal.monitor if index > 1 else zonal.first_monitor
-        order = {host.host_id: place for place, host in enumerate(rest)}
-        parts.append((floors.named(zone), Pause(bake=bake if index < len(zones) else 0), sorted(hosts, key=lambda one: order[one.host_id])))
+        parts.append((floors.named(zone), Pause(bake=bake if index < len(zones) else 0), hosts))
     return parts
