@@ -25,7 +25,7 @@ def web_address(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not an address such as http://127.0.0.1:9090; a token belongs into --prometheus-token-file"
+            f"{text!r} is not an address such as http://127.0.0.1:9090; a token belongs into a file, which --…-token-file names"
         )
     return text
 

@@ -144,3 +144,28 @@ def test_a_test_says_what_is_answered_and_what_lies_inside_is_not_asked(shop: Cl
     ):
         said = shop.typed("trigger", "set", *WHERE, "inside", "--webhook", url)
         assert (said.code, why in " ".join(said.err.split())) == (1, True), said.err
+
+
+def test_a_failure_and_its_rollback_are_told_with_what_went_wrong(shop: Cluster, receiver: Receiver, tmp_path: Path) -> None:
+    shop.hookline("group", "update", *WHERE, "--auto-rollback", "failure")
+    assert shop.ended(deploy(shop, tmp_path, "v1")) == "Succeeded"
+    tell(shop, receiver, "pager", on="deployments")
+    failed = deploy(shop, tmp_path, "v2", fail=("ValidateService",))
+    assert shop.ended(failed) == "Failed"
+    until(lambda: len(receiver.taken("/pager")) == 5, "everything was told")
+    said = [one.said for one in receiver.taken("/pager")]
+    rollback = said[2]["deploymentId"]
+    kinds = [one.headers["ce-type"].rpartition(".")[2] for one in receiver.taken("/pager")]
+    assert list(zip(kinds, [one["deploymentId"] for one in said], strict=True)) == [
+        ("DeploymentStart", failed),
+        ("DeploymentFailure", failed),
+        ("DeploymentRollback", rollback),
+        ("DeploymentStart", rollback),
+        ("DeploymentSuccess", rollback),
+    ]
+    assert said[1]["errorInformation"]["ErrorCode"] == "HEALTH_CONSTRAINTS"
+    assert said[2]["rollbackInformation"]["RollbackTriggeringDeploymentId"] == failed
+    until(lambda: sum("outcome:succeeded" in one["tags"] for one in receiver.annotations.values()) == 2, "Grafana shows the rollback")
+    shown = {one["tags"][4]: one["tags"] for one in receiver.annotations.values()}
+    assert "outcome:failed" in shown[f"deployment:{failed}"]
+    assert "rollback" in shown[f"deployment:{rollback}"]

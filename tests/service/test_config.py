@@ -155,3 +155,28 @@ def test_a_token_that_cannot_be_read_is_refused(tmp_path: Path, content: str | N
     with pytest.raises(SystemExit):
         parse(["--alertmanager-token-file", str(tmp_path / "token")])
     assert why in capsys.readouterr().err
+
+
+def test_who_may_be_told_and_where_secrets_lie_can_be_said(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hunter2\n")
+    allowed = ["--notify-allow", "hooks.corp", "--notify-allow", "10.0.0.0/8"]
+    grafana = ["--grafana", "https://g:3000/x", "--grafana-token-file", str(tmp_path / "token")]
+    found = parse([*allowed, "--notify-secrets", str(tmp_path), *grafana]).notifications
+    assert (found.allow, found.secrets) == (("hooks.corp", "10.0.0.0/8"), tmp_path)
+    assert (found.grafana, found.grafana_token, "hunter2" in repr(found)) == ("https://g:3000/x", "hunter2", False)
+    assert parse([]).notifications == type(found)()
+
+
+@pytest.mark.parametrize(
+    "said, why",
+    [
+        ("--notify-allow=http://hooks.corp/", "is no host's name, address, network such as 10.0.0.0/8, nor any"),
+        ("--notify-allow=10.0.0.1/8", "is no host's name, address, network"),
+        ("--notify-secrets=/nowhere/at/all", "there is no directory /nowhere/at/all: make it, readable for the coordinator alone"),
+        ("--grafana=grafana:3000", "is not an address such as http"),
+    ],
+)
+def test_nobody_is_told_by_what_makes_no_sense(said: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse([said])
+    assert (ended.value.code, why in capsys.readouterr().err) == (2, True)
