@@ -136,7 +136,7 @@ class Engine:
                 plan = group.deployment.plan
                 if plan.alarms:
                     self._acting.watch(watch(group.deployment))
-                self._metrics.committed.resumed(plan, self._clock.now())
+                self._metrics.committed.resumed(group.deployment, self._clock.now())
                 log.info("deployment goes on deployment=%s group=%s", plan.deployment_id, group_id)
         self._acting.count_busy()
 

@@ -11,9 +11,10 @@ from prometheus_client.registry import Collector
 
 from coordinator.core.facts import AlarmSeen, GroupFact
 from coordinator.core.lifecycle import DeploymentErrorCode
-from coordinator.core.model import AlarmStatus, Deployment, DeploymentId, Group, GroupId, Plan
+from coordinator.core.model import AlarmStatus, Deployment, DeploymentId, Group, GroupId
 from coordinator.core.orders import Changes, Entry, HistoryEntry
 from coordinator.metrics.hooks import Hooks, Live
+from coordinator.metrics.live import waits_for_people
 from coordinator.metrics.names import Names
 from coordinator.metrics.outcomes import Outcomes
 
@@ -47,9 +48,15 @@ class Committed:
         self._signatures = {rule: signatures.labels(rule) for rule in SIGNATURE_RULES}
         registry.register(_Entries(self._entries))
 
-    def resumed(self, plan: Plan, at: int) -> None:
-        """A deployment that another run of the coordinator created goes on in this one."""
-        self.live[plan.deployment_id] = Live(plan, at)
+    def resumed(self, deployment: Deployment, at: int) -> None:
+        """A deployment that another run of the coordinator created goes on in this one. Of how long it has waited for people before,
+        only what it takes to be approved is known."""
+        plan = deployment.plan
+        live = self.live[plan.deployment_id] = Live(plan, at)
+        if plan.require_approval:
+            live.wait(deployment.live_since, people=True)
+            live.wait(deployment.started_at or at, people=False)
+        live.wait(at, people=waits_for_people(deployment))
 
     def count(self, changes: Changes, facts: Mapping[GroupId, Sequence[GroupFact]], *, at: int, elapsed: int) -> None:
         """Count what is stored and carried out now: the changes, and the facts that they follow from."""
@@ -78,6 +85,8 @@ class Committed:
             return
         plan = deployment.plan
         live = self.live.get(plan.deployment_id)
+        if live is not None:
+            live.wait(entry.at, people=waits_for_people(deployment))
         match entry.entry:
             case Entry.Created:
                 self.outcomes.created(plan)
@@ -93,7 +102,7 @@ class Committed:
                 self.outcomes.goes_back(plan, max(0, elapsed - live.alarmed_at) / 1_000)
                 live.alarmed_at = None
             case Entry.Succeeded | Entry.Failed | Entry.Stopped:
-                self.outcomes.ended(deployment)
+                self.outcomes.ended(deployment, 0 if live is None else live.waited)
                 self._end(deployment)
             case _:
                 pass

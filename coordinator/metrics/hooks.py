@@ -45,7 +45,7 @@ _DOWNLOAD: Final = LifecycleEvent.DownloadBundle
 class Live:
     """What is kept of a live deployment between two of its commits."""
 
-    __slots__ = ("alarmed_at", "began", "bundle_bytes", "progress_at", "source")
+    __slots__ = ("_waits_from", "alarmed_at", "began", "bundle_bytes", "progress_at", "source", "waited")
 
     def __init__(self, plan: Plan, at: int) -> None:
         """It goes on from `at`, in UTC milliseconds."""
@@ -56,8 +56,17 @@ class Live:
         """When a host reported last."""
         self.alarmed_at: int | None = None
         """The monotonic time when the alarm was seen because of which it stops, or that it goes back for; None without one."""
+        self.waited = 0
+        """Milliseconds for which it has waited for people."""
+        self._waits_from: int | None = None
         self.source = SOURCES[type(place)]
         self.bundle_bytes = place.size if isinstance(place, CoordinatorLocation) else 0
+
+    def wait(self, at: int, *, people: bool) -> None:
+        """From `at` on it waits for people, or does not; in UTC milliseconds."""
+        if self._waits_from is not None:
+            self.waited += max(0, at - self._waits_from)
+        self._waits_from = at if people else None
 
 
 class _Kind:

@@ -16,6 +16,7 @@ from coordinator.metrics.names import Names
 STATUSES: Final = ("waiting_for_approval", "queued", "in_progress", "baking", "waiting_at_gate", "paused", "stopping")
 _HELD: Final = {Waiting.Bake: "baking", Waiting.Gate: "waiting_at_gate", Waiting.Resumption: "paused"}
 HOSTS: Final = ("pending", "in_progress", "succeeded", "failed", "skipped", "unknown")
+FOR_PEOPLE: Final = ("waiting_for_approval", "waiting_at_gate", "paused")
 MOVING: Final = ("in_progress", "stopping")
 """Statuses in which hosts are expected to report something, sooner or later."""
 
@@ -35,6 +36,11 @@ def status(deployment: Deployment) -> str:
     if hold is not None and hold.waiting in _HELD:
         return _HELD[hold.waiting]
     return "in_progress" if deployment.status is DeploymentStatus.InProgress else "queued"
+
+
+def waits_for_people(deployment: Deployment) -> bool:
+    """Whether a deployment goes on when somebody wants it to."""
+    return not deployment.status.terminal and status(deployment) in FOR_PEOPLE
 
 
 class Sight(Protocol):

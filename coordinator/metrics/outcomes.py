@@ -28,15 +28,6 @@ ALARM_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 _Metric = TypeVar("_Metric", Counter, Gauge)
 
 
-def waited(deployment: Deployment) -> int:
-    """Milliseconds for which an ended deployment waited for people: for whoever had to approve it."""
-    plan = deployment.plan
-    if not plan.require_approval:
-        return 0
-    until = deployment.started_at or deployment.completed_at or 0
-    return max(0, until - deployment.live_since)
-
-
 class Outcomes:
     """Deployments, by group where names are wanted."""
 
@@ -55,9 +46,13 @@ class Outcomes:
         self._rollbacks = Counter(
             "hookline_rollbacks", "Deployments that were rolled back by themselves, by why.", (*group, "reason"), registry=registry
         )
-        self._duration = took("deployment_duration", "How long deployments took, from their creation to their end.", "outcome")
+        self._duration = took("deployment_duration", "How long deployments took, from their creation, or their turn, to their end.", "outcome")
         self._active = took("deployment_active_duration", "The same without the time that they waited for people.", "outcome")
-        self._manual = took("deployment_manual_wait_duration", "How long deployments waited for people to approve them.", "outcome")
+        self._manual = took(
+            "deployment_manual_wait_duration",
+            "How long deployments waited for people: to be approved, to pass gates, to be resumed.",
+            "outcome",
+        )
         self._rollback = took("rollback_duration", "How long rollbacks took, from their creation to their end.", "outcome")
         self._alarm = Histogram(
             "hookline_alarm_to_rollback_seconds",
@@ -86,8 +81,8 @@ class Outcomes:
         self._known(where)
         self._started.labels(*where, TRIGGERS[plan.creator]).inc(exemplar=_exemplar(plan))
 
-    def ended(self, deployment: Deployment) -> None:
-        """A deployment has ended."""
+    def ended(self, deployment: Deployment, manual: int) -> None:
+        """A deployment has ended, which waited for people for so many milliseconds."""
         plan, where = deployment.plan, self._where(deployment.plan)
         back = deployment.rollback_deployment_id is not None
         outcome = "rolled_back" if back else deployment.status.name.lower()
@@ -96,10 +91,10 @@ class Outcomes:
         self._finished.labels(*where, outcome).inc(exemplar=exemplar)
         if back and deployment.error is not None:
             self.taken_back(plan, deployment.error.code)
-        took, manual = max(0, (deployment.completed_at or 0) - deployment.live_since), waited(deployment)
+        took = max(0, (deployment.completed_at or 0) - deployment.live_since)
         self._duration.labels(outcome).observe(took / 1_000, exemplar)
         self._active.labels(outcome).observe(max(0, took - manual) / 1_000, exemplar)
-        if plan.require_approval:
+        if manual > 0:
             self._manual.labels(outcome).observe(manual / 1_000, exemplar)
         if plan.rolls_back is not None:
             self._rollback.labels(outcome).observe(took / 1_000, exemplar)

@@ -144,7 +144,7 @@ def table(title: str, what: str, query: Query, hidden: Iterable[str] = (), **mor
     """Series as rows, without some columns."""
     left_out = dict.fromkeys(("Time", "__name__", "job", "instance", *hidden), True)
     organise: Json = {"id": "organize", "options": {"excludeByName": left_out, "indexByName": {}, "renameByName": {"Value": title}}}
-    options = {"cellHeight": "sm", "showHeader": True, "footer": {"show": False, "reducer": ["sum"], "countRows": False, "fields": ""}}
+    options = {"cellHeight": "sm", "showHeader": True}
     return Panel(kind="table", title=title, what=what, queries=(query,), options=options, transformations=(organise,), **more)
 
 
@@ -214,6 +214,7 @@ def annotation(name: str, colour: str, expr: str, title: str) -> Json:
         "name": name,
         "step": "60s",
         "tagKeys": "application,group",
+        "target": {"datasource": PROMETHEUS, "expr": expr, "interval": "60s", "refId": "Anno"},
         "titleFormat": title,
         "useValueForTime": False,
     }
@@ -233,6 +234,20 @@ ANNOTATIONS: Final = (
 """The first needs a coordinator that tells Grafana; the others say the same from its metrics, to the minute."""
 
 
+LINKS: Final[Json] = {
+    "asDropdown": True,
+    "icon": "external link",
+    "includeVars": True,
+    "keepTime": True,
+    "tags": ["hookline"],
+    "targetBlank": False,
+    "title": "Hookline",
+    "tooltip": "The other dashboards, about the same",
+    "type": "dashboards",
+    "url": "",
+}
+
+
 def dashboard(uid: str, title: str, what: str, panels: list[Json], *, since: str = "now-6h", more: Sequence[Json] = ()) -> Json:
     """A whole dashboard, which others find by its uid for ever."""
     return {
@@ -240,9 +255,7 @@ def dashboard(uid: str, title: str, what: str, panels: list[Json], *, since: str
         "description": what,
         "editable": True,
         "graphTooltip": 1,
-        "links": [
-            {"asDropdown": True, "includeVars": True, "keepTime": True, "tags": ["hookline"], "title": "Hookline", "type": "dashboards"}
-        ],
+        "links": [LINKS],
         "panels": panels,
         "refresh": "",
         "schemaVersion": SCHEMA_VERSION,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from coordinator.core.facts import AlarmSeen, ApprovalGiven, DeploymentRequested, Report, ReportsReceived
+from coordinator.core.facts import AlarmSeen, ApprovalGiven, DeploymentRequested, PauseRequested, Report, ReportsReceived, ResumeRequested
 from coordinator.core.lifecycle import EventStatus, LifecycleErrorCode, LifecycleEvent
 from coordinator.core.model import (
     AlarmStatus,
@@ -77,6 +77,11 @@ class Running:
         await self.engine.ask(
             ApprovalGiven(at=at, elapsed=at, deployment_id=DeploymentId(deployment_id), approved_by="bob", reason="looks good")
         )
+
+    async def pause(self, deployment_id: str, *, resume: bool = False) -> None:
+        """Somebody pauses it, or resumes it."""
+        wish = ResumeRequested if resume else PauseRequested
+        await self.engine.ask(wish(at=self.clock.at, elapsed=self.clock.at, deployment_id=DeploymentId(deployment_id), requested_by="bob"))
 
     async def report(
         self, deployment_id: str, host: str, event: LifecycleEvent, status: EventStatus, at: int, diagnostics: Diagnostics | None = None

@@ -55,6 +55,21 @@ async def test_the_time_that_it_waits_for_people_is_told_from_the_time_that_it_w
         assert it.value("deployment_manual_wait_duration_seconds_sum", outcome="succeeded") == 60
 
 
+async def test_the_time_for_which_somebody_has_paused_it_is_told_from_the_time_that_it_works() -> None:
+    store = MemoryStore()
+    async with running(store) as it:
+        await it.deploy("d-1")
+        it.clock.at += 10_000
+        await it.pause("d-1")
+        it.metrics.look()
+        assert it.value("deployments_in_progress", status="paused") == 1
+        it.clock.at += 60_000
+        await it.pause("d-1", resume=True)
+        await it.succeed("d-1")
+        assert it.value("deployment_active_duration_seconds_sum", outcome="succeeded") == 10
+        assert it.value("deployment_manual_wait_duration_seconds_sum", outcome="succeeded") == 60
+
+
 async def test_lifecycle_events_are_counted_with_the_time_that_their_host_says_they_took() -> None:
     async with running() as it:
         await it.deploy("d-1", hosts=2)

@@ -15,6 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from coordinator.core.lifecycle import DeploymentStatus
 from coordinator.core.model import Deployment, Group, HostStatus, RevisionId, Session
 from coordinator.core.orders import Changes, Entry, HistoryEntry
 from coordinator.metrics import NAMED_AT_MOST, OTHERS, Metrics, Sizes
@@ -32,7 +33,8 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 def deployment(number: int, metrics: Metrics) -> Deployment:
     """A deployment to a group of its own has begun."""
-    made = Deployment(plan=plan(f"d-{number}", group_name=f"g{number}", require_approval=False), status=0, targets={}, members=frozenset())  # type: ignore[arg-type]
+    frozen = plan(f"d-{number}", group_name=f"g{number}", require_approval=False)
+    made = Deployment(plan=frozen, status=DeploymentStatus.Queued, targets={}, members=frozenset())
     changes = Changes()
     changes.deployments[made.deployment_id] = changes.created[made.deployment_id] = made
     changes.history.append(HistoryEntry(NOW, Entry.Created, "", made.plan.group_id, made.deployment_id))
