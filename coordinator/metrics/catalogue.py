@@ -105,14 +105,22 @@ class Metrics:
     async def exposition(self, accept: str) -> tuple[bytes, str]:
         """All of it, in the format that an Accept header asks for, and the name of that format.
 
-        It is written out in a thread: however much there is, the event loop goes on.
+        It is written out piece by piece, between which the event loop goes on, however much there is.
         """
         self.look()
         format = content_type(accept)
-        return await asyncio.to_thread(self._written, format), format
+        pieces = []
+        for piece in written(self.registry.collect(), format):
+            pieces.append(piece)
+            await _turn()
+        return "".join(pieces).encode(), format
 
-    def _written(self, format: str) -> bytes:
-        return written(self.registry.collect(), format)
+
+async def _turn() -> None:
+    """Let the event loop go on with what waits for it."""
+    turn = asyncio.Event()
+    asyncio.get_running_loop().call_soon(turn.set)
+    await turn.wait()
 
 
 class LoopLag:

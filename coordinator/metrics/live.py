@@ -1,7 +1,7 @@
 """What goes on just now, looked at whenever somebody asks: live deployments, their hosts, and the agents."""
 
 from collections import Counter as Multiset
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -68,7 +68,7 @@ class Sight(Protocol):
 
 
 class LiveCollector(Collector):
-    """Shows what was seen when `look` was called last: looking belongs to the event loop, showing to whichever thread writes it out."""
+    """Shows what was seen when `look` was called last: all of it at one moment."""
 
     def __init__(self, names: Names, live: Mapping[DeploymentId, Live]) -> None:
         """Nothing is known before there is a `sight`."""
@@ -95,7 +95,8 @@ class LiveCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What was seen."""
-        return iter(_families(self._names, self._rows, self._hosts))
+        yield from _of_deployments(self._names, self._rows)
+        yield from _of_hosts(self._hosts)
 
 
 class _Hosts(NamedTuple):
@@ -139,37 +140,46 @@ def _seen(sight: Sight) -> _Hosts:
     return _Hosts(Multiset([one.status for one in sessions]), named, sight.parked, sight.waiting)
 
 
-def _families(names: Names, rows: Mapping[tuple[str, ...], _Row], hosts: _Hosts) -> list[Metric]:
-    shown = dict(rows) if names.wanted else {(): rows.get((), _Row())}
+def _of_deployments(names: Names, rows: Mapping[tuple[str, ...], _Row]) -> Iterator[Metric]:
+    """One family after the other: with many groups, each takes a while."""
+    shown = rows if names.wanted else {(): rows.get((), _Row())}
 
-    def family(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
-        return GaugeMetricFamily(f"hookline_{name}", documentation, labels=(*names.labels, *labels))
+    def family(name: str, documentation: str, count: Callable[[_Row], float | None]) -> Metric:
+        made = GaugeMetricFamily(f"hookline_{name}", documentation, labels=names.labels)
+        for where, row in shown.items():
+            number = count(row)
+            if number is not None:
+                made.add_metric(where, number)
+        return made
 
-    deployments = family("deployments_in_progress", "Deployments that have not ended, by what they do.", "status")
-    targets = family("hosts", "Hosts of the deployments that have not ended, by how far they are.", "status")
-    healthy = family("healthy_hosts", "Healthy hosts that no deployment is at work on, in groups that are being deployed to.")
-    floor = family("healthy_hosts_min", "How many of them there have to be.")
-    below = family("deployments_below_minimum", "Live deployments whose group has fewer healthy hosts than it has to have.")
-    progress = family(
-        "deployment_progress_timestamp_seconds", "When hosts of the live deployment that waits longest for them were heard last."
-    )
-    for where, row in shown.items():
-        for what, count in row.statuses.items():
-            deployments.add_metric((*where, what), count)
-        for what, count in row.hosts.items():
-            targets.add_metric((*where, what), count)
-        for one, count in ((healthy, row.healthy), (floor, row.floor), (below, row.below)):
-            one.add_metric(where, count)
-        if row.progress_at is not None:
-            progress.add_metric(where, row.progress_at / 1_000)
+    def by_status(name: str, documentation: str, counts: Callable[[_Row], Mapping[str, int]]) -> Metric:
+        made = GaugeMetricFamily(f"hookline_{name}", documentation, labels=(*names.labels, "status"))
+        for where, row in shown.items():
+            for what, count in counts(row).items():
+                made.add_metric((*where, what), count)
+        return made
+
+    yield by_status("deployments_in_progress", "Deployments that have not ended, by what they do.", lambda row: row.statuses)
+    yield by_status("hosts", "Hosts of the deployments that have not ended, by how far they are.", lambda row: row.hosts)
+    what = "Healthy hosts that no deployment is at work on, in groups that are being deployed to."
+    yield family("healthy_hosts", what, lambda row: row.healthy)
+    yield family("healthy_hosts_min", "How many of them there have to be.", lambda row: row.floor)
+    what = "Live deployments whose group has fewer healthy hosts than it has to have."
+    yield family("deployments_below_minimum", what, lambda row: row.below)
+    what = "When hosts of the live deployment that waits longest for them were heard last."
+    yield family("deployment_progress_timestamp_seconds", what, lambda row: row.progress_at and row.progress_at / 1_000)
+
+
+def _of_hosts(hosts: _Hosts) -> Iterator[Metric]:
     known = GaugeMetricFamily("hookline_agents_known", "Hosts, by whether the coordinator can speak with them.", labels=("status",))
     for host_status in HostStatus:
         known.add_metric((host_status.name.lower(),), hosts.known.get(host_status, 0))
+    yield known
     versions = GaugeMetricFamily(
         "hookline_agents_connected_by_version", "Agents whose stream is open, by their version.", labels=("agent_version",)
     )
     for version, count in hosts.versions.items():
         versions.add_metric((version,), count)
-    parked = GaugeMetricFamily("hookline_groups_parked", "Groups that stand still after an internal error, until a restart.", hosts.parked)
-    inbox = GaugeMetricFamily("hookline_inbox_length", "Facts that wait for the engine.", hosts.waiting)
-    return [deployments, targets, healthy, floor, below, progress, known, versions, parked, inbox]
+    yield versions
+    yield GaugeMetricFamily("hookline_groups_parked", "Groups that stand still after an internal error, until a restart.", hosts.parked)
+    yield GaugeMetricFamily("hookline_inbox_length", "Facts that wait for the engine.", hosts.waiting)

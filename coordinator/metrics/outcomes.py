@@ -19,6 +19,7 @@ REASONS: Final = {
     DeploymentErrorCode.HEALTH_CONSTRAINTS: "hook_failure",
     DeploymentErrorCode.HEALTH_CONSTRAINTS_INVALID: "hook_failure",
     DeploymentErrorCode.NO_INSTANCES: "hook_failure",
+    DeploymentErrorCode.IAM_ROLE_PERMISSIONS: "permissions",
 }
 """Why deployments are rolled back by themselves."""
 
@@ -46,7 +47,7 @@ class Outcomes:
         self._rollbacks = Counter(
             "hookline_rollbacks", "Deployments that were rolled back by themselves, by why.", (*group, "reason"), registry=registry
         )
-        self._duration = took("deployment_duration", "How long deployments took, from their creation, or their turn, to their end.", "outcome")
+        self._duration = took("deployment_duration", "How long deployments took, from their creation or turn to their end.", "outcome")
         self._active = took("deployment_active_duration", "The same without the time that they waited for people.", "outcome")
         self._manual = took(
             "deployment_manual_wait_duration",

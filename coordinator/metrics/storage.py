@@ -27,7 +27,7 @@ class Store(Protocol):
     """What keeps everything."""
 
     def sizes(self) -> Sizes:
-        """How large it is; asked in any thread."""
+        """How large it is."""
         ...
 
     def time(self, told: Callable[[str, float], None]) -> None:
@@ -64,7 +64,7 @@ class Storage:
         self._transactions[op].observe(seconds)
 
     def watch(self, store: Store, bundles: Callable[[], tuple[int, int]]) -> None:
-        """Time its transactions; ask, in any thread, for its sizes, and for bundles and their bytes, whenever somebody looks."""
+        """Time its transactions; ask for its sizes, and for bundles and their bytes, whenever somebody looks."""
         store.time(self.transacted)
         self._registry.register(_Kept(store.sizes, bundles))
 

@@ -165,7 +165,7 @@ class SqliteStore:
         return f"cannot go on for long: the disk that holds {self.path} has {free} bytes free, fewer than {ENOUGH_ROOM}; make room there"
 
     def sizes(self) -> Sizes:
-        """How large it is, how much room there is, and when it was backed up. Looks at the disk; may be called in any thread."""
+        """How large it is, how much room there is, and when it was backed up. Looks at the disk when it is asked."""
         wal, marker = _stat(self.path.with_name(f"{self.path.name}-wal")), _stat(self.path.with_name(BACKED_UP))
         database = _stat(self.path)
         return Sizes(
