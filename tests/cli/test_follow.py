@@ -333,6 +333,8 @@ def given_past(coordinator: FakeCoordinator, past: list[tuple[resources.Deployme
     coordinator.deployments = [deployment(status, f"d-AAAAAAAA{9 - index}", of) for index, (status, of) in enumerate(past)]
     last = next((catalog.LastDeployment(revision_id=of) for status, of in past if status == SUCCEEDED), None)
     coordinator.groups["shop", "production"] = catalog.DeploymentGroup(last_successful_deployment=last)
+    if past:
+        coordinator.groups["shop", "production"].last_attempted_deployment.deployment_id = coordinator.deployments[0].deployment_id
     for _, revision in past:
         coordinator.revisions[revision] = catalog.Revision(application_name="shop", revision_id=revision)
 
@@ -342,6 +344,21 @@ def test_what_a_part_of_the_group_tried_is_taken_back(operator: Operator, coordi
     coordinator.groups["shop", "production"].last_successful_deployment.revision_id = "r-2"
     assert operator.types("rollback", "shop", "production").exit_code == 0
     assert coordinator.requests("CreateDeployment")[0].revision_id == "r-2"
+
+
+def test_what_waits_for_its_turn_is_taken_off_before_a_rollback_and_what_has_a_start_time_stays(
+    operator: Operator, coordinator: FakeCoordinator
+) -> None:
+    given_past(coordinator, [(SUCCEEDED, "r-2"), (SUCCEEDED, "r-1")])
+    waiting, later = (deployment(resources.DEPLOYMENT_STATUS_QUEUED, one, "r-3") for one in ("d-AAAAAAAAW", "d-AAAAAAAAL"))
+    waiting.queue_place.position, later.queue_place.position = 1, 2
+    later.scheduled_time.FromJsonString("2027-02-01T22:30:00Z")
+    coordinator.deployments[:0] = [later, waiting]
+    shown = operator.types("rollback", "shop", "production")
+    assert [one.deployment_id for one in coordinator.requests("StopDeployment")] == ["d-AAAAAAAAW"]
+    assert [one.revision_id for one in coordinator.requests("CreateDeployment")] == ["r-1"]
+    assert "d-AAAAAAAAW has waited for its turn and is taken off" in shown.stderr
+    assert "it stays: hookline stop d-AAAAAAAAL" in shown.stderr
 
 
 def test_a_running_deployment_is_stopped_and_rolled_back_in_one_go(operator: Operator, coordinator: FakeCoordinator) -> None:

@@ -41,18 +41,21 @@ def rollback(console: Console, application: str, group: str, to: str | None, *, 
 
     While a deployment runs, it is stopped, and the hosts that it has touched go back to what had succeeded before, or to --to. When none
     runs, hosts that have another revision go back: after a failure to the last that succeeded, after a success to the one before it.
+
+    Deployments that wait for their turn are taken off first: they would go on over it. Those that have a start time stay.
     """
     connection = console.connection
     asked = protos.catalog.GetDeploymentGroupRequest(application_name=application, deployment_group_name=group)
     found = connection.ask(connection.catalog.GetDeploymentGroup, asked).deployment_group
-    every = protos.deployments.ListDeploymentsRequest(application_name=application, deployment_group_name=group, page_size=1)
-    newest = next(iter(connection.ask(connection.deployments.ListDeployments, every).deployments), None)
     place = f"{application}/{group}"
-    if newest is None:
+    if not found.last_attempted_deployment.deployment_id:
         raise Refusal(f"cannot roll back {place}: it has no deployment yet")
+    last = protos.deployments.GetDeploymentRequest(deployment_id=found.last_attempted_deployment.deployment_id)
+    newest = connection.ask(connection.deployments.GetDeployment, last).deployment
     if to is not None:  # before anything is stopped
         wanted = protos.catalog.GetRevisionRequest(application_name=application, revision_id=to)
         connection.ask(connection.catalog.GetRevision, wanted)
+    _take_off(console, application, group)
     if not wording.has_ended(newest):
         if to in (None, newest.previous_revision_id):
             _undo(console, place, newest, follow=follow)
@@ -72,6 +75,24 @@ def rollback(console: Console, application: str, group: str, to: str | None, *, 
     elif found.alarm_configuration.enabled:
         console.remark("The group's alarms are watched on the way back too: one that is active stops it; --no-alarms watches none")
     create(console, request, follow=follow)
+
+
+def _take_off(console: Console, application: str, group: str) -> None:
+    """Stop what waits for its turn, and name what is to start later."""
+    resources, connection = protos.resources, console.connection
+    request = protos.deployments.ListDeploymentsRequest(
+        application_name=application,
+        deployment_group_name=group,
+        statuses=[resources.DEPLOYMENT_STATUS_CREATED, resources.DEPLOYMENT_STATUS_QUEUED],
+    )
+    under_way = [one for page in connection.pages(connection.deployments.ListDeployments, request) for one in page.deployments]
+    for waiting in [one for one in under_way if one.HasField("queue_place")]:
+        if waiting.HasField("scheduled_time"):
+            stays = clean(waiting.deployment_id)
+            console.remark(f"{stays} {wording.turn(waiting)}; it stays: hookline stop {stays}")
+        else:
+            _stop(console, waiting, roll_back=False)
+            console.remark(f"{clean(waiting.deployment_id)} has waited for its turn and is taken off")
 
 
 def _undo(console: Console, place: str, running: "Deployment", *, follow: bool) -> None:
