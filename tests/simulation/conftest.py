@@ -7,15 +7,18 @@ import pytest
 CHUNK = 20
 """Seeds of one test: few enough that it ends in time on a busy machine, many enough that dealing them out costs nothing."""
 
+ROLLOUTS = 10
+"""Rollouts on the bare core for each world."""
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test for each chunk of the seeds that were asked for."""
-    if "chunk" not in metafunc.fixturenames:
-        return
-    only = metafunc.config.getoption("--seed")
-    seeds = range(metafunc.config.getoption("--seeds")) if only is None else range(only, only + 1)
-    chunks = [seeds[first : first + CHUNK] for first in range(0, len(seeds), CHUNK)]
-    metafunc.parametrize("chunk", chunks, ids=[f"seeds-{chunk[0]}-to-{chunk[-1]}" for chunk in chunks])
+    """One test for each chunk of the seeds that were asked for, and ten rollouts by chance for each of them."""
+    for name, times in (("chunk", 1), ("handful", ROLLOUTS)):
+        if name in metafunc.fixturenames:
+            only = metafunc.config.getoption("--seed")
+            seeds = range(metafunc.config.getoption("--seeds") * times) if only is None else range(only, only + 1)
+            chunks = [seeds[first : first + CHUNK * times] for first in range(0, len(seeds), CHUNK * times)]
+            metafunc.parametrize(name, chunks, ids=[f"seeds-{chunk[0]}-to-{chunk[-1]}" for chunk in chunks])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -23,6 +26,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     totals: dict[str, float] = {}
     for name, value in _properties(terminalreporter):
         totals[name] = totals.get(name, 0.0) + value
+    if "rollouts" in totals:
+        terminalreporter.write_line(f"{totals.pop('rollouts'):.0f} rollouts by chance, {totals.pop('rollbacks', 0):.0f} rolled back")
     if totals.get("seconds"):
         rate = totals["worlds"] / totals["seconds"]
         seen = ", ".join(f"{value:.0f} {name}" for name, value in totals.items() if name not in ("worlds", "seconds"))

@@ -111,21 +111,20 @@ class Run:
             self._plan_for(world.stop_at, Stops())
         self._step(DeploymentRequested(at=self._at, elapsed=0, plan=fact.plan, hosts=fact.hosts))
 
-    @property
-    def deployment(self) -> Deployment | None:
-        """The one that is live at this time."""
-        return self._group.deployment
-
     def go_on(self, facts: int) -> bool:
         """Let so many things happen; whether there is more to see."""
         for _ in range(facts):
-            if self._group.deployment is None or self.story.facts >= FACTS:
+            if self._ended or self.story.facts >= FACTS:
                 break
             self._take(self._next())
-        if self._group.deployment is None:
-            self.story.ended_at = self._now
-            return False
-        return self.story.facts < FACTS
+        if self._ended:
+            self.story.ended_at = max((one.completed_at or 0) for one in self.story.deployments) - self._plan.created_at
+        return not self._ended and self.story.facts < FACTS
+
+    @property
+    def _ended(self) -> bool:
+        """Whether nothing is live, and nothing that has succeeded is watched any more."""
+        return self._group.deployment is None and self._group.watched is None
 
     @property
     def _at(self) -> int:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from coordinator.core.lifecycle import DeploymentStatus
 from coordinator.core.model import Deployment, DeploymentId
 from coordinator.core.orders import Entry, HistoryEntry
 
@@ -29,7 +28,7 @@ class Wave:
 
 @dataclass(slots=True, kw_only=True)
 class Healthy:
-    """The fewest hosts that are healthy and not being deployed to at an instant."""
+    """How many hosts are healthy and not being deployed to, from an instant on."""
 
     at: int
     hosts: int
@@ -41,7 +40,9 @@ class Story:
 
     waves: list[Wave] = field(default_factory=list)
     healthy: list[Healthy] = field(default_factory=list)
-    """An entry for each instant at which the number changes."""
+    """An entry for each instant after which the number is another one."""
+    smallest: int = 0
+    """The fewest hosts that were healthy and not being deployed to, even within an instant."""
     entries: list[HistoryEntry] = field(default_factory=list)
     left_out: int = 0
     """Entries that are not kept."""
@@ -52,18 +53,8 @@ class Story:
     floor_broken: list[str] = field(default_factory=list)
     """Healthy hosts that began although too few stayed: the rules are broken where there is one."""
     ended_at: int | None = None
-    """None: so many things had happened that nobody looked further."""
+    """When the last deployment ended, whatever was watched after it. None: so many things had happened that nobody looked further."""
     facts: int = 0
-
-    @property
-    def smallest(self) -> int:
-        """The fewest hosts that were healthy and not being deployed to at any instant."""
-        return min((one.hosts for one in self.healthy), default=0)
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the deployment that was asked for succeeds."""
-        return bool(self.deployments) and self.deployments[0].status is DeploymentStatus.Succeeded
 
     def begin(self, at: int, deployment_id: DeploymentId, host: str) -> None:
         """A host begins."""
@@ -77,10 +68,10 @@ class Story:
         """So many hosts are healthy and not being deployed to."""
         if self.waves and self.waves[-1].at == at:
             self.waves[-1].healthy = healthy
-        last = self.healthy[-1] if self.healthy else None
-        if last is not None and last.at == at:
-            last.hosts = min(last.hosts, healthy)
-        elif last is None or last.hosts != healthy:
+        self.smallest = min(self.smallest, healthy) if self.healthy else healthy
+        if self.healthy and self.healthy[-1].at == at:
+            self.healthy.pop()
+        if not self.healthy or self.healthy[-1].hosts != healthy:
             self.healthy.append(Healthy(at=at, hosts=healthy))
 
     def tell(self, entries: Iterable[HistoryEntry]) -> None:

@@ -108,10 +108,11 @@ class ForesightService:
             refusals += unfit
         if unfit:
             return Planned(refusals=refusals, offline=_offline(fact))
-        made = _made(_copied(free), fact)
+        made = _made(free, fact)
         durations = await self._sources.experience.durations(fact.plan.group_id)
         earliest, latest, run = [
-            await self._run(_copied(free), fact, World(durations=durations, quantile=quantile)) for quantile in (EARLY, LATE, MEDIAN)
+            await self._run(_freed(await self._group(fact)), fact, World(durations=durations, quantile=quantile))
+            for quantile in (EARLY, LATE, MEDIAN)
         ]
         return Planned(
             refusals=refusals,
@@ -164,10 +165,6 @@ def _freed(group: Group) -> Group:
     """The group as if its live deployment had ended now, and nobody waited for their turn."""
     group.deployment, group.available, group.waiting = None, 0, []
     return group
-
-
-def _copied(group: Group) -> Group:
-    return replace(group, members={host_id: replace(member) for host_id, member in group.members.items()})
 
 
 def _made(group: Group, fact: DeploymentRequested) -> DeploymentRecord:

@@ -189,7 +189,7 @@ class Foresight(_message.Message):
     floor: _builtins.int
     """The lesser of that and of those that are healthy at the beginning: below it no healthy host begins."""
     fewest_healthy: _builtins.int
-    """The least of healthy_hosts."""
+    """The fewest hosts that are healthy and not being deployed to at any time."""
     known_targets: _builtins.int
     """Of how many targets of the group's last deployments the durations of lifecycle events were taken; 0: nobody knows, and each takes 5 s."""
     @_builtins.property
@@ -198,7 +198,7 @@ class Foresight(_message.Message):
 
     @_builtins.property
     def healthy_hosts(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthyHosts]:
-        """The fewest hosts that are healthy and not being deployed to, an entry for each instant at which that changes."""
+        """How many hosts are healthy and not being deployed to, an entry for each instant after which that is another number."""
 
     @_builtins.property
     def floor_broken(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
