@@ -57,6 +57,7 @@ from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.discovery import DiscoveryService
 from coordinator.service.enrolment import Departures, EnrolmentService
 from coordinator.service.fleet import FleetService
+from coordinator.service.foresight.explaining import ExplainingService
 from coordinator.service.foresight.foreseeing import ForesightService, Sources
 from coordinator.service.logs import LogService, has_ended
 from coordinator.service.newcomers import NewcomerService
@@ -197,7 +198,7 @@ class Coordinator:
                 LogService(self._logs, store.history, clock=clock),
                 foresight,
             ),
-            foresight=ForesightServicer(foresight),
+            foresight=ForesightServicer(foresight, ExplainingService(engine, store.history, store.fleet, clock=clock)),
             alarms=AlarmServicer(AlarmService(store.alarms, self._sight.looks, clock=clock)),
             triggers=TriggerServicer(self._telling.trials),
             fleet=FleetServicer(

@@ -1,4 +1,4 @@
-"""ForesightService for gRPC: what would happen."""
+"""ForesightService for gRPC: what would happen, and why what happens does."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,9 @@ from coordinator.api.principal import caller
 from coordinator.api.requests import Context
 from coordinator.core.foresight.story import Story
 from coordinator.core.lifecycle import LifecycleEvent
-from coordinator.core.model import Plan
+from coordinator.core.model import DeploymentId, Plan
 from coordinator.core.orders import HistoryEntry
+from coordinator.service.foresight.explaining import Explained, ExplainingService
 from coordinator.service.foresight.faults import Faults
 from coordinator.service.foresight.foreseeing import Foreseen, ForesightService, Planned
 from coordinator.wire import operators as wire
@@ -21,9 +22,10 @@ from hookline.v1.foresight_pb2_grpc import ForesightServiceServicer
 class ForesightServicer(ForesightServiceServicer):
     """Deployments that nobody has made."""
 
-    def __init__(self, foresight: ForesightService) -> None:
-        """`foresight` does the work."""
+    def __init__(self, foresight: ForesightService, explaining: ExplainingService) -> None:
+        """`foresight` and `explaining` do the work."""
         self._foresight = foresight
+        self._explaining = explaining
 
     async def PlanDeployment(self, request: pb.PlanDeploymentRequest, context: Context) -> pb.PlanDeploymentResponse:
         """Say how a deployment would go."""
@@ -50,6 +52,32 @@ class ForesightServicer(ForesightServiceServicer):
             entries_left_out=foreseen.story.left_out,
             foresight=_foresight(foreseen),
         )
+
+    async def ExplainDeployment(self, request: pb.ExplainDeploymentRequest, context: Context) -> pb.ExplainDeploymentResponse:
+        """Say why a deployment, or a host's part in it, is where it is."""
+        deployment_id = DeploymentId(request.deployment_id)
+        if request.host:
+            said = await self._explaining.target(deployment_id, request.host)
+        else:
+            said = await self._explaining.deployment(deployment_id)
+        return pb.ExplainDeploymentResponse(explanation=_explanation(said))
+
+    async def ExplainHost(self, request: pb.ExplainHostRequest, context: Context) -> pb.ExplainHostResponse:
+        """Say why a host is where it is."""
+        return pb.ExplainHostResponse(explanations=[_explanation(one) for one in await self._explaining.host(request.host)])
+
+
+def _explanation(of: Explained) -> pb.Explanation:
+    plan = of.plan
+    return pb.Explanation(
+        sentence=of.said.sentence,
+        reason=of.said.reason,
+        until=wire.time(of.until),
+        deployment_id=plan.deployment_id if plan else "",
+        application_name=plan.application_name if plan else "",
+        deployment_group_name=plan.group_name if plan else "",
+        host_name=of.host_name,
+    )
 
 
 def _faults(request: pb.SimulateDeploymentRequest) -> Faults:
@@ -88,7 +116,7 @@ def _foresight(foreseen: Foreseen) -> pb.Foresight:
 def _waves(story: Story) -> list[pb.Wave]:
     first = story.deployments[0].deployment_id
     return [
-        pb.Wave(at=wire.duration(one.at), rollback=one.deployment_id != first, hosts=one.hosts, healthy_hosts=one.healthy)
+        pb.Wave(at=wire.duration(one.at), rollback=one.deployment_id != first, hosts=one.hosts, healthy_hosts=one.healthy, stage=one.stage)
         for one in story.waves
     ]
 

@@ -107,7 +107,12 @@ _RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         "ReadLogs": _view(DEPLOYMENT),
     },
     # What would happen is told to whoever may see what happens.
-    "hookline.v1.ForesightService": {"PlanDeployment": _view(PLANNED), "SimulateDeployment": _view(PLANNED)},
+    "hookline.v1.ForesightService": {
+        "PlanDeployment": _view(PLANNED),
+        "SimulateDeployment": _view(PLANNED),
+        "ExplainDeployment": _view(DEPLOYMENT),
+        "ExplainHost": _view(SHARED),
+    },
     # Alarms are everybody's, as deployment configs are. A look at one costs a query.
     "hookline.v1.AlarmService": {
         "CreateAlarm": _CONFIGURE,

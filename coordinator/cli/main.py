@@ -25,12 +25,13 @@ from coordinator.cli.commands import (
 )
 from coordinator.cli.declared import commands as declared
 from coordinator.cli.foresight import commands as foresight
+from coordinator.cli.foresight import explain
 from coordinator.cli.refusals import Interrupted
 from coordinator.cli.signing import commands as signing
 
 SECTIONS: dict[str, Sequence[click.Command]] = {
     "Roll out": (revisions.push, deployments.deploy, deployments.approve, deployments.follow, deployments.stop, rollback.rollback),
-    "Know before": (foresight.plan, foresight.simulate),
+    "Know before": (foresight.plan, foresight.simulate, explain.explain),
     "Look": (status.status, status.deployments, status.targets, status.target, logs.logs, status.history, revisions.revisions, fleet.hosts),
     "Set up": (
         catalog.app,

@@ -4,7 +4,9 @@ those that a fact is about.
 All that is here was read from the store, and can be read from it again.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 
 from coordinator.core.facts import DeploymentRequested, Hello, HostRemovalRequested
 from coordinator.core.machine import restore
@@ -32,11 +34,19 @@ class Groups(dict[GroupId, Group]):
         """The same for those whose alarms are watched after their success."""
         self.parked: set[GroupId] = set()
         """Groups whose facts cannot be decided before the coordinator is restarted."""
+        self.between = asyncio.Lock()
+        """Held by the engine from the first decision of a turn until it is committed."""
         self._standing: dict[GroupId, Group] = {}
         """Parked groups as they are stored, for as long as they stand still: read when somebody asks whom they wait for."""
         self._store = store
         self._clock = clock
         self._lost = lost
+
+    @asynccontextmanager
+    async def standing(self) -> AsyncIterator[Mapping[GroupId, Group]]:
+        """The live groups as committed: nothing is decided for as long as this lasts, so nobody may wait for anything in it."""
+        async with self.between:
+            yield self
 
     async def load(self, group_id: GroupId) -> Group:
         """Read a group, unless it is here."""

@@ -79,6 +79,7 @@ class Engine:
         self._metrics = metrics
         self._roster = sessions.Roster()
         self._groups = Groups(store, clock, lambda: self._roster.lost())
+        self.standing = self._groups.standing
         self._acting = Acting(agents, alarms, turns, self._groups)
         self.come, self.overview = self._acting.come, Overview(self._groups, lambda: self._roster, self.inbox)
         self._sweep_at = 0
@@ -121,7 +122,8 @@ class Engine:
             await self._wait()
             await self._gather()
             items = self.inbox.take()
-            await self._commit_and_act(items)
+            async with self._groups.between:
+                await self._commit_and_act(items)
             self._turned_at, self._burst = self._clock.elapsed(), len(items) > 1
 
     async def _start(self) -> None:

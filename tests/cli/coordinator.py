@@ -119,6 +119,7 @@ class FakeCoordinator:
         self.targets: list[deployments.Target] = []
         self.history: list[deployments.HistoryEntry] = []
         self.planned = foresight.PlanDeploymentResponse()
+        self.explained = foresight.Explanation()
         self.simulated = foresight.SimulateDeploymentResponse()
         self.hosts: dict[str, fleet.Host] = {}
         self.enrolments: dict[str, fleet.Enrolment] = {}
@@ -341,6 +342,12 @@ class FakeCoordinator:
 
     def SimulateDeployment(self, request: foresight.SimulateDeploymentRequest) -> Message:
         return self.simulated
+
+    def ExplainDeployment(self, request: foresight.ExplainDeploymentRequest) -> Message:
+        return foresight.ExplainDeploymentResponse(explanation=self.explained)
+
+    def ExplainHost(self, request: foresight.ExplainHostRequest) -> Message:
+        return foresight.ExplainHostResponse(explanations=[self.explained])
 
     def WatchDeployment(self, request: deployments.WatchDeploymentRequest) -> Iterator[Message]:
         for message in self.watches.pop(0):

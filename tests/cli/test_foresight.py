@@ -204,3 +204,22 @@ def test_a_broken_floor_is_shouted(operator: Operator, coordinator: FakeCoordina
     broken = foreseen(floor_broken=["web-1"], fewest_healthy=1)
     coordinator.simulated = foresight.SimulateDeploymentResponse(deployments=[made()], foresight=broken)
     assert "THE FLOOR WAS BROKEN: web-1 began although too few stayed healthy" in operator.types(*SIMULATE).stdout
+
+
+def test_a_deployment_and_a_host_are_explained(operator: Operator, coordinator: FakeCoordinator) -> None:
+    coordinator.explained = foresight.Explanation(
+        sentence="web-3 waits: 2 in progress take every place there is (2)",
+        reason="WindowFull",
+        until=at(420),
+        application_name="shop",
+        deployment_group_name="web",
+    )
+    said = "web-3 waits: 2 in progress take every place there is (2), until 12:07:00 at most (2m from now) (shop/web)\n"
+    assert operator.types("explain", "d-8A1B2C3D4", "--host", "web-3").stdout == said
+    (request,) = coordinator.requests("ExplainDeployment")
+    assert (request.deployment_id, request.host) == ("d-8A1B2C3D4", "web-3")
+    assert operator.types("explain", "web-3").stdout == said
+    assert coordinator.requests("ExplainHost")[0].host == "web-3"
+    assert json.loads(operator.types("explain", "web-3", "--output", "json").stdout)[0]["reason"] == "WindowFull"
+    assert json.loads(operator.types("explain", "d-8A1B2C3D4", "--output", "json").stdout)["until"] == "2026-11-23T12:07:00Z"
+    assert operator.types("explain", "web-3", "--host", "web-4").exit_code == 2

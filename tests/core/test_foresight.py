@@ -99,7 +99,8 @@ class Driver:
                 if rollout.deployment.sight.get(one.name) is not AlarmStatus.OK:
                     rollout.see(one.name, AlarmStatus.OK, "foreseen")
                     self.look()
-            self.go_on()
+            if rollout.group.deployment is not None:
+                self.go_on()
         return rollout.elapsed - self.start
 
     def go_on(self) -> None:

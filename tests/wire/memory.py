@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -495,6 +495,11 @@ class MemoryEngine:
     async def group(self, group_id: GroupId) -> Group:
         """A copy."""
         return deepcopy(self.groups.get(group_id, Group(group_id=group_id)))
+
+    @asynccontextmanager
+    async def standing(self) -> AsyncIterator[dict[GroupId, Group]]:
+        """Everything is committed at once here."""
+        yield self.groups
 
     async def durations(self, group_id: GroupId) -> Durations:
         """What a test says."""

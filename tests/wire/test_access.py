@@ -34,6 +34,7 @@ LEAST = {
         DeploymentService/GetDeployment DeploymentService/ListDeployments DeploymentService/WatchDeployment DeploymentService/ListTargets
         DeploymentService/GetTarget DeploymentService/ListHistory DeploymentService/ReadLogs
         ForesightService/PlanDeployment ForesightService/SimulateDeployment
+        ForesightService/ExplainDeployment ForesightService/ExplainHost
         FleetService/ListHosts FleetService/GetHost FleetService/ListEnrolments
         AlarmService/GetAlarm AlarmService/ListAlarms
         AccessService/WhoAmI ServerReflection/ServerReflectionInfo""",

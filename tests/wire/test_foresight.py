@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from coordinator.core.foresight.durations import Durations, quantiles
-from coordinator.core.lifecycle import IN_PLACE, LifecycleEvent
+from coordinator.core.lifecycle import IN_PLACE, EventStatus, LifecycleEvent
 from coordinator.core.model import Alarm, AlertmanagerAlert, HostStatus
 from coordinator.service.records import CatalogAlarm
 from hookline.v1 import deployments_pb2 as deployments
@@ -243,3 +243,36 @@ def test_quantiles_are_read_between_their_bounds() -> None:
     assert [durations.of(LifecycleEvent.Install, part) for part in (0, 0.25, 0.5, 0.999, 1)] == [0, 250, 500, 999, 1_000]
     assert durations.of(LifecycleEvent.ApplicationStop, 0.5) == 5_000
     assert quantiles([]) == ()
+
+
+async def explain(world: World, deployment_id: str, host: str = "") -> foresight.Explanation:
+    request = foresight.ExplainDeploymentRequest(deployment_id=deployment_id, host=host)
+    return (await world.foresight.ExplainDeployment(request)).explanation
+
+
+async def test_a_live_deployment_says_whom_it_waits_for(world: World) -> None:
+    made = await world.deploy(await succeeded(world, "h1", "h2", "h3"))
+    whole = await explain(world, made.deployment_id)
+    assert (whole.reason, whole.application_name, whole.deployment_group_name) == ("WindowFull", "shop", "web")
+    assert whole.sentence == f"{made.deployment_id} deploys to h1; 2 wait: 1 in progress take every place there is (1)"
+    assert (await explain(world, made.deployment_id, "h1")).sentence == "h1 has been sent its instruction and has not answered yet"
+    until = (await explain(world, made.deployment_id, "h1")).until
+    assert until.ToMilliseconds() == world.clock.now() + 300_000
+    assert (await explain(world, made.deployment_id, "h3")).sentence == "h3 waits: 1 in progress take every place there is (1)"
+    world.report("h1", LifecycleEvent.Install, EventStatus.InProgress)
+    running = (await world.foresight.ExplainHost(foresight.ExplainHostRequest(host="h1"))).explanations
+    assert [(one.sentence, one.reason, one.host_name) for one in running] == [("h1 runs Install", "Event", "h1")]
+
+
+async def test_what_has_ended_says_how(world: World) -> None:
+    revision = await world.shop("h1")
+    made = await world.deploy(revision)
+    for event in IN_PLACE:
+        world.report("h1", event)
+    assert (await explain(world, made.deployment_id)).sentence == f"{made.deployment_id} has ended Succeeded"
+    assert (await explain(world, made.deployment_id, "h1")).sentence == f"h1 has ended Succeeded in {made.deployment_id}"
+    idle = (await world.foresight.ExplainHost(foresight.ExplainHostRequest(host="h1"))).explanations
+    assert [one.sentence for one in idle] == ["h1 is Connected and has no part in a live deployment"]
+    assert (await refused(explain(world, "d-000000000"))).code is NOT_FOUND
+    assert (await refused(explain(world, made.deployment_id, "h9"))).code is NOT_FOUND
+    assert (await refused(world.foresight.ExplainHost(foresight.ExplainHostRequest(host="h9")))).code is NOT_FOUND

@@ -38,6 +38,7 @@ from coordinator.service.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
+from coordinator.service.foresight.explaining import ExplainingService
 from coordinator.service.foresight.foreseeing import ForesightService, Sources
 from coordinator.service.logs import LogService, has_ended
 from coordinator.service.notifications.trials import TriggerService
@@ -165,7 +166,7 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
             LogService(logs, store.history, clock=clock),
             foreseeing,
         ),
-        foresight=ForesightServicer(foreseeing),
+        foresight=ForesightServicer(foreseeing, ExplainingService(engine, store.history, store.fleet, clock=clock)),
         alarms=AlarmServicer(AlarmService(store.alarms, world.alarm_rows, clock=clock)),
         triggers=TriggerServicer(TriggerService(store.catalog, world.attempts, clock)),
         fleet=FleetServicer(FleetService(store.fleet, store, inbox=engine, clock=clock, come=engine.come), None, enrol_address=lambda: ""),

@@ -32,6 +32,7 @@ from coordinator.service.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService
+from coordinator.service.foresight.explaining import ExplainingService
 from coordinator.service.foresight.foreseeing import ForesightService, Sources
 from coordinator.service.logs import LogService, has_ended
 from coordinator.service.notifications.targets import Targets
@@ -155,7 +156,7 @@ class World:
                 LogService(self.logs, self.engine, clock=self.clock),
                 foresight,
             ),
-            "foresight": ForesightServicer(foresight),
+            "foresight": ForesightServicer(foresight, ExplainingService(self.engine, self.engine, self.hosts, clock=self.clock)),
             "alarms": AlarmServicer(AlarmService(self.alarm_rows, self.alarm_rows, clock=self.clock)),
             "triggers": TriggerServicer(TriggerService(self.catalog_rows, self.attempts, self.clock)),
             "fleet": FleetServicer(

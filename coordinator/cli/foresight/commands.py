@@ -81,7 +81,7 @@ class TypedFaults(Typed, Faults):
         "hookline plan shop production --config CodeDeployDefault.HalfAtATime      # the newest revision",
         "hookline plan shop production r-0123456789abcdef --output json | jq .foresight.waves",
     ],
-    related=["deploy", "simulate"],
+    related=["deploy", "simulate", "explain"],
 )
 @APPLICATION
 @GROUP
@@ -113,7 +113,7 @@ def plan(console: Console, /, application: str, group: str, named: str | None, *
         "hookline simulate shop production --fail p=3% --lose p=1% --seed 7",
         "hookline simulate shop production --alarm HighErrors --alarm-at 20m --auto-rollback alarm",
     ],
-    related=["plan", "deploy"],
+    related=["plan", "deploy", "explain"],
 )
 @APPLICATION
 @GROUP

@@ -46,6 +46,7 @@ def waves(console: Console, foresight: "Foresight", *, everything: bool) -> None
     hosts = foresight.hosts
     table: Columns[Shown] = columns(
         ("WAVE", lambda row: f"{row.number}{' (rollback)' if row.wave.rollback else ''}"),
+        *([("STAGE", lambda row: clean(row.wave.stage))] if any(one.stage for one in foresight.waves) else []),
         ("AT", lambda row: after(row.wave.at)),
         ("BEGIN", lambda row: str(len(row.wave.hosts))),
         ("HEALTHY", lambda row: f"{row.fewest} of {hosts}"),

@@ -8,7 +8,7 @@ Pure arithmetic over the running group. Takes targets off the line, changes noth
 """
 
 from collections.abc import Iterable
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from heapq import heappop, heappush
 
 from coordinator.core.deployment import offline
@@ -39,6 +39,19 @@ class Standing(IntEnum):
     """Healthy, with another revision than the group's last successful one."""
     Current = 3
     """Healthy, with that one."""
+
+
+class Obstacle(StrEnum):
+    """Which rule keeps a host from beginning."""
+
+    Stage = "Stage"
+    """Its stage has not begun."""
+    WindowFull = "WindowFull"
+    """As many hosts are in progress or failed as may be."""
+    ZoneFull = "ZoneFull"
+    """The same of its zone."""
+    Floor = "Floor"
+    """It is healthy, and too few of the group or of its zone would stay so."""
 
 
 def minimum(deployment: Deployment) -> int:
@@ -116,22 +129,40 @@ def lined_up(group: Group, deployment: Deployment) -> bool:
     return all(place(group, one) in (aside if group.members[one.host_id].lost else line) for one in waiting)
 
 
+def is_full(deployment: Deployment) -> bool:
+    """Whether as many hosts are in progress or failed as may be."""
+    return deployment.counts[TargetStatus.InProgress] + failed(deployment) >= window(deployment)
+
+
+def obstacle(group: Group, deployment: Deployment, target: Target) -> Obstacle | None:
+    """What keeps a pending target from beginning even if it were the first in line; None: nothing."""
+    if target.stage > deployment.progress.stage:
+        return Obstacle.Stage
+    if is_full(deployment):
+        return Obstacle.WindowFull
+    if not zones.has_place(deployment, target):
+        return Obstacle.ZoneFull
+    if not _may_go_down(group, deployment, target):
+        return Obstacle.Floor
+    return None
+
+
 def next_target(group: Group, deployment: Deployment) -> Target | None:
     """Take the target that begins next off the line; None while none may."""
     if not deployment.pending and not deployment.pending_lost:
         return None
-    in_progress = deployment.counts[TargetStatus.InProgress]
-    if in_progress + failed(deployment) >= window(deployment):
+    if is_full(deployment):
         return None
+    in_progress = deployment.counts[TargetStatus.InProgress]
     lost = _first(group, deployment, deployment.pending_lost)
     if lost is not None and offline.goes_first(deployment):  # of whatever stage: nothing begins there
         heappop(deployment.pending_lost)
         return lost
-    if lost is not None and not (lost.stage <= deployment.progress.stage and zones.has_place(deployment, lost)):
+    if lost is not None and obstacle(group, deployment, lost) is not None:
         lost = None
     first = _first(group, deployment, deployment.pending)
     if first is not None and first.stage <= deployment.progress.stage:
-        if zones.has_place(deployment, first) and _may_go_down(group, deployment, first):
+        if obstacle(group, deployment, first) is None:
             heappop(deployment.pending)
             return first
         if in_progress > 0:

@@ -95,7 +95,7 @@ def overdue(deployment: Deployment) -> Target | None:
         target = deployment.targets[awaited[0][1]]
         if target.status is not TargetStatus.InProgress:
             heappop(awaited)
-        elif _due(deployment, target) <= deployment.clock:
+        elif until(deployment, target) <= deployment.clock:
             heappop(awaited)
             return target
         else:
@@ -132,7 +132,7 @@ def watched(deployment: Deployment) -> bool:
     """Whether every target in progress ends one day, whatever its host does. Looks at them all: for tests."""
     looks = {host_id: look for look, host_id in deployment.awaited}
     busy = (one for one in deployment.targets.values() if one.status is TargetStatus.InProgress)
-    return all(one.host_id in looks and looks[one.host_id] <= _due(deployment, one) for one in busy)
+    return all(one.host_id in looks and looks[one.host_id] <= until(deployment, one) for one in busy)
 
 
 def _sight_due(deployment: Deployment) -> int | None:
@@ -151,12 +151,13 @@ def _word_due(deployment: Deployment) -> int | None:
     return None if hold is None else hold.until
 
 
-def _due(deployment: Deployment, target: Target) -> int:
+def until(deployment: Deployment, target: Target) -> int:
+    """Until when, by the deployment's own clock, the next word of a host in progress is waited for."""
     return target.awaited_since + allowance(deployment.plan, target)
 
 
 def _look(deployment: Deployment, target: Target) -> Look:
-    return min(_due(deployment, target), deployment.clock + LOOK_EVERY), target.host_id
+    return min(until(deployment, target), deployment.clock + LOOK_EVERY), target.host_id
 
 
 def _pass_over(deployment: Deployment) -> None:

@@ -49,7 +49,7 @@ def see(now: Decision, deployment: Deployment, seen: AlarmSeen) -> ErrorInformat
     deployment.sight[seen.alarm_name] = seen.status
     now.because = f"alarm {seen.alarm_name}"
     now.tell(deployment, Entry.AlarmStatus, f"{(before or AlarmStatus.UNKNOWN).name} -> {seen.status.name}: {seen.sample}")
-    if not _unknown(deployment):
+    if not unknown(deployment):
         deployment.blind_since = None
     elif deployment.blind_since is None and before is not None and seen.status is AlarmStatus.UNKNOWN:
         deployment.blind_since = deployment.clock
@@ -70,7 +70,7 @@ def give_up_seeing(now: Decision, deployment: Deployment) -> ErrorInformation | 
     until = deadlines.blind_until(deployment)
     if until is None or deployment.clock < until:
         return None
-    waited = f"for {deadlines.TO_SEE // 1000} s nobody could say whether these alarms are active: {', '.join(_unknown(deployment))}"
+    waited = f"for {deadlines.TO_SEE // 1000} s nobody could say whether these alarms are active: {', '.join(unknown(deployment))}"
     if not deployment.plan.ignore_poll_alarm_failure:
         message = f"cannot go on: {waited}; see whether Prometheus answers, or let the group ignore failures to poll alarms"
         return ErrorInformation(code=DeploymentErrorCode.ALARM_POLL_FAILED, message=message)
@@ -79,6 +79,7 @@ def give_up_seeing(now: Decision, deployment: Deployment) -> ErrorInformation | 
     return None
 
 
-def _unknown(deployment: Deployment) -> list[str]:
+def unknown(deployment: Deployment) -> list[str]:
+    """The alarms of which nobody knows whether they are active, by name."""
     sight = deployment.sight
     return [one.name for one in deployment.plan.alarms if sight.get(one.name, AlarmStatus.UNKNOWN) is AlarmStatus.UNKNOWN]

@@ -7,6 +7,7 @@ What a person would have to do (an approval, a gate) is done at once, and said. 
 Nothing is decided here: only what happens to the hosts.
 """
 
+from dataclasses import replace
 from heapq import heappop, heappush
 from typing import Final, NamedTuple, assert_never
 
@@ -109,7 +110,7 @@ class Run:
             self._plan_for(when, Fires(name))
         if world.stop_at is not None:
             self._plan_for(world.stop_at, Stops())
-        self._step(DeploymentRequested(at=self._at, elapsed=0, plan=fact.plan, hosts=fact.hosts))
+        self._step(replace(fact, at=self._at, elapsed=0, request=None))
 
     def go_on(self, facts: int) -> bool:
         """Let so many things happen; whether there is more to see."""
@@ -206,7 +207,8 @@ class Run:
             self.story.floor_broken.append(name)
         if self.rollback is None:
             self.rollback = rollback.plan(deployment, self._at)
-        self.story.begin(self._now, deployment.deployment_id, name)
+        stages, stage = deployment.plan.stages, deployment.targets[host_id].stage
+        self.story.begin(self._now, deployment.deployment_id, name, stages[stage].name if stages else "")
         self._walks[host_id] = walk = Walk(instruction, self._world)
         walk.silent = member.lost
         if not walk.silent:
@@ -274,13 +276,13 @@ class Run:
 
     def _pass_gates(self, live: Deployment) -> None:
         """Do at once what a person would have to do."""
-        hold = pauses.held(live.plan, live.progress, live.clock)
+        by, why, plan, stage = "", "", live.plan, live.progress.stage
+        hold = pauses.due(live)
         if live.waits_for_approval and live.counts[TargetStatus.Pending] > 0:
-            self.story.gates.append(f"waits for approval by somebody other than {live.plan.created_by}")
-            self._approve(live, SOMEBODY)
-        elif hold is not None and hold.waiting is Waiting.Gate and live.stopping is None:
-            self.story.gates.append(f"waits at a gate: {gates.awaited(live.plan, live.progress.stage)}")
-            self._approve(live, gates.somebody(live.plan, live.progress.stage) or SOMEBODY)
-
-    def _approve(self, live: Deployment, by: str) -> None:
-        self._step(ApprovalGiven(at=self._at, elapsed=self._now, deployment_id=live.deployment_id, approved_by=by, reason="foreseen"))
+            by, why = SOMEBODY, f"waits for approval by somebody other than {plan.created_by}"
+        elif hold is not None and hold.waiting is Waiting.Gate:
+            by, why = gates.somebody(plan, stage) or SOMEBODY, gates.awaited(plan, stage)
+        if by and why not in self.story.gates:
+            self.story.gates.append(why)
+            given = ApprovalGiven(at=self._at, elapsed=self._now, deployment_id=live.deployment_id, approved_by=by, reason="foreseen")
+            self._step(given)

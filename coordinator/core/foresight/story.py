@@ -22,6 +22,8 @@ class Wave:
     deployment_id: DeploymentId
     hosts: list[str]
     """By name, in the order in which they begin."""
+    stage: str
+    """Of its plan, by name; empty where it has none."""
     healthy: int
     """How many hosts of the group are healthy and not being deployed to once these have begun."""
 
@@ -56,11 +58,11 @@ class Story:
     """When the last deployment ended, whatever was watched after it. None: so many things had happened that nobody looked further."""
     facts: int = 0
 
-    def begin(self, at: int, deployment_id: DeploymentId, host: str) -> None:
+    def begin(self, at: int, deployment_id: DeploymentId, host: str, stage: str) -> None:
         """A host begins."""
         last = self.waves[-1] if self.waves else None
-        if last is None or last.at != at or last.deployment_id != deployment_id:
-            last = Wave(at=at, deployment_id=deployment_id, hosts=[], healthy=0)
+        if last is None or last.at != at or (last.deployment_id, last.stage) != (deployment_id, stage):
+            last = Wave(at=at, deployment_id=deployment_id, hosts=[], stage=stage, healthy=0)
             self.waves.append(last)
         last.hosts.append(host)
 

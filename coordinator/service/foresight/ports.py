@@ -1,5 +1,7 @@
 """What foresight needs of the world: how a group stands, and how long things took there."""
 
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from coordinator.core.foresight.durations import Durations
@@ -19,4 +21,12 @@ class Experience(Protocol):
 
     async def durations(self, group_id: GroupId) -> Durations:
         """How long the lifecycle events of the group's last deployments took."""
+        ...
+
+
+class Standing(Protocol):
+    """Whoever runs the groups: `engine/loop.Engine` is one."""
+
+    def standing(self) -> AbstractAsyncContextManager[Mapping[GroupId, Group]]:
+        """The groups that are live, as committed last, for as long as nobody waits for anything."""
         ...

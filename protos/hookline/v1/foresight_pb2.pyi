@@ -3,13 +3,14 @@
 isort:skip_file
 SPDX-License-Identifier: Apache-2.0
 
-What would happen: the rules that decide, asked beforehand. Nothing here is stored, and no host is told.
+What would happen, and why what happens does: the rules that decide, asked beforehand. Nothing here is stored, and no host is told.
 """
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from hookline.v1 import deployments_pb2 as _deployments_pb2
 from hookline.v1 import resources_pb2 as _resources_pb2
@@ -244,10 +245,13 @@ class Wave(_message.Message):
     ROLLBACK_FIELD_NUMBER: _builtins.int
     HOSTS_FIELD_NUMBER: _builtins.int
     HEALTHY_HOSTS_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
     rollback: _builtins.bool
     """Whether it belongs to the rollback."""
     healthy_hosts: _builtins.int
     """How many hosts of the group are healthy and not being deployed to once these have begun."""
+    stage: _builtins.str
+    """The stage of the deployment that they belong to; empty where it has none."""
     @_builtins.property
     def at(self) -> _duration_pb2.Duration:
         """When."""
@@ -263,10 +267,11 @@ class Wave(_message.Message):
         rollback: _builtins.bool = ...,
         hosts: _abc.Iterable[_builtins.str] | None = ...,
         healthy_hosts: _builtins.int = ...,
+        stage: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "healthy_hosts", b"healthy_hosts", "hosts", b"hosts", "rollback", b"rollback"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "healthy_hosts", b"healthy_hosts", "hosts", b"hosts", "rollback", b"rollback", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -487,3 +492,147 @@ class SimulateDeploymentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SimulateDeploymentResponse: _TypeAlias = SimulateDeploymentResponse  # noqa: Y015
+
+@_typing.final
+class ExplainDeploymentRequest(_message.Message):
+    """Which deployment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    """Its id."""
+    host: _builtins.str
+    """Only this host's part in it, by id or name; empty: the whole."""
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        host: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "host", b"host"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainDeploymentRequest: _TypeAlias = ExplainDeploymentRequest  # noqa: Y015
+
+@_typing.final
+class ExplainDeploymentResponse(_message.Message):
+    """Why it is where it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def explanation(self) -> Global___Explanation:
+        """Of the deployment, or of the host's part in it."""
+
+    def __init__(
+        self,
+        *,
+        explanation: Global___Explanation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainDeploymentResponse: _TypeAlias = ExplainDeploymentResponse  # noqa: Y015
+
+@_typing.final
+class ExplainHostRequest(_message.Message):
+    """Which host."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """Its id or name."""
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainHostRequest: _TypeAlias = ExplainHostRequest  # noqa: Y015
+
+@_typing.final
+class ExplainHostResponse(_message.Message):
+    """Why it is where it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPLANATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Explanation]:
+        """One for each live deployment that it has a part in; at least one."""
+
+    def __init__(
+        self,
+        *,
+        explanations: _abc.Iterable[Global___Explanation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanations", b"explanations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainHostResponse: _TypeAlias = ExplainHostResponse  # noqa: Y015
+
+@_typing.final
+class Explanation(_message.Message):
+    """Why something is where it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    APPLICATION_NAME_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_GROUP_NAME_FIELD_NUMBER: _builtins.int
+    HOST_NAME_FIELD_NUMBER: _builtins.int
+    sentence: _builtins.str
+    """In one sentence."""
+    reason: _builtins.str
+    """The rule that holds it, in a word or two, such as "WindowFull" or "Floor"; "" when it waits for nothing."""
+    deployment_id: _builtins.str
+    """The deployment; empty where none is concerned."""
+    application_name: _builtins.str
+    """The application; empty where none is concerned."""
+    deployment_group_name: _builtins.str
+    """The deployment group; empty where none is concerned."""
+    host_name: _builtins.str
+    """The host's name; empty where the whole deployment is explained."""
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """Until when at most, where that is known."""
+
+    def __init__(
+        self,
+        *,
+        sentence: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        deployment_id: _builtins.str = ...,
+        application_name: _builtins.str = ...,
+        deployment_group_name: _builtins.str = ...,
+        host_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "host_name", b"host_name", "reason", b"reason", "sentence", b"sentence", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Explanation: _TypeAlias = Explanation  # noqa: Y015

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ForesightServiceStub:
-    """Foresees deployments.
+    """Foresees deployments and explains those that there are.
     """
 
     def __init__(self, channel):
@@ -45,10 +45,20 @@ class ForesightServiceStub:
                 request_serializer=hookline_dot_v1_dot_foresight__pb2.SimulateDeploymentRequest.SerializeToString,
                 response_deserializer=hookline_dot_v1_dot_foresight__pb2.SimulateDeploymentResponse.FromString,
                 _registered_method=True)
+        self.ExplainDeployment = channel.unary_unary(
+                '/hookline.v1.ForesightService/ExplainDeployment',
+                request_serializer=hookline_dot_v1_dot_foresight__pb2.ExplainDeploymentRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_foresight__pb2.ExplainDeploymentResponse.FromString,
+                _registered_method=True)
+        self.ExplainHost = channel.unary_unary(
+                '/hookline.v1.ForesightService/ExplainHost',
+                request_serializer=hookline_dot_v1_dot_foresight__pb2.ExplainHostRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_foresight__pb2.ExplainHostResponse.FromString,
+                _registered_method=True)
 
 
 class ForesightServiceServicer:
-    """Foresees deployments.
+    """Foresees deployments and explains those that there are.
     """
 
     def PlanDeployment(self, request, context):
@@ -67,6 +77,20 @@ class ForesightServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainDeployment(self, request, context):
+        """Says why a deployment, or one host's part in it, is where it is, and what it waits for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainHost(self, request, context):
+        """Says the same of a host: of its part in each live deployment, or, where it has none, of how it stands.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ForesightServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +104,16 @@ def add_ForesightServiceServicer_to_server(servicer, server):
                     request_deserializer=hookline_dot_v1_dot_foresight__pb2.SimulateDeploymentRequest.FromString,
                     response_serializer=hookline_dot_v1_dot_foresight__pb2.SimulateDeploymentResponse.SerializeToString,
             ),
+            'ExplainDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainDeployment,
+                    request_deserializer=hookline_dot_v1_dot_foresight__pb2.ExplainDeploymentRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_foresight__pb2.ExplainDeploymentResponse.SerializeToString,
+            ),
+            'ExplainHost': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainHost,
+                    request_deserializer=hookline_dot_v1_dot_foresight__pb2.ExplainHostRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_foresight__pb2.ExplainHostResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'hookline.v1.ForesightService', rpc_method_handlers)
@@ -89,7 +123,7 @@ def add_ForesightServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ForesightService:
-    """Foresees deployments.
+    """Foresees deployments and explains those that there are.
     """
 
     @staticmethod
@@ -136,6 +170,60 @@ class ForesightService:
             '/hookline.v1.ForesightService/SimulateDeployment',
             hookline_dot_v1_dot_foresight__pb2.SimulateDeploymentRequest.SerializeToString,
             hookline_dot_v1_dot_foresight__pb2.SimulateDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.ForesightService/ExplainDeployment',
+            hookline_dot_v1_dot_foresight__pb2.ExplainDeploymentRequest.SerializeToString,
+            hookline_dot_v1_dot_foresight__pb2.ExplainDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainHost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.ForesightService/ExplainHost',
+            hookline_dot_v1_dot_foresight__pb2.ExplainHostRequest.SerializeToString,
+            hookline_dot_v1_dot_foresight__pb2.ExplainHostResponse.FromString,
             options,
             channel_credentials,
             insecure,

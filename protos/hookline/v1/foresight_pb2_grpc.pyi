@@ -3,7 +3,7 @@
 isort:skip_file
 SPDX-License-Identifier: Apache-2.0
 
-What would happen: the rules that decide, asked beforehand. Nothing here is stored, and no host is told.
+What would happen, and why what happens does: the rules that decide, asked beforehand. Nothing here is stored, and no host is told.
 """
 
 from collections import abc as _abc
@@ -30,7 +30,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ForesightServiceStub:
-    """Foresees deployments."""
+    """Foresees deployments and explains those that there are."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -44,10 +44,14 @@ class ForesightServiceStub:
     """Says how a deployment would go when hosts fail or are lost, an alarm fires or somebody stops it. What CreateDeployment would refuse is
     refused here too, but for another deployment of the group that runs.
     """
+    ExplainDeployment: _grpc.UnaryUnaryMultiCallable[_foresight_pb2.ExplainDeploymentRequest, _foresight_pb2.ExplainDeploymentResponse]
+    """Says why a deployment, or one host's part in it, is where it is, and what it waits for."""
+    ExplainHost: _grpc.UnaryUnaryMultiCallable[_foresight_pb2.ExplainHostRequest, _foresight_pb2.ExplainHostResponse]
+    """Says the same of a host: of its part in each live deployment, or, where it has none, of how it stands."""
 
 @_typing.type_check_only
 class ForesightServiceAsyncStub(ForesightServiceStub):
-    """Foresees deployments."""
+    """Foresees deployments and explains those that there are."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PlanDeployment: _aio.UnaryUnaryMultiCallable[_foresight_pb2.PlanDeploymentRequest, _foresight_pb2.PlanDeploymentResponse]  # type: ignore[assignment]
@@ -58,9 +62,13 @@ class ForesightServiceAsyncStub(ForesightServiceStub):
     """Says how a deployment would go when hosts fail or are lost, an alarm fires or somebody stops it. What CreateDeployment would refuse is
     refused here too, but for another deployment of the group that runs.
     """
+    ExplainDeployment: _aio.UnaryUnaryMultiCallable[_foresight_pb2.ExplainDeploymentRequest, _foresight_pb2.ExplainDeploymentResponse]  # type: ignore[assignment]
+    """Says why a deployment, or one host's part in it, is where it is, and what it waits for."""
+    ExplainHost: _aio.UnaryUnaryMultiCallable[_foresight_pb2.ExplainHostRequest, _foresight_pb2.ExplainHostResponse]  # type: ignore[assignment]
+    """Says the same of a host: of its part in each live deployment, or, where it has none, of how it stands."""
 
 class ForesightServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Foresees deployments."""
+    """Foresees deployments and explains those that there are."""
 
     @_abc_1.abstractmethod
     def PlanDeployment(
@@ -81,5 +89,21 @@ class ForesightServiceServicer(metaclass=_abc_1.ABCMeta):
         """Says how a deployment would go when hosts fail or are lost, an alarm fires or somebody stops it. What CreateDeployment would refuse is
         refused here too, but for another deployment of the group that runs.
         """
+
+    @_abc_1.abstractmethod
+    def ExplainDeployment(
+        self,
+        request: _foresight_pb2.ExplainDeploymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_foresight_pb2.ExplainDeploymentResponse, _abc.Awaitable[_foresight_pb2.ExplainDeploymentResponse]]:
+        """Says why a deployment, or one host's part in it, is where it is, and what it waits for."""
+
+    @_abc_1.abstractmethod
+    def ExplainHost(
+        self,
+        request: _foresight_pb2.ExplainHostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_foresight_pb2.ExplainHostResponse, _abc.Awaitable[_foresight_pb2.ExplainHostResponse]]:
+        """Says the same of a host: of its part in each live deployment, or, where it has none, of how it stands."""
 
 def add_ForesightServiceServicer_to_server(servicer: ForesightServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
