@@ -3,9 +3,9 @@
 import pytest
 
 from coordinator.core.deployment import batches
-from coordinator.core.foresight.explanation import Explanation, of_deployment, of_target
+from coordinator.core.foresight.explanation import Explanation, of_deployment, of_target, of_waiting
 from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleEvent, TargetStatus
-from coordinator.core.model import AlarmStatus, OfflineAction, OfflinePolicy
+from coordinator.core.model import AlarmStatus, OfflineAction, OfflinePolicy, Queueing
 from tests.core.rollout import ALL_AT_ONCE, ONE_AT_A_TIME, Rollout, count, host_id
 from tests.simulation.rollouts import World
 
@@ -87,6 +87,17 @@ def test_a_host_that_is_away_says_how_long_it_is_given() -> None:
     rollout.lose("a")
     assert part(rollout, "a") == Explanation("a was lost while it ran Install: it is given time to come back", "Lost", 310_000)
     assert part(rollout, "b") == Explanation("b is offline: it has its turn, and is given time to come back", "Offline", 900_000)
+
+
+def test_who_waits_for_a_turn_is_told_of_those_before() -> None:
+    rollout = rolling("a")
+    for revision in ("r2", "r3", "r4"):
+        rollout.deploy(revision, ["a"], queueing=Queueing.QUEUE)
+    said = [of_waiting(rollout.group, one) for one in rollout.group.waiting]
+    assert said == [
+        Explanation("d-2 waits for its turn: d-1 of its group comes before it", "Queue"),
+        Explanation("d-3 waits for its turn: d-1 and 1 more of its group come before it", "Queue"),
+    ]
 
 
 def test_a_host_that_waits_for_another_group_says_what_its_agent_said() -> None:

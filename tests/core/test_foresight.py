@@ -39,7 +39,8 @@ lengths = st.lists(st.sampled_from([0, 1, 700, 5_000, 90_000]), min_size=len(IN_
 def wanted(rollout: Rollout, of: Plan, names: list[str], *, lost: set[str], only: set[str] | None = None) -> DeploymentRequested:
     hosts = tuple(Snapshot(host_id=host_id(name), name=name, lost=name in lost) for name in names)
     chosen = None if only is None else frozenset(map(host_id, only))
-    return DeploymentRequested(at=rollout.at, elapsed=rollout.elapsed, plan=replace(of, created_at=rollout.at), hosts=hosts, chosen=chosen)
+    asked = replace(of, created_at=rollout.at, chosen=chosen)
+    return DeploymentRequested(at=rollout.at, elapsed=rollout.elapsed, plan=asked, hosts=hosts)
 
 
 def foreseen(rollout: Rollout, fact: DeploymentRequested, world: World) -> Run:

@@ -50,6 +50,17 @@ def of_deployment(group: Group, deployment: Deployment) -> Explanation:
     return Explanation(f"{name} is about to go on")
 
 
+def of_waiting(group: Group, deployment: Deployment) -> Explanation:
+    """Of a deployment that waits for its turn in a group."""
+    name = deployment.deployment_id
+    ahead = group.waiting.index(deployment) + (group.deployment is not None)
+    if deployment.plan.start_at is not None and ahead == 0:
+        return Explanation(f"{name} waits for the time at which it is to start", "Schedule")
+    first = group.deployment or group.waiting[0]
+    before = f"{first.deployment_id} and {ahead - 1} more of its group come" if ahead > 1 else f"{first.deployment_id} of its group comes"
+    return Explanation(f"{name} waits for its turn: {before} before it", "Queue")
+
+
 def of_target(group: Group, deployment: Deployment, target: Target) -> Explanation:
     """Of one host's part in the live deployment of a group."""
     match target.status:

@@ -9,6 +9,7 @@ from coordinator.core.errors import Unavailable
 from coordinator.core.foresight import explanation
 from coordinator.core.foresight.explanation import Explanation
 from coordinator.core.model import Deployment, DeploymentId, Group, GroupId, HostId, Plan
+from coordinator.core.queue import line
 from coordinator.engine.ports import Clock
 from coordinator.service.foresight.ports import Standing
 from coordinator.service.ports import Fleet, History
@@ -72,10 +73,12 @@ class ExplainingService:
             raise Unavailable("cannot explain this now: the coordinator cannot store what it has decided; try again") from None
 
     def _of_deployment(self, group: Group | None, deployment_id: DeploymentId) -> Explained | None:
-        live = None if group is None else group.deployment
-        if group is None or live is None or live.deployment_id != deployment_id:
+        if group is None:
             return None
-        return self._explained(group, live, None)
+        if (waiting := line.find(group, deployment_id)) is not None:
+            return Explained(said=explanation.of_waiting(group, waiting), until=waiting.plan.start_at, plan=waiting.plan)
+        live = group.deployment
+        return self._explained(group, live, None) if live is not None and live.deployment_id == deployment_id else None
 
     def _of_target(self, group: Group | None, deployment_id: DeploymentId, target: TargetRecord) -> Explained | None:
         live = None if group is None else group.deployment
