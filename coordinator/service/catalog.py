@@ -28,7 +28,7 @@ from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Ids
 from coordinator.service.alarms import checked_configuration
 from coordinator.service.keep import BundleKeep
-from coordinator.service.notifications.targets import NOWHERE_PRIVATE, Targets, checked_triggers
+from coordinator.service.notifications.targets import Targets, checked_triggers
 from coordinator.service.ports import Catalog, Cursor, Page, Replayed
 from coordinator.service.records import Application, DeploymentConfig, DeploymentGroup
 from coordinator.service.rollouts.shapes import checked
@@ -74,7 +74,7 @@ class GroupRules:
 class CatalogService:
     """Makes, shows, changes and removes what the catalogue holds, but for revisions."""
 
-    def __init__(self, catalog: Catalog, keep: BundleKeep, *, clock: Clock, ids: Ids, targets: Targets = NOWHERE_PRIVATE) -> None:
+    def __init__(self, catalog: Catalog, keep: BundleKeep, *, clock: Clock, ids: Ids, targets: Targets) -> None:
         """`catalog` remembers; `keep` holds the bundles of revisions; `targets` knows where triggers may send to."""
         self._catalog = catalog
         self._keep = keep

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from coordinator.core.addresses import Forbidden, PrivateServers
-from coordinator.core.errors import DeploymentTargetDoesNotExist
+from coordinator.core.errors import DeploymentTargetDoesNotExist, InvalidTriggerConfig
 from coordinator.core.model import DeploymentId, GroupId, TargetKind, Trigger, TriggerEvent, TriggerTarget
 from coordinator.core.orders import Entry
 from coordinator.service.notifications import signing
 from coordinator.service.notifications.outlets import Refused, Ways
-from coordinator.service.notifications.ports import Answer, Unsent
-from coordinator.service.notifications.targets import Targets
+from coordinator.service.notifications.ports import Answer, NoSecrets, Unsent
+from coordinator.service.notifications.targets import Targets, checked_triggers
 from coordinator.service.records import DeploymentGroup, DeploymentRecord, TargetRecord
 from tests.service.test_notification_bodies import DEPLOYMENT, TARGET, notice
 from tests.wire.memory import VirtualClock
@@ -134,6 +134,13 @@ async def test_a_secret_that_is_gone_holds_the_message_back() -> None:
     world.secrets.clear()
     with pytest.raises(Unsent, match="there is no secret hook"):
         await world.ways.outlet(PAGER).tell(notice(Entry.Failed))
+
+
+def test_a_coordinator_that_was_told_of_no_secrets_says_how_to_tell_it() -> None:
+    targets = Targets(PrivateServers(), NoSecrets())
+    for trigger in (PAGER, CHAT):
+        with pytest.raises(InvalidTriggerConfig, match="start the coordinator with --notify-secrets DIR and put a file of that name there"):
+            checked_triggers([trigger], targets, field="triggers")
 
 
 async def test_a_test_is_sent_as_an_event_is() -> None:

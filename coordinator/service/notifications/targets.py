@@ -8,7 +8,7 @@ from typing import Final
 from coordinator.core.addresses import Forbidden, PrivateServers, Server, server_of
 from coordinator.core.errors import InvalidTriggerConfig, TriggerTargetsLimitExceeded
 from coordinator.core.model import Trigger, TriggerTarget
-from coordinator.service.notifications.ports import NoSecrets, Secrets
+from coordinator.service.notifications.ports import Secrets
 from coordinator.service.rules import check_name
 
 TRIGGERS: Final = 10
@@ -50,10 +50,6 @@ class Targets:
                 self.secrets.key(target.signing_secret)
         except Forbidden as error:
             raise InvalidTriggerConfig(f"cannot tell anybody by trigger {trigger.name}: {error}", field=field) from None
-
-
-NOWHERE_PRIVATE: Final = Targets(PrivateServers(), NoSecrets())
-"""Public servers over https, and nothing that takes a secret."""
 
 
 def checked_triggers(triggers: Sequence[Trigger], targets: Targets, *, field: str) -> tuple[Trigger, ...]:
