@@ -22,6 +22,7 @@ from coordinator.cli.commands import (
     rollback,
     status,
     triggers,
+    wishes,
 )
 from coordinator.cli.declared import commands as declared
 from coordinator.cli.foresight import commands as foresight
@@ -31,6 +32,7 @@ from coordinator.cli.signing import commands as signing
 
 SECTIONS: dict[str, Sequence[click.Command]] = {
     "Roll out": (revisions.push, deployments.deploy, deployments.approve, deployments.follow, deployments.stop, rollback.rollback),
+    "While it goes on": (wishes.pause, wishes.resume, wishes.promote, wishes.retry, wishes.skip),
     "Know before": (foresight.plan, foresight.simulate, explain.explain),
     "Look": (status.status, status.deployments, status.targets, status.target, logs.logs, status.history, revisions.revisions, fleet.hosts),
     "Set up": (

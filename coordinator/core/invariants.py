@@ -47,7 +47,8 @@ def check(group: Group, *, went_back: bool = False) -> None:
     watching = deployment.stopping is None and waiting
     waits = deployment.waits_for_approval
     assert in_progress > 0 or watching or (waits and pending > 0), "nothing is in progress: it should have ended"
-    assert went_back or not waits or pending == len(deployment.targets), "hosts have begun before anybody has approved it"
+    began = waits and any(one.started_at is not None for one in deployment.targets.values())
+    assert went_back or not began, "hosts have begun before anybody has approved it"
     assert deployment.approved_by != deployment.plan.created_by, "who created it has approved it"
     assert deployment.stopping is None or pending == 0, "hosts wait for a deployment that stops"
     _check_stages(group, deployment, went_back=went_back)

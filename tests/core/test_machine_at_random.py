@@ -27,16 +27,24 @@ from coordinator.core.machine import restore, step
 from coordinator.core.model import (
     AlarmStatus,
     AutoRollbackEvent,
+    Canaries,
     Deployment,
     DeploymentId,
+    Gate,
     Group,
     HostId,
     InstanceHealth,
     OfflineAction,
     OfflinePolicy,
+    Pause,
     RevisionId,
+    Shape,
+    Step,
+    Waiting,
+    ZonalConfig,
 )
 from coordinator.core.orders import Changes, Instruct, Order, Settled
+from coordinator.core.stages.pauses import held
 from tests.core.rollout import GROUP, Rollout, count, deployment_rows, host_id, rows, stored
 
 HOSTS = [f"h{number}" for number in range(8)]
@@ -47,6 +55,26 @@ policies = st.builds(
     wait=st.sampled_from([60_000, 300_000, 900_000]),
     budget=st.sampled_from([None, 0, 1, 2]),
 )
+
+
+pauses = st.builds(
+    Pause,
+    bake=st.sampled_from([0, 0, 30_000]),
+    gate=st.sampled_from([None, None, Gate(approvers=("eve",), timeout=900_000), Gate(timeout=900_000)]),
+)
+steps = st.lists(st.builds(Step, value=st.integers(1, 4), pause=pauses), unique_by=lambda one: one.value, max_size=3)
+shapes = st.one_of(
+    st.just(Shape()),
+    st.builds(
+        Shape,
+        canaries=st.one_of(st.none(), st.builds(Canaries, hosts=st.just(("h0", "h3")), pause=pauses)),
+        steps=steps.map(lambda found: tuple(sorted(found, key=lambda one: one.value))),
+    ),
+    st.builds(
+        Shape, zonal=st.builds(ZonalConfig, first_monitor=st.sampled_from([0, 30_000]), minimum=st.sampled_from([count(0), count(1)]))
+    ),
+)
+ZONES = {name: "ab"[number % 2] for number, name in enumerate(HOSTS[:6])}
 
 
 class Oracle:
@@ -64,12 +92,21 @@ class Oracle:
         """Alarms of the live deployment that are not known to be OK."""
         self.blind = False
         """The live deployment goes on when nobody sees its alarms for a minute."""
+        self.paused = False
+        """Nothing new may begin."""
+        self.zonal = 0
+        """So many hosts of each zone of more than one must stay healthy, or as many as did at creation."""
+        self.zone_healthy: dict[str, int] = {}
 
     def create(self, hosts: set[HostId], minimum: int, alarms: Sequence[str], *, blind: bool) -> None:
         """A deployment is about to begin."""
         self.hosts, self.minimum = hosts, minimum
-        self.unseen, self.blind = set(alarms), blind
+        self.unseen, self.blind, self.paused = set(alarms), blind, False
         self.healthy_at_creation = len((self.healthy & hosts) - self.lost)
+        self.zone_healthy = {zone: len((self.healthy & self._zone(zone)) - self.lost) for zone in ("a", "b", "")}
+
+    def _zone(self, zone: str) -> set[HostId]:
+        return {host_id(name) for name in HOSTS if ZONES.get(name, "") == zone} & self.hosts
 
     def obey(self, orders: Sequence[Order]) -> None:
         """Orders, one by one: each must be allowed at the moment at which it is given."""
@@ -80,6 +117,7 @@ class Oracle:
             elif isinstance(order, Instruct):
                 host = order.instruction.host_id
                 assert host not in self.busy, f"{host} is instructed twice"
+                assert not self.paused or order.instruction.plan.rolls_back, f"{host} begins while everything is paused"
                 assert self.blind or not self.unseen or order.instruction.plan.rolls_back, f"{host} begins while nobody sees {self.unseen}"
                 if order.instruction.plan.rolls_back and not self.busy:
                     self.healthy_at_creation = max(0, min(self.healthy_at_creation, len((self.healthy & self.hosts) - self.lost)))
@@ -88,6 +126,10 @@ class Oracle:
                 serving = (self.healthy & self.hosts) - self.lost - self.busy
                 costs = host in self.healthy and host not in self.lost and len(self.hosts) > 1
                 assert not costs or len(serving) >= min(self.minimum, self.healthy_at_creation), "too few hosts stay healthy"
+                zone = ZONES.get(host.removeprefix("id-of-"), "")
+                mine = self._zone(zone)
+                zonal = 0 if order.instruction.plan.rolls_back or len(mine) == 1 else self.zonal
+                assert not costs or len(serving & mine) >= min(zonal, self.zone_healthy[zone]), "too few hosts of a zone stay healthy"
 
 
 class Deployments(RuleBasedStateMachine):
@@ -98,7 +140,7 @@ class Deployments(RuleBasedStateMachine):
         super().__init__()
         self.rollout = Rollout()
         self.oracle = Oracle()
-        self.seen: dict[tuple[DeploymentId, HostId], TargetStatus] = {}
+        self.seen: dict[tuple[DeploymentId, HostId], tuple[int, TargetStatus]] = {}
 
     @initialize(healthy=st.sets(st.sampled_from(HOSTS)))
     def some_hosts_are_healthy(self, healthy: set[str]) -> None:
@@ -117,6 +159,7 @@ class Deployments(RuleBasedStateMachine):
         bake=st.sampled_from([0, 0, 30_000]),
         watch=st.sampled_from([0, 0, 90_000]),
         offline=policies,
+        shape=shapes,
     )
     def deploy(
         self,
@@ -129,6 +172,7 @@ class Deployments(RuleBasedStateMachine):
         bake: int,
         watch: int,
         offline: OfflinePolicy,
+        shape: Shape,
     ) -> None:
         """Somebody deploys to a group, or to a part of it."""
         lost = [name for name in names if host_id(name) in self.oracle.lost]
@@ -137,6 +181,7 @@ class Deployments(RuleBasedStateMachine):
         watched = () if part == "newcomers" else alarms
         self.oracle.create({host_id(name) for name in names}, minimum, watched, blind=blind)
         revision = f"r{len(self.rollout.ended) % 3}"
+        self.oracle.zonal = shape.zonal.minimum.value if shape.zonal is not None and part != "newcomers" else 0
         if part == "newcomers":
             last = self.rollout.group.last_successful
             assert last is not None
@@ -159,6 +204,8 @@ class Deployments(RuleBasedStateMachine):
             bake=bake,
             watch=watch,
             offline=offline,
+            shape=shape,
+            zones=ZONES,
         )
         self.oracle.obey(self.rollout.orders)
 
@@ -239,6 +286,32 @@ class Deployments(RuleBasedStateMachine):
         """Somebody approves it: perhaps who made it, or once more."""
         self._let(lambda: self.rollout.approve(by))
 
+    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @rule(on=st.booleans())
+    def pause(self, on: bool) -> None:
+        """Somebody pauses it, or resumes it; perhaps once more."""
+        live = self.rollout.deployment
+        self.oracle.paused = on and live.stopping is None
+        self._let(self.rollout.pause if on else self.rollout.resume)
+
+    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @rule(by=st.sampled_from(["ann", "eve"]), past_gate=st.booleans())
+    def promote(self, by: str, past_gate: bool) -> None:
+        """Somebody cuts a bake short, and perhaps passes the gate after it."""
+        self._let(lambda: self.rollout.promote(by, past_gate=past_gate))
+
+    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @rule(names=st.sets(st.sampled_from(HOSTS), max_size=2))
+    def retry(self, names: set[str]) -> None:
+        """Somebody has hosts tried again: any, or all that have failed."""
+        self._let(lambda: self.rollout.retry(*sorted(names)))
+
+    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @rule(names=st.sets(st.sampled_from(HOSTS), min_size=1, max_size=2))
+    def skip(self, names: set[str]) -> None:
+        """Somebody leaves hosts out."""
+        self._let(lambda: self.rollout.skip(*sorted(names)))
+
     @invariant()
     def nobody_begins_before_a_second_person_has_agreed(self) -> None:
         """Unless the history went back: who has an instruction has it."""
@@ -275,9 +348,11 @@ class Deployments(RuleBasedStateMachine):
         live = [self.rollout.group.deployment] if self.rollout.group.deployment is not None else []
         for deployment in [*self.rollout.ended, *live]:
             for host, target in deployment.targets.items():
-                before = self.seen.get((deployment.deployment_id, host), TargetStatus.Pending)
-                assert target.status == before or (target.status > before and not before.terminal)
-                self.seen[deployment.deployment_id, host] = target.status
+                attempt, before = self.seen.get((deployment.deployment_id, host), (1, TargetStatus.Pending))
+                again = target.attempt > attempt or (before is TargetStatus.Skipped and target.status is not before)
+                assert target.attempt >= attempt
+                assert again or target.status == before or (target.status > before and not before.terminal)
+                self.seen[deployment.deployment_id, host] = target.attempt, target.status
 
     @invariant()
     def whoever_is_in_progress_was_instructed_and_is_not_settled(self) -> None:
@@ -297,8 +372,12 @@ class Deployments(RuleBasedStateMachine):
         for turn in range(100):
             if self.rollout.group.deployment is None:
                 break
-            if self.rollout.deployment.waits_for_approval:
+            if self.rollout.deployment.progress.paused is not None and self.rollout.deployment.stopping is None:
+                self.pause(on=False)
+                continue
+            if self._asks_for_a_word():
                 self.approve("eve")
+                continue
             for name in "AB":
                 self._see(name, AlarmStatus.OK)
             if not self.rollout.in_progress:
@@ -312,6 +391,11 @@ class Deployments(RuleBasedStateMachine):
             self.statuses_only_move_forward()
         assert self.rollout.group.deployment is None, "the deployment does not end"
         assert not self.oracle.busy
+
+    def _asks_for_a_word(self) -> bool:
+        live = self.rollout.deployment
+        hold = held(live.plan, live.progress, live.clock)
+        return live.waits_for_approval or (hold is not None and hold.waiting is Waiting.Gate and live.stopping is None)
 
     def _see(self, name: str, status: AlarmStatus) -> None:
         live = self.rollout.group.deployment

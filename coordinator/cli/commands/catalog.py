@@ -1,13 +1,14 @@
 """`hookline app` and `hookline config`: applications, and how fast their deployments go."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from coordinator.cli import protos, suggestions
+from coordinator.cli import protos, shapes, suggestions
 from coordinator.cli.arguments import APPLICATION, Parsed, command, group, minimum_healthy_hosts, show_minimum
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
+from coordinator.cli.shapes import SaidShape
 from coordinator.cli.spelling import to_json
 from coordinator.cli.text import Columns, clean, columns, with_age
 
@@ -87,6 +88,8 @@ CONFIG_NAME = click.argument("config", metavar="NAME", shell_complete=suggestion
     examples=[
         "hookline config create two-at-least --minimum-healthy-hosts HOST_COUNT:2",
         "hookline config create half --minimum-healthy-hosts FLEET_PERCENT:50",
+        "hookline config create careful --minimum-healthy-hosts FLEET_PERCENT:75 --step 1+bake=10m --step 25%+gate=any",
+        "hookline config create zonal --minimum-healthy-hosts FLEET_PERCENT:50 --zonal --first-zone-monitor 30m",
     ],
     related=["config list", "group update", "deploy"],
 )
@@ -99,11 +102,13 @@ CONFIG_NAME = click.argument("config", metavar="NAME", shell_complete=suggestion
     metavar="TYPE:VALUE",
     help="How many hosts must stay healthy meanwhile: HOST_COUNT:2, or FLEET_PERCENT:50.",
 )
-def create_config(console: Console, config: str, minimum: "MinimumHealthyHosts") -> None:
-    """Make a deployment config: how many hosts must stay healthy while a deployment goes on. Configs never change."""
+@shapes.options
+def create_config(console: Console, /, config: str, minimum: "MinimumHealthyHosts", **said: Unpack[SaidShape]) -> None:
+    """Make a deployment config: how many hosts must stay healthy while a deployment goes on, and how it grows. Configs never change."""
     request = protos.catalog.CreateDeploymentConfigRequest(
         deployment_config_name=config, minimum_healthy_hosts=minimum, request_id=new_request_id()
     )
+    shapes.put(request, said)
     made = console.connection.ask(console.connection.catalog.CreateDeploymentConfig, request).deployment_config
     if console.json:
         console.json_value(to_json(made))
@@ -137,7 +142,12 @@ def show_config(console: Console, config: str) -> None:
         return
     minimum = show_minimum(found.minimum_healthy_hosts)
     console.details(
-        [("config", clean(found.deployment_config_name)), ("minimum healthy hosts", minimum), ("created", _made(console, found))]
+        [
+            ("config", clean(found.deployment_config_name)),
+            ("minimum healthy hosts", minimum),
+            ("shape", shapes.show(found)),
+            ("created", _made(console, found)),
+        ]
     )
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from coordinator.cli import protos, suggestions, watched
+from coordinator.cli import protos, shapes, suggestions, watched
 from coordinator.cli.arguments import APPLICATION, AUTO_ROLLBACK, CONFIG, DEPLOYMENT, GROUP, command
 from coordinator.cli.clock import clock_time_typed, new_request_id
 from coordinator.cli.console import Console
@@ -16,8 +16,10 @@ from coordinator.cli.text import clean
 from coordinator.cli.watched import SaidAlarms
 
 if TYPE_CHECKING:
+    from google.protobuf.duration_pb2 import Duration
+
     from hookline.v1.deployments_pb2 import CreateDeploymentRequest
-    from hookline.v1.resources_pb2 import AutoRollbackConfiguration
+    from hookline.v1.resources_pb2 import AutoRollbackConfiguration, Gate
 
 FOLLOW = click.option("--follow", is_flag=True, help="Show it until it has ended, and its rollback; exit code 1 unless it succeeds.")
 
@@ -34,6 +36,9 @@ class Typed(SaidAlarms):
     outdated_only: bool
     hosts: tuple[str, ...]
     start: str | None
+    canaries: tuple[str, ...]
+    canary_bake: "Duration | None"
+    canary_gate: "Gate | None"
 
 
 @command(
@@ -43,6 +48,7 @@ class Typed(SaidAlarms):
         "hookline deploy shop production --revision r-0123456789abcdef --config CodeDeployDefault.HalfAtATime",
         "hookline deploy shop production --revision r-0123456789abcdef --outdated-only",
         "hookline deploy shop production --revision r-0123456789abcdef --host web-1 --host web-2",
+        "hookline deploy shop production --revision r-0123456789abcdef --canary web-1 --canary-bake 30m --follow",
         "hookline deploy shop production --revision r-0123456789abcdef --alarm HighErrors --bake 10m --follow",
         "hookline deploy shop production --revision r-0123456789abcdef --at 22:30",
         "id=$(hookline deploy shop production --revision r-0123456789abcdef)      # prints the deployment's id",
@@ -85,6 +91,9 @@ class Typed(SaidAlarms):
     metavar="TIME",
     help="Begin then and not before: 22:30, 2027-01-31T22:30 (local time), 2027-01-31T22:30Z, or +2h; at most 30 days ahead.",
 )
+@shapes.CANARY
+@shapes.CANARY_BAKE
+@shapes.CANARY_GATE
 @watched.options
 @FOLLOW
 def deploy(console: Console, /, application: str, group: str, *, follow: bool, **typed: Unpack[Typed]) -> None:
@@ -116,6 +125,7 @@ def asked(console: Console, application: str, group: str, typed: Typed) -> "Crea
         request.file_exists_behavior = kinds.ValueType(number(kinds, typed["file_exists"]))
     if typed["start"] is not None:
         request.start_time.FromDatetime(_start(typed["start"], console.clock.now()))
+    shapes.put_canaries(request, typed["canaries"], typed["canary_bake"], typed["canary_gate"])
     _override_alarms(console, request, typed)
     return request
 
@@ -166,9 +176,9 @@ def create(console: Console, request: "CreateDeploymentRequest", *, follow: bool
 @click.option("--reason", default="", metavar="TEXT", help="Why; shown in the history.")
 @FOLLOW
 def approve(console: Console, deployment: str, reason: str, *, follow: bool) -> None:
-    """Approve a deployment that waits for the word of a second person: its hosts begin.
+    """Approve a deployment that waits for the word of a second person, or at a gate after one of its stages: it goes on.
 
-    Who created it cannot. One that nobody approves within 24 hours stops.
+    Who created it cannot give the second person's word. One that nobody approves within 24 hours stops.
     """
     request = protos.deployments.ApproveDeploymentRequest(deployment_id=deployment, reason=reason, request_id=new_request_id())
     approved = console.connection.ask(console.connection.deployments.ApproveDeployment, request).deployment

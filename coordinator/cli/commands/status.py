@@ -91,7 +91,7 @@ def _one(console: Console, deployment_id: str) -> None:
             ("deployment", clean(found.deployment_id)),
             ("status", spelt(found, "status")),
             ("why", wording.error(found)),
-            ("waits", alarms.waits(found, told, now)),
+            ("waits", alarms.waits(found, told, now) or wording.waits(found, now)),
             ("group", wording.place(found)),
             (
                 "revision",
@@ -103,6 +103,7 @@ def _one(console: Console, deployment_id: str) -> None:
             ("turn", wording.turn(found)),
             ("approval", wording.approval(found) or (f"by {clean(found.approved_by)}" if found.approved_by else "")),
             ("hosts", wording.hosts(found.deployment_overview)),
+            ("stages", "\n".join(wording.stages(found))),
             ("alarms", "\n".join(one.line(now) for one in alarms.sights(found, told))),
             ("ended", with_age(found.complete_time, now)),
             ("rolled back by", clean(about.rollback_deployment_id)),

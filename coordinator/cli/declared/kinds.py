@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from coordinator.cli.connection import Connection
     from hookline.v1.alarms_pb2 import Alarm
     from hookline.v1.catalog_pb2 import Application, DeploymentConfig, DeploymentGroup
-    from hookline.v1.resources_pb2 import AlarmConfiguration, OfflinePolicy, TagFilter
+    from hookline.v1.resources_pb2 import AlarmConfiguration, Canaries, OfflinePolicy, RolloutStep, TagFilter
 
 USUAL_CONFIG: Final = "CodeDeployDefault.OneAtATime"
 USUAL_INTERVAL: Final = 5
 USUAL_WAIT: Final = 300
+USUAL_GATE: Final = 86_400
 RULES: Final = ("auto_rollback_configuration", "offline_policy", "alarm_configuration", "service_role")
 """Messages of a group that say nothing when they are empty."""
 
@@ -113,14 +114,28 @@ class DeclaredConfig:
             yield from map(cls, page.deployment_configs)
 
     def complete(self) -> None:
-        """Nothing goes without saying."""
-        _forget(self.message, self.never)
+        """Say the defaults."""
+        message = self.message
+        _forget(message, self.never)
+        if message.HasField("canaries"):
+            _complete_pause(message.canaries)
+        for step in message.steps:
+            _complete_pause(step)
+        if message.HasField("zonal_config"):
+            zonal = message.zonal_config
+            zonal.zone_tag = zonal.zone_tag or "fact:zone"
+            if not zonal.HasField("minimum_healthy_hosts_per_zone"):
+                zonal.minimum_healthy_hosts_per_zone.type = protos.resources.MINIMUM_HEALTHY_HOSTS_TYPE_FLEET_PERCENT
 
     def create(self, connection: "Connection") -> None:
         """Make it."""
         request = protos.catalog.CreateDeploymentConfigRequest(
             deployment_config_name=self.name, minimum_healthy_hosts=self.message.minimum_healthy_hosts, request_id=new_request_id()
         )
+        for field in ("canaries", "zonal_config"):
+            if self.message.HasField(field):
+                getattr(request, field).CopyFrom(getattr(self.message, field))
+        request.steps.extend(self.message.steps)
         connection.ask(connection.catalog.CreateDeploymentConfig, request)
 
     def delete(self, connection: "Connection") -> None:
@@ -279,6 +294,13 @@ def _complete_filter(one: "TagFilter") -> None:
     kinds = protos.resources
     both = kinds.TAG_FILTER_TYPE_KEY_AND_VALUE if one.value else kinds.TAG_FILTER_TYPE_KEY_ONLY
     one.type = one.type or (both if one.key else kinds.TAG_FILTER_TYPE_VALUE_ONLY)
+
+
+def _complete_pause(part: "Canaries | RolloutStep") -> None:
+    if not part.bake_time.ToMilliseconds():
+        part.ClearField("bake_time")
+    if part.HasField("gate") and not part.gate.HasField("timeout"):
+        part.gate.timeout.seconds = USUAL_GATE
 
 
 def _complete_alarms(configuration: "AlarmConfiguration") -> None:

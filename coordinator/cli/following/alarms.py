@@ -83,8 +83,8 @@ def waits(deployment: "Deployment", newest_first: "list[HistoryEntry]", now: dat
     if unseen:
         return f"until somebody sees {', '.join(unseen)}: no further host begins, and after a minute {_then(deployment)}"
     baking = next((entry for entry in newest_first if entry.entry == BAKING), None)
-    if baking is None:
-        return ""
+    if baking is None or deployment.stages:
+        return ""  # of a stage it is said with the stage
     length = datetime.timedelta(seconds=deployment.alarm_configuration.bake_time.seconds)
     end = (moment(baking.time) or now.astimezone()) + length
     return f"every host has ended; its alarms are watched until {end:%H:%M:%S}"

@@ -105,6 +105,9 @@ class LiveView:
             header.append(f"  {waits}", style="yellow")
         if self._reconnecting:
             header.append("  reconnecting...", style="yellow")
+        now = self._console.clock.now()
+        for line in filter(None, (wording.stage(deployment), wording.waits(deployment, now))):
+            header.append(f"\n{line}", style="yellow")
         for line in self._alarms(deployment):
             header.append(f"\n{line}", style="yellow")
         return header

@@ -81,6 +81,8 @@ class PlainView:
         self._console = console
         self._rollout = rollout
         self._said_reconnecting = False
+        self._said = ("", "")
+        """In which stage it was, and what it waited for, when that was said last."""
         self._outcome = ""
         """The last line: that of a deployment that had ended before comes before its targets, and has to wait for them."""
 
@@ -104,6 +106,7 @@ class PlainView:
     def _deployment(self, deployment: "Deployment", before: str) -> None:
         status = spelt(deployment, "status")
         if status == before:
+            self._pause(deployment)
             return
         at = clock_time(deployment.complete_time, self._now())
         ended = wording.has_ended(deployment)
@@ -123,6 +126,16 @@ class PlainView:
             took = wording.elapsed(deployment, self._now())
             told = f"{wording.outcome(deployment).partition(': ')[2]} ({took})"
             self._outcome = self._worded(at, self._rollout.deployment_id, status, told)
+
+    def _pause(self, deployment: "Deployment") -> None:
+        """A stage has begun, or something is waited for after one."""
+        said = (wording.stage(deployment), spelt(deployment.waiting, "waiting_for"))
+        if said == self._said or wording.has_ended(deployment):
+            return
+        self._said = said
+        told = wording.waits(deployment, self._now()) or said[0]
+        if told:
+            self._line(f"{self._now().astimezone():%H:%M:%S}", self._rollout.deployment_id, told, "")
 
     def _target(self, change: TargetChanged) -> None:
         target = change.target

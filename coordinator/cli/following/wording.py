@@ -45,6 +45,37 @@ def approval(deployment: "Deployment") -> str:
     return f"waits for somebody other than {clean(deployment.created_by)}: hookline approve {clean(deployment.deployment_id)}"
 
 
+def waits(deployment: "Deployment", now: datetime.datetime) -> str:
+    """What a deployment that goes on waits for beside its hosts, and for how long; "" if nothing."""
+    waiting, kinds = deployment.waiting, protos.deployments.WaitingFor
+    if has_ended(deployment) or waiting.waiting_for in (kinds.WAITING_FOR_UNSPECIFIED, kinds.WAITING_FOR_HOSTS, kinds.WAITING_FOR_APPROVAL):
+        return ""
+    until = moment(waiting.until_time)
+    left = f", for {span((until - now).total_seconds())} more" if until else ""
+    verbs = {kinds.WAITING_FOR_GATE: "approve", kinds.WAITING_FOR_BAKE: "promote", kinds.WAITING_FOR_RESUMPTION: "resume"}
+    verb = verbs.get(waiting.waiting_for)
+    return f"{clean(waiting.message)}{left}{f': hookline {verb} {clean(deployment.deployment_id)}' if verb else ''}"
+
+
+def stage(deployment: "Deployment") -> str:
+    """Which stage a deployment is in: 'stage "25 %", 2 of 4'; "" where it has one alone."""
+    index, stages = deployment.waiting.stage, deployment.stages
+    if has_ended(deployment) or not 0 <= index < len(stages):
+        return ""
+    return f'stage "{clean(stages[index].name)}", {index + 1} of {len(stages)}'
+
+
+def stages(deployment: "Deployment") -> list[str]:
+    """All stages of a deployment, a line for each."""
+    lines = []
+    for one in deployment.stages:
+        parts = [clean(one.name), hosts(one.overview)]
+        if one.HasField("gate"):
+            parts.append(f"passed by {clean(one.passed_by)}" if one.passed_by else "gate")
+        lines.append("  ".join(parts))
+    return lines
+
+
 def place(deployment: "Deployment") -> str:
     """APP/GROUP."""
     return clean(f"{deployment.application_name}/{deployment.deployment_group_name}")
