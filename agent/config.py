@@ -66,6 +66,13 @@ def tags(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple(parsed.items())
 
 
+def zone(text: str) -> str:
+    """The name of the place where the host stands; empty when nobody has said."""
+    if len(text) > LONGEST_TAG_VALUE or not text.isprintable():
+        raise AgentError(f"cannot use {text[:40]!r} as the host's zone: it has to be at most {LONGEST_TAG_VALUE} printable characters")
+    return text
+
+
 def loopback(address: str) -> str:
     """HOST:PORT of a coordinator on this machine: the only one that may be spoken to in plaintext."""
     host, colon, port = address.rpartition(":")
@@ -91,11 +98,12 @@ def agent_version() -> str:
         return file.read().strip()
 
 
-def observed(coordinator: str = "") -> tuple[tuple[str, str], ...]:
-    """What the agent sees of its host; `coordinator` is where the coordinator listens."""
+def observed(coordinator: str = "", zone: str = "") -> tuple[tuple[str, str], ...]:
+    """What the agent sees of its host, and is told of it; `coordinator` is where the coordinator listens."""
     address = _address(coordinator.rpartition(":")[0].strip("[]"))
     seen = (("os", platform.system().lower()), ("arch", platform.machine()), ("python", platform.python_version()))
-    return (*seen, ("address", address)) if address else seen
+    found = (("address", address), ("zone", zone))
+    return (*seen, *(fact for fact in found if fact[1]))
 
 
 def _address(peer: str) -> str:

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             boot_id=boot_id(),
             agent_version=agent_version(),
             tags=told.tags,
-            facts=observed(told.coordinator or ""),
+            facts=observed(told.coordinator or "", told.zone),
         )
         journal = FileJournal(directory.journal)
         try:

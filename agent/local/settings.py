@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from agent.bundle.requests import GITHUB_API
-from agent.config import tags
+from agent.config import tags, zone
 from agent.errors import AgentError
 from agent.policy import DEFAULT_FILE as POLICY_FILE
 from agent.workspace.retention import Retention
@@ -81,6 +81,7 @@ _ALL = (
         help="the directory below which every absolute path of a deployment lies, so that many agents fit on one machine",
     ),
     Setting(name="tags", metavar="KEY=VALUE", kind=Kind.TAGS, help="tags of this host, for deployment groups; at most 64"),
+    Setting(name="zone", metavar="NAME", help="where this host stands, as eu-1a: rollouts may go zone by zone"),
     Setting(name="insecure", kind=Kind.SWITCH, default="false", help="speak plaintext; for loopback addresses only"),
     Setting(
         name="policy",
@@ -138,6 +139,7 @@ class Settings:
     data_dir: Path
     root_prefix: Path
     tags: tuple[tuple[str, str], ...]
+    zone: str
     insecure: bool
     policy: Path | None
     max_revisions: int
@@ -194,6 +196,7 @@ def settings(args: argparse.Namespace, environment: Mapping[str, str]) -> Settin
         data_dir=Path(text("data_dir")).absolute(),
         root_prefix=Path(text("root_prefix")).absolute(),
         tags=tags(said.get("tags", ())),
+        zone=zone(text("zone")),
         insecure=text("insecure") in _YES,
         policy=Path(text("policy")).absolute() if "policy" in said else None,
         max_revisions=int(text("max_revisions")),

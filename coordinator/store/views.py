@@ -67,7 +67,8 @@ SELECT d.deployment_id, a.name AS application_name, g.name AS deployment_group_n
        {_name("t.status", TargetStatus)} AS status,
        {_time("t.started_at")} AS started_at, {_time("t.ended_at")} AS ended_at,
        (t.ended_at - t.started_at) / 1000.0 AS duration_seconds,
-       {_name("t.event", LifecycleEvent)} AS last_lifecycle_event, t.attempt, coalesce(t.message, '') AS message
+       {_name("t.event", LifecycleEvent)} AS last_lifecycle_event, t.attempt, coalesce(t.message, '') AS message,
+       t.stage + 1 AS stage
 FROM deployment d
 JOIN target t ON t.deployment_no = d.deployment_no
 JOIN deployment_group g ON g.group_no = d.group_no

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.config import observed
 from agent.errors import AgentError
 from agent.local.settings import SETTINGS, Kind, Settings, add_arguments, settings
 
@@ -39,6 +40,15 @@ def test_a_flag_is_heard_before_the_environment_and_that_before_the_file(tmp_pat
     assert (found.coordinator, found.host, found.root_prefix, found.insecure) == ("flag:1", "environment", Path("/file"), True)
     assert told("--config", config, "--no-insecure").insecure is False
     assert told(CONFIG=config, INSECURE="no").insecure is False
+
+
+def test_the_zone_is_a_fact_of_the_host(tmp_path: Path) -> None:
+    found = told("--config", file(tmp_path, 'zone = "eu-1a"'))
+    assert (found.zone, dict(observed("", found.zone))["zone"]) == ("eu-1a", "eu-1a")
+    assert "zone" not in dict(observed(""))
+    assert told("--config", file(tmp_path, 'zone = "eu-1a"'), ZONE="eu-1b").zone == "eu-1b"
+    with pytest.raises(AgentError, match="as the host's zone"):
+        told("--zone", "x" * 257)
 
 
 def test_tags_are_a_table_a_list_or_flags_and_the_first_that_has_any_has_them_all(tmp_path: Path) -> None:

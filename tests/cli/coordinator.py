@@ -229,7 +229,11 @@ class FakeCoordinator:
 
     def CreateDeploymentConfig(self, request: catalog.CreateDeploymentConfigRequest) -> Message:
         made = catalog.DeploymentConfig(
-            deployment_config_name=request.deployment_config_name, minimum_healthy_hosts=request.minimum_healthy_hosts
+            deployment_config_name=request.deployment_config_name,
+            minimum_healthy_hosts=request.minimum_healthy_hosts,
+            canaries=request.canaries if request.HasField("canaries") else None,
+            steps=request.steps,
+            zonal_config=request.zonal_config if request.HasField("zonal_config") else None,
         )
         self.configs[made.deployment_config_name] = made
         return catalog.CreateDeploymentConfigResponse(deployment_config=made)
@@ -328,6 +332,27 @@ class FakeCoordinator:
                 deployment.approved_by = "operator:eve"
                 return deployments.ApproveDeploymentResponse(deployment=deployment)
         raise no_such("deployment", request.deployment_id)
+
+    def PauseDeployment(self, request: deployments.PauseDeploymentRequest) -> Message:
+        return deployments.PauseDeploymentResponse(deployment=self._deployment(request.deployment_id))
+
+    def ResumeDeployment(self, request: deployments.ResumeDeploymentRequest) -> Message:
+        return deployments.ResumeDeploymentResponse(deployment=self._deployment(request.deployment_id))
+
+    def PromoteDeployment(self, request: deployments.PromoteDeploymentRequest) -> Message:
+        return deployments.PromoteDeploymentResponse(deployment=self._deployment(request.deployment_id))
+
+    def RetryTargets(self, request: deployments.RetryTargetsRequest) -> Message:
+        return deployments.RetryTargetsResponse(deployment=self._deployment(request.deployment_id))
+
+    def SkipTargets(self, request: deployments.SkipTargetsRequest) -> Message:
+        return deployments.SkipTargetsResponse(deployment=self._deployment(request.deployment_id))
+
+    def _deployment(self, deployment_id: str) -> deployments.Deployment:
+        for deployment in self.deployments:
+            if deployment.deployment_id == deployment_id:
+                return deployment
+        raise no_such("deployment", deployment_id)
 
     def StopDeployment(self, request: deployments.StopDeploymentRequest) -> Message:
         for deployment in self.deployments:
