@@ -13,7 +13,7 @@ from coordinator.core.stages import pauses
 from coordinator.metrics.hooks import Live
 from coordinator.metrics.names import Names
 
-STATUSES: Final = ("waiting_for_approval", "queued", "in_progress", "baking", "waiting_at_gate", "paused", "stopping")
+STATUSES: Final = ("waiting_for_turn", "waiting_for_approval", "queued", "in_progress", "baking", "waiting_at_gate", "paused", "stopping")
 _HELD: Final = {Waiting.Bake: "baking", Waiting.Gate: "waiting_at_gate", Waiting.Resumption: "paused"}
 HOSTS: Final = ("pending", "in_progress", "succeeded", "failed", "skipped", "unknown")
 FOR_PEOPLE: Final = ("waiting_for_approval", "waiting_at_gate", "paused")
@@ -28,6 +28,8 @@ VERSION_CHARACTERS: Final = 32
 
 def status(deployment: Deployment) -> str:
     """What a live deployment does; one of STATUSES."""
+    if deployment.waits_for_turn:
+        return "waiting_for_turn"
     if deployment.waits_for_approval:
         return "waiting_for_approval"
     if deployment.stopping is not None:
@@ -84,14 +86,18 @@ class LiveCollector(Collector):
             return
         rows: dict[tuple[str, ...], _Row] = {}
         for group in self.sight.groups:
-            deployment = group.deployment
-            if deployment is not None:
-                where = self._names.of(deployment.plan.application_name, deployment.plan.group_name)
-                row = rows.get(where)
-                if row is None:
-                    row = rows[where] = _Row()
-                row.add(group, deployment, self._live.get(deployment.deployment_id))
+            if group.deployment is not None:
+                self._row(rows, group.deployment).add(group, group.deployment, self._live.get(group.deployment.deployment_id))
+            for waiting in group.waiting:
+                self._row(rows, waiting).statuses[status(waiting)] += 1
         self._rows, self._hosts = rows, _seen(self.sight)
+
+    def _row(self, rows: "dict[tuple[str, ...], _Row]", deployment: Deployment) -> "_Row":
+        where = self._names.of(deployment.plan.application_name, deployment.plan.group_name)
+        row = rows.get(where)
+        if row is None:
+            row = rows[where] = _Row()
+        return row
 
     def collect(self) -> Iterator[Metric]:
         """What was seen."""

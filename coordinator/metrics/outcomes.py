@@ -7,26 +7,43 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from coordinator.core.lifecycle import DeploymentErrorCode
 from coordinator.core.model import Creator, Deployment, Plan
+from coordinator.core.queue.line import SUPERSEDED
 from coordinator.metrics.names import OTHERS, Names
 
-TRIGGERS: Final = {Creator.user: "operator", Creator.codeDeployRollback: "rollback", Creator.CodeDeployAutoUpdate: "newcomers"}
-OUTCOMES: Final = ("succeeded", "failed", "stopped", "rolled_back")
-REASONS: Final = {
-    DeploymentErrorCode.ALARM_ACTIVE: "alarm",
-    DeploymentErrorCode.ALARM_POLL_FAILED: "alarm",
-    DeploymentErrorCode.MANUAL_STOP: "manual",
-    DeploymentErrorCode.AGENT_ISSUE: "deadline",
-    DeploymentErrorCode.HEALTH_CONSTRAINTS: "hook_failure",
-    DeploymentErrorCode.HEALTH_CONSTRAINTS_INVALID: "hook_failure",
-    DeploymentErrorCode.NO_INSTANCES: "hook_failure",
-    DeploymentErrorCode.IAM_ROLE_PERMISSIONS: "permissions",
-}
-"""Why deployments are rolled back by themselves."""
+TRIGGERS: Final = ("operator", "rollback", "newcomers")
+OUTCOMES: Final = ("succeeded", "failed", "stopped", "superseded", "rolled_back")
+REASONS: Final = ("alarm", "manual", "deadline", "hook_failure", "permissions")
 
 SECONDS: Final = (5, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400, 43_200)
 ALARM_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 3_600)
 
 _Metric = TypeVar("_Metric", Counter, Gauge)
+
+
+def trigger(creator: Creator) -> str:
+    """What a deployment is for; one of TRIGGERS."""
+    match creator:
+        case Creator.user:
+            return "operator"
+        case Creator.codeDeployRollback:
+            return "rollback"
+        case Creator.CodeDeployAutoUpdate:
+            return "newcomers"
+
+
+def reason(code: DeploymentErrorCode) -> str:
+    """Why a deployment that ended so is rolled back by itself; one of REASONS."""
+    match code:
+        case DeploymentErrorCode.ALARM_ACTIVE | DeploymentErrorCode.ALARM_POLL_FAILED:
+            return "alarm"
+        case DeploymentErrorCode.MANUAL_STOP:
+            return "manual"
+        case DeploymentErrorCode.AGENT_ISSUE:
+            return "deadline"
+        case DeploymentErrorCode.IAM_ROLE_PERMISSIONS:
+            return "permissions"
+        case DeploymentErrorCode.HEALTH_CONSTRAINTS | DeploymentErrorCode.HEALTH_CONSTRAINTS_INVALID | DeploymentErrorCode.NO_INSTANCES:
+            return "hook_failure"
 
 
 class Outcomes:
@@ -80,13 +97,16 @@ class Outcomes:
         """A deployment was created."""
         where = self._where(plan)
         self._known(where)
-        self._started.labels(*where, TRIGGERS[plan.creator]).inc(exemplar=_exemplar(plan))
+        self._started.labels(*where, trigger(plan.creator)).inc(exemplar=_exemplar(plan))
 
     def ended(self, deployment: Deployment, manual: int) -> None:
         """A deployment has ended, which waited for people for so many milliseconds."""
         plan, where = deployment.plan, self._where(deployment.plan)
-        back = deployment.rollback_deployment_id is not None
-        outcome = "rolled_back" if back else deployment.status.name.lower()
+        back, outcome = deployment.rollback_deployment_id is not None, deployment.status.name.lower()
+        if back:
+            outcome = "rolled_back"
+        elif deployment.error is not None and deployment.error.message.startswith(SUPERSEDED):
+            outcome = "superseded"
         exemplar = _exemplar(plan)
         self._known(where)
         self._finished.labels(*where, outcome).inc(exemplar=exemplar)
@@ -102,7 +122,7 @@ class Outcomes:
 
     def taken_back(self, plan: Plan, why: DeploymentErrorCode) -> None:
         """A deployment is rolled back by itself."""
-        self._rollbacks.labels(*self._where(plan), REASONS[why]).inc(exemplar=_exemplar(plan))
+        self._rollbacks.labels(*self._where(plan), reason(why)).inc(exemplar=_exemplar(plan))
 
     def stand(self, groups: Iterable[tuple[str, str, str, int]]) -> None:
         """What was deployed to groups last with success, before this run of the coordinator; see `succeeded`."""
@@ -132,12 +152,12 @@ class Outcomes:
 
     def _known(self, where: tuple[str, ...]) -> None:
         """Everything that may be counted of a group is there from the beginning, as zero."""
-        for trigger in TRIGGERS.values():
-            self._started.labels(*where, trigger)
+        for one in TRIGGERS:
+            self._started.labels(*where, one)
         for outcome in OUTCOMES:
             self._finished.labels(*where, outcome)
-        for reason in REASONS.values():
-            self._rollbacks.labels(*where, reason)
+        for why in REASONS:
+            self._rollbacks.labels(*where, why)
 
 
 def _exemplar(plan: Plan) -> dict[str, str]:

@@ -179,7 +179,7 @@ def internals() -> Json:
 
 
 _ENDED: Final = f"hookline_deployments_finished_total{{{GROUP}}}"
-_BAD: Final = f'hookline_deployments_finished_total{{{GROUP}, outcome!="succeeded"}}'
+_BAD: Final = f'hookline_deployments_finished_total{{{GROUP}, outcome!~"succeeded|superseded"}}'
 _ASKED: Final = f'hookline_deployments_started_total{{{GROUP}, trigger="operator"}}'
 
 _DELIVERY: Final = (

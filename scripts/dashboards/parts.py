@@ -16,7 +16,7 @@ OURS: Final = 'job="hookline"'
 GROUP: Final = f'{OURS}, application=~"$application", group=~"$group"'
 """The chosen groups. A coordinator without --metrics-names has no such labels, and is chosen by All."""
 
-OUTCOMES: Final = {"succeeded": "green", "failed": "red", "stopped": "orange", "rolled_back": "purple"}
+OUTCOMES: Final = {"succeeded": "green", "failed": "red", "stopped": "orange", "superseded": "#8e8e8e", "rolled_back": "purple"}
 HOSTS: Final = {
     "succeeded": "green",
     "in_progress": "blue",

@@ -15,6 +15,7 @@ from coordinator.core.model import (
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
     Plan,
+    Queueing,
     Revision,
     Snapshot,
 )
@@ -59,7 +60,9 @@ class Running:
         self.engine.inbox.put(wire.hello(said, stream=len(self._seqs), at=self.clock.at, elapsed=self.clock.at))
         await self.turned()
 
-    async def deploy(self, deployment_id: str, hosts: int = 1, revision: Revision = R1, **changed: object) -> Plan:
+    async def deploy(
+        self, deployment_id: str, hosts: int = 1, revision: Revision = R1, queueing: Queueing = Queueing.REFUSE, **changed: object
+    ) -> Plan:
         """Deploy to some hosts at once."""
         wanted = {"outdated_only": False, "require_approval": False, "lifecycle_events": EVENTS, "minimum_healthy_hosts": AT_ONCE}
         made = plan(deployment_id, WEB, revision, **(wanted | {"created_at": self.clock.at} | changed))
@@ -68,7 +71,7 @@ class Running:
             if name not in self._seqs:
                 await self.hello(name)
         snapshots = tuple(Snapshot(host_id=_id(name), name=name) for name in names)
-        await self.engine.ask(DeploymentRequested(at=self.clock.at, elapsed=self.clock.at, plan=made, hosts=snapshots))
+        await self.engine.ask(DeploymentRequested(at=self.clock.at, elapsed=self.clock.at, plan=made, hosts=snapshots, queueing=queueing))
         return made
 
     async def approve(self, deployment_id: str) -> None:

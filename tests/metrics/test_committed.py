@@ -5,10 +5,10 @@ from typing import get_args
 from agent.policy.rules import refused
 from agent.policy.terms import Policy
 from coordinator.core.lifecycle import DeploymentErrorCode, EventStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
-from coordinator.core.model import AlarmStatus, AutoRollbackEvent, Creator, DeploymentId, Place
+from coordinator.core.model import AlarmStatus, AutoRollbackEvent, Creator, DeploymentId, Place, Queueing
 from coordinator.metrics.hooks import SOURCES
 from coordinator.metrics.live import HOSTS
-from coordinator.metrics.outcomes import REASONS, TRIGGERS
+from coordinator.metrics.outcomes import REASONS, TRIGGERS, reason, trigger
 from tests.metrics.running import SCRIPT, running
 from tests.store.memory import MemoryStore
 from tests.store.things import ALARMS, R2
@@ -19,8 +19,8 @@ WHERE = {"application": "shop", "group": "web"}
 
 
 def test_everything_that_there_is_has_a_word() -> None:
-    assert set(REASONS) == set(DeploymentErrorCode)
-    assert set(TRIGGERS) == set(Creator)
+    assert {reason(code) for code in DeploymentErrorCode} == set(REASONS)
+    assert {trigger(creator) for creator in Creator} == set(TRIGGERS)
     assert set(SOURCES) == set(get_args(Place))
     assert len(HOSTS) == len(TargetStatus)
 
@@ -211,6 +211,19 @@ async def test_what_goes_on_is_looked_at_when_somebody_asks() -> None:
             await it.succeed("d-1", host)
         it.metrics.look()
         assert it.value("deployments_in_progress", status="in_progress", **WHERE) is None
+
+
+async def test_a_deployment_that_waits_for_its_turn_is_one_of_its_group() -> None:
+    async with running() as it:
+        await it.deploy("d-1")
+        await it.deploy("d-2", revision=R2, queueing=Queueing.SUPERSEDE)
+        it.metrics.look()
+        assert it.value("deployments_in_progress", status="in_progress") == 1
+        assert it.value("deployments_in_progress", status="waiting_for_turn") == 1
+        assert it.value("hosts", status="in_progress") == 1
+        await it.deploy("d-3", revision=R2, queueing=Queueing.SUPERSEDE)
+        assert it.value("deployments_finished_total", outcome="superseded") == 1
+        assert it.value("deployments_finished_total", outcome="stopped") == 0
 
 
 async def test_nobody_is_expected_to_move_while_a_deployment_waits_for_people() -> None:

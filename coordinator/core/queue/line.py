@@ -17,6 +17,9 @@ from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, Ta
 from coordinator.core.model import Creator, Deployment, DeploymentId, ErrorInformation, Group, Plan, Queueing
 from coordinator.core.orders import Entry
 
+SUPERSEDED: Final = "superseded by"
+"""How the reason begins why a deployment ended that a newer one has replaced."""
+
 AT_MOST: Final = 10
 """So many deployments of a group wait at once, those that are to start later among them: whoever waits for more has lost count."""
 
@@ -87,7 +90,7 @@ def supersede(now: Decision, fact: DeploymentRequested) -> Deployment | None:
 
 def superseded(plan: Plan) -> ErrorInformation:
     """Why a deployment ends that is replaced by a newer one."""
-    message = f"superseded by {plan.deployment_id}, which deploys revision {plan.revision.revision_id}"
+    message = f"{SUPERSEDED} {plan.deployment_id}, which deploys revision {plan.revision.revision_id}"
     return ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message=message)
 
 
