@@ -245,8 +245,9 @@ for line in sys.stdin:
 async def test_a_process_whose_pipe_somebody_else_holds_open_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.bundle.unpacker._END_SECONDS", 0.1)
     unpacker = Unpacker(root_prefix=Path("/"), program=program())
+    before = children()
     await unpacker.start_ahead()
-    (pid,) = children()
+    (pid,) = children() - before
     held = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY)
     async with asyncio.timeout(30):
         await unpacker.close()
