@@ -5,6 +5,7 @@ Who has come is kept in memory alone: after a crash every host comes again. Whet
 """
 
 import logging
+from dataclasses import replace
 from typing import Final
 
 from coordinator.core.errors import DeployError, DeploymentLimitExceeded, Limit, NoInstances, NotFound, Unavailable
@@ -64,13 +65,16 @@ class NewcomerService:
             if ground.group.require_signature and ground.revision.signature is None:
                 log.warning("newcomers wait: the group requires signatures, and what succeeded last has none group=%s", where)
                 return False
-            if why := ground.group.service_role.refuses(ground.revision, ground.config.name, hosts=len(awaiting.hosts)):
-                log.warning("newcomers wait: the group's service role lets the coordinator deploy %s group=%s", why, where)
-                return False
             if barred := ground.barred(awaiting.hosts):
                 log.warning("newcomers wait: their instance profiles do not let them read the revision group=%s hosts=%s", where, barred)
+            chosen = frozenset(host_id for host_id, name in ground.hosts if host_id in awaiting.hosts and name not in barred)
+            if not chosen:
                 return False
-            plan, hosts = self._plan(ground), ground.snapshots(self._presence.lost)
+            if why := ground.group.service_role.refuses(ground.revision, ground.config.name, hosts=len(chosen)):
+                log.warning("newcomers wait: the group's service role lets the coordinator deploy %s group=%s", why, where)
+                return False
+            # Named, since others may wait that may not read it, or that would be more than the role allows.
+            plan, hosts = replace(self._plan(ground), chosen=chosen), ground.snapshots(self._presence.lost)
             await self._inbox.ask(DeploymentRequested(at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts))
         except LATER:
             return True

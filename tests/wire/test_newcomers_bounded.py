@@ -8,7 +8,7 @@ import pytest
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.ids import RandomIds
 from coordinator.core.facts import ApprovalGiven
-from coordinator.core.model import DeploymentId
+from coordinator.core.model import DeploymentId, HostId
 from coordinator.service.newcomers import NewcomerService
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
@@ -142,6 +142,19 @@ async def test_a_newcomer_with_a_profile_of_its_own_waits_until_that_allows_what
     await world.fleet.SetInstanceProfile(fleet.SetInstanceProfileRequest(host="h2", sources=["coordinator"]))
     await look(world)
     assert await has(world, "h2") == await has(world, "h1")
+
+
+async def test_a_newcomer_that_may_not_read_it_holds_up_no_other_and_does_not_get_it_with_one_that_comes_later(world: RealWorld) -> None:
+    await hosts_of(world, "h1", "h2", "h3")
+    await world.fleet.SetInstanceProfile(fleet.SetInstanceProfileRequest(host="h2", sources=["s3://bundles/*"]))
+    await look(world)
+    assert (await has(world, "h3"), await has(world, "h2")) == (await has(world, "h1"), [])
+    await hosts_of(world, "h4")
+    while HostId("id-h4") not in world.real.come:
+        await world.fleet.ListHosts(fleet.ListHostsRequest())
+    world.real.come.discard(HostId("id-h2"))
+    await look(world)
+    assert (await has(world, "h4"), await has(world, "h2")) == (await has(world, "h1"), [])
 
 
 async def retagged(world: RealWorld, host: str) -> None:

@@ -50,9 +50,10 @@ def is_newcomer(member: Member | None, revision_id: RevisionId) -> bool:
 
 
 def chosen(group: Group, plan: Plan, hosts: Sequence[Snapshot]) -> list[Snapshot]:
-    """The newcomers among a group's hosts, if they are there."""
+    """The newcomers among a group's hosts, or among those that the plan names, if they are there."""
     revision_id = plan.revision.revision_id
-    return [host for host in hosts if not host.lost and is_newcomer(group.members.get(host.host_id), revision_id)]
+    there = [host for host in hosts if not host.lost and (plan.chosen is None or host.host_id in plan.chosen)]
+    return [host for host in there if is_newcomer(group.members.get(host.host_id), revision_id)]
 
 
 def refusal(group: Group, plan: Plan) -> NoInstances | None:
