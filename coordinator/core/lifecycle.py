@@ -166,6 +166,8 @@ class DeploymentErrorCode(IntEnum):
     """Ours: nobody could say whether an alarm is active (CodeDeploy stops as well, without a code of its own; spec 4.5)."""
     IAM_ROLE_PERMISSIONS = 8
     """The group's service role, its demands on signatures or its hosts' profiles do not allow it any more."""
+    ANALYSIS_FAILED = 9
+    """Ours: what was measured after a stage says that it must not go on."""
 
 
 def event_status(target: TargetStatus, stored: EventStatus | None) -> EventStatus:

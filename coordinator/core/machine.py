@@ -18,7 +18,7 @@ from coordinator.core import hosts
 from coordinator.core.deployment import batches, course, deadlines, watching
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
-from coordinator.core.evidence import late
+from coordinator.core.evidence import analysis, late
 from coordinator.core.facts import (
     AlarmSeen,
     ApprovalGiven,
@@ -177,7 +177,7 @@ def _take_request(now: Decision, fact: DeploymentRequested | TurnCame | LiveRequ
 
 def _see_alarm(now: Decision, fact: AlarmSeen) -> None:
     deployment = now.group.deployment
-    active = None if deployment is None else watching.see(now, deployment, fact)
+    active = None if deployment is None else watching.see(now, deployment, fact) or analysis.see(now, deployment, fact)
     if deployment is not None and active is not None:
         course.stop(now, deployment, active)
     if now.group.watched is not None:

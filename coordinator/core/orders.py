@@ -19,6 +19,7 @@ from coordinator.core.model import (
     GroupId,
     HostId,
     InstructionId,
+    Measurement,
     Member,
     Plan,
     RevisionId,
@@ -79,13 +80,13 @@ class WakeAt(NamedTuple):
 
 
 class WatchAlarms(NamedTuple):
-    """Look at these alarms and tell the group `AlarmSeen`; at no others of it any more; at none, if there are none.
+    """Look at these alarms, and take these measurements, and tell the group `AlarmSeen`; at nothing else of it any more.
 
     Carried out by the alarms' adapter. A repeat is harmless. What fired between `since` and the first look counts as seen.
     """
 
     group_id: GroupId
-    alarms: tuple[Alarm, ...]
+    alarms: tuple[Alarm | Measurement, ...]
     since: int
     """UTC milliseconds."""
 
@@ -136,6 +137,9 @@ class Entry(StrEnum):
     Paused = "Paused"
     Resumed = "Resumed"
     Retried = "Retried"
+    Analysing = "Analysing"
+    Measured = "Measured"
+    Analysed = "Analysed"
     Watching = "Watching"
     Watched = "Watched"
     Regressed = "Regressed"

@@ -136,8 +136,8 @@ class Engine:
                 self._acting.watch(late.watch(group.watched))
             if group.deployment is not None:
                 plan = group.deployment.plan
-                if plan.alarms:
-                    self._acting.watch(watch(group.deployment))
+                if (order := watch(group.deployment)).alarms:
+                    self._acting.watch(order)
                 self._metrics.committed.resumed(group.deployment, self._clock.now())
                 log.info("deployment goes on deployment=%s group=%s", plan.deployment_id, group_id)
         self._acting.count_busy()

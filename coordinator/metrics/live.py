@@ -14,7 +14,7 @@ from coordinator.metrics.hooks import Live
 from coordinator.metrics.names import Names
 
 STATUSES: Final = ("waiting_for_turn", "waiting_for_approval", "queued", "in_progress", "baking", "waiting_at_gate", "paused", "stopping")
-_HELD: Final = {Waiting.Bake: "baking", Waiting.Gate: "waiting_at_gate", Waiting.Resumption: "paused"}
+_HELD: Final = {Waiting.Bake: "baking", Waiting.Gate: "waiting_at_gate", Waiting.Analysis: "baking", Waiting.Resumption: "paused"}
 HOSTS: Final = ("pending", "in_progress", "succeeded", "failed", "skipped", "unknown")
 FOR_PEOPLE: Final = ("waiting_for_approval", "waiting_at_gate", "paused")
 MOVING: Final = ("in_progress", "stopping")

@@ -12,7 +12,7 @@ from coordinator.metrics.names import OTHERS, Names
 
 TRIGGERS: Final = ("operator", "rollback", "newcomers")
 OUTCOMES: Final = ("succeeded", "failed", "stopped", "superseded", "rolled_back")
-REASONS: Final = ("alarm", "manual", "deadline", "hook_failure", "permissions")
+REASONS: Final = ("alarm", "analysis", "manual", "deadline", "hook_failure", "permissions")
 
 SECONDS: Final = (5, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400, 43_200)
 ALARM_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 3_600)
@@ -36,6 +36,8 @@ def reason(code: DeploymentErrorCode) -> str:
     match code:
         case DeploymentErrorCode.ALARM_ACTIVE | DeploymentErrorCode.ALARM_POLL_FAILED:
             return "alarm"
+        case DeploymentErrorCode.ANALYSIS_FAILED:
+            return "analysis"
         case DeploymentErrorCode.MANUAL_STOP:
             return "manual"
         case DeploymentErrorCode.AGENT_ISSUE:

@@ -146,18 +146,21 @@ def checked_configuration(wanted: AlarmConfiguration, *, field: str) -> AlarmCon
     )
 
 
+def check_promql(expression: str, *, field: str) -> None:
+    """Raise Invalid unless Prometheus may be asked for it, once its placeholders are filled."""
+    size = len(expression.encode())
+    if not expression.strip():
+        raise Invalid("cannot ask Prometheus for nothing: give a PromQL expression", field=field)
+    if size > EXPRESSION_BYTES:
+        raise Invalid(f"cannot accept an expression of {size} bytes: {EXPRESSION_BYTES} is the most", field=field)
+    if (strange := placeholders.strange(expression)) is not None:
+        known = " and ".join(f"{{{{{name}}}}}" for name in placeholders.COHORTS)
+        raise Invalid(f"cannot fill {{{{{strange[:40]}}}}}: {known} are what there is, among the matchers of a series", field=field)
+
+
 def _check_expression(source: Expression) -> None:
     where = "alarm.expression"
-    size = len(source.expression.encode())
-    if not source.expression.strip():
-        raise Invalid("cannot ask Prometheus for nothing: give a PromQL expression", field=f"{where}.expression")
-    if size > EXPRESSION_BYTES:
-        raise Invalid(f"cannot accept an expression of {size} bytes: {EXPRESSION_BYTES} is the most", field=f"{where}.expression")
-    if (strange := placeholders.strange(source.expression)) is not None:
-        known = " and ".join(f"{{{{{name}}}}}" for name in placeholders.COHORTS)
-        raise Invalid(
-            f"cannot fill {{{{{strange[:40]}}}}}: {known} are what there is, among the matchers of a series", field=f"{where}.expression"
-        )
+    check_promql(source.expression, field=f"{where}.expression")
     if not math.isfinite(source.threshold):
         raise Invalid(f"cannot compare with {source.threshold}: the threshold must be a finite number", field=f"{where}.threshold")
     _check_length(source.hold, HOLDS, "wait for", f"{where}.for_duration")

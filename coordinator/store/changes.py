@@ -59,7 +59,10 @@ INSERT_TARGET: Final = _insert(
 )
 INSERT_BYSTANDER: Final = _insert("bystander", ("deployment_no", "host_no", "zone"))
 UPDATE_TARGET: Final = f"UPDATE target SET {_set(TARGET_COLUMNS)}, commit_no = ? WHERE deployment_no = ? AND host_no = ?"
-NEWS: Final = (Entry.AlarmStatus, Entry.Blind, Entry.Baking, Entry.Watching, Entry.Watched, Entry.Regressed)
+NEWS: Final = (
+    *(Entry.AlarmStatus, Entry.Blind, Entry.Baking, Entry.Watching, Entry.Watched, Entry.Regressed),
+    *(Entry.Analysing, Entry.Measured, Entry.Analysed),
+)
 """Entries that whoever follows a deployment wants to read, though nothing else of it has changed."""
 TOUCH_DEPLOYMENT: Final = "UPDATE deployment SET commit_no = ? WHERE deployment_no = ?"
 TOUCH_TARGET: Final = "UPDATE target SET commit_no = ? WHERE deployment_no = ? AND host_no = ?"

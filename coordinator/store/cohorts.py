@@ -9,14 +9,14 @@ from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import Creator, DeploymentId, HostId, InstanceHealth
 from coordinator.service.discovery import Found, Wanted
 
-GROUPS: Final = f"""
+GROUPS: Final = """
     SELECT g.group_no, a.name AS application_name, g.name AS group_name, r.revision_id AS old,
            d.deployment_no, d.deployment_id, d.creator, d.status, d.stages,
            EXISTS (SELECT 1 FROM bystander b WHERE b.deployment_no = d.deployment_no) AS part
     FROM deployment_group g JOIN application a ON a.application_no = g.application_no
     LEFT JOIN deployment d ON d.deployment_no = coalesce(
-        (SELECT deployment_no FROM (SELECT deployment_no, status FROM deployment n WHERE n.group_no = g.group_no
-                                    ORDER BY deployment_no DESC LIMIT 1) newest WHERE status <= {DeploymentStatus.InProgress.value}),
+        (SELECT n.deployment_no FROM deployment n
+         WHERE n.group_no = g.group_no AND n.status <= 3 AND (n.due_at IS NULL OR n.turn_at IS NOT NULL)),
         g.watched_no)
     LEFT JOIN deployment l ON l.deployment_no = coalesce(d.last_successful_no, g.last_successful_no)
     LEFT JOIN revision r ON r.revision_no = l.revision_no

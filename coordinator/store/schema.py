@@ -255,6 +255,13 @@ def queues(db: Database) -> None:
     db.execute("CREATE INDEX deployment_under_way ON deployment (group_no) WHERE status <= 3")
 
 
+@MIGRATIONS(name="22")
+def analyses(db: Database) -> None:
+    """What is measured between the stages of a rollout."""
+    for column in ("taken TEXT NOT NULL DEFAULT '[]'", "verdict INTEGER"):
+        db.execute(f"ALTER TABLE deployment ADD COLUMN {column}")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

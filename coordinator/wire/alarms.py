@@ -22,7 +22,6 @@ COMPARISONS = {
     Comparison.LESS: pb.COMPARISON_LESS,
     Comparison.LESS_OR_EQUAL: pb.COMPARISON_LESS_OR_EQUAL,
 }
-_READ = {number: comparison for comparison, number in COMPARISONS.items()}
 USUAL_INTERVAL = 5_000
 
 
@@ -57,6 +56,15 @@ def read_alarm(message: pb.Alarm, *, field: str) -> Alarm:
     )
 
 
+def read_comparison(number: int, *, field: str) -> Comparison:
+    """How a caller wants a value compared."""
+    found = next((comparison for comparison, known in COMPARISONS.items() if known == number), None)
+    if found is None:
+        names = ", ".join(comparison.name for comparison in Comparison)
+        raise Invalid(f"cannot read {field}: it must be one of {names}", field=field)
+    return found
+
+
 def _expression(source: Expression) -> pb.Expression:
     return pb.Expression(
         expression=source.expression,
@@ -83,13 +91,11 @@ def _read_source(message: pb.Alarm, field: str) -> AlarmSource:
 
 
 def _read_expression(message: pb.Expression, field: str) -> Expression:
-    if message.comparison not in _READ:
-        names = ", ".join(comparison.name for comparison in Comparison)
-        raise Invalid(f"cannot read {field}.comparison: it must be one of {names}", field=f"{field}.comparison")
+    comparison = read_comparison(message.comparison, field=f"{field}.comparison")
     several = read_number(SeveralSeries, message.several, f"{field}.several") if message.several else SeveralSeries.ANY
     return Expression(
         expression=message.expression,
-        comparison=_READ[message.comparison],
+        comparison=comparison,
         threshold=message.threshold,
         hold=read_duration(message.for_duration),
         several=several,

@@ -20,6 +20,7 @@ from coordinator.core.model import (
     ZonalConfig,
 )
 from coordinator.core.stages import gates
+from coordinator.wire import analyses
 from coordinator.wire.operators import (
     duration,
     instant,
@@ -42,6 +43,8 @@ def canaries(value: Canaries | None) -> pb.Canaries | None:
     message = pb.Canaries(hosts=value.hosts, tag_filters=[tag_filter(one) for one in value.tag_filters], gate=gate(value.pause.gate))
     if value.pause.bake:
         message.bake_time.CopyFrom(duration(value.pause.bake))
+    if value.pause.analysis is not None:
+        message.analysis.CopyFrom(analyses.analysis(value.pause.analysis))
     return message
 
 
@@ -50,7 +53,7 @@ def read_canaries(message: pb.Canaries, *, field: str) -> Canaries:
     return Canaries(
         hosts=tuple(dict.fromkeys(message.hosts)),
         tag_filters=read_tag_filters(message.tag_filters, field=f"{field}.tag_filters"),
-        pause=_read_pause(message),
+        pause=_read_pause(message, field),
     )
 
 
@@ -63,6 +66,8 @@ def step(value: Step) -> pb.RolloutStep:
         message.hosts = value.value
     if value.pause.bake:
         message.bake_time.CopyFrom(duration(value.pause.bake))
+    if value.pause.analysis is not None:
+        message.analysis.CopyFrom(analyses.analysis(value.pause.analysis))
     return message
 
 
@@ -145,6 +150,8 @@ def _sentence(plan: Plan, progress: Progress, hold: Hold) -> str:
             return f"{paused.by} has paused it{': ' if paused.why else ''}{paused.why}"
         case Waiting.Gate:
             return gates.awaited(plan, progress.stage)
+        case Waiting.Analysis:
+            return f"every host{of} has ended; it is analysed"
         case Waiting.Bake:
             return f"every host{of} has ended; it bakes"
         case Waiting.Hosts:
@@ -154,9 +161,9 @@ def _sentence(plan: Plan, progress: Progress, hold: Hold) -> str:
 def _read_step(message: pb.RolloutStep, field: str) -> Step:
     match message.WhichOneof("size"):
         case "hosts":
-            return Step(value=message.hosts, pause=_read_pause(message))
+            return Step(value=message.hosts, pause=_read_pause(message, field))
         case "percent":
-            return Step(value=message.percent, percent=True, pause=_read_pause(message))
+            return Step(value=message.percent, percent=True, pause=_read_pause(message, field))
         case None:
             raise Invalid(f"cannot read {field}: say hosts or percent", field=field)
 
@@ -173,8 +180,12 @@ def _read_zonal(message: pb.ZonalConfig) -> ZonalConfig:
     )
 
 
-def _read_pause(message: pb.Canaries | pb.RolloutStep) -> Pause:
-    return Pause(bake=read_duration(message.bake_time), gate=_read_gate(message.gate) if message.HasField("gate") else None)
+def _read_pause(message: pb.Canaries | pb.RolloutStep, field: str) -> Pause:
+    return Pause(
+        bake=read_duration(message.bake_time),
+        analysis=analyses.read_analysis(message.analysis, field=f"{field}.analysis") if message.HasField("analysis") else None,
+        gate=_read_gate(message.gate) if message.HasField("gate") else None,
+    )
 
 
 def _read_gate(message: pb.Gate) -> Gate:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from coordinator.adapters.alarms.prometheus import OCTETS_AT_MOST, SERIES_AT_MOST, Prometheus, Unanswered
-from coordinator.core.model import Alarm, AlarmStatus, Comparison, Expression, PrometheusAlert, Seen
+from coordinator.core.model import Alarm, AlarmStatus, Comparison, Condition, Expression, Measurement, PrometheusAlert, Seen
 
 NOW = 1_800_000_000_000
 SOURCE = Expression(expression='rate(errors{job="a b"}[1m])', comparison=Comparison.GREATER, threshold=0.05, hold=10_000)
@@ -53,6 +53,20 @@ async def test_an_expression_is_asked_for_all_the_time_since_the_look_before_and
     (request,) = requests
     assert (request.method, request.url.path) == ("POST", "/proxied/api/v1/query_range")
     assert asked(request) == {"query": SOURCE.expression, "start": "1799999985.000", "end": "1800000000.000", "step": "5.000"}
+
+
+async def test_a_measurement_is_asked_for_as_it_is_now() -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return matrix({"metric": {"host": "web-1"}, "values": [[NOW / 1000, "0.2"]]})
+
+    errors = Measurement(name="0/errors", expression="errors", failure=Condition(Comparison.GREATER, 0.1))
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://prometheus") as client:
+        assert await Prometheus(client).measure(errors, now=NOW) == Seen(AlarmStatus.ALARM, '0.2 {host="web-1"}')
+    (request,) = requests
+    assert asked(request) == {"query": "errors", "start": "1800000000.000", "end": "1800000000.000", "step": "30.000"}
 
 
 async def test_after_a_long_blindness_steps_are_longer_and_no_more_than_prometheus_answers() -> None:

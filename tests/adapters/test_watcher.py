@@ -12,7 +12,7 @@ from coordinator.adapters.alarms.prometheus import Prometheus
 from coordinator.adapters.alarms.sight import Sight
 from coordinator.adapters.alarms.watcher import Watcher
 from coordinator.core.facts import AlarmSeen
-from coordinator.core.model import Alarm, AlarmStatus, AlertmanagerAlert, Comparison, Expression, GroupId, Seen
+from coordinator.core.model import Alarm, AlarmStatus, AlertmanagerAlert, Comparison, Expression, GroupId, Measurement, Seen
 from coordinator.core.orders import WatchAlarms
 from coordinator.metrics import Metrics
 from coordinator.service.alerts import Alert
@@ -62,13 +62,13 @@ class Lookout:
 
     def __init__(self) -> None:
         self.clock = Hours()
-        self.answer: Callable[[Alarm], Seen] = lambda _: FINE
+        self.answer: Callable[[Alarm | Measurement], Seen] = lambda _: FINE
         self.looks: list[tuple[str, int]] = []
         self.told: list[AlarmSeen] = []
         self.counted: list[tuple[str, str]] = []
         self.watcher = Watcher(self._look, self.told.append, self.clock, lambda *what: self.counted.append(what))
 
-    async def _look(self, alarm: Alarm, since: int) -> Seen:
+    async def _look(self, alarm: Alarm | Measurement, since: int) -> Seen:
         self.looks.append((alarm.name, since))
         return self.answer(alarm)
 
@@ -168,7 +168,7 @@ async def test_a_repeated_order_changes_nothing_but_has_it_looked_at_again(looko
 
 
 async def test_a_look_that_fails_is_a_bug_and_nothing_was_seen(lookout: Lookout, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(alarm: Alarm) -> Seen:
+    def fail(alarm: Alarm | Measurement) -> Seen:
         raise ValueError("a bug")
 
     lookout.answer = fail

@@ -10,10 +10,12 @@ from coordinator.core.model import (
     Alarm,
     AlarmStatus,
     AlertmanagerAlert,
+    Analysis,
     AutoRollbackEvent,
     BundleType,
     Canaries,
     Comparison,
+    Condition,
     CoordinatorLocation,
     Creator,
     Deployment,
@@ -27,6 +29,8 @@ from coordinator.core.model import (
     HostStatus,
     HttpLocation,
     JournalId,
+    Measurement,
+    Metric,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
     OfflineAction,
@@ -46,7 +50,9 @@ from coordinator.core.model import (
     Stage,
     Step,
     Success,
+    Taken,
     Target,
+    Verdict,
     ZonalConfig,
     Zone,
 )
@@ -117,8 +123,24 @@ def host(name: str, **changed: object) -> Session:
 
 
 GATE = Gate(approvers=("anna", "role:approver"), timeout=7_200_000)
+LITTLE, MUCH = Condition(Comparison.LESS, 0.1), Condition(Comparison.GREATER, 0.5)
+ANALYSIS = Analysis(
+    metrics=(
+        Metric(
+            measurement=Measurement(name="errors", expression="e{{{cohort}}}", success=LITTLE, failure=MUCH),
+            count=6,
+            failure_limit=1,
+            inconclusive_limit=2,
+            consecutive_success_limit=3,
+        ),
+        Metric(
+            measurement=Measurement(name="p99", expression="p", failure=Condition(Comparison.GREATER, 1.5), interval=5_000), shadow=True
+        ),
+    ),
+    initial_delay=5_000,
+)
 STAGES = (
-    Stage(name="canaries", hosts=1, pause=Pause(bake=60_000, gate=GATE)),
+    Stage(name="canaries", hosts=1, pause=Pause(bake=60_000, analysis=ANALYSIS, gate=GATE)),
     Stage(name="25 %", hosts=1, pause=Pause(bake=30_000)),
     Stage(name="the rest", hosts=1),
 )
@@ -130,11 +152,13 @@ PROGRESS = Progress(
     gate_from=1_100,
     passed=(Passed(0, "operator:anna", NOW),),
     paused=Paused("operator:bob", 1_200, "lunch"),
+    taken=(Taken("errors", 4, 1, 2, 3, 900), Taken("p99")),
+    verdict=Verdict.Inconclusive,
     waits_until=NOW + 5_000,
 )
 SHAPE = Shape(
     canaries=Canaries(tag_filters=(TagFilter(key="canary", value="", type=TagFilterType.KEY_ONLY),), pause=Pause(bake=1_000, gate=GATE)),
-    steps=(Step(value=1, pause=Pause(bake=1_000)), Step(value=25, percent=True, pause=Pause(gate=GATE))),
+    steps=(Step(value=1, pause=Pause(bake=1_000, analysis=ANALYSIS)), Step(value=25, percent=True, pause=Pause(gate=GATE))),
     zonal=ZonalConfig(first_monitor=1_000, monitor=2_000, minimum=NONE_HEALTHY, tag="rack"),
 )
 

@@ -17,7 +17,8 @@
         canaries HOSTS[+PAUSE]                   these before all others
         steps STEPS                              1,25%+PAUSE,100%: it grows so
         zones FIRST:MONITOR:MINIMUM HOSTS@ZONE,… zone by zone, with so many seconds of bake, and such a floor in each (HOST_COUNT:1)
-                                               PAUSE is bake=SECONDS or gate=APPROVERS (ann/bob, any), or both with + between
+                                               PAUSE is bake=SECONDS, gate=APPROVERS (ann/bob, any) or analysis=METRICS, or
+                                               several with + between; METRICS as METRIC:COUNT:FAILURES:INCONCLUSIVES[:ROW]/…
         queueing QUEUE | SUPERSEDE               what its group says about deployments that are under way (REFUSE)
         at SECONDS                               not before so many seconds from now
     group HOSTS                                these are the group's hosts from now on, as who has waited finds them when its turn comes
@@ -29,6 +30,7 @@
     HOST waits | refuses | stops WHY           it reports about the whole instruction
     lost HOST | returned HOST                  it falls silent; it is back
     journal-lost HOST                          it is back with another journal
+    measured NAME GOOD | BAD | UNKNOWN WHAT    ten seconds later, a metric of the present stage's analysis was measured
     alarm NAME OK | ALARM | UNKNOWN WHAT       somebody has looked at an alarm, and saw what
     epoch HOST NUMBER                          it knows a fence
     stop [and-roll-back | for-good] [WHY]      somebody stops the live deployment, and may say whether it is to be rolled back
@@ -54,6 +56,7 @@ from coordinator.core.lifecycle import DeploymentErrorCode, EventStatus, Instruc
 from coordinator.core.model import (
     ANY_APPROVER,
     AlarmStatus,
+    Analysis,
     AutoRollbackEvent,
     Canaries,
     DeploymentId,
@@ -61,6 +64,8 @@ from coordinator.core.model import (
     FileExistsBehavior,
     Gate,
     HostId,
+    Measurement,
+    Metric,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
     OfflineAction,
@@ -178,8 +183,8 @@ class Teller:
                 rollout.welcome_back(name)
             case ["journal-lost", name]:
                 rollout.lose_journal(name)
-            case ["alarm", name, status, *what]:
-                rollout.see(name, AlarmStatus[status], " ".join(what))
+            case ["measured" | "alarm" as what, *rest]:
+                self._see(what, *rest)
             case ["epoch", name, number]:
                 rollout.see_epoch(name, int(number))
             case ["stop", "watching" | "watching-and-roll-back" as what]:
@@ -196,6 +201,13 @@ class Teller:
                 rollout.restart()
             case _:
                 self._wish(words)
+
+    def _see(self, what: str, name: str, outcome: str, *sample: str) -> None:
+        if what == "measured":
+            self.rollout.wait(10_000)
+            name = f"{self.rollout.deployment.progress.stage}/{name}"
+            outcome = {"GOOD": "OK", "BAD": "ALARM"}.get(outcome, outcome)
+        self.rollout.see(name, AlarmStatus[outcome], " ".join(sample))
 
     def _wish(self, words: list[str]) -> None:
         rollout = self.rollout
@@ -300,7 +312,27 @@ def _shape(rest: list[str]) -> Shape:
 def _pause(told: list[str]) -> Pause:
     said = dict(one.split("=") for one in told)
     approvers = tuple(ANY_APPROVER if one == "any" else one for one in said.get("gate", "").split("/"))
-    return Pause(bake=int(said.get("bake", 0)) * 1000, gate=Gate(approvers=approvers) if "gate" in said else None)
+    analysis = _analysis(said["analysis"]) if "analysis" in said else None
+    return Pause(bake=int(said.get("bake", 0)) * 1000, analysis=analysis, gate=Gate(approvers=approvers) if "gate" in said else None)
+
+
+def _analysis(told: str) -> Analysis:
+    """METRIC:COUNT:FAILURES:INCONCLUSIVES[:ROW], several of them parted by /; what begins with Shadow is one."""
+    metrics = []
+    for one in told.split("/"):
+        name, *limits = one.split(":")
+        count, failures, inconclusives, *row = map(int, limits)
+        metrics.append(
+            Metric(
+                measurement=Measurement(name=name, expression=f"{name}{{{{cohort}}}}", interval=10_000),
+                count=count,
+                failure_limit=failures,
+                inconclusive_limit=inconclusives,
+                consecutive_success_limit=row[0] if row else 0,
+                shadow=name.startswith("Shadow"),
+            )
+        )
+    return Analysis(metrics=tuple(metrics), initial_delay=5_000)
 
 
 def _offline(told: str) -> OfflinePolicy:

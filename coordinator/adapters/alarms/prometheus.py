@@ -13,7 +13,8 @@ from typing import Any, Final, Self
 import httpx
 
 from coordinator.core.alarms import Series, Window, judge, spelt
-from coordinator.core.model import Alarm, AlarmStatus, Expression, PrometheusAlert, Seen
+from coordinator.core.evidence import verdicts
+from coordinator.core.model import Alarm, AlarmStatus, Expression, Measurement, PrometheusAlert, Seen
 
 PATIENCE: Final = 10.0
 """Seconds that an answer may take."""
@@ -57,6 +58,11 @@ class Prometheus:
             window = Window(since, now, max(alarm.interval, span // STEPS_AT_MOST))
             return judge(alarm, source, await self._range(source.expression, window, span), window)
         return await self._alert(source, Window(since, now, max(alarm.interval, (now - since) // STEPS_AT_MOST)))
+
+    async def measure(self, measurement: Measurement, *, now: int) -> Seen:
+        """One value, as it is now. Raises Unanswered."""
+        window = Window(now, now, measurement.interval)
+        return verdicts.measured(measurement, await self._range(measurement.expression, window, 0))
 
     async def _alert(self, source: PrometheusAlert, window: Window) -> Seen:
         """A rule counts while Prometheus has it, can evaluate it and does so."""

@@ -12,7 +12,17 @@ from typing import Final
 
 from coordinator.adapters.alarms.prometheus import Prometheus, Unanswered
 from coordinator.core.facts import AlarmSeen
-from coordinator.core.model import Alarm, AlarmSource, AlarmStatus, AlertmanagerAlert, Expression, GroupId, PrometheusAlert, Seen
+from coordinator.core.model import (
+    Alarm,
+    AlarmSource,
+    AlarmStatus,
+    AlertmanagerAlert,
+    Expression,
+    GroupId,
+    Measurement,
+    PrometheusAlert,
+    Seen,
+)
 from coordinator.core.orders import WatchAlarms
 from coordinator.engine.ports import Clock
 
@@ -29,8 +39,14 @@ _SOURCES: Final[dict[type[AlarmSource], str]] = {
     AlertmanagerAlert: "alertmanager_alert",
 }
 
-Look = Callable[[Alarm, int], Awaitable[Seen]]
-"""What is known of an alarm, and of it since a time in UTC milliseconds."""
+Watched = Alarm | Measurement
+
+Look = Callable[[Watched, int], Awaitable[Seen]]
+"""What is known of an alarm, and of it since a time in UTC milliseconds; or the outcome of one measurement."""
+
+
+def _where(watched: Watched) -> str:
+    return "measurement" if isinstance(watched, Measurement) else _SOURCES[type(watched.source)]
 
 
 class Looks:
@@ -50,26 +66,30 @@ class Looks:
         self._clock = clock
         self._room = asyncio.Semaphore(AT_ONCE)
 
-    async def look(self, alarm: Alarm, since: int) -> Seen:
-        """See `Look`. Never raises: what cannot be seen means what the alarm says of errors."""
-        source = alarm.source
+    async def look(self, watched: Watched, since: int) -> Seen:
+        """See `Look`. Never raises: what cannot be seen means what the alarm says of errors, and of a measurement nothing."""
+        source = watched if isinstance(watched, Measurement) else watched.source
         if isinstance(source, AlertmanagerAlert):
             return self._alerts(source, since)
         if self._prometheus is None:
             return Seen(AlarmStatus.UNKNOWN, NO_PROMETHEUS)
         try:
             async with self._room:
-                return await self._prometheus.look(alarm, source, since=since, now=self._clock.now())
+                now = self._clock.now()
+                if isinstance(watched, Alarm) and not isinstance(source, Measurement):
+                    return await self._prometheus.look(watched, source, since=since, now=now)
+                assert isinstance(source, Measurement)
+                return await self._prometheus.measure(source, now=now)
         except Unanswered as error:
-            self._unanswered(_SOURCES[type(source)])
-            return Seen(alarm.on_error, str(error))
+            self._unanswered(_where(watched))
+            return Seen(watched.on_error if isinstance(watched, Alarm) else AlarmStatus.UNKNOWN, str(error))
 
 
 @dataclass(slots=True, eq=False)
 class _Post:
     """Where somebody stands and looks at one alarm."""
 
-    alarm: Alarm
+    alarm: Watched
     since: int
     """What happened from then on has not been seen; or it could not be, and means what the alarm says of errors."""
     groups: set[GroupId] = field(default_factory=set)
@@ -111,13 +131,13 @@ class Watcher:
     def call(self) -> None:
         """Alertmanager has told something: look at once at what it tells about."""
         for post in self._all():
-            if isinstance(post.alarm.source, AlertmanagerAlert):
+            if isinstance(post.alarm, Alarm) and isinstance(post.alarm.source, AlertmanagerAlert):
                 post.called.set()
 
     def _all(self) -> list[_Post]:
         return [post for posts in self._posts.values() for post in posts]
 
-    def _join(self, alarm: Alarm, order: WatchAlarms) -> None:
+    def _join(self, alarm: Watched, order: WatchAlarms) -> None:
         posts = self._posts.setdefault(alarm.name, [])
         post = next((one for one in posts if one.alarm == alarm), None)
         if post is None:
@@ -147,7 +167,7 @@ class Watcher:
             post.called.clear()
             began, since = self._clock.now(), post.since
             seen = await self._seen(post.alarm, since)
-            self._count(_SOURCES[type(post.alarm.source)], seen.status.name)
+            self._count(_where(post.alarm), seen.status.name)
             if seen.status is not AlarmStatus.UNKNOWN and post.since == since:
                 post.since = began
             if seen.status is not known:
@@ -172,7 +192,7 @@ class Watcher:
                 )
             await self._wait(post)
 
-    async def _seen(self, alarm: Alarm, since: int) -> Seen:
+    async def _seen(self, alarm: Watched, since: int) -> Seen:
         """A look that fails is a bug, and must not take the coordinator with it: nothing was seen."""
         try:
             return await self._look(alarm, since)

@@ -12,7 +12,17 @@ from coordinator.cli.text import clean, clock_time, moment
 if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import Deployment, HistoryEntry
 
-ALARM_STATUS, BLIND, BAKING, *_ = KINDS = ("AlarmStatus", "Blind", "Baking", "Watching", "Watched", "Regressed")
+ALARM_STATUS, BLIND, BAKING, *_ = KINDS = (
+    "AlarmStatus",
+    "Blind",
+    "Baking",
+    "Watching",
+    "Watched",
+    "Regressed",
+    "Analysing",
+    "Measured",
+    "Analysed",
+)
 ABOUT = "alarm "
 AT_ONCE = 100
 

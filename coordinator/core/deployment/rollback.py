@@ -16,6 +16,7 @@ from coordinator.core.model import AutoRollbackEvent, Creator, Deployment, Deplo
 STOPPED_BY: Final = {
     DeploymentErrorCode.MANUAL_STOP: AutoRollbackEvent.DEPLOYMENT_STOP_ON_REQUEST,
     DeploymentErrorCode.ALARM_ACTIVE: AutoRollbackEvent.DEPLOYMENT_STOP_ON_ALARM,
+    DeploymentErrorCode.ANALYSIS_FAILED: AutoRollbackEvent.DEPLOYMENT_STOP_ON_ALARM,
     DeploymentErrorCode.ALARM_POLL_FAILED: None,  # nobody knows whether anything is wrong: an operator decides
 }
 """Which event the end of a deployment is that was stopped. Every other bad end is a failure."""

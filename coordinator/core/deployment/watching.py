@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from coordinator.core.deployment import deadlines
 from coordinator.core.deployment.decision import Decision
+from coordinator.core.evidence import analysis
 from coordinator.core.evidence.cohorts import has_canary
 from coordinator.core.facts import AlarmSeen
 from coordinator.core.lifecycle import DeploymentErrorCode
@@ -28,12 +29,12 @@ def begin(now: Decision, deployment: Deployment) -> None:
 def watch(deployment: Deployment) -> WatchAlarms:
     """The order to watch a live deployment's alarms; given again after a start of the coordinator."""
     plan = deployment.plan
-    return WatchAlarms(plan.group_id, plan.alarms, deployment.live_since)
+    return WatchAlarms(plan.group_id, (*plan.alarms, *analysis.looks(deployment)), deployment.live_since)
 
 
 def end(now: Decision, deployment: Deployment) -> None:
     """It has ended: nobody needs to look any more."""
-    if deployment.plan.alarms:
+    if deployment.plan.alarms or analysis.is_going_on(deployment):
         now.orders.append(WatchAlarms(deployment.plan.group_id, (), now.at))
 
 

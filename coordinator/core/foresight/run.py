@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 from typing import Final, NamedTuple, assert_never
 
 from coordinator.core.deployment import rollback
+from coordinator.core.evidence.analysis import SIGN
 from coordinator.core.facts import (
     AlarmSeen,
     ApprovalGiven,
@@ -29,7 +30,7 @@ from coordinator.core.foresight.walk import Walk
 from coordinator.core.foresight.world import World
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.machine import outstanding, step
-from coordinator.core.model import Alarm, AlarmStatus, Deployment, Group, HostId, Plan, Waiting
+from coordinator.core.model import Alarm, AlarmStatus, Deployment, Group, HostId, Measurement, Plan, Waiting
 from coordinator.core.orders import (
     Answer,
     CallUp,
@@ -261,10 +262,24 @@ class Run:
     def _reported(self, walk: Walk, reports: tuple[Report, ...]) -> Reported:
         return Reported(at=self._at, elapsed=self._now, host_id=walk.host_id, reports=reports)
 
-    def _watch(self, alarms: tuple[Alarm, ...]) -> None:
+    def _watch(self, alarms: tuple[Alarm | Measurement, ...]) -> None:
+        """Alarms are quiet but for those that fire, and every measurement is a success."""
         for alarm in alarms:
+            if isinstance(alarm, Measurement):
+                self._measure(alarm)
+                continue
             status = AlarmStatus.ALARM if alarm.name in self._active else AlarmStatus.OK
             self._plan_for(self._now, self._seen(alarm.name, status))
+
+    def _measure(self, one: Measurement) -> None:
+        live = self._group.deployment
+        analysis = None if live is None else live.plan.pause_after(live.progress.stage).analysis
+        if analysis is None:
+            return
+        metric = next(each for each in analysis.metrics if each.measurement.name == one.name.partition(SIGN)[2])
+        for number in range(metric.count):
+            at = self._now + analysis.initial_delay + number * one.interval
+            self._plan_for(at, replace(self._seen(one.name, AlarmStatus.OK), elapsed=at))
 
     def _see(self, alarm_name: str, status: AlarmStatus) -> None:
         self._step(self._seen(alarm_name, status))

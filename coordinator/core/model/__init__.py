@@ -12,6 +12,7 @@ from coordinator.core.model.alarms import (
     Seen,
     SeveralSeries,
 )
+from coordinator.core.model.analysis import Analysis, Condition, Measurement, Metric, Taken, Verdict
 from coordinator.core.model.deployments import (
     AutoRollbackEvent,
     Creator,
@@ -80,6 +81,12 @@ from coordinator.core.model.stages import (
 from coordinator.core.model.triggers import TargetKind, Trigger, TriggerEvent, TriggerTarget
 
 __all__ = [
+    "Analysis",
+    "Condition",
+    "Measurement",
+    "Metric",
+    "Taken",
+    "Verdict",
     "ServiceRole",
     "Alarm",
     "AlarmConfiguration",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from coordinator.core.model.analysis import Analysis, Taken, Verdict
 from coordinator.core.model.minimum import MinimumHealthyHosts, MinimumHealthyHostsType
 from coordinator.core.tags import TagFilter
 
@@ -29,8 +30,10 @@ class Pause:
 
     bake: int = 0
     """Milliseconds of the deployment's own clock, in which its alarms are watched."""
+    analysis: Analysis | None = None
+    """Along with the bake: what is measured before it goes on."""
     gate: Gate | None = None
-    """After the bake."""
+    """After both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,10 @@ class Progress:
     """The gates that were passed, of all stages in order."""
     paused: Paused | None = None
     """Nothing new may begin, because somebody wants it so."""
+    taken: tuple[Taken, ...] = ()
+    """What the analysis has measured so far; empty before it has begun, and where there is none."""
+    verdict: Verdict | None = None
+    """What it has come to; None before."""
     waits_until: int | None = None
     """When what is waited for ends by itself, UTC milliseconds; shown, decides nothing. None: nobody knows."""
 
@@ -159,6 +166,8 @@ class Waiting(IntEnum):
     """Somebody has paused it."""
     Bake = 4
     Gate = 5
+    Analysis = 6
+    """What is measured does not say yet that it may go on."""
 
 
 class Hold(NamedTuple):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.errors import DeployError, InvalidOperation
+from coordinator.core.evidence import analysis
 from coordinator.core.facts import PromotionRequested
 from coordinator.core.model import Deployment, Hold, Waiting
 from coordinator.core.orders import Answer, Entry
@@ -12,7 +13,7 @@ from coordinator.core.stages import gates, pauses
 
 
 def promote(now: Decision, fact: PromotionRequested) -> None:
-    """Cut the present bake short, and pass the gate after it where that is asked for."""
+    """Cut the present bake, and the analysis, short, and pass the gate after it where that is asked for."""
     deployment = live.found(now, fact)
     if deployment is None:
         return
@@ -25,6 +26,7 @@ def promote(now: Decision, fact: PromotionRequested) -> None:
     now.because, now.principal = "PromoteDeployment", fact.requested_by
     if hold is not None and hold.waiting is not Waiting.Gate:
         deployment.progress = replace(deployment.progress, promoted=True, waits_until=None)
+        analysis.end(now, deployment)
         now.tell(deployment, Entry.Promoted, fact.reason)
     if fact.past_gate and deployment.plan.pause_after(deployment.progress.stage).gate is not None:
         pauses.pass_gate(now, deployment, fact.requested_by, fact.reason)

@@ -1,4 +1,4 @@
-"""Why a deployment does not go on with its next stage, or end: its hosts first, then the bake, then the gate.
+"""Why a deployment does not go on with its next stage, or end: its hosts first, then bake and analysis, then the gate.
 
 Whatever else a stage is to wait for stands beside those two: a function in `WAITS` that says why, and until when.
 
@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from coordinator.core.deployment.decision import Decision
+from coordinator.core.evidence import analysis
 from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
 from coordinator.core.model import Deployment, ErrorInformation, Hold, Passed, Plan, Progress, Waiting
 from coordinator.core.orders import Entry
@@ -45,7 +46,12 @@ def _gate(plan: Plan, progress: Progress) -> Hold | None:
     return Hold(Waiting.Gate, None if progress.gate_from is None else progress.gate_from + gate.timeout)
 
 
-WAITS: Final[tuple[Callable[[Plan, Progress], Hold | None], ...]] = (_bake, _gate)
+def _analysis(plan: Plan, progress: Progress) -> Hold | None:
+    wanted = plan.pause_after(progress.stage).analysis is not None and progress.verdict is None
+    return Hold(Waiting.Analysis) if wanted else None
+
+
+WAITS: Final[tuple[Callable[[Plan, Progress], Hold | None], ...]] = (_bake, _analysis, _gate)
 """What a stage waits for once its hosts have ended, one after the other."""
 
 
@@ -80,6 +86,7 @@ def _begin(now: Decision, deployment: Deployment) -> None:
         of = f" of {gates.called(plan, stage)}" if plan.stages else ""
         what = "the alarms are watched" if plan.alarms or not plan.stages else "it bakes"
         now.tell(deployment, Entry.Baking, f"every host{of} has ended; {what} for {pause.bake // 1000} s more")
+    analysis.begin(now, deployment, succeeded=deployment.tally[stage].succeeded > 0)
 
 
 def show(now: Decision, deployment: Deployment, found: Hold | None) -> None:
@@ -119,7 +126,7 @@ def pass_gate(now: Decision, deployment: Deployment, by: str, why: str) -> None:
 def reopen(deployment: Deployment) -> None:
     """A host of the present stage, or of one before, begins again, and so does the bake after it. A gate that was passed stays so."""
     progress = deployment.progress
-    deployment.progress = replace(progress, baked_from=None, promoted=False, gate_from=None, waits_until=None)
+    deployment.progress = replace(progress, baked_from=None, promoted=False, gate_from=None, taken=(), verdict=None, waits_until=None)
 
 
 def expired(deployment: Deployment) -> ErrorInformation | None:

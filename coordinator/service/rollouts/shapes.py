@@ -21,6 +21,7 @@ from coordinator.core.stages import gates
 from coordinator.core.tags import TagFilter, tags_match
 from coordinator.service.ports import Presence
 from coordinator.service.records import Ground
+from coordinator.service.rollouts.analyses import check_analysis
 from coordinator.service.rules import check_name, check_tag_key, normalised
 
 STEPS: Final = 20
@@ -136,6 +137,8 @@ def _check_zonal(zonal: ZonalConfig) -> None:
 def _check_pause(pause: Pause, field: str) -> None:
     if pause.bake not in BAKES:
         raise Invalid(f"cannot bake for {pause.bake / 1000:g} s: 0 to 7 days are allowed", field=f"{field}.bake_time")
+    if pause.analysis is not None:
+        check_analysis(pause.analysis, f"{field}.analysis")
     if pause.gate is not None:
         _check_gate(pause.gate, f"{field}.gate")
 

@@ -6,8 +6,13 @@ from dataclasses import asdict
 from typing import Any, Final, Protocol
 
 from coordinator.core.model import (
+    Analysis,
     Canaries,
+    Comparison,
+    Condition,
     Gate,
+    Measurement,
+    Metric,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
     Passed,
@@ -17,13 +22,15 @@ from coordinator.core.model import (
     Shape,
     Stage,
     Step,
+    Taken,
+    Verdict,
     ZonalConfig,
     Zone,
 )
 from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.store.rows.columns import Row, text_of
 
-PROGRESS_COLUMNS: Final = ("stage", "baked_from", "promoted", "gate_from", "passed", "paused", "waits_until")
+PROGRESS_COLUMNS: Final = ("stage", "baked_from", "promoted", "gate_from", "passed", "paused", "taken", "verdict", "waits_until")
 
 
 class Named(Protocol):
@@ -43,6 +50,8 @@ def progress_columns(progress: Progress) -> Row:
         progress.gate_from,
         text_of(progress.passed),
         None if progress.paused is None else text_of(progress.paused),
+        text_of(progress.taken),
+        None if progress.verdict is None else int(progress.verdict),
         progress.waits_until,
     )
 
@@ -56,6 +65,8 @@ def progress(row: Named) -> Progress:
         gate_from=row["gate_from"],
         passed=tuple(Passed(*one) for one in json.loads(row["passed"])),
         paused=None if row["paused"] is None else Paused(*json.loads(row["paused"])),
+        taken=tuple(Taken(*one) for one in json.loads(row["taken"])),
+        verdict=None if row["verdict"] is None else Verdict(row["verdict"]),
         waits_until=row["waits_until"],
     )
 
@@ -107,5 +118,22 @@ def _zonal(said: dict[str, Any]) -> ZonalConfig:
 
 
 def _pause(said: dict[str, Any]) -> Pause:
-    gate = said["gate"]
-    return Pause(bake=said["bake"], gate=None if gate is None else Gate(approvers=tuple(gate["approvers"]), timeout=gate["timeout"]))
+    gate, analysis = said["gate"], said.get("analysis")
+    return Pause(
+        bake=said["bake"],
+        analysis=None if analysis is None else _analysis(analysis),
+        gate=None if gate is None else Gate(approvers=tuple(gate["approvers"]), timeout=gate["timeout"]),
+    )
+
+
+def _analysis(said: dict[str, Any]) -> Analysis:
+    metrics = (Metric(**{**one, "measurement": _measurement(one["measurement"])}) for one in said["metrics"])
+    return Analysis(metrics=tuple(metrics), initial_delay=said["initial_delay"])
+
+
+def _measurement(said: dict[str, Any]) -> Measurement:
+    return Measurement(**{**said, "success": _condition(said["success"]), "failure": _condition(said["failure"])})
+
+
+def _condition(said: list[Any] | None) -> Condition | None:
+    return None if said is None else Condition(Comparison(said[0]), said[1])

@@ -71,6 +71,8 @@ class _WaitingForEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitingFor
     """The alarms are watched."""
     WAITING_FOR_GATE: _WaitingFor.ValueType  # 5
     """Somebody has to approve the stage."""
+    WAITING_FOR_ANALYSIS: _WaitingFor.ValueType  # 6
+    """What is measured after the stage has no verdict yet."""
 
 class WaitingFor(_WaitingFor, metaclass=_WaitingForEnumTypeWrapper):
     """What may be waited for."""
@@ -87,6 +89,8 @@ WAITING_FOR_BAKE: WaitingFor.ValueType  # 4
 """The alarms are watched."""
 WAITING_FOR_GATE: WaitingFor.ValueType  # 5
 """Somebody has to approve the stage."""
+WAITING_FOR_ANALYSIS: WaitingFor.ValueType  # 6
+"""What is measured after the stage has no verdict yet."""
 Global___WaitingFor: _TypeAlias = WaitingFor  # noqa: Y015
 
 class _StopStatus:

@@ -15,6 +15,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from hookline.v1 import alarms_pb2 as _alarms_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -314,6 +315,8 @@ class _DeploymentErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_D
     """It had to wait for its turn, and meanwhile the group's service role, its demand for signatures, or its hosts' instance profiles had
     been changed so that it may not begin (IAM_ROLE_PERMISSIONS).
     """
+    DEPLOYMENT_ERROR_CODE_ANALYSIS_FAILED: _DeploymentErrorCode.ValueType  # 9
+    """What was measured after a stage says that it must not go on. Hookline's own code."""
 
 class DeploymentErrorCode(_DeploymentErrorCode, metaclass=_DeploymentErrorCodeEnumTypeWrapper):
     """Why a deployment ended badly, under CodeDeploy's names."""
@@ -338,6 +341,8 @@ DEPLOYMENT_ERROR_CODE_IAM_ROLE_PERMISSIONS: DeploymentErrorCode.ValueType  # 8
 """It had to wait for its turn, and meanwhile the group's service role, its demand for signatures, or its hosts' instance profiles had
 been changed so that it may not begin (IAM_ROLE_PERMISSIONS).
 """
+DEPLOYMENT_ERROR_CODE_ANALYSIS_FAILED: DeploymentErrorCode.ValueType  # 9
+"""What was measured after a stage says that it must not go on. Hookline's own code."""
 Global___DeploymentErrorCode: _TypeAlias = DeploymentErrorCode  # noqa: Y015
 
 class _MinimumHealthyHostsType:
@@ -825,6 +830,7 @@ class Canaries(_message.Message):
     TAG_FILTERS_FIELD_NUMBER: _builtins.int
     BAKE_TIME_FIELD_NUMBER: _builtins.int
     GATE_FIELD_NUMBER: _builtins.int
+    ANALYSIS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hosts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Hosts of the group, by id or name; at most 100. Only in CreateDeployment."""
@@ -841,6 +847,10 @@ class Canaries(_message.Message):
     def gate(self) -> Global___Gate:
         """Who has to approve after that; unset: nobody."""
 
+    @_builtins.property
+    def analysis(self) -> Global___Analysis:
+        """What is measured meanwhile, before it goes on; unset: nothing."""
+
     def __init__(
         self,
         *,
@@ -848,14 +858,140 @@ class Canaries(_message.Message):
         tag_filters: _abc.Iterable[Global___TagFilter] | None = ...,
         bake_time: _duration_pb2.Duration | None = ...,
         gate: Global___Gate | None = ...,
+        analysis: Global___Analysis | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bake_time", b"bake_time", "gate", b"gate"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "bake_time", b"bake_time", "gate", b"gate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bake_time", b"bake_time", "gate", b"gate", "hosts", b"hosts", "tag_filters", b"tag_filters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "bake_time", b"bake_time", "gate", b"gate", "hosts", b"hosts", "tag_filters", b"tag_filters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Canaries: _TypeAlias = Canaries  # noqa: Y015
+
+@_typing.final
+class Analysis(_message.Message):
+    """What is measured once the last host of a stage has ended, and says whether the deployment goes on. Any metric that fails stops it
+    (ANALYSIS_FAILED), and it is rolled back where DEPLOYMENT_STOP_ON_ALARM is among its events. When one is inconclusive and none has failed it
+    pauses and asks: whoever resumes it goes on. Every measurement stands in the history (Measured), and so does the verdict (Analysed).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRICS_FIELD_NUMBER: _builtins.int
+    INITIAL_DELAY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___AnalysisMetric]:
+        """1 to 10, at least one of them no shadow."""
+
+    @_builtins.property
+    def initial_delay(self) -> _duration_pb2.Duration:
+        """How long nothing is measured after the last host has ended; 0 to 24 hours."""
+
+    def __init__(
+        self,
+        *,
+        metrics: _abc.Iterable[Global___AnalysisMetric] | None = ...,
+        initial_delay: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["initial_delay", b"initial_delay"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["initial_delay", b"initial_delay", "metrics", b"metrics"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Analysis: _TypeAlias = Analysis  # noqa: Y015
+
+@_typing.final
+class AnalysisMetric(_message.Message):
+    """A value that is taken again and again, and how many of which outcome decide."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EXPRESSION_FIELD_NUMBER: _builtins.int
+    SUCCESS_CONDITION_FIELD_NUMBER: _builtins.int
+    FAILURE_CONDITION_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    FAILURE_LIMIT_FIELD_NUMBER: _builtins.int
+    INCONCLUSIVE_LIMIT_FIELD_NUMBER: _builtins.int
+    CONSECUTIVE_SUCCESS_LIMIT_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """1 to 100 characters of [A-Za-z0-9._+=,@-]; unique in its analysis."""
+    expression: _builtins.str
+    """PromQL, to 4,096 bytes, as in an alarm; {{cohort}} and {{control}} may stand in it. Of several series the worst counts."""
+    count: _builtins.int
+    """How many are taken; 1 to 1,000, 5 if 0."""
+    failure_limit: _builtins.int
+    """How many may fail: one more, and the metric has failed."""
+    inconclusive_limit: _builtins.int
+    """How many may be inconclusive: one more, and the metric is."""
+    consecutive_success_limit: _builtins.int
+    """So many successes in a row are enough; when all are taken without them, it is inconclusive. 0: all are taken."""
+    shadow: _builtins.bool
+    """Only measured and told: it decides nothing."""
+    @_builtins.property
+    def success_condition(self) -> Global___Condition:
+        """A value for which this is true is a success. At least one of the two conditions."""
+
+    @_builtins.property
+    def failure_condition(self) -> Global___Condition:
+        """A value for which this is true is a failure. With both, a value for which neither is true is inconclusive; with one, any other value is the
+        opposite. No value, NaN, and no answer of Prometheus are inconclusive.
+        """
+
+    @_builtins.property
+    def interval(self) -> _duration_pb2.Duration:
+        """How long from one measurement to the next; 1 second to 1 hour, 30 seconds if unset."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        expression: _builtins.str = ...,
+        success_condition: Global___Condition | None = ...,
+        failure_condition: Global___Condition | None = ...,
+        interval: _duration_pb2.Duration | None = ...,
+        count: _builtins.int = ...,
+        failure_limit: _builtins.int = ...,
+        inconclusive_limit: _builtins.int = ...,
+        consecutive_success_limit: _builtins.int = ...,
+        shadow: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure_condition", b"failure_condition", "interval", b"interval", "success_condition", b"success_condition"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consecutive_success_limit", b"consecutive_success_limit", "count", b"count", "expression", b"expression", "failure_condition", b"failure_condition", "failure_limit", b"failure_limit", "inconclusive_limit", b"inconclusive_limit", "interval", b"interval", "name", b"name", "shadow", b"shadow", "success_condition", b"success_condition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnalysisMetric: _TypeAlias = AnalysisMetric  # noqa: Y015
+
+@_typing.final
+class Condition(_message.Message):
+    """Something that may be true of a value."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPARISON_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    comparison: _alarms_pb2.Comparison.ValueType
+    """How it is compared."""
+    threshold: _builtins.float
+    """With what; a finite number."""
+    def __init__(
+        self,
+        *,
+        comparison: _alarms_pb2.Comparison.ValueType = ...,
+        threshold: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Condition: _TypeAlias = Condition  # noqa: Y015
 
 @_typing.final
 class RolloutStep(_message.Message):
@@ -867,6 +1003,7 @@ class RolloutStep(_message.Message):
     PERCENT_FIELD_NUMBER: _builtins.int
     BAKE_TIME_FIELD_NUMBER: _builtins.int
     GATE_FIELD_NUMBER: _builtins.int
+    ANALYSIS_FIELD_NUMBER: _builtins.int
     hosts: _builtins.int
     """So many hosts, at least 1."""
     percent: _builtins.int
@@ -879,6 +1016,10 @@ class RolloutStep(_message.Message):
     def gate(self) -> Global___Gate:
         """Who has to approve after that; unset: nobody."""
 
+    @_builtins.property
+    def analysis(self) -> Global___Analysis:
+        """What is measured meanwhile, before it goes on; unset: nothing."""
+
     def __init__(
         self,
         *,
@@ -886,10 +1027,11 @@ class RolloutStep(_message.Message):
         percent: _builtins.int = ...,
         bake_time: _duration_pb2.Duration | None = ...,
         gate: Global___Gate | None = ...,
+        analysis: Global___Analysis | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bake_time", b"bake_time", "gate", b"gate", "hosts", b"hosts", "percent", b"percent", "size", b"size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "bake_time", b"bake_time", "gate", b"gate", "hosts", b"hosts", "percent", b"percent", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bake_time", b"bake_time", "gate", b"gate", "hosts", b"hosts", "percent", b"percent", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "bake_time", b"bake_time", "gate", b"gate", "hosts", b"hosts", "percent", b"percent", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_size: _TypeAlias = _typing.Literal["hosts", "percent"]  # noqa: Y015
     _WhichOneofArgType_size: _TypeAlias = _typing.Literal["size", b"size"]  # noqa: Y015
