@@ -52,7 +52,8 @@ def waits(deployment: "Deployment", now: datetime.datetime) -> str:
         return ""
     until = moment(waiting.until_time)
     left = f", for {span((until - now).total_seconds())} more" if until else ""
-    verbs = {kinds.WAITING_FOR_GATE: "approve", kinds.WAITING_FOR_BAKE: "promote", kinds.WAITING_FOR_RESUMPTION: "resume"}
+    verbs = {kinds.WAITING_FOR_GATE: "approve", kinds.WAITING_FOR_RESUMPTION: "resume"}
+    verbs |= {kinds.WAITING_FOR_BAKE: "promote", kinds.WAITING_FOR_ANALYSIS: "promote"}
     verb = verbs.get(waiting.waiting_for)
     return f"{clean(waiting.message)}{left}{f': hookline {verb} {clean(deployment.deployment_id)}' if verb else ''}"
 
