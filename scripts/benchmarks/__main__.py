@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from scripts.benchmarks import alarms, bundles, files, growth, host, metrics
+from scripts.benchmarks import alarms, bundles, deciding, files, growth, host, metrics
 from scripts.benchmarks.figures import Figure
 from scripts.benchmarks.fleets import rollout, storm, tls
 
@@ -17,7 +17,8 @@ NAMES = (
     "agent: the same, and its memory over many deployments, and Install of many files, against cp; "
     "alarms: from an alert to the stop and the rollback, and what looking costs; "
     "metrics: how long a scrape takes; "
-    "bundles: a rollout while other hosts download, against one without"
+    "bundles: a rollout while other hosts download, against one without; "
+    "deciding: what the core needs to decide about a fact, among few targets and among very many"
 )
 
 
@@ -40,6 +41,8 @@ def benchmark(settings: argparse.Namespace, directory: Path) -> AsyncIterator[Fi
             return metrics.measure(settings.rounds)
         case "bundles":
             return bundles.measure(settings.fetchers, settings.bundle_mb, directory)
+        case "deciding":
+            return deciding.measure(settings.hosts or [100, 1_000, 10_000, 100_000], settings.rounds)
         case name:
             raise SystemExit(f"cannot measure {name}: there is no such benchmark")
 
@@ -70,17 +73,22 @@ async def report(settings: argparse.Namespace) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when every promise was kept, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Hookline against floors taken in the same run.")
-    parser.add_argument("name", choices=["agent", "alarms", "bundles", "fleet", "host", "metrics", "storm", "tls"], help=NAMES)
+    parser.add_argument("name", choices=["agent", "alarms", "bundles", "deciding", "fleet", "host", "metrics", "storm", "tls"], help=NAMES)
     parser.add_argument("--json", action="store_true", help="one JSON object a line: name, value, unit, floor, ratio")
     parser.add_argument(
         "--hosts",
         type=int,
         nargs="+",
-        help="fleet: sizes (default: 100 1000 10000); tls: sizes (default: 1000); storm: sizes (default: 5000)",
+        help="sizes; fleet: 100 1000 10000, tls: 1000, storm: 5000, deciding: 100 1000 10000 100000 unless said otherwise",
     )
     parser.add_argument("--plaintext", action="store_true", help="fleet: without TLS, on both sides")
     parser.add_argument("--pairs", type=int, default=15, help="tls: rollouts of each kind, in turns")
-    parser.add_argument("--rounds", type=int, default=20, help="agent, alarms, host: deployments that are measured; metrics: scrapes")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=20,
+        help="agent, alarms, host: deployments that are measured; deciding: runs of each size, in turns; metrics: scrapes",
+    )
     parser.add_argument("--fetchers", type=int, default=100, help="bundles: hosts that download")
     parser.add_argument("--bundle-mb", type=int, default=100, help="bundles: megabytes that each downloads")
     parser.add_argument("--directory", help="where databases and bundles are written (default: the system's temporary directory)")
