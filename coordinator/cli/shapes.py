@@ -134,7 +134,9 @@ def _canaries(of: "Canaries") -> str:
 
 def _pause(of: "Canaries | RolloutStep") -> str:
     bake = f"  bake {show_length(of.bake_time)}" if of.bake_time.ToMilliseconds() else ""
-    return bake + (f"  gate {show_gate(of.gate)}" if of.HasField("gate") else "")
+    measured = ", ".join(f"{clean(one.name)}{' (shadow)' if one.shadow else ''}" for one in of.analysis.metrics)
+    analysis = f"  analysis of {measured}" if measured else ""
+    return bake + analysis + (f"  gate {show_gate(of.gate)}" if of.HasField("gate") else "")
 
 
 LENGTH = Parsed("length", length)

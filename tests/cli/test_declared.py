@@ -299,6 +299,19 @@ def test_bad_declarations_are_refused_with_their_place_before_anybody_is_asked(
     assert says in refused.stderr
 
 
+def test_an_analysis_is_declared_as_the_documentation_shows_it(operator: Operator, coordinator: FakeCoordinator, tmp_path: Path) -> None:
+    shown = (Path(__file__).parents[2] / "deploy" / "README.md").read_text()
+    begin = shown.index("      kind: DeploymentConfig")
+    lines = shown[begin : shown.index("\n\n", begin)]
+    (tmp_path / "config.yaml").write_text(lines.replace("\n      ", "\n").strip() + "\n")
+    applied = operator.types("apply", "-f", str(tmp_path))
+    assert applied.exit_code == 0, applied.stderr
+    (metric,) = coordinator.configs["analysed"].steps[0].analysis.metrics
+    assert (metric.name, metric.count, metric.interval.seconds, metric.success_condition.threshold) == ("errors", 10, 30, 0.01)
+    assert operator.types("apply", "-f", str(tmp_path)).stdout == "1 as declared\n"
+    assert "analysis of errors" in operator.types("config", "show", "analysed").stdout
+
+
 def test_an_expression_may_have_several_lines(operator: Operator, coordinator: FakeCoordinator, shop: Path) -> None:
     shop.write_text(
         SHOP.replace("expression: 'sum(rate(errors[1m])) # of all'", "expression: |-\n    sum(\n      rate(errors[1m])  # each\n    )")

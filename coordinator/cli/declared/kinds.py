@@ -24,6 +24,9 @@ USUAL_CONFIG: Final = "CodeDeployDefault.OneAtATime"
 USUAL_INTERVAL: Final = 5
 USUAL_WAIT: Final = 300
 USUAL_GATE: Final = 86_400
+USUAL_COUNT: Final = 5
+USUAL_PACE: Final = 30
+"""How often a metric of an analysis is measured, and each how many seconds."""
 RULES: Final = ("auto_rollback_configuration", "offline_policy", "alarm_configuration", "service_role")
 """Messages of a group that say nothing when they are empty."""
 
@@ -301,6 +304,12 @@ def _complete_pause(part: "Canaries | RolloutStep") -> None:
         part.ClearField("bake_time")
     if part.HasField("gate") and not part.gate.HasField("timeout"):
         part.gate.timeout.seconds = USUAL_GATE
+    if not part.analysis.initial_delay.ToMilliseconds():
+        part.analysis.ClearField("initial_delay")
+    for metric in part.analysis.metrics:
+        metric.count = metric.count or USUAL_COUNT
+        if not metric.HasField("interval"):
+            metric.interval.seconds = USUAL_PACE
 
 
 def _complete_alarms(configuration: "AlarmConfiguration") -> None:

@@ -102,10 +102,15 @@ class AlarmBench(Bench):
         posted = time.monotonic()
         await self._post(web, "firing")
         engine = self.coordinator.engine
-        while engine._groups.live:  # the deployment, then its rollback
-            await engine.beyond(engine.committed)
+        while (seen := engine.committed) and await self._goes_on():  # the deployment, then its rollback
+            await engine.beyond(seen)
         await self._post(web, "resolved")
         return {"stopped": streams.cancelled - posted, "back": streams.back - max(streams.cancelled, posted)}
+
+    async def _goes_on(self) -> bool:
+        statuses = [resources_pb2.DEPLOYMENT_STATUS_QUEUED, resources_pb2.DEPLOYMENT_STATUS_IN_PROGRESS]
+        request = deployments_pb2.ListDeploymentsRequest(page_size=1, statuses=statuses)
+        return bool((await self.deployments.ListDeployments(request)).deployments)
 
     async def _post(self, web: httpx.AsyncClient, status: str) -> None:
         alert = {"status": status, "labels": LABELS, "startsAt": f"2027-01-01T00:00:{self.number:09}Z", "fingerprint": "f"}
