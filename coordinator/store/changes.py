@@ -71,7 +71,9 @@ UPSERT_EVENT: Final = """
     ON CONFLICT (deployment_no, host_no, event, attempt) DO UPDATE SET status = excluded.status,
         started_at = coalesce(excluded.started_at, lifecycle_event.started_at),
         ended_at = coalesce(excluded.ended_at, lifecycle_event.ended_at), seq = excluded.seq"""
-KNOWN_ATTEMPT: Final = "SELECT 1 FROM target WHERE deployment_no = ? AND host_no = ? AND attempt >= ?"
+FORGOTTEN: Final = 100
+"""Attempts more than are known that a host may tell of: those that a database has forgotten which went back in time."""
+KNOWN_ATTEMPT: Final = f"SELECT 1 FROM target WHERE deployment_no = ? AND host_no = ? AND attempt + {FORGOTTEN} >= ?"
 LATE_EVENT: Final = f"{UPSERT_EVENT} WHERE excluded.status > lifecycle_event.status"
 UPSERT_DIAGNOSTICS: Final = """
     INSERT INTO diagnostics (deployment_no, host_no, event, attempt, error_code, script_name, message, log_tail)

@@ -6,10 +6,23 @@ Stands in for `api` and `service`, whose rule for repeats it follows; what may b
 import asyncio
 import random
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from coordinator.core.errors import DeployError, DeploymentLimitExceeded, Limit, StorageFailed, StorageFull, Unavailable
-from coordinator.core.facts import ApprovalGiven, DeploymentRequested, Request, RequestKey, StopRequested
+from coordinator.core.facts import (
+    ApprovalGiven,
+    DeploymentRequested,
+    LiveRequest,
+    PauseRequested,
+    PromotionRequested,
+    Request,
+    RequestKey,
+    ResumeRequested,
+    RetryRequested,
+    SkipRequested,
+    StopRequested,
+)
+from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import (
     Alarm,
     AlertmanagerAlert,
@@ -18,6 +31,7 @@ from coordinator.core.model import (
     Creator,
     DeploymentId,
     FileExistsBehavior,
+    Gate,
     GroupId,
     HostId,
     HttpLocation,
@@ -25,13 +39,18 @@ from coordinator.core.model import (
     MinimumHealthyHostsType,
     OfflineAction,
     OfflinePolicy,
+    Pause,
     Plan,
     Queueing,
     Revision,
     RevisionId,
+    Shape,
     Snapshot,
+    Step,
 )
 from tests.simulation.coordinator import Coordinator, Life
+
+W = TypeVar("W", PauseRequested, ResumeRequested, PromotionRequested, RetryRequested, SkipRequested)
 
 AGAIN = (Unavailable, StorageFull, StorageFailed)
 """What an operator's client tries again after."""
@@ -105,12 +124,14 @@ class Operators:
         plan = replace(plan, require_approval=self._calls % 6 == 1, **self._watched())
         some = self.chance.sample(group.hosts, self.chance.randint(1, len(group.hosts)))
         plan = replace(plan, chosen=frozenset(some) if self.chance.random() < 0.2 else None)
+        plan = replace(plan, shape=_shape(self.chance))
         if self._calls % 8 == 3:
             plan = replace(plan, start_at=(await self._life()).clock.now() + 15_000)
         if not await self._create(plan, group):
             return
         async with asyncio.TaskGroup() as others:
             others.create_task(self._not_wait_for_ever(plan, until))
+            others.create_task(self._meddle(plan, until))
             if plan.require_approval:
                 others.create_task(self._approve(plan, until))
             if self.chance.random() < 0.2:
@@ -209,6 +230,35 @@ class Operators:
                 if done and who == plan.created_by:
                     self.coordinator.witness.accuse("P8", f"{who} created {plan.deployment_id} and approves it as well")
 
+    async def _meddle(self, plan: Plan, until: float) -> None:
+        """Somebody pauses it, cuts bakes short, has hosts tried again or left out; and lets it go on, until it has ended."""
+        chance = self.chance
+        while True:
+            await asyncio.sleep(chance.expovariate(1 / 8))
+            known = self.coordinator.store.deployments.get(plan.deployment_id)
+            if known is None or known.status.terminal:
+                if self.coordinator.loop.time() > until + 60:
+                    return  # nothing is forgotten any more
+                continue
+            life = await self._life()
+            said = (life.clock.now(), life.clock.elapsed(), plan.deployment_id)
+            wishes: list[LiveRequest] = [
+                _wish(ResumeRequested, said),
+                _wish(ResumeRequested, said),
+                replace(_wish(PromotionRequested, said), past_gate=True),
+            ]
+            if self.coordinator.loop.time() < until:
+                waiting = [one.host_id for one in known.targets.values() if one.status is TargetStatus.Pending]
+                wishes += [_wish(PauseRequested, said), _wish(RetryRequested, said), _wish(RetryRequested, said)]
+                wishes.append(replace(_wish(SkipRequested, said), hosts=frozenset(waiting[-1:])))
+            wish = wishes[chance.randrange(len(wishes))]
+            try:
+                if await self._asked(life, wish):
+                    self.coordinator.witness.count("wishes")
+                    self.coordinator.witness.tell("operator", f"{type(wish).__name__} of {plan.deployment_id}")
+            except (DeployError, Limit):
+                continue
+
     async def _asked(self, life: Life, fact: Request) -> bool:
         """Ask, and wait for the answer while that coordinator lives; whether there was one."""
         async with asyncio.TaskGroup() as both:
@@ -264,6 +314,20 @@ class Operators:
             event_timeout=EVENT_TIMEOUT,
             ignore_application_stop_failures=number % 4 == 0,
         )
+
+
+def _wish(kind: type[W], said: tuple[int, int, DeploymentId]) -> W:
+    at, elapsed, deployment_id = said
+    return kind(at=at, elapsed=elapsed, deployment_id=deployment_id, requested_by="another operator")
+
+
+def _shape(chance: random.Random) -> Shape:
+    """Mostly none; else steps with bakes and gates."""
+    if chance.random() < 0.6:
+        return Shape()
+    gate = Gate(timeout=120_000) if chance.random() < 0.3 else None
+    first = Step(value=1, pause=Pause(bake=chance.choice((0, 5_000)), gate=gate))
+    return Shape(steps=(first, Step(value=60, percent=True, pause=Pause(bake=chance.choice((0, 3_000))))))
 
 
 async def _answer(life: Life, fact: Request) -> DeployError | None:

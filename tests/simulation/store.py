@@ -184,11 +184,13 @@ class SimulatedStore(MemoryStore):
         told = {(entry.deployment_id, entry.host_id, entry.entry) for entry in changes.history}
         for (deployment_id, host_id), (status, epoch) in self._targets.items():
             now = self.deployments[deployment_id].targets[host_id]
-            if now.status < status or (status.terminal and now.status is not status):
+            retried = (deployment_id, host_id, Entry.Retried) in told
+            if not retried and (now.status < status or (status.terminal and now.status is not status)):
                 accuse("P6", f"target {now.host_name} of {deployment_id} went from {status.name} to {now.status.name}")
-            if now.target_epoch < epoch:
+            if not retried and now.target_epoch < epoch:
                 accuse("P6", f"epoch of {now.host_name} in {deployment_id} went from {epoch} to {now.target_epoch}")
-            if now.status is not status and (deployment_id, host_id, Entry(now.status.name)) not in told:
+            pending = now.status is TargetStatus.Pending
+            if now.status is not status and (deployment_id, host_id, Entry.Retried if pending else Entry(now.status.name)) not in told:
                 accuse("P6", f"the history does not say that {now.host_name} of {deployment_id} is {now.status.name}")
             stuck = now.message.startswith("AGENT_ISSUE")
             if stuck and status is not now.status and not self.restored and self.well(host_id):

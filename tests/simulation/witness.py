@@ -92,7 +92,7 @@ class Witness:
             self.accuse("P4", f"{event} of {instruction.instruction_id} started after something of the newer {lane.deployment_id}")
         elif instruction.target_epoch == lane.target_epoch and instruction.deployment_id != lane.deployment_id:
             self.accuse("P4", f"{instruction.deployment_id} and {lane.deployment_id} share epoch {lane.target_epoch} on {host}")
-        elif instruction.deployment_id == lane.deployment_id and position <= lane.position - again:
+        elif instruction.target_epoch == lane.target_epoch and position <= lane.position - again:
             self.accuse("P4", f"{event} of {instruction.instruction_id} started after a later event")
         self._lanes[host, instruction.group_id] = Lane(instruction.target_epoch, instruction.deployment_id, position)
 

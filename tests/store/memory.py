@@ -9,6 +9,7 @@ from coordinator.core.facts import Report, RequestKey
 from coordinator.core.lifecycle import EventStatus, LifecycleEvent
 from coordinator.core.model import Deployment, DeploymentId, Group, GroupId, HostId, Member, RevisionId, Session, Success, Target
 from coordinator.core.orders import Changes, EventChange, HistoryEntry, HoldingChange
+from coordinator.store.changes import FORGOTTEN
 
 Interrupt = Callable[[str], Awaitable[None]]
 EventKey = tuple[DeploymentId, HostId, LifecycleEvent, int]
@@ -169,7 +170,7 @@ class MemoryStore:
         deployment = self.deployments.get(deployment_id)
         if deployment is None or host_id not in deployment.targets or report.event is None or not attempt.isdigit():
             return
-        if int(attempt) > deployment.targets[host_id].attempt:
+        if int(attempt) > deployment.targets[host_id].attempt + FORGOTTEN:
             return
         key = (deployment_id, host_id, report.event, int(attempt))
         before = self.events.get(key)

@@ -24,8 +24,8 @@ class Decision:
 
     def move(self, deployment: Deployment, target: Target, status: TargetStatus, told: str = "") -> None:
         """Change a target's status: the one place where that is done, so the counters are right."""
-        following = (*TARGET_NEXT[target.status], *TARGET_AGAIN.get(target.status, ()))
-        assert status in following, f"{target.host_name} cannot go from {target.status.name} to {status.name}"
+        moves = status in TARGET_NEXT[target.status] or status in TARGET_AGAIN.get(target.status, ())
+        assert moves, f"{target.host_name} cannot go from {target.status.name} to {status.name}"
         before, target.status = target.status, status
         counting.moved(deployment, target, before)
         self.store(target)

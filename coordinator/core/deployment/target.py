@@ -61,9 +61,9 @@ def cancel(plan: Plan, target: Target) -> Cancel:
 def record(plan: Plan, target: Target, member: Member, reports: tuple[Report, ...], changes: Changes) -> Ending | None:
     """Write down what the host reports; return how the target ends by it, if it does.
 
-    Of a target that has ended already only the lifecycle events are written down. Events that the deployment does not have are passed
-    over: one that comes after its last would hide that one. A rollout brings 14 reports a host:
-    everything that is not needed for each of them stands outside the loop.
+    Of a target that has ended already, and of other attempts, only the lifecycle events are written down. Events that the deployment does
+    not have are passed over: one that comes after its last would hide that one. A rollout brings 14 reports a host: everything that is not
+    needed for each of them stands outside the loop.
     """
     mine, planned = instruction_id(target), plan.lifecycle_events
     last = planned[-1]
@@ -72,9 +72,8 @@ def record(plan: Plan, target: Target, member: Member, reports: tuple[Report, ..
     events = changes.events
     reached, progress = target.event or 0, target.event_status
     for seq, about, event, status, time, whole, diagnostics in reports:
-        if about != mine:
-            if target.attempt > 1:
-                changes.late.append((target.host_id, Report(seq, about, event, status, time, whole, diagnostics)))
+        if about != mine:  # of an earlier attempt, or of a later one that the history has forgotten
+            changes.late.append((target.host_id, Report(seq, about, event, status, time, whole, diagnostics)))
             continue
         known = True
         if event is None:

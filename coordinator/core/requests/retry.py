@@ -29,7 +29,7 @@ def retry(now: Decision, fact: RetryRequested) -> None:
     for target in deployment.targets.values():
         if target.host_id in wanted:
             _begin_anew(target)
-            now.move(deployment, target, TargetStatus.Pending, f"attempt {target.attempt}")
+            now.move(deployment, target, TargetStatus.Pending, f"attempt {target.attempt}{': ' if fact.reason else ''}{fact.reason}")
             batches.join(now.group, deployment, target)
     pauses.reopen(deployment)
 
