@@ -16,22 +16,33 @@ from coordinator.core.lifecycle import IN_PLACE, DeploymentStatus, EventStatus, 
 from coordinator.core.model import (
     AlarmStatus,
     AutoRollbackEvent,
+    Gate,
     HostId,
     InstanceHealth,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
     OfflineAction,
     OfflinePolicy,
+    Pause,
     Plan,
+    Shape,
     Snapshot,
+    Step,
 )
-from coordinator.core.orders import HistoryEntry, Instruct
+from coordinator.core.orders import Entry, HistoryEntry, Instruct
 from tests.core.rollout import HALF_AT_A_TIME, ONE_AT_A_TIME, Rollout, alarm, host_id, plan, stored
 
 NAMES = [f"h{number:02}" for number in range(12)]
 minimums = st.builds(MinimumHealthyHosts, type=st.sampled_from(MinimumHealthyHostsType), value=st.integers(0, 12))
 policies = st.builds(
     OfflinePolicy, action=st.sampled_from(OfflineAction), wait=st.sampled_from([60_000, 900_000]), budget=st.sampled_from([None, 0, 2])
+)
+pauses = st.builds(Pause, bake=st.sampled_from([0, 20_000]), gate=st.sampled_from([None, Gate()]))
+shapes = st.just(Shape()) | st.builds(
+    lambda value, one, two: Shape(steps=(Step(value=value, pause=one), Step(value=100, percent=True, pause=two))),
+    st.integers(1, 3),
+    pauses,
+    st.builds(Pause, bake=st.just(0)),
 )
 lengths = st.lists(st.sampled_from([0, 1, 700, 5_000, 90_000]), min_size=len(IN_PLACE), max_size=len(IN_PLACE))
 
@@ -93,7 +104,7 @@ class Driver:
         rollout = self.rollout
         self.look()
         while rollout.group.deployment is not None:
-            if rollout.deployment.waits_for_approval:
+            if rollout.deployment.waits_for_approval or self.at_a_gate():
                 rollout.approve("somebody else", reason="foreseen")
                 self.look()
             for one in rollout.deployment.plan.alarms:
@@ -103,6 +114,10 @@ class Driver:
             if rollout.group.deployment is not None:
                 self.go_on()
         return rollout.elapsed - self.start
+
+    def at_a_gate(self) -> bool:
+        """Whether the history has told last of a gate that waits."""
+        return self.rollout.history[-1].entry is Entry.GateAwaited
 
     def go_on(self) -> None:
         """The next event ends, or time passes."""
@@ -142,6 +157,7 @@ def told(entries: list[HistoryEntry], start: int) -> list[tuple[int, str, str, H
         {
             "outdated_only": st.booleans(),
             "require_approval": st.booleans(),
+            "shape": shapes,
             "alarms": st.sampled_from([(), (alarm("A"),)]),
             "bake_time": st.sampled_from([0, 45_000]),
             "auto_rollback": st.frozensets(st.sampled_from(AutoRollbackEvent)),

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from coordinator.core.deployment import batches, deadlines, watching
 from coordinator.core.deployment.batches import Obstacle
 from coordinator.core.lifecycle import EventStatus, TargetStatus
-from coordinator.core.model import Deployment, Group, Target, Waiting
+from coordinator.core.model import Deployment, Group, Hold, Target, Waiting
 from coordinator.core.stages import gates, pauses
 
 NAMED = 3
@@ -113,7 +113,7 @@ def _held(deployment: Deployment) -> Explanation | None:
         return None
     if deployment.waits_for_approval:
         return Explanation(f"waits for approval by somebody other than {plan.created_by}", "Approval", deadlines.TO_APPROVE)
-    hold, stage = pauses.due(deployment), deployment.progress.stage
+    hold = pauses.due(deployment)
     if hold is not None and deployment.progress.paused is not None:
         paused = deployment.progress.paused
         return Explanation(f"is paused by {paused.by}{f': {paused.why}' if paused.why else ''}", "Paused", hold.until)
@@ -125,12 +125,22 @@ def _held(deployment: Deployment) -> Explanation | None:
             "Blind",
             deadlines.blind_until(deployment),
         )
-    if hold is not None and hold.waiting is Waiting.Bake:
-        of = f" {gates.called(plan, stage)}" if plan.stages else ""
-        return Explanation(f"bakes{of}: every host of it has ended, and the alarms are watched", "Bake", hold.until)
-    if hold is not None and hold.waiting is Waiting.Gate:
-        return Explanation(f"waits at a gate: {gates.awaited(plan, stage)}", "Gate", hold.until)
-    return None
+    return None if hold is None else _paused_between(deployment, hold)
+
+
+def _paused_between(deployment: Deployment, hold: Hold) -> Explanation | None:
+    """What is waited for once the hosts of a stage have ended."""
+    plan, stage = deployment.plan, deployment.progress.stage
+    of = f" {gates.called(plan, stage)}" if plan.stages else ""
+    match hold.waiting:
+        case Waiting.Bake:
+            return Explanation(f"bakes{of}: every host of it has ended, and the alarms are watched", "Bake", hold.until)
+        case Waiting.Analysis:
+            return Explanation(f"analyses{of}: what is measured does not say yet that it may go on", "Analysis", hold.until)
+        case Waiting.Gate:
+            return Explanation(f"waits at a gate: {gates.awaited(plan, stage)}", "Gate", hold.until)
+        case _:
+            return None
 
 
 def _why(group: Group, deployment: Deployment, target: Target, obstacle: Obstacle) -> str:
