@@ -12,14 +12,19 @@ from coordinator.core.lifecycle import IN_PLACE, EventStatus, InstructionStatus,
 from coordinator.core.model import (
     AlarmStatus,
     AutoRollbackEvent,
+    Canaries,
     DeploymentId,
+    Gate,
     HostId,
     InstanceHealth,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
     OfflineAction,
     OfflinePolicy,
+    Pause,
     Plan,
+    Shape,
+    Step,
 )
 from coordinator.core.orders import Instruct, Order, Settled
 from tests.core.rollout import Rollout, host_id
@@ -122,6 +127,15 @@ class World:
             found if hosts == 1 or found.of(hosts) < hosts else MinimumHealthyHosts(type=MinimumHealthyHostsType.MOST_CONCURRENCY, value=1)
         )
 
+    def _shape(self) -> Shape:
+        """One stage, or canaries and steps with bakes and gates between them."""
+        if self.chance.random() < 0.6:
+            return Shape()
+        pauses = [Pause(bake=self.chance.choice((0, 45_000)), gate=self.chance.choice((None, Gate()))) for _ in range(2)]
+        steps = (Step(value=self.chance.randint(1, 3), pause=pauses[0]), Step(value=100, percent=True))
+        canaries = Canaries(hosts=(self.names[0],), pause=pauses[1]) if self.chance.random() < 0.5 and len(self.names) > 4 else None
+        return Shape(canaries=canaries, steps=steps if canaries is None else ())
+
     def _deploy(self, lost: set[str]) -> None:
         chance = self.chance
         before = self.account.serving()
@@ -138,6 +152,7 @@ class World:
             bake=chance.choice((0, 0, 30_000, 600_000)) if self.alarms else 0,
             watch=chance.choice((0, 0, 600_000)) if self.alarms else 0,
             approval=chance.random() < 0.1,
+            shape=self._shape() if only is None else Shape(),
             offline=OfflinePolicy(
                 action=chance.choice(list(OfflineAction)), wait=chance.choice((60_000, 900_000)), budget=chance.choice((None, 0, 1, 2))
             ),
@@ -164,7 +179,7 @@ class World:
 
     def settle(self, turn: int) -> None:
         """Nothing goes wrong any more: hosts that are there end, and time passes for those that are not."""
-        if self.rollout.group.deployment is not None and self.rollout.deployment.waits_for_approval:
+        if self.rollout.group.deployment is not None:
             self.rollout.approve("eve")
             self._look()
         self._see()
