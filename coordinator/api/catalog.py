@@ -31,6 +31,7 @@ GROUP_FIELDS = frozenset(
         ALARMS,
         "outdated_instances_strategy",
         "queueing",
+        "rollback_deployment_config_name",
         "service_role",
         "triggers",
     }
@@ -198,6 +199,7 @@ def _rules(group: pb.DeploymentGroup, fields: frozenset[str]) -> GroupRules:
         outdated_strategy=wire.read_outdated_strategy(group.outdated_instances_strategy, field=f"{where}.outdated_instances_strategy")
         if "outdated_instances_strategy" in fields
         else None,
+        rollback_config_name=group.rollback_deployment_config_name if "rollback_deployment_config_name" in fields else None,
         queueing=wire.read_queueing(group.queueing, field=f"{where}.queueing") if "queueing" in fields else None,
         service_role=wire.read_service_role(group.service_role) if "service_role" in fields else None,
         triggers=read_triggers(group.triggers, field=f"{where}.triggers") if "triggers" in fields else None,

@@ -44,6 +44,7 @@ def deployment_group(record: DeploymentGroup) -> catalog_pb2.DeploymentGroup:
         require_approval=record.require_approval,
         alarm_configuration=wire.alarm_configuration(record.alarms),
         outdated_instances_strategy=pb.OutdatedInstancesStrategy.ValueType(record.outdated_strategy),
+        rollback_deployment_config_name=record.rollback_config_name,
         queueing=pb.Queueing.ValueType(record.queueing),
         service_role=wire.service_role(record.service_role),
         triggers=[triggers.trigger(one) for one in record.triggers],
@@ -139,6 +140,7 @@ def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
         waiting=_waiting(record),
         scheduled_time=wire.time(plan.start_at),
         queue_place=_queue_place(record),
+        rollback_deployment_config_name=plan.rollback_config.name if plan.rollback_config is not None else "",
     )
 
 

@@ -296,6 +296,12 @@ OUTDATED = click.option(
     metavar="UPDATE|IGNORE",
     help="Hosts that join or come back later: give them the last successful revision at once, or let them wait. [UPDATE]",
 )
+ROLLBACK_CONFIG = click.option(
+    "--rollback-config",
+    metavar="NAME|same",
+    shell_complete=suggestions.configs,
+    help="The deployment config by which deployments are rolled back: its minimum healthy hosts is their floor; same: their own. [same]",
+)
 QUEUEING = click.option(
     "--queueing",
     type=click.Choice(["REFUSE", "QUEUE", "SUPERSEDE"], case_sensitive=False),

@@ -69,6 +69,8 @@ class GroupRules:
     alarms: AlarmRules | None = None
     outdated_strategy: OutdatedInstancesStrategy | None = None
     queueing: Queueing | None = None
+    rollback_config_name: str | None = None
+    """Empty: each deployment is rolled back by its own config."""
 
 
 class CatalogService:
@@ -219,10 +221,10 @@ def _ruled(group: DeploymentGroup, rules: GroupRules, targets: Targets) -> Deplo
         group = replace(group, require_approval=rules.require_approval)
     if rules.alarms is not None:
         group = replace(group, alarms=checked_configuration(rules.alarms.given(group.alarms), field="deployment_group.alarm_configuration"))
-    if rules.outdated_strategy is not None:
-        group = replace(group, outdated_strategy=rules.outdated_strategy)
-    if rules.queueing is not None:
-        group = replace(group, queueing=rules.queueing)
+    strategy, queueing = rules.outdated_strategy or group.outdated_strategy, rules.queueing or group.queueing
+    group = replace(group, outdated_strategy=strategy, queueing=queueing)
+    if rules.rollback_config_name is not None:
+        group = replace(group, rollback_config_name=rules.rollback_config_name)
     if rules.service_role is not None:
         group = replace(group, service_role=checked_role(rules.service_role, field="deployment_group.service_role"))
     if rules.triggers is not None:

@@ -16,6 +16,7 @@ from coordinator.core.model import (
     FileExistsBehavior,
     HostId,
     Plan,
+    RollbackConfig,
     Snapshot,
 )
 from coordinator.core.model.roles import source_of
@@ -225,6 +226,9 @@ class DeploymentService:
             start_at=wanted.start_at,
             chosen=await self._chosen(wanted, hosts),
             shape=shape,
+            rollback_config=None
+            if ground.rollback_config is None
+            else RollbackConfig(name=ground.rollback_config.name, minimum_healthy_hosts=ground.rollback_config.minimum_healthy_hosts),
         )
         fact = DeploymentRequested(at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts, queueing=group.queueing)
         return fact, [*_objections(ground, wanted), *impassable(ground, shape, created_by=created_by)]
@@ -260,6 +264,9 @@ def _objections(ground: Ground, wanted: Wanted) -> Iterator[InvalidOperation]:
     why = role.refuses(revision, ground.config.name, hosts=len(set(wanted.hosts)) or len(ground.hosts))
     if not why and wanted.auto_rollback and not role.automatic_rollback:
         why = "without automatic rollback; an operator may roll back by hand"
+    back = ground.rollback_config
+    if not why and back is not None and role.config_names and back.name not in role.config_names:
+        why = f"with {', '.join(role.config_names)}, and not roll back with {back.name}"
     if why:
         name = f"{group.application_name}/{group.name}"
         yield InvalidOperation(f"cannot deploy to {name}: the group's service role lets the coordinator do so {why}")

@@ -70,6 +70,8 @@ class DeploymentGroup:
     alarms: AlarmConfiguration = AlarmConfiguration()
     outdated_strategy: OutdatedInstancesStrategy = OutdatedInstancesStrategy.UPDATE
     queueing: Queueing = Queueing.REFUSE
+    rollback_config_name: str = ""
+    """By which its deployments are rolled back; empty: each by its own."""
     service_role: ServiceRole = ServiceRole()
     triggers: tuple[Trigger, ...] = ()
     tag_sets: TagSets = ()
@@ -167,6 +169,8 @@ class Ground:
     config: DeploymentConfig
     hosts: tuple[tuple[HostId, str], ...]
     """Ids and names of all hosts that match any of the group's filters, by name."""
+    rollback_config: DeploymentConfig | None = None
+    """The group's for rollbacks, if it has one."""
     alarms: tuple[Alarm, ...] = ()
     """Those that were asked for by name, or that the group watches."""
     profiles: Mapping[HostId, tuple[str, ...]] = field(default_factory=dict)

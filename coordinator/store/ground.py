@@ -21,6 +21,7 @@ def read(
         group=group,
         revision=revisions.get(db, application_name, revision_id).revision,
         config=existing_config(db, config_name or group.config_name),
+        rollback_config=existing_config(db, group.rollback_config_name) if group.rollback_config_name else None,
         hosts=tuple(matching(db, group.selection)),
         profiles=profiles(db),
         tags=tags(db),

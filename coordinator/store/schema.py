@@ -262,6 +262,14 @@ def analyses(db: Database) -> None:
         db.execute(f"ALTER TABLE deployment ADD COLUMN {column}")
 
 
+@MIGRATIONS(name="23")
+def rollback_configs(db: Database) -> None:
+    """Configs by which groups are rolled back."""
+    db.execute("ALTER TABLE deployment_group ADD COLUMN rollback_config_no INTEGER")
+    for column in ("rollback_config_name TEXT", "rollback_minimum_type INTEGER", "rollback_minimum_value INTEGER"):
+        db.execute(f"ALTER TABLE deployment ADD COLUMN {column}")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

@@ -59,6 +59,7 @@ from coordinator.core.model import (
     Queueing,
     Revision,
     RevisionId,
+    RollbackConfig,
     Shape,
     Snapshot,
     Success,
@@ -252,11 +253,12 @@ class Rollout:
         zones: Mapping[str, str] = NO_ZONES,
         queueing: Queueing = Queueing.REFUSE,
         start_in: int | None = None,
+        back: MinimumHealthyHosts | None = None,
         request: RequestKey | None = None,
     ) -> None:
         """Somebody wants a revision deployed: to all of these hosts, to those named in `only`, or to the outdated ones.
 
-        `start_in`: milliseconds from now, before which it does not begin.
+        `back`: what its rollback keeps instead. `start_in`: milliseconds from now, before which it does not begin.
         `blind`: it goes on when an alarm stays unknown; `bake`: milliseconds for which the alarms are watched at the end;
         `watch`: and after its success.
         """
@@ -268,6 +270,8 @@ class Rollout:
         asked = replace(asked, alarms=watched, ignore_poll_alarm_failure=blind, bake_time=bake, watch_after_success=watch)
         asked = replace(asked, require_approval=approval, chosen=None if only is None else frozenset(map(host_id, only)), shape=shape)
         asked = replace(asked, start_at=None if start_in is None else self.at + start_in)
+        lane = None if back is None else RollbackConfig(name="fast", minimum_healthy_hosts=back)
+        asked = replace(asked, rollback_config=lane)
         canaries = shape.canaries.hosts if shape.canaries is not None else ()
         self.hosts = tuple(
             Snapshot(host_id=host_id(name), name=name, lost=name in lost, zone=zones.get(name, ""), canary=name in canaries)

@@ -44,6 +44,7 @@ from coordinator.core.model import (
     PrometheusAlert,
     Revision,
     RevisionId,
+    RollbackConfig,
     Session,
     SeveralSeries,
     Shape,
@@ -187,6 +188,9 @@ def plan(deployment_id: str, group: GroupId = WEB, revision: Revision = R1, **ch
         offline=OfflinePolicy(action=OfflineAction.SKIP, wait=7_000, budget=3),
         require_approval=True,
         stages=STAGES,
+        rollback_config=RollbackConfig(
+            name="Quick", minimum_healthy_hosts=MinimumHealthyHosts(type=MinimumHealthyHostsType.HOST_COUNT, value=1)
+        ),
     )
     return replace(made, **changed)  # type: ignore[arg-type]  # fields by name, for brevity
 

@@ -19,6 +19,7 @@
         zones FIRST:MONITOR:MINIMUM HOSTS@ZONE,… zone by zone, with so many seconds of bake, and such a floor in each (HOST_COUNT:1)
                                                PAUSE is bake=SECONDS, gate=APPROVERS (ann/bob, any) or analysis=METRICS, or
                                                several with + between; METRICS as METRIC:COUNT:FAILURES:INCONCLUSIVES[:ROW]/…
+        back MINIMUM                             what its rollback keeps, instead of MINIMUM
         queueing QUEUE | SUPERSEDE               what its group says about deployments that are under way (REFUSE)
         at SECONDS                               not before so many seconds from now
     group HOSTS                                these are the group's hosts from now on, as who has waited finds them when its turn comes
@@ -156,6 +157,7 @@ class Teller:
                     shape=_shape(rest),
                     zones=dict(one.split("@") for one in rest[rest.index("zones") + 2].split(",")) if "zones" in rest else {},
                     queueing=Queueing[rest[rest.index("queueing") + 1] if "queueing" in rest else "REFUSE"],
+                    back=_minimum(rest[rest.index("back") + 1]) if "back" in rest else None,
                     start_in=int(rest[rest.index("at") + 1]) * 1000 if "at" in rest else None,
                 )
             case ["newcomers", names, "keep", minimum, *rest]:

@@ -15,6 +15,7 @@ from coordinator.cli.arguments import (
     QUEUEING,
     REQUIRE_APPROVAL,
     REQUIRE_SIGNATURE,
+    ROLLBACK_CONFIG,
     TAG_SETS,
     TAGS,
     Parsed,
@@ -81,6 +82,7 @@ class SaidRules(SaidAlarms):
     require_approval: bool | None
     outdated_strategy: str | None
     queueing: str | None
+    rollback_config: str | None
     may: tuple[tuple[str, str], ...]
 
 
@@ -107,6 +109,7 @@ class SaidRules(SaidAlarms):
 @REQUIRE_APPROVAL
 @OUTDATED
 @QUEUEING
+@ROLLBACK_CONFIG
 @MAY
 @watched.options
 def create(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
@@ -169,6 +172,7 @@ def show(console: Console, application: str, group: str) -> None:
             ("", watched.advice(found)),
             ("offline hosts", arguments.show_offline_policy(found.offline_policy)),
             ("hosts that come later", spelt(found, "outdated_instances_strategy")),
+            ("rollback config", clean(found.rollback_deployment_config_name)),
             ("queueing", spelt(found, "queueing")),
             ("signatures", "required" if found.require_signature else ""),
             ("may", _may(found.service_role)),
@@ -207,6 +211,7 @@ def show(console: Console, application: str, group: str) -> None:
 @REQUIRE_APPROVAL
 @OUTDATED
 @QUEUEING
+@ROLLBACK_CONFIG
 @MAY
 @watched.options
 def update(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
@@ -215,7 +220,7 @@ def update(console: Console, /, application: str, group: str, **said: Unpack[Sai
     if not mask:
         raise click.UsageError(
             "cannot change nothing: say at least one of --tag, --tag-set, --config, --auto-rollback, --require-signature, --offline, "
-            "--require-approval, --outdated-instances-strategy, --queueing, --may, --alarm, --no-alarms, "
+            "--require-approval, --outdated-instances-strategy, --queueing, --rollback-config, --may, --alarm, --no-alarms, "
             "--ignore-poll-alarm-failure and --bake"
         )
     request = protos.catalog.UpdateDeploymentGroupRequest(
@@ -274,6 +279,9 @@ def _ruled(application: str, group: str, **said: Unpack[SaidRules]) -> "tuple[De
         kinds = protos.resources.OutdatedInstancesStrategy
         wanted.outdated_instances_strategy = kinds.ValueType(number(kinds, said["outdated_strategy"]))
         mask.append("outdated_instances_strategy")
+    if said["rollback_config"] is not None:
+        wanted.rollback_deployment_config_name = "" if said["rollback_config"] == "same" else said["rollback_config"]
+        mask.append("rollback_deployment_config_name")
     if said["queueing"] is not None:
         wanted.queueing = protos.resources.Queueing.ValueType(number(protos.resources.Queueing, said["queueing"]))
         mask.append("queueing")

@@ -113,6 +113,7 @@ def _chosen(existing: "list[Declared]", applications: tuple[str, ...]) -> "list[
         *((DeclaredApplication.kind, name) for name in applications),
         *((one.kind, one.name) for one in groups),
         *((DeclaredConfig.kind, one.message.deployment_config_name) for one in groups),
+        *((DeclaredConfig.kind, one.message.rollback_deployment_config_name) for one in groups),
         *((DeclaredConfig.kind, name) for one in groups for name in one.message.service_role.deployment_config_names),
         *((DeclaredAlarm.kind, name) for one in groups for name in one.message.alarm_configuration.alarms),
     }

@@ -105,6 +105,7 @@ def _named(group: DeclaredGroup) -> list[tuple[str, str]]:
     return [
         (DeclaredApplication.kind, group.message.application_name),
         (DeclaredConfig.kind, group.message.deployment_config_name),
+        *((DeclaredConfig.kind, name) for name in [group.message.rollback_deployment_config_name] if name),
         *((DeclaredAlarm.kind, name) for name in group.message.alarm_configuration.alarms),
     ]
 

@@ -53,6 +53,12 @@ def unfit(group: Group, plan: Plan, snapshots: Sequence[Snapshot]) -> Iterator[U
             f"cannot deploy to {plan.group_name}: {plan.config_name} keeps {minimum} of {hosts} hosts healthy, which leaves none to "
             "deploy to, so nothing is deployed; use a config with a lower minimum, or add hosts"
         )
+    back = plan.rollback_config
+    if back is not None and hosts > 1 and (kept := back.minimum_healthy_hosts.of(hosts)) >= hosts:
+        yield HealthConstraintsInvalid(
+            f"cannot deploy to {plan.group_name}: its rollbacks go by {back.name}, which keeps {kept} of {hosts} hosts healthy and leaves "
+            "none to roll back, so nothing is deployed; give the group another config for rollbacks, or add hosts"
+        )
 
 
 def _nobody_selected(plan: Plan, snapshots: Sequence[Snapshot]) -> NoInstances:

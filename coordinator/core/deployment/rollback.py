@@ -11,7 +11,18 @@ from dataclasses import replace
 from typing import Final
 
 from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
-from coordinator.core.model import AutoRollbackEvent, Creator, Deployment, DeploymentId, OfflineAction, OfflinePolicy, Plan, Shape, Target
+from coordinator.core.model import (
+    AutoRollbackEvent,
+    Creator,
+    Deployment,
+    DeploymentId,
+    OfflineAction,
+    OfflinePolicy,
+    Plan,
+    RollbackConfig,
+    Shape,
+    Target,
+)
 
 STOPPED_BY: Final = {
     DeploymentErrorCode.MANUAL_STOP: AutoRollbackEvent.DEPLOYMENT_STOP_ON_REQUEST,
@@ -57,8 +68,12 @@ def plan(deployment: Deployment, at: int) -> Plan | str:
             f"cannot roll back: revision {revision.revision_id} is also the one that succeeded last; "
             "find out what else has changed, or deploy another revision"
         )
+    lane = frozen.rollback_config or RollbackConfig(name=frozen.config_name, minimum_healthy_hosts=frozen.minimum_healthy_hosts)
     return replace(
         frozen,
+        config_name=lane.name,
+        minimum_healthy_hosts=lane.minimum_healthy_hosts,
+        rollback_config=None,
         deployment_id=frozen.rollback_id,
         rollback_id=DeploymentId(""),
         revision=revision,

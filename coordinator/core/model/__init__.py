@@ -27,6 +27,7 @@ from coordinator.core.model.deployments import (
     PlaceInLine,
     Plan,
     Queueing,
+    RollbackConfig,
     Target,
 )
 from coordinator.core.model.hosts import (
@@ -129,6 +130,7 @@ __all__ = [
     "Revision",
     "RevisionHealth",
     "RevisionId",
+    "RollbackConfig",
     "S3Location",
     "Seen",
     "Session",

@@ -90,6 +90,14 @@ class OfflinePolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackConfig:
+    """The config by which a deployment is rolled back, where that is another one than its own."""
+
+    name: str
+    minimum_healthy_hosts: MinimumHealthyHosts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All that is frozen when a deployment is created."""
 
@@ -135,6 +143,8 @@ class Plan:
     """In which parts it goes, one after the other; none: all hosts are one part. Filled in by the core."""
     shape: Shape = Shape()
     """By which those are made when its hosts are known. Stored while it waits for its turn."""
+    rollback_config: RollbackConfig | None = None
+    """How fast its rollback goes, and which floor that keeps; None: as it does itself."""
     start_at: int | None = None
     """UTC milliseconds before which it does not begin; None: as soon as it can."""
     chosen: frozenset[HostId] | None = None

@@ -176,7 +176,7 @@ class SqliteCatalog:
                 raise InvalidOperation(f"cannot delete deployment config {name}: it is predefined", field="deployment_config_name")
             used = db.execute(
                 """SELECT a.name, g.name FROM deployment_group g JOIN application a USING (application_no)
-                   WHERE g.config_no = ? AND g.deleted_at IS NULL ORDER BY 1, 2 LIMIT 1""",
+                   WHERE ? IN (g.config_no, g.rollback_config_no) AND g.deleted_at IS NULL ORDER BY 1, 2 LIMIT 1""",
                 (row[0],),
             ).fetchone()
             if used is not None:

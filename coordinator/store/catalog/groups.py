@@ -46,13 +46,16 @@ RULES: Final = (
     "outdated_strategy",
     "triggers",
     "queueing",
+    "rollback_config_no",
 )
 """What can be changed about a group."""
 GROUPS: Final = f"""
-    SELECT g.group_no, g.group_id, a.name AS application_name, g.name, c.name AS config_name, g.created_at, g.last_successful_no,
+    SELECT g.group_no, g.group_id, a.name AS application_name, g.name, c.name AS config_name, b.name AS rollback_config_name,
+           g.created_at, g.last_successful_no,
            {", ".join(f"g.{column}" for column in RULES)}
     FROM deployment_group g
     JOIN application a ON a.application_no = g.application_no JOIN deployment_config c ON c.config_no = g.config_no
+    LEFT JOIN deployment_config b ON b.config_no = g.rollback_config_no
     WHERE g.deleted_at IS NULL AND g.application_no = ?"""
 LAST: Final = """
     SELECT deployment_id, status, revision_id, d.created_at, completed_at
@@ -200,6 +203,7 @@ def _rules(db: sqlite3.Connection, group: DeploymentGroup) -> tuple[Column, ...]
         int(group.outdated_strategy),
         triggers_text(group.triggers),
         int(group.queueing),
+        _existing_config_no(db, group.rollback_config_name) if group.rollback_config_name else None,
     )
 
 
@@ -215,6 +219,7 @@ def _group(db: sqlite3.Connection, row: Named) -> DeploymentGroup:
         name=row["name"],
         tag_filters=tag_filters(row["tag_filters"]),
         config_name=row["config_name"],
+        rollback_config_name=row["rollback_config_name"] or "",
         auto_rollback=rollback_events(row["auto_rollback"]),
         require_signature=bool(row["require_signature"]),
         require_approval=bool(row["require_approval"]),

@@ -17,6 +17,7 @@ from coordinator.core.model import (
     HostStatus,
     JournalId,
     Plan,
+    RollbackConfig,
     Session,
     Success,
     Target,
@@ -226,6 +227,9 @@ PLAN_COLUMNS: Final = (
     "start_at",
     "chosen",
     "shape",
+    "rollback_config_name",
+    "rollback_minimum_type",
+    "rollback_minimum_value",
 )
 
 
@@ -254,6 +258,7 @@ def plan_columns(plan: Plan) -> Row:
         plan.start_at,
         None if plan.chosen is None else text_of(sorted(plan.chosen)),
         shape_text(plan.shape),
+        *_rollback_columns(plan.rollback_config),
     )
 
 
@@ -312,7 +317,21 @@ def plan(row: Named) -> Plan:
         start_at=row["start_at"],
         chosen=None if row["chosen"] is None else frozenset(HostId(one) for one in json.loads(row["chosen"])),
         shape=shape(row["shape"]),
+        rollback_config=_rollback_config(row),
     )
+
+
+def _rollback_columns(config: RollbackConfig | None) -> Row:
+    if config is None:
+        return (None, None, None)
+    return (config.name, MINIMUM_NUMBERS[config.minimum_healthy_hosts.type], config.minimum_healthy_hosts.value)
+
+
+def _rollback_config(row: Named) -> RollbackConfig | None:
+    name = row["rollback_config_name"]
+    if name is None:
+        return None
+    return RollbackConfig(name=name, minimum_healthy_hosts=minimum(row["rollback_minimum_type"], row["rollback_minimum_value"]))
 
 
 def _success(row: Named) -> Success | None:

@@ -153,6 +153,7 @@ class Deployment(_message.Message):
     WAITING_FIELD_NUMBER: _builtins.int
     SCHEDULED_TIME_FIELD_NUMBER: _builtins.int
     QUEUE_PLACE_FIELD_NUMBER: _builtins.int
+    ROLLBACK_DEPLOYMENT_CONFIG_NAME_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     """"d-" and nine of A-Z0-9; random."""
     application_name: _builtins.str
@@ -185,6 +186,8 @@ class Deployment(_message.Message):
     """The principal who did; empty: nobody yet."""
     watched: _builtins.bool
     """Whether it has succeeded and its alarms are watched still (watch_after_success). StopDeployment ends that."""
+    rollback_deployment_config_name: _builtins.str
+    """The config by which it would be rolled back, frozen; empty: its own."""
     @_builtins.property
     def minimum_healthy_hosts(self) -> _resources_pb2.MinimumHealthyHosts:
         """The rule of that config, frozen."""
@@ -278,10 +281,11 @@ class Deployment(_message.Message):
         waiting: Global___Waiting | None = ...,
         scheduled_time: _timestamp_pb2.Timestamp | None = ...,
         queue_place: Global___QueuePlace | None = ...,
+        rollback_deployment_config_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "deployment_overview", b"deployment_overview", "error_information", b"error_information", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "queue_place", b"queue_place", "rollback_info", b"rollback_info", "scheduled_time", b"scheduled_time", "start_time", b"start_time", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "approved_by", b"approved_by", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "created_by", b"created_by", "creator", b"creator", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "deployment_overview", b"deployment_overview", "description", b"description", "error_information", b"error_information", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "previous_revision_id", b"previous_revision_id", "queue_place", b"queue_place", "require_approval", b"require_approval", "revision_id", b"revision_id", "rollback_info", b"rollback_info", "scheduled_time", b"scheduled_time", "stages", b"stages", "start_time", b"start_time", "status", b"status", "update_outdated_instances_only", b"update_outdated_instances_only", "waiting", b"waiting", "watched", b"watched"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "approved_by", b"approved_by", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "created_by", b"created_by", "creator", b"creator", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "deployment_overview", b"deployment_overview", "description", b"description", "error_information", b"error_information", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "previous_revision_id", b"previous_revision_id", "queue_place", b"queue_place", "require_approval", b"require_approval", "revision_id", b"revision_id", "rollback_deployment_config_name", b"rollback_deployment_config_name", "rollback_info", b"rollback_info", "scheduled_time", b"scheduled_time", "stages", b"stages", "start_time", b"start_time", "status", b"status", "update_outdated_instances_only", b"update_outdated_instances_only", "waiting", b"waiting", "watched", b"watched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
