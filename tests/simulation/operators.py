@@ -26,6 +26,7 @@ from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import (
     Alarm,
     AlertmanagerAlert,
+    Analysis,
     AutoRollbackEvent,
     BundleType,
     Creator,
@@ -35,6 +36,8 @@ from coordinator.core.model import (
     GroupId,
     HostId,
     HttpLocation,
+    Measurement,
+    Metric,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
     OfflineAction,
@@ -121,7 +124,7 @@ class Operators:
         if self.chance.random() < 0.2:
             group.minimum = minimum(self.chance, len(group.hosts))
         plan = replace(self._plan(group), outdated_only=self.chance.random() < 0.1, offline=group.offline)
-        plan = replace(plan, require_approval=self._calls % 6 == 1, **self._watched())
+        plan = replace(plan, require_approval=self._calls % 6 == 1, shape=self._shape(), **self._watched())
         some = self.chance.sample(group.hosts, self.chance.randint(1, len(group.hosts)))
         plan = replace(plan, chosen=frozenset(some) if self.chance.random() < 0.2 else None)
         plan = replace(plan, shape=_shape(self.chance))
@@ -137,6 +140,14 @@ class Operators:
             if self.chance.random() < 0.2:
                 await asyncio.sleep(20 * self.chance.random())
                 await self._stop(plan)
+
+    def _shape(self) -> Shape:
+        """Mostly all at once; sometimes one host first, whose stage is analysed. What nobody sees is borne: nobody would resume."""
+        if self.chance.random() < 0.8:
+            return Shape()
+        errors = Measurement(name="errors", expression="errors{{{cohort}}}", interval=5_000)
+        metric = Metric(measurement=errors, count=3, failure_limit=self.chance.randint(0, 1), inconclusive_limit=3)
+        return Shape(steps=(Step(value=1, pause=Pause(analysis=Analysis(metrics=(metric,), initial_delay=5_000))), Step(value=2)))
 
     def _watched(self) -> dict[str, Any]:
         """What a deployment says of alarms: nothing, or anything."""
