@@ -11,7 +11,7 @@ import uvloop
 
 from coordinator.adapters.authority import Unusable
 from coordinator.adapters.clock import SystemClock
-from coordinator.app import Coordinator
+from coordinator.app.coordinator import Coordinator
 from coordinator.config.command_line import parse
 from coordinator.config.settings import Settings
 from coordinator.core.errors import DeployError, StorageUnusable

@@ -7,7 +7,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from coordinator.app import SERVER_OPTIONS
+from coordinator.app.listeners import SERVER_OPTIONS
 from coordinator.gateway.servicer import MESSAGES_AT_ONCE, MESSAGES_PER_SECOND
 from hookline.v1 import agent_pb2 as pb
 from hookline.v1 import agent_pb2_grpc

@@ -134,7 +134,7 @@ class NoBundles:
 
 
 class Life:
-    """One life of the coordinator's process, wired as `coordinator/app.py` does it."""
+    """One life of the coordinator's process, wired as `coordinator/app/coordinator.py` does it."""
 
     def __init__(self, coordinator: Coordinator) -> None:
         """Start."""

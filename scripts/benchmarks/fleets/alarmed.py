@@ -15,7 +15,7 @@ import uvloop
 from coordinator.adapters.alarms.prometheus import Prometheus
 from coordinator.adapters.alarms.sight import Sight
 from coordinator.adapters.clock import SystemClock
-from coordinator.app import Coordinator
+from coordinator.app.coordinator import Coordinator
 from coordinator.core.model import Alarm, Comparison, Expression, GroupId
 from coordinator.core.orders import Cancel, Instruction, WatchAlarms
 from coordinator.metrics import Metrics
@@ -160,14 +160,17 @@ async def main() -> None:
         parts.create_task(coordinator.run())
         await coordinator.ready.wait()
         http = dict(word.split("=", 1) for word in coordinator.addresses.split())["http"]
-        async with grpc.aio.insecure_channel(str(coordinator.listen)) as channel, httpx.AsyncClient(base_url=f"http://{http}") as web:
+        async with (
+            grpc.aio.insecure_channel(str(coordinator.listeners.agents)) as channel,
+            httpx.AsyncClient(base_url=f"http://{http}") as web,
+        ):
             bench = AlarmBench(coordinator, channel, 0)
             await bench.prepare()
 
             async def answer(command: dict[str, Any]) -> child.Line:
                 match command["do"]:
                     case "address":
-                        return {"address": str(coordinator.listen)}
+                        return {"address": str(coordinator.listeners.agents)}
                     case "connected":
                         return {"hosts": len(coordinator.streams)}
                     case "watch":

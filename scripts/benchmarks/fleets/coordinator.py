@@ -13,7 +13,7 @@ import grpc.aio
 import uvloop
 
 from coordinator.adapters.clock import SystemClock
-from coordinator.app import Coordinator
+from coordinator.app.coordinator import Coordinator
 from coordinator.config.settings import Address, Settings, Tls
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.core.orders import Instruction
@@ -195,7 +195,7 @@ async def main() -> None:
     async with asyncio.TaskGroup() as parts:
         parts.create_task(coordinator.run())
         await coordinator.ready.wait()
-        operators = str(coordinator.listen) if chosen.tls is None else f"unix:{chosen.tls.admin_socket}"
+        operators = str(coordinator.listeners.agents) if chosen.tls is None else f"unix:{chosen.tls.admin_socket}"
         async with grpc.aio.insecure_channel(operators) as channel:
             bench = Bench(coordinator, channel, known)
             if not given.again:
@@ -205,7 +205,7 @@ async def main() -> None:
             async def answer(command: child.Line) -> child.Line:
                 match command["do"]:
                     case "address":
-                        return {"address": str(coordinator.listen)}
+                        return {"address": str(coordinator.listeners.agents)}
                     case "connected":
                         return {"hosts": len(coordinator.streams)}
                     case "lags":

@@ -1,15 +1,13 @@
-"""The one file that knows everybody: builds the coordinator, runs its parts in one TaskGroup, stops them in reverse."""
+"""Builds the coordinator, runs its parts in one TaskGroup, stops them in reverse."""
 
 import asyncio
 import contextlib
 import datetime
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
-
-import grpc.aio
 
 from coordinator.adapters.alarms.prometheus import Prometheus
 from coordinator.adapters.alarms.sight import Sight
@@ -21,18 +19,16 @@ from coordinator.adapters.oidc import Provider
 from coordinator.adapters.sources.credentials import NoCredentials, SourceCredentials
 from coordinator.api import interceptors
 from coordinator.api import server as api
-from coordinator.api.access.entrance import Bearer, Entrance, Same
-from coordinator.api.access.rates import Paced, Rates
 from coordinator.api.access.recording import Recorder
 from coordinator.api.access.servicers import AccessServicer, AuditServicer
 from coordinator.api.access.tenants import Tenants
 from coordinator.api.alarms import AlarmServicer
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
-from coordinator.api.fleet import EnrolmentServicer, FleetServicer
+from coordinator.api.fleet import FleetServicer
 from coordinator.api.foresight import ForesightServicer
-from coordinator.api.principal import AGENT, LOCAL, MACHINE
 from coordinator.api.triggers import TriggerServicer
+from coordinator.app.listeners import Listeners, Secured, Servicer
 from coordinator.config.settings import Address, Settings, Tls
 from coordinator.core.model import DeploymentId
 from coordinator.engine.loop import Engine
@@ -41,9 +37,8 @@ from coordinator.gateway.bundles import BundleProcess
 from coordinator.gateway.doors import Doors
 from coordinator.gateway.identity import Believed, Certified
 from coordinator.gateway.lending import LendingServicer, Readers
-from coordinator.gateway.listeners.server import make_server
-from coordinator.gateway.listeners.tls import SERVER_FILE, PairFile, agents_credentials, open_credentials
-from coordinator.gateway.listeners.watching import Listener, watch
+from coordinator.gateway.listeners.tls import SERVER_FILE
+from coordinator.gateway.listeners.watching import watch
 from coordinator.gateway.logs import LogServicer
 from coordinator.gateway.renewal import RenewalServicer
 from coordinator.gateway.servicer import AgentServicer
@@ -75,37 +70,8 @@ from coordinator.web.alertmanager import Webhook
 from coordinator.web.app import Health, app
 from coordinator.web.discovery import Discovery
 from coordinator.web.server import HttpServer
-from hookline.v1.fleet_pb2_grpc import add_EnrolmentServiceServicer_to_server
 
 log = logging.getLogger("hookline.coordinator")
-
-SERVER_OPTIONS: Final = (
-    # Without ping_timeout_ms a frozen peer is noticed a minute later than the other two promise.
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.max_receive_message_length", 1 << 20),
-    ("grpc.max_metadata_size", 8 << 10),
-    ("grpc.server_handshake_timeout_ms", 10_000),
-    # Two coordinators on one port would each get half of the agents.
-    ("grpc.so_reuseport", 0),
-)
-
-AGENT_OPTIONS: Final = (
-    # An agent opens its stream, its output and, once a day, a renewal; while it changes connections it may hold two streams.
-    ("grpc.max_concurrent_streams", 4),
-    # Who was shut out, or whose certificate has ended, is found out at the latest when the connection has this age.
-    ("grpc.max_connection_age_ms", 3_600_000),
-    ("grpc.max_connection_age_grace_ms", 60_000),
-    # What goes to an agent is small: gRPC would keep 16 KiB to encrypt it in, for each connection.
-    ("grpc.tsi.max_frame_size", 2_048),
-)
-
-MACHINES: Final = {"per_second": 20, "burst": 100}
-OPERATORS: Final = {"per_second": 50, "burst": 200}
-"""Calls from each address, where calls may come from strangers. A rack of machines may wait for its approval behind one address."""
 
 LOOK_AFTER_CERTIFICATES_EVERY: Final = 600_000
 """Milliseconds."""
@@ -143,15 +109,13 @@ class Coordinator:
         self.engine = Engine(store=store, agents=self.streams, clock=clock, metrics=self.metrics, alarms=self._sight, turns=self._turns)
         self._departures = Departures(self.engine, self.engine, Doors(self.streams, self.bundle_process), clock)
         self._enrolment = self._enrol(store, ids)
-        self._identity = None if self._authority is None or self._enrolment is None else Certified(self._authority.cluster, self._enrolment)
-        identity = self._identity or Believed()
+        identity = Believed() if self._authority is None or self._enrolment is None else Certified(self._authority.cluster, self._enrolment)
         self.agents = AgentServicer(inbox=self.engine.inbox, streams=self.streams, clock=clock, identity=identity)
         self._forgetting = HistoryRetention(store.writer, self._clock, days=settings.history_retention_days)
         self._tidy_bundles = partial(bundles.tidy, store.catalog.pushed)
         self.metrics.storage.watch(store, bundles.count)
         self._logs = self._keep_logs(store)
-        self._publishing = LogServicer(logs=self._logs, history=store.history, clock=clock, callers=identity, tally=self.metrics.tally)
-        self._lending = LendingServicer(lending, identity)
+        publishing = LogServicer(logs=self._logs, history=store.history, clock=clock, callers=identity, tally=self.metrics.tally)
         self._newcomers = NewcomerService(store, store, self.engine, inbox=self.engine, clock=clock, ids=ids)
         self._http = self._web(DiscoveryService(store))
         self._access, self._audit = _access(store, ids, clock, settings), AuditService(store.audit, clock)
@@ -162,10 +126,23 @@ class Coordinator:
         self._services = self._serve(store, bundles, ids)
         self.metrics.watch(self.engine.overview)
         self._stop, self.ready, self._serving = asyncio.Event(), asyncio.Event(), api.TimedHealth(clock)
-        self.listen = settings.listen
-        """Where it listens; the port is known once `run` has said that it is ready."""
-        self.enrol_listen = tls.enrol_listen if tls is not None else None
-        self.operator_listen = tls.operator_listen if tls is not None else None
+        self.listeners = self._call_at(pki, identity, (publishing, LendingServicer(lending, identity)))
+        """Where it is called; the ports are known once `run` has said that it is ready."""
+
+    def _call_at(self, pki: Path, identity: Believed | Certified, beside: Sequence[Servicer]) -> Listeners:
+        tls, secured = self._settings.tls, None
+        if tls is not None and self._enrolment is not None and isinstance(identity, Certified):
+            renewal = RenewalServicer(self._enrolment, identity, self._clock)
+            secured = Secured(tls=tls, pki=pki, enrolment=self._enrolment, renewal=renewal, access=self._access, recorder=self._recorder)
+        return Listeners(
+            self._settings.listen,
+            chain=lambda entrance: interceptors.chain(self.metrics, self._rules(entrance=entrance)),
+            operators=lambda server, agents: api.register([server], self._services, self._serving, agents=agents),
+            agents=self.agents,
+            beside=beside,
+            secured=secured,
+            clock=self._clock,
+        )
 
     def _enrol(self, store: SqliteStore, ids: RandomIds) -> EnrolmentService | None:
         tls = self._settings.tls
@@ -204,12 +181,12 @@ class Coordinator:
             fleet=FleetServicer(
                 FleetService(store.fleet, store, inbox=engine, clock=clock, come=engine.come, bounded=self._readers.look_again),
                 self._enrolment,
-                enrol_address=lambda: str(self.enrol_listen),
+                enrol_address=lambda: str(self.listeners.machines),
             ),
             access=AccessServicer(
                 self._access,
                 fingerprint="" if self._authority is None else self._authority.fingerprint,
-                address=lambda: str(self.operator_listen or ""),
+                address=lambda: str(self.listeners.operators or ""),
             ),
             audit=AuditServicer(self._audit),
         )
@@ -257,14 +234,14 @@ class Coordinator:
             self.metrics.committed.outcomes.stand(await self._standing())
             await serving.wait()
             self.streams.bundle_address = f":{self.bundle_process.address.port}"
-            servers = await self._open()
+            await self.listeners.open()
             then = {"audit": self._audit.run(), "departures": self._departures.run(), "retention": self._forgetting.run()}
             then |= {"certificates": self._look_after_certificates(), "notifications": self._telling.run()}
             then |= {"newcomers": self._newcomers.run(self.engine.come)}
             then |= {"turns": self._turns.run(self.engine, self.engine, spread=self.engine.reconnect_spread)}
             running += [parts.create_task(run, name=name) for name, run in then.items()]
-            again = [server for server in servers if isinstance(server, Listener)]
-            watching = parts.create_task(watch([self.listen, self.bundle_process.address], self._clock, again), name="watching")
+            here = [self.listeners.agents, self.bundle_process.address]
+            watching = parts.create_task(watch(here, self._clock, self.listeners.again), name="watching")
             await api.tell_serving(self._serving)
             self.metrics.lag.start()
             self.ready.set()
@@ -275,59 +252,12 @@ class Coordinator:
                 async with asyncio.timeout(GRACE):
                     await self._serving.enter_graceful_shutdown()
             self.streams.drain_all(COME_BACK_AFTER, "the coordinator stops")
-            await asyncio.gather(*(server.stop(GRACE) for server in servers))
+            await self.listeners.stop(GRACE)
             self.metrics.lag.stop()
             self._http.stop()
             await http
             for task in reversed(running):
                 task.cancel()
-
-    async def _open(self) -> list[grpc.aio.Server | Listener]:
-        """Serve: over plaintext everybody on one listener, with TLS each kind of caller on its own."""
-        tls, authority, enrolment, identity = self._settings.tls, self._authority, self._enrolment, self._identity
-        if tls is None or authority is None or enrolment is None or identity is None:
-            server = self._server(Same(LOCAL))
-            self._serve_operators(server, self.agents)
-            self._publishing.register(server)
-            self._lending.register(server)
-            self.listen = Address(self.listen.host, server.add_insecure_port(str(self.listen)))
-            await server.start()
-            return [server]
-        await enrolment.start()
-        pairs = PairFile(self._settings.data_dir / "pki")
-        agents, admin = self._server(Same(AGENT), *AGENT_OPTIONS), self._server(Same(LOCAL))
-        for servicer in (self.agents, self._publishing, self._lending, RenewalServicer(enrolment, identity, self._clock)):
-            servicer.register(agents)
-        self.listen = Address(self.listen.host, agents.add_secure_port(str(self.listen), agents_credentials(pairs)))
-        self._serve_operators(admin)
-        admin.add_insecure_port(f"unix:{tls.admin_socket}")
-        tls.admin_socket.chmod(0o600)
-        enrolling = EnrolmentServicer(enrolment, agent_address=lambda: f":{self.listen.port}", recorder=self._recorder)
-        serve_machines = partial(add_EnrolmentServiceServicer_to_server, enrolling)
-        strangers = Paced(Same(MACHINE), Rates(self._clock, **MACHINES))
-        machines = Listener(tls.enrol_listen, partial(self._open_to_strangers, pairs, strangers, serve_machines))
-        tokens = Paced(Bearer(self._access), Rates(self._clock, **OPERATORS))
-        operators = Listener(tls.operator_listen, partial(self._open_to_strangers, pairs, tokens, self._serve_operators))
-        servers: list[grpc.aio.Server | Listener] = [agents, admin, machines, operators]
-        for each in servers:
-            await each.start()
-        self.enrol_listen, self.operator_listen = machines.address, operators.address
-        return servers
-
-    def _open_to_strangers(
-        self, pairs: PairFile, entrance: Entrance, serve: Callable[[grpc.aio.Server], None], address: Address
-    ) -> tuple[grpc.aio.Server, int]:
-        """A server without client certificates; `serve` puts the services on it."""
-        server = self._server(entrance)
-        serve(server)
-        return server, server.add_secure_port(str(address), open_credentials(pairs))
-
-    def _server(self, entrance: Entrance, *options: tuple[str, int]) -> grpc.aio.Server:
-        chain = interceptors.chain(self.metrics, self._rules(entrance=entrance))
-        return make_server(interceptors=chain, options=(*SERVER_OPTIONS, *options))
-
-    def _serve_operators(self, server: grpc.aio.Server, agents: AgentServicer | None = None) -> None:
-        api.register([server], self._services, self._serving, agents=agents)
 
     async def _look_after_certificates(self) -> None:
         """Renew the coordinator's own in time, until cancelled."""
@@ -344,9 +274,7 @@ class Coordinator:
     def addresses(self) -> str:
         """Where everything is served, for whoever started the program; right once `ready` is set."""
         http = Address(self._settings.http_listen.host, self._http.port)
-        said = f"listen={self.listen} http={http} bundles={self.bundle_process.address}"
-        tls = self._settings.tls
-        return said if tls is None else f"{said} operators={self.operator_listen} enrol={self.enrol_listen} admin={tls.admin_socket}"
+        return f"listen={self.listeners.agents} http={http} bundles={self.bundle_process.address}{self.listeners.beside_agents}"
 
 
 async def _group_of(history: History, deployment_id: str) -> tuple[str, str]:

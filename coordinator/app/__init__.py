@@ -1,0 +1,1 @@
+"""Knows everybody: wires the coordinator's parts, runs them, and opens the ports where it is called."""
