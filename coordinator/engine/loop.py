@@ -15,9 +15,7 @@ from coordinator.core.evidence import late
 from coordinator.core.facts import (
     AlarmSeen,
     DeploymentRequested,
-    EpochSeen,
     Hello,
-    HoldingSeen,
     HostLost,
     HostRemovalRequested,
     HostRemoved,
@@ -38,6 +36,7 @@ from coordinator.core.orders import Answer, Changes
 from coordinator.core.requests.live import verb
 from coordinator.engine.acting import Acting
 from coordinator.engine.blame import to_blame
+from coordinator.engine.greeting import told
 from coordinator.engine.groups import Groups, Overview
 from coordinator.engine.inbox import Asked, Inbox, Item, is_refused, settle
 from coordinator.engine.ports import Agents, Alarms, Clock, DeploymentsRefused, Store, StoreBroken, Turns
@@ -300,20 +299,8 @@ class Engine:
             self._tell_groups(turn, HostReturned(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id))
         if admitted.journal_lost:
             self._tell_groups(turn, JournalLost(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id))
-        for group_id, (epoch, deployment_id) in hello.fences.items():
-            group = self._groups.get(group_id)
-            if group is None or group_id in self._groups.parked:
-                continue
-            member = group.members.get(hello.host_id)
-            if epoch > (member.target_epoch if member else 0):
-                seen = EpochSeen(at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id, target_epoch=epoch, deployment_id=deployment_id)
-                turn.facts.setdefault(group_id, []).append(seen)
-        for held in hello.holdings:
-            if held.group_id in self._groups and held.group_id not in self._groups.parked:
-                holding = HoldingSeen(
-                    at=hello.at, elapsed=hello.elapsed, host_id=hello.host_id, installed=held.installed, deployed=held.deployed
-                )
-                turn.facts.setdefault(held.group_id, []).append(holding)
+        for group_id, fact in told(self._groups, hello):
+            turn.facts.setdefault(group_id, []).append(fact)
 
     def _tell_groups(self, turn: Turn, fact: HostReturned | HostRemoved | JournalLost | HostLost) -> None:
         for group_id in self._groups.of_host(fact.host_id):

@@ -16,13 +16,12 @@ from coordinator.engine.ports import DeploymentsRefused
 from coordinator.store.calls import remember
 from coordinator.store.connections.numbers import Numbers
 from coordinator.store.rows.columns import Column
+from coordinator.store.rows.hosts import HOST_COLUMNS, host_columns
 from coordinator.store.rows.running import (
     DEPLOYMENT_COLUMNS,
-    HOST_COLUMNS,
     PLAN_COLUMNS,
     TARGET_COLUMNS,
     deployment_columns,
-    host_columns,
     plan_columns,
     target_columns,
 )

@@ -18,7 +18,7 @@ from coordinator.store.connections.reader import Reader
 from coordinator.store.connections.writer import Writer
 from coordinator.store.paging import Paging
 from coordinator.store.rows.columns import map_of, text_of
-from coordinator.store.rows.running import host_columns
+from coordinator.store.rows.hosts import host_columns
 
 TOKENS: Final = """
     SELECT token_no, token_id, expires_at, uses_left, tags, auto_approve, trust_tags, name_pattern, created_at, n.name, revoked_at

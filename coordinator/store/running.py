@@ -22,7 +22,8 @@ from coordinator.core.model import (
 )
 from coordinator.store.rows import columns
 from coordinator.store.rows import running as rows
-from coordinator.store.rows.running import DEPLOYMENT_QUERY, SESSION_QUERY, TARGET_COLUMNS
+from coordinator.store.rows.hosts import SESSION_QUERY, session
+from coordinator.store.rows.running import DEPLOYMENT_QUERY, TARGET_COLUMNS
 from coordinator.store.rows.stages import Named
 
 LIVE_GROUPS: Final = """
@@ -81,7 +82,7 @@ def last_commit(db: sqlite3.Connection) -> int:
 
 def sessions(db: sqlite3.Connection) -> list[Session]:
     """Every known host."""
-    return [rows.session(tuple(row)) for row in db.execute(SESSION_QUERY)]
+    return [session(tuple(row)) for row in db.execute(SESSION_QUERY)]
 
 
 def disconnect_everybody(db: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""What rows of hosts, deployments and targets look like: the running objects of the core to rows and back.
+"""What rows of deployments and targets look like: the running objects of the core to rows and back.
 
 Here are the lists of columns and the queries whose rows these are; empty texts are NULL where they mostly are.
 """
@@ -14,11 +14,8 @@ from coordinator.core.model import (
     FileExistsBehavior,
     GroupId,
     HostId,
-    HostStatus,
-    JournalId,
     Plan,
     RollbackConfig,
-    Session,
     Success,
     Target,
 )
@@ -33,7 +30,6 @@ from coordinator.store.rows.columns import (
     error_columns,
     event_bits,
     lifecycle_events,
-    map_of,
     minimum,
     offline,
     offline_columns,
@@ -43,61 +39,6 @@ from coordinator.store.rows.columns import (
     text_of,
 )
 from coordinator.store.rows.stages import PROGRESS_COLUMNS, Named, progress, progress_columns, shape, shape_text, stages, stages_text, zones
-
-
-def host_columns(session: Session) -> Row:
-    """HOST_COLUMNS of a session."""
-    return (
-        session.session_epoch,
-        session.journal_id,
-        session.boot_id,
-        int(session.status),
-        session.agent_version,
-        text_of(session.capabilities),
-        text_of(dict(session.tags)),
-        text_of(dict(session.facts)),
-        session.registered_at,
-        session.connected_at,
-    )
-
-
-HOST_COLUMNS: Final = (
-    "session_epoch",
-    "journal_id",
-    "boot_id",
-    "status",
-    "agent_version",
-    "capabilities",
-    "tags",
-    "facts",
-    "registered_at",
-    "connected_at",
-)
-SESSION_QUERY: Final = f"""
-    SELECT host_id, name, acked_seq, {", ".join(HOST_COLUMNS)}
-    FROM host JOIN name USING (name_no) JOIN report_cursor USING (host_no)
-    WHERE removed_at IS NULL ORDER BY host_no"""
-
-
-def session(row: tuple[str, str, int, int, str, str, int, str, str, str, str, int, int]) -> Session:
-    """A session from a row of SESSION_QUERY."""
-    host_id, name, acked_seq, epoch, journal_id, boot_id, status, version, capabilities, tags, facts, registered_at, connected_at = row
-    return Session(
-        host_id=HostId(host_id),
-        name=name,
-        acked_seq=acked_seq,
-        session_epoch=epoch,
-        journal_id=JournalId(journal_id),
-        boot_id=boot_id,
-        status=HostStatus(status),
-        agent_version=version,
-        capabilities=tuple(json.loads(capabilities)),
-        tags=map_of(tags),
-        facts=map_of(facts),
-        registered_at=registered_at,
-        connected_at=connected_at,
-    )
-
 
 TARGET_COLUMNS: Final = (
     "status",
