@@ -100,6 +100,16 @@ def test_a_bundle_is_deployed_and_its_events_and_output_are_shown_as_they_happen
     assert installed["revision"] == machine.bundle.as_uri()
 
 
+def test_a_deployment_goes_on_when_nobody_reads_it_any_more(machine: Machine) -> None:
+    program = machine.deploy()
+    until(program, "DownloadBundle: Succeeded")
+    assert program.stdout is not None
+    program.stdout.close()
+    machine.let_the_hook_end()
+    assert program.wait(timeout=60) == 0
+    assert machine.ran()[-1].startswith("ValidateService")
+
+
 def test_a_failed_hook_ends_it_with_its_reason_and_exit_code_1(machine: Machine) -> None:
     program = machine.deploy()
     machine.let_the_hook_end(3)

@@ -41,9 +41,14 @@ class Console:
         self._screen = screen
 
     def say(self, line: str) -> None:
-        """Tells the operator something."""
-        self._screen.write(f"{line}\n")
-        self._screen.flush()
+        """Tells the operator something, as long as anybody reads it: the deployment goes on when a pipe (`| head`) has been closed."""
+        try:
+            self._screen.write(f"{line}\n")
+            self._screen.flush()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)  # also for what Python itself writes out at its end
+            os.dup2(nowhere, self._screen.fileno())
+            os.close(nowhere)
 
     def send(self, order: SendReports) -> None:
         """Takes reports."""
