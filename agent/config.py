@@ -85,7 +85,9 @@ def loopback(address: str) -> str:
         raise AgentError(f"cannot use {address!r} as the coordinator's address: {host} has no address ({error.strerror})") from error
     beyond = sorted(str(ip) for ip in found if not ipaddress.ip_address(ip).is_loopback)
     if beyond:
-        raise AgentError(f"cannot speak plaintext with {host} ({beyond[0]}): --insecure is for loopback addresses only")
+        raise AgentError(
+            f"cannot speak plaintext with {host} ({beyond[0]}): --insecure is for loopback addresses only; join the coordinator instead"
+        )
     return address
 
 

@@ -175,7 +175,7 @@ def find_appspec(archive: Path, requested: str | None) -> Path:
             raise AppSpecError(f"cannot read AppSpec file {name}: it lies outside the bundle")
         if found.exists() and stat.S_ISREG(found.stat().st_mode):
             return found
-    raise AppSpecNotFound(f"cannot find an AppSpec file in the bundle: there is no {' and no '.join(names)} in its root")
+    raise AppSpecNotFound(f"cannot find an AppSpec file in the bundle: there is no {' and no '.join(names)} in its root; put one there")
 
 
 def _hooks(found: Mapping[str, Iterable[dict[str, object]]]) -> Mapping[str, tuple[Script, ...]]:

@@ -109,7 +109,8 @@ def attributes_of(tree: Tree, permissions: tuple[Permission, ...], kinds: Mappin
                 raise _not_possible(f"the acls of {permission.object} cannot be set: {why}")
             if path in spoken:
                 where = tree.full(path)
-                raise _not_possible(f"permissions of {where} are given twice, by the objects {spoken[path]} and {permission.object}")
+                twice = f"are given twice, by the objects {spoken[path]} and {permission.object}; let one leave it out, with except"
+                raise _not_possible(f"permissions of {where} {twice}")
             spoken[path] = permission.object
             yield path, attributes
 
@@ -139,7 +140,8 @@ def matcher(pattern: str) -> Callable[[str], bool]:
 def _matched(permission: Permission, place: str, kinds: Mapping[str, str]) -> Iterator[str]:
     if kinds.get(place) == "file":
         if permission.pattern != "**" or permission.except_:
-            raise _not_possible(f"the object {permission.object} of permissions is a file, which takes neither pattern nor except")
+            why = "is a file, which takes neither pattern nor except; remove them, or name its directory"
+            raise _not_possible(f"the object {permission.object} of permissions {why}")
         if "file" in permission.type:
             yield place
         return
@@ -160,7 +162,8 @@ def _uid(permission: Permission) -> int | None:
     try:
         uid = pwd.getpwnam(permission.owner).pw_uid
     except KeyError as error:
-        raise _not_possible(f"the owner {permission.owner} of {permission.object} is no user of this host") from error
+        why = "is no user of this host; create it before Install, in a BeforeInstall script for example"
+        raise _not_possible(f"the owner {permission.owner} of {permission.object} {why}") from error
     if os.geteuid() not in (0, uid):
         why = f"the agent runs as uid {os.geteuid()}, and only root may give files to another user"
         raise PayloadError(PayloadErrorCode.NOT_PERMITTED, f"cannot make {permission.owner} the owner of {permission.object}: {why}")
@@ -173,7 +176,8 @@ def _gid(permission: Permission) -> int | None:
     try:
         gid = grp.getgrnam(permission.group).gr_gid
     except KeyError as error:
-        raise _not_possible(f"the group {permission.group} of {permission.object} is no group of this host") from error
+        why = "is no group of this host; create it before Install, in a BeforeInstall script for example"
+        raise _not_possible(f"the group {permission.group} of {permission.object} {why}") from error
     if os.geteuid() != 0 and gid not in (os.getegid(), *os.getgroups()):
         why = f"the agent runs as uid {os.geteuid()}, which is neither root nor a member of that group"
         raise PayloadError(PayloadErrorCode.NOT_PERMITTED, f"cannot give {permission.object} to the group {permission.group}: {why}")

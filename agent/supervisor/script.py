@@ -85,7 +85,8 @@ def _make_executable(script: Script) -> None:
     try:
         mode = os.stat(script.path).st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise Refused("ScriptMissing", f"cannot run {script}: the revision has no such file ({script.path})") from error
+        why = f"the revision has no such file ({script.path}); add it, or correct its location"
+        raise Refused("ScriptMissing", f"cannot run {script}: {why}") from error
     except OSError as error:
         raise Refused("ScriptFailed", f"cannot run {script}: {error.strerror} ({script.path})") from error
     if stat.S_ISDIR(mode):
@@ -107,7 +108,9 @@ def _command(script: Script, environment: dict[str, str]) -> tuple[list[str], di
     try:
         user = pwd.getpwnam(script.runas)
     except KeyError as error:
-        raise Refused("ScriptFailed", f"cannot run {script}: this host has no user {script.runas}") from error
+        raise Refused(
+            "ScriptFailed", f"cannot run {script}: this host has no user {script.runas}; create it first, or correct runas"
+        ) from error
     if os.geteuid() not in (0, user.pw_uid):
         if script.sudo:
             quoted = " ".join("'" + each.replace("'", "'\\''") + "'" for each in (script.path, *script.arguments))

@@ -51,7 +51,7 @@ def test_a_loopback_address_may_be_spoken_to_in_plaintext(address: str) -> None:
 @pytest.mark.parametrize(
     "address, why",
     [
-        ("192.0.2.1:8443", "for loopback addresses only"),
+        ("192.0.2.1:8443", "for loopback addresses only; join the coordinator instead"),
         ("127.0.0.1", "HOST:PORT"),
         (":8443", "HOST:PORT"),
         ("127.0.0.1:0", "HOST:PORT"),

@@ -215,18 +215,22 @@ def test_the_appspec_overrules_the_deployment_about_existing_files(host: Host) -
         ),
         ({"a": "1"}, "files:\n  - {source: b, destination: /d}\n  - {source: c/d, destination: /d}\n", "the bundle has no b, c/d"),
         ({"a": "1"}, "files:\n  - {source: '*.txt', destination: /d}\n", "the bundle has no *.txt"),
-        ({"a": "1"}, "files:\n  - {source: a, destination: /d}\npermissions:\n  - {object: /d, owner: nobody-here}\n", "nobody-here"),
+        (
+            {"a": "1"},
+            "files:\n  - {source: a, destination: /d}\npermissions:\n  - {object: /d, owner: nobody-here}\n",
+            "nobody-here of /d is no user of this host; create it before Install",
+        ),
         ({"a": "1"}, "files:\n  - {source: a, destination: /d}\npermissions:\n  - {object: /d, acls: ['u:bob:rw']}\n", "u:bob:rw of /d"),
         ({"a": "1"}, "files:\n  - {source: a, destination: /d}\npermissions:\n  - {object: /d, context: {type: t}}\n", "SELinux"),
         (
             {"a": "1"},
             "files:\n  - {source: a, destination: /d}\npermissions:\n  - {object: /d, mode: 600}\n  - {object: /d/a, mode: 644}\n",
-            "given twice",
+            "given twice, by the objects /d and /d/a; let one leave it out",
         ),
         (
             {"a": "1"},
             "files:\n  - {source: a, destination: /d}\npermissions:\n  - {object: /d/a, pattern: '*'}\n",
-            "takes neither pattern nor except",
+            "takes neither pattern nor except; remove them, or name its directory",
         ),
     ],
 )

@@ -67,6 +67,7 @@ def test_an_address_needs_its_digest() -> None:
     [
         ("nowhere", None, "", "nowhere: no such file or directory"),
         ("ftp://example.com/b", None, "", "ftp is none of s3, https, http and file"),
+        ("https://github.com/acme/shop", None, "", "a commit has the form https://github.com/ACCOUNT/REPOSITORY/tree/COMMIT"),
         ("s3://bucket", None, "", "has the form s3://BUCKET/KEY"),
         ("/dev/null", "directory", "", "it is not a directory"),
         ("/", "zip", "", "it is a directory and not a zip"),

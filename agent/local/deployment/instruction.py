@@ -119,6 +119,8 @@ def location(typed: str, *, kind: str | None = None, sha256: str = "") -> Locati
     if scheme == "s3":
         return _located(Place.S3, _object(typed), packed, sha256)
     if scheme in ("https", "http"):
+        if not sha256 and typed.startswith("https://github.com/"):
+            raise AgentError(f"cannot deploy {typed}: a commit has the form https://github.com/ACCOUNT/REPOSITORY/tree/COMMIT")
         if not sha256:
             raise AgentError(f"cannot deploy {typed}: say with --sha256 what it must be, so that nothing else is run")
         return _located(Place.HTTP, {"url": typed}, packed, sha256)
