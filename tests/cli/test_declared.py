@@ -309,6 +309,8 @@ def test_an_analysis_is_declared_as_the_documentation_shows_it(operator: Operato
     (metric,) = coordinator.configs["analysed"].steps[0].analysis.metrics
     assert (metric.name, metric.count, metric.interval.seconds, metric.success_condition.threshold) == ("errors", 10, 30, 0.01)
     assert operator.types("apply", "-f", str(tmp_path)).stdout == "1 as declared\n"
+    coordinator.configs["analysed"].steps.add(percent=50)
+    assert operator.types("export").stdout.count("analysis:") == 1
     assert "analysis of errors" in operator.types("config", "show", "analysed").stdout
 
 

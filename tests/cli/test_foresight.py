@@ -223,3 +223,5 @@ def test_a_deployment_and_a_host_are_explained(operator: Operator, coordinator: 
     assert json.loads(operator.types("explain", "web-3", "--output", "json").stdout)[0]["reason"] == "WindowFull"
     assert json.loads(operator.types("explain", "d-8A1B2C3D4", "--output", "json").stdout)["until"] == "2026-11-23T12:07:00Z"
     assert operator.types("explain", "web-3", "--host", "web-4").exit_code == 2
+    coordinator.explained.until.CopyFrom(at(86_400))
+    assert ", until 2026-11-24 12:00:00 at most (23h from now) (shop/web)\n" in operator.types("explain", "d-8A1B2C3D4").stdout

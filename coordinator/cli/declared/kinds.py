@@ -304,6 +304,8 @@ def _complete_pause(part: "Canaries | RolloutStep") -> None:
         part.ClearField("bake_time")
     if part.HasField("gate") and not part.gate.HasField("timeout"):
         part.gate.timeout.seconds = USUAL_GATE
+    if not part.HasField("analysis"):
+        return
     if not part.analysis.initial_delay.ToMilliseconds():
         part.analysis.ClearField("initial_delay")
     for metric in part.analysis.metrics:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hookline.v1.foresight_pb2 import Explanation
 
 DEPLOYMENT = re.compile(r"d-[A-Z0-9]{9}")
+SOON = 12 * 3600
+"""Seconds within which a time of day says which day is meant."""
 
 
 @command(
@@ -51,5 +53,9 @@ def explain(console: Console, what: str, host: str | None) -> None:
 def _show(console: Console, of: "Explanation") -> None:
     place = f" ({clean(of.application_name)}/{clean(of.deployment_group_name)})" if of.application_name else ""
     until = moment(of.until)
-    left = "" if until is None else f", until {until:%H:%M:%S} at most ({span((until - console.clock.now()).total_seconds())} from now)"
+    left = ""
+    if until is not None:
+        seconds = (until - console.clock.now()).total_seconds()
+        moment_of = f"{until:%H:%M:%S}" if seconds < SOON else f"{until:%Y-%m-%d %H:%M:%S}"
+        left = f", until {moment_of} at most ({span(seconds)} from now)"
     console.line(f"{clean(of.sentence)}{left}{place}")
