@@ -82,7 +82,13 @@ def lines(found: Condition, *, now: int) -> Iterator[tuple[str, str]]:
 
 def _work(found: Condition, *, now: int) -> Iterator[tuple[str, str]]:
     unsent = found.reports - found.acknowledged
-    yield "reports", f"{found.reports}, all acknowledged" if not unsent else f"{found.reports}, {unsent} not acknowledged yet"
+    # An acknowledgement is written down with the next report, so that the last ones of an idle agent are not on record.
+    noted = (
+        "all acknowledged"
+        if not unsent
+        else f"{found.acknowledged} acknowledged on record; the record of the last comes with the next report"
+    )
+    yield "reports", f"{found.reports}, {noted}"
     if not found.instructions:
         yield "now", "nothing to do"
     for number, each in enumerate(found.instructions):
