@@ -1,4 +1,4 @@
-"""What a script sees of its deployment: CodeDeploy's variables and ours, beside the agent's own environment."""
+"""What a script sees of its deployment: CodeDeploy's variables and ours. What it sees of the agent's is the policy's to say."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ if TYPE_CHECKING:
 
 
 class Environment:
-    """What a script sees: the agent's own environment, CodeDeploy's variables and ours."""
+    """What a script could see: the agent's own environment, and beside it CodeDeploy's variables and ours."""
 
     def __init__(self, *, own: Mapping[str, str], root_prefix: Path, host: str) -> None:
-        self._own = dict(own)
-        self._own["HOOKLINE_ROOT_PREFIX"] = str(root_prefix)
-        self._own["HOOKLINE_HOST"] = host
+        self.own = dict(own)
+        self._of_the_host = {"HOOKLINE_ROOT_PREFIX": str(root_prefix), "HOOKLINE_HOST": host}
 
     def of(self, order: Begin | Recover | Close, serving: DeploymentDirectory) -> dict[str, str]:
-        """The environment of one event. It describes the new deployment; the bundle directory is that of the scripts."""
+        """What is said of one event. It describes the new deployment; the bundle directory is that of the scripts."""
         instruction = order.instruction
         words = dict(instruction.location.words)
         environment = {
-            **self._own,
+            **self._of_the_host,
             "LIFECYCLE_EVENT": order.event.value,
             "DEPLOYMENT_ID": instruction.deployment_id,
             "APPLICATION_NAME": instruction.application_name,

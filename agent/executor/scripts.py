@@ -112,6 +112,7 @@ class EventScripts:
                 for script in scripts
             ),
             environment=self._environment.of(order, serving),
+            inherited=self._environment.own,
             cwd="/",
             scripts_log=str(self._new(instruction).scripts_log),
             timeout=timeout,

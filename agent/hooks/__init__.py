@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -54,10 +54,12 @@ class EventRun:
     lifecycle_event: str
     deployment_id: str
     scripts: tuple[ScriptRun, ...]
-    environment: Mapping[str, str]  # whole: a script sees this and, under runas, its user's HOME, SHELL, USER and LOGNAME
+    environment: Mapping[str, str]  # of the deployment; under runas a script sees its user's HOME, SHELL, USER and LOGNAME as well
     cwd: str
     scripts_log: str
     timeout: int  # seconds, of the whole event
+    inherited: Mapping[str, str] = field(default_factory=dict)  # of the agent's own environment, beneath the other
+    no_new_privs: bool = False  # neither its scripts nor what they start can gain privileges by sudo or setuid programs
     closing: bool = False  # each of its scripts runs, whatever became of the others, and a cancel before it is not for it
 
 
@@ -223,13 +225,14 @@ class Hooks:
             ("timeout", event.timeout),
             ("grace_ms", self._grace_ms),
             *([("closing", 1)] if event.closing else []),
+            *([("no_new_privs", 1)] if event.no_new_privs else []),
         ]
         for script in event.scripts:
             fields += [("location", script.location), ("path", script.path), ("script_timeout", script.timeout)]
             fields += [("runas", script.runas or "")] + [("sudo", 1)] * script.sudo
             fields += [("argument", argument) for argument in script.args]
             fields += [("script_environment", f"{name}={value}") for name, value in script.env]
-        fields += [("environment", f"{name}={value}") for name, value in event.environment.items()]
+        fields += [("environment", f"{name}={value}") for name, value in {**event.inherited, **event.environment}.items()]
         return Frame("run", fields)
 
 

@@ -17,7 +17,7 @@ from agent.executor.environment import Environment
 from agent.executor.scripts import EventScripts
 from agent.hooks import Hooks
 from agent.local.settings import VARIABLES
-from agent.policy import DEFAULT_FILE, MEMORY_NAME, Guard, Memory, PolicyFile
+from agent.policy import DEFAULT_FILE, MEMORY_NAME, Guard, Memory, PolicyFile, seen
 from agent.scrub import scrubbed
 from agent.workspace import Workspace
 from agent.workspace.retention import Retention
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from agent.executor import Hooks as HooksPort
     from agent.local.settings import Settings
     from agent.policy import NoPolicy
+    from agent.policy.terms import Policy
 
 
 class Parts:
@@ -81,8 +82,14 @@ async def parts(
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a hook sees of the agent's environment: all but the agent's settings."""
+    """What a hook could see of the agent's environment: all but the agent's settings."""
     return {name: value for name, value in environment.items() if not name.startswith(VARIABLES)}
+
+
+def unseen(policy: Policy | None, environment: Mapping[str, str]) -> list[str]:
+    """The variables of the agent's environment, other than its settings, that hooks do not see."""
+    has = inherited(environment)
+    return sorted(has.keys() - seen(has, () if policy is None else policy.hook_environment).keys())
 
 
 def source_settings(told: Settings) -> SourceSettings:

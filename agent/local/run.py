@@ -18,7 +18,7 @@ from agent.identity import IdentityFiles
 from agent.identity.diagnosis import why_not_valid
 from agent.journal import FileJournal
 from agent.local import presence
-from agent.local.parts import begin_to_log, host_policy, parts, retention, source_settings, usable_prefix
+from agent.local.parts import begin_to_log, host_policy, parts, retention, source_settings, unseen, usable_prefix
 from agent.local.presence import Presence
 from agent.local.settings import add_arguments as add_settings
 from agent.local.settings import settings
@@ -120,6 +120,8 @@ async def _serve(
     asked_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
+    if hidden := unseen(policy.policy(), os.environ):
+        log.info("hooks do not see all of the agent's environment policy=%s variables=%s", policy.path, ",".join(hidden))
     log.info("agent starts host=%s host_id=%s pid=%d coordinator=%s", identity.name, identity.host_id, os.getpid(), coordinator)
     async with (
         line(coordinator, credentials, told.data_dir, clock) as way,

@@ -4,6 +4,6 @@ from agent.policy.file import DEFAULT_FILE, NoPolicy, PolicyFile
 from agent.policy.guard import Guard
 from agent.policy.memory import NAME as MEMORY_NAME
 from agent.policy.memory import Memory
-from agent.policy.terms import summary
+from agent.policy.terms import seen, summary
 
-__all__ = ["DEFAULT_FILE", "MEMORY_NAME", "Guard", "Memory", "NoPolicy", "PolicyFile", "summary"]
+__all__ = ["DEFAULT_FILE", "MEMORY_NAME", "Guard", "Memory", "NoPolicy", "PolicyFile", "seen", "summary"]

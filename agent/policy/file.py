@@ -26,11 +26,15 @@ _MOST_BYTES = 1024 * 1024
 _NAME = r"[A-Za-z0-9._+=,@-]{1,100}"
 _GROUP = re.compile(rf"{_NAME}/{_NAME}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_VARIABLE = re.compile(r"\*|[A-Za-z_][A-Za-z0-9_]*\*?")
 _Rule = TypeVar("_Rule")
 
 
 class NoPolicy:
     """For what a host's own administrator orders: they could change the file, so it binds nobody."""
+
+    hook_environment = ("*",)
+    """They have typed the command in this environment."""
 
     def policy(self) -> Policy | None:
         """Nothing is restricted."""
@@ -39,6 +43,9 @@ class NoPolicy:
 
 class PolicyFile:
     """The policy of this host. A file that was there once has to be there, and right, until the agent ends."""
+
+    hook_environment = ()
+    """What hooks see of the agent's environment beside the usual where there is no file."""
 
     def __init__(self, path: Path, *, is_needed: bool) -> None:
         self._path = path
@@ -120,6 +127,8 @@ def _policy(file: str, content: bytes) -> Policy:
         destinations=tuple(said.each("destinations", _root)) if destinations else None,
         runas=frozenset(said.each("runas", _user)) if runas else None,
         root_hooks=said.switch("root_hooks", otherwise=True),
+        no_new_privs=said.switch("no_new_privs", otherwise=False),
+        hook_environment=tuple(said.each("hook_environment", _variable)),
         secret_commands=said.switch("secret_commands", otherwise=True),
         lowest_counter=said.counters("lowest_counter"),
         denied_bundles=frozenset(said.each("denied_bundles", _digest)),
@@ -218,6 +227,12 @@ def _root(text: str) -> str:
 def _user(text: str) -> str:
     if not text or not text.isprintable() or " " in text:
         raise ValueError(f"{text!r} is no user's name")
+    return text
+
+
+def _variable(text: str) -> str:
+    if not _VARIABLE.fullmatch(text):
+        raise ValueError(f"{text!r} is no name of a variable, nor the beginning of one and a star, as in AWS_*")
     return text
 
 

@@ -23,6 +23,7 @@ from agent.policy.rules import (
     refused,
     verified,
 )
+from agent.policy.terms import seen
 
 if TYPE_CHECKING:
     from agent.bundle.requests import DownloadRequest, InstallRequest
@@ -113,16 +114,24 @@ class Guard:
         return dataclasses.replace(request, destinations=policy.destinations, timeout=timeout)
 
     def scripts(self, order: Begin | Recover | Close, run: EventRun) -> EventRun:
-        """Scripts that may run: those of a bundle that was found good, as users whom the policy allows, for as long as it allows."""
+        """Scripts that may run: those of a bundle that was found good, as users whom the policy allows, for as long as it allows.
+
+        They see of the agent's environment what it shows.
+        """
         policy = self._policy()
         if policy is None:
-            return run
+            return dataclasses.replace(run, inherited=seen(run.inherited, self._file.hook_environment))
         old = order.serving if order.event in OLD_REVISION_EVENTS else None
         self._check_unpacked(policy, order.instruction, f"run {order.event}", (old or order.instruction).deployment_id)
         for script in run.scripts:
             check_script(policy, script.location, runas=script.runas, sudo=script.sudo)
             check_variables(policy, script.location, script.env)
-        return dataclasses.replace(run, timeout=min(run.timeout, policy.max_event_seconds or run.timeout))
+        return dataclasses.replace(
+            run,
+            inherited=seen(run.inherited, policy.hook_environment),
+            no_new_privs=policy.no_new_privs,
+            timeout=min(run.timeout, policy.max_event_seconds or run.timeout),
+        )
 
     def succeeded(self, order: Begin | Recover | Close) -> None:
         """An event ended well: after the last one of a whole deployment, its release is one that has run here. Never refuses."""

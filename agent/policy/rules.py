@@ -136,6 +136,8 @@ def check_script(policy: Policy, location: str, *, runas: str | None, sudo: bool
         raise refused(policy, "runas", f"{run} as user {runas}", f"only {', '.join(sorted(policy.runas)) or 'nobody'} is allowed")
     if not policy.root_hooks and _is_root(runas, sudo=sudo):
         raise refused(policy, "root_hooks", run, "it would run as root; name an ordinary user as its runas")
+    if policy.no_new_privs and sudo:
+        raise refused(policy, "no_new_privs", run, "sudo gives nothing to a process that may gain no privileges; leave sudo out")
 
 
 def _is_root(runas: str | None, *, sudo: bool) -> bool:

@@ -10,12 +10,20 @@ from urllib.parse import unquote, urlsplit
 from agent.model import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from agent.model import Location
     from agent.policy.signatures import PublicKey
 
 PLACES = tuple(place.value for place in Place)
+
+ALWAYS_SEEN = (
+    *("PATH", "HOME", "SHELL", "USER", "LOGNAME", "TZ", "LANG", "LANGUAGE", "LC_*", "TMPDIR"),
+    *(f"{scheme}_proxy" for scheme in ("http", "https", "ftp", "all", "no")),
+    *(f"{scheme}_PROXY" for scheme in ("HTTP", "HTTPS", "FTP", "ALL", "NO")),
+)
+"""What hooks see of the agent's environment on every host that has it; a star stands for the rest of a name."""
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -31,6 +39,8 @@ class Policy:
     destinations: tuple[str, ...] | None = None
     runas: frozenset[str] | None = None
     root_hooks: bool = True
+    no_new_privs: bool = False
+    hook_environment: tuple[str, ...] = ()  # beside ALWAYS_SEEN
     secret_commands: bool = True
     lowest_counter: Mapping[str, int] = field(default_factory=dict)
     denied_bundles: frozenset[str] = frozenset()
@@ -53,9 +63,18 @@ def summary(policy: Policy | None) -> str:
         allowed = getattr(policy, name)
         parts += [] if allowed is None else [f"{name} {', '.join(sorted(allowed)) or 'none'}"]
     parts += [] if policy.root_hooks else ["no root hooks"]
+    parts += ["no new privileges for hooks"] if policy.no_new_privs else []
+    parts += [f"hooks see {', '.join(policy.hook_environment)}"] if policy.hook_environment else []
     parts += [] if policy.secret_commands else ["no commands for secrets"]
     parts += [f"{application} from {counter}" for application, counter in policy.lowest_counter.items()]
     return f"{policy.file}: {'; '.join(parts) or 'restricts little'}"
+
+
+def seen(environment: Mapping[str, str], more: Iterable[str]) -> dict[str, str]:
+    """Of the agent's environment what hooks see: what they always do, and what these names stand for."""
+    named = (*ALWAYS_SEEN, *more)
+    names, beginnings = frozenset(named), tuple(name[:-1] for name in named if name.endswith("*"))
+    return {name: value for name, value in environment.items() if name in names or name.startswith(beginnings)}
 
 
 def origin(location: Location) -> str:

@@ -15,7 +15,7 @@ from agent.supervisor.deployments import DeploymentsLog
 from agent.supervisor.frames import Frame
 from agent.supervisor.output import Output
 from agent.supervisor.record import Blank
-from agent.supervisor.script import Refused, Script, Streams, start
+from agent.supervisor.script import Refused, Script, Streams, renounce_privileges, start
 from agent.supervisor.watch import Watch
 
 TYPE_CHECKING = False
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agent.supervisor.record import Record
 
 _CONTROL = 0
+_LEAST_UMASK = 0o022  # whatever the agent was started with: nobody else may write what hooks make, unless they say so
 
 
 class Event:
@@ -43,6 +44,7 @@ class Event:
         self.timeout_ms = frame.number("timeout") * 1000
         self.grace_ms = frame.number("grace_ms")
         self.closing = bool(frame.number("closing"))
+        self.no_new_privs = bool(frame.number("no_new_privs"))
         self.environment: dict[str, str] = {}
         self.scripts: list[Script] = []
         for name, value in frame.fields:
@@ -153,6 +155,11 @@ class Supervisor:
             os.chdir(event.directory)
         except OSError as error:
             return Verdict("UnknownError", f"cannot run {event.name}: {error.strerror} (working directory {event.directory})")
+        try:
+            if event.no_new_privs:
+                renounce_privileges()
+        except OSError as error:
+            return Verdict("UnknownError", f"cannot run {event.name} without new privileges (no_new_privs in the policy): {error}")
         failed: Verdict | None = None
         for script in event.scripts:
             output.headline(f"Script - {script.location}")
@@ -215,6 +222,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)  # a stop of the agent, or of the terminal, does not end a hook
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(os.umask(_LEAST_UMASK) | _LEAST_UMASK)
     Supervisor(Control(_CONTROL), sys.argv[-1]).serve()
 
 

@@ -27,6 +27,7 @@ LONGEST = 64 * 1024
 DEFAULTED = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 _NOT_A_FILE, _UNKNOWN = 255, 254  # exit codes, above all numbers of errors
 _LOOK_AGAIN_MS = 5
+_UNSEEN = "which is not set there, or which hooks may not see (hook_environment in the policy of this host)"
 
 
 class Unresolved(Exception):
@@ -68,7 +69,7 @@ class _Wanted:
 def _value(wanted: _Wanted, environment: Mapping[str, str], user: pwd.struct_passwd | None, deadline: int) -> bytes:
     if wanted.kind == ENV:
         if wanted.target not in environment:
-            raise Unresolved(f"its variable {wanted.name} stands for {wanted.target} of the agent's environment, which is not set there")
+            raise Unresolved(f"its variable {wanted.name} stands for {wanted.target} of the agent's environment, {_UNSEEN}")
         value = os.fsencode(environment[wanted.target])
     else:
         value = _asked(wanted, environment, user, deadline).rstrip(b"\n")

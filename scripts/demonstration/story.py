@@ -93,8 +93,11 @@ class Demo:
                 raise DemoFailed(f"{name} did not become a host; see {self.scene.directory / 'logs' / name}.log")
 
     def start_agents(self, **environment: str) -> None:
-        """Six agents, each with a root of its own, a free port for the application, and what else is in its environment."""
-        self.say("Each host starts its agent, with its own root prefix, tags, and a free PORT in its environment.")
+        """Six agents, each with a root of its own, a free port for the application, and what else hooks see of its environment."""
+        self.say("Each host starts its agent, with its own root prefix, tags, and a free PORT, which its policy lets hooks see.")
+        policy = self.scene.directory / "agent-policy.toml"
+        policy.write_text('hook_environment = ["PORT", "HOOKLINE_DEMO", "WARM_UP"]\n')
+        policy.chmod(0o600)
         for number in range(1, HOSTS + 1):
             name = f"web-{number}"
             prefix = self.scene.directory / "hosts" / name
@@ -104,6 +107,7 @@ class Demo:
                 name,
                 "hookline-agent",
                 *("run", "--data-dir", str(self.scene.directory / "agents" / name), "--root-prefix", str(prefix)),
+                *("--policy", str(policy)),
                 *("--tag", f"zone={'ab'[number % 2]}"),
                 environment={"PORT": str(self.ports[name]), "HOOKLINE_DEMO": str(self.scene.directory), **environment},
             )

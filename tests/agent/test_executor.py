@@ -67,8 +67,8 @@ async def test_scripts_run_from_the_new_bundle_with_its_environment(stage: Stage
     (script,) = run.scripts
     assert (script.path, script.timeout, script.runas) == (str(archive / "scripts/AfterInstall.sh"), 7, "bob")
     assert (run.cwd, run.timeout, run.scripts_log) == ("/", 60, str(archive.parent / "logs/scripts.log"))
+    assert run.inherited == {"PATH": "/bin", "DEPLOYMENT_ID": "inherited"}, "the deployment's own lie over it"
     assert run.environment == {
-        "PATH": "/bin",
         "LIFECYCLE_EVENT": "AfterInstall",
         "DEPLOYMENT_ID": "d-1",
         "APPLICATION_NAME": "shop",

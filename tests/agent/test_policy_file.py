@@ -42,6 +42,8 @@ def test_everything_that_a_policy_can_say_is_understood(tmp_path: Path) -> None:
         destinations = ["/srv/shop"]
         runas = ["www-data"]
         root_hooks = false
+        no_new_privs = true
+        hook_environment = ["JAVA_HOME", "AWS_*"]
         denied_bundles = ["{"ab" * 32}"]
         max_bundle_bytes = 1
         max_unpacked_bytes = 2
@@ -54,6 +56,7 @@ def test_everything_that_a_policy_can_say_is_understood(tmp_path: Path) -> None:
     assert policy is not None
     assert list(policy.signing_keys) == [KEY.name, OTHER_KEY.name]
     assert (policy.require_signature, policy.root_hooks, policy.freeze) == (True, False, False)
+    assert (policy.no_new_privs, policy.hook_environment) == (True, ("JAVA_HOME", "AWS_*"))
     assert (policy.groups, policy.runas) == (frozenset({"shop/production"}), frozenset({"www-data"}))
     assert (policy.origins, policy.destinations) == (("coordinator", "s3://bundles/shop/"), ("/srv/shop",))
     assert (policy.lowest_counter, policy.denied_bundles) == ({"shop": 41}, frozenset({"ab" * 32}))
@@ -89,6 +92,10 @@ def test_an_empty_policy_restricts_nothing_and_an_empty_list_allows_nothing(tmp_
         ("origins = ['ftp://x/']", "'ftp://x/' is neither one of coordinator, s3, github, http, file nor s3://BUCKET/"),
         ("origins = ['https://x/%2e%2e/']", "is not a plain URL"),
         ("denied_bundles = ['ab']", "'ab' is not a SHA-256 in 64 digits of 0-9 a-f"),
+        ("hook_environment = ['A=B']", "'A=B' is no name of a variable, nor the beginning of one and a star, as in AWS_*"),
+        ("hook_environment = ['*_KEY']", "'*_KEY' is no name of a variable"),
+        ("hook_environment = '*'", "it has to be a list of texts in quotes"),
+        ("no_new_privs = 1", "it has to be true or false"),
         ("max_bundle_bytes = 0", "it has to be a whole number of 1 or more"),
         ("max_event_seconds = true", "it has to be a whole number of 1 or more"),
         ("lowest_counter = 3", "it has to be a table of counters by application"),

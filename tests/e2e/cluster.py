@@ -79,6 +79,8 @@ class Cluster:
             (self.directory / name).mkdir(parents=True)
         for name in ("begun", "ended"):
             (self.directory / name).touch()
+        self._policy.write_text('hook_environment = ["*"]\n')
+        self._policy.chmod(0o600)
 
     def __enter__(self) -> Self:
         """Start the coordinator."""
@@ -270,10 +272,16 @@ class Cluster:
         return [str(self.programs / "hookline"), *words]
 
     @property
+    def _policy(self) -> Path:
+        """What agents allow where a test says nothing of it: hooks have to see where the witness is."""
+        return self.directory / "agent-policy.toml"
+
+    @property
     def environment(self) -> dict[str, str]:
         """What every process sees, and hooks with their agent."""
         coordinator = f"unix:{self.addresses.get('admin', '')}" if self.secure else self.addresses.get("listen", "")
         return {
+            "HOOKLINE_AGENT_POLICY": str(self._policy),
             **os.environ,
             "PATH": f"{self.programs}:{os.environ['PATH']}",
             "HOOKLINE_COORDINATOR": coordinator,

@@ -33,7 +33,11 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 def machine(cluster: Cluster) -> Iterator[Machine]:
     """Booted, with the settings of an agent of that coordinator, and without the agent."""
     settings = f'coordinator = "{cluster.addresses["listen"]}"\nhost = "web-1"\ninsecure = true\n[tags]\nrole = "web"\n'
-    files = {"/etc/hookline/agent.toml": settings, "/etc/default/hookline-agent": f"WITNESS={cluster.directory}\n"}
+    files = {
+        "/etc/hookline/agent.toml": settings,
+        "/etc/hookline/agent-policy.toml": 'hook_environment = ["WITNESS"]\n',
+        "/etc/default/hookline-agent": f"WITNESS={cluster.directory}\n",
+    }
     with Machine(cluster.directory, files) as machine:
         yield machine
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     key, policy = generate(), tmp_path / "agent-policy.toml"
     (tmp_path / "release.key").write_text(key.secret_file(None))
-    policy.write_text(f'signing_keys = ["{key.public}"]\nrequire_signature = true\ndestinations = ["/srv"]\n')
+    policy.write_text(f'signing_keys = ["{key.public}"]\nrequire_signature = true\ndestinations = ["/srv"]\nhook_environment = ["*"]\n')
     policy.chmod(0o600)
     monkeypatch.setenv("HOOKLINE_AGENT_POLICY", str(policy))
     with Cluster(tmp_path / "cluster") as cluster:
