@@ -49,7 +49,8 @@ SELECT d.deployment_id, a.name AS application_name, g.name AS deployment_group_n
        d.minimum_value AS minimum_healthy_hosts_value,
        s.revision_id AS previous_revision_id,
        b.deployment_id AS rolls_back_deployment_id, n.deployment_id AS rollback_deployment_id, d.rollback_message,
-       {_name("d.error_code", DeploymentErrorCode)} AS error_code, d.error_message
+       {_name("d.error_code", DeploymentErrorCode)} AS error_code, d.error_message,
+       {_time("d.start_at")} AS scheduled_at, d.rollback_config_name AS rollback_deployment_config_name
 FROM deployment d
 JOIN deployment_group g ON g.group_no = d.group_no
 JOIN application a ON a.application_no = g.application_no

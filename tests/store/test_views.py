@@ -63,6 +63,8 @@ def test_deployments_read_like_codedeploys(db: sqlite3.Connection) -> None:
         "rollback_message": "",
         "error_code": None,
         "error_message": None,
+        "scheduled_at": None,
+        "rollback_deployment_config_name": "Quick",
     }
     assert (second["status"], second["previous_revision_id"], second["error_code"], second["error_message"]) == (
         "Failed",
