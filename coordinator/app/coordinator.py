@@ -166,8 +166,11 @@ class Coordinator:
         deployments = DeploymentService(rooms, inbox=engine, clock=clock, ids=ids)
         sources = Sources(groups=store, experience=store.history, fleet=store.fleet, presence=engine)
         foresight = ForesightService(deployments, sources, clock=clock)
+        targets, revised = self._telling.targets, self._newcomers.look_again
         return api.Operators(
-            catalog=CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids, targets=self._telling.targets), revisions),
+            catalog=CatalogServicer(
+                CatalogService(store.catalog, bundles, clock=clock, ids=ids, targets=targets, revised=revised), revisions
+            ),
             deployments=DeploymentServicer(
                 deployments,
                 WishService(rooms.history, rooms.requests, inbox=engine, clock=clock),

@@ -1,7 +1,7 @@
 """What an operator may do with applications, deployment groups and deployment configs."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 from coordinator.core.errors import (
@@ -73,11 +73,26 @@ class GroupRules:
     """Empty: each deployment is rolled back by its own config."""
 
 
+def _ignore(application_name: str, group_name: str) -> None:
+    """Nobody wants to know."""
+
+
 class CatalogService:
     """Makes, shows, changes and removes what the catalogue holds, but for revisions."""
 
-    def __init__(self, catalog: Catalog, keep: BundleKeep, *, clock: Clock, ids: Ids, targets: Targets) -> None:
-        """`catalog` remembers; `keep` holds the bundles of revisions; `targets` knows where triggers may send to."""
+    def __init__(
+        self,
+        catalog: Catalog,
+        keep: BundleKeep,
+        *,
+        clock: Clock,
+        ids: Ids,
+        targets: Targets,
+        revised: Callable[[str, str], None] = _ignore,
+    ) -> None:
+        """`catalog` remembers; `keep` holds the bundles of revisions; `targets` knows where triggers may send to; `revised` is told
+        of which application which group's rules have changed."""
+        self._revised = revised
         self._catalog = catalog
         self._keep = keep
         self._clock = clock
@@ -163,7 +178,9 @@ class CatalogService:
         async with self._updating:  # the group is read and written back: of two callers that change different fields, neither loses
             group = _ruled(await self._catalog.group(application_name, name), rules, self._targets)
             try:
-                return await self._catalog.update_group(group, at=self._clock.now(), key=key)
+                changed = await self._catalog.update_group(group, at=self._clock.now(), key=key)
+                self._revised(application_name, name)
+                return changed
             except Replayed:
                 return await self._catalog.group(application_name, name)
 

@@ -35,6 +35,12 @@ class NewcomerService:
         self._inbox = inbox
         self._clock = clock
         self._ids = ids
+        self._kept: dict[tuple[str, str], set[HostId]] = {}
+        self._again: set[HostId] = set()
+
+    def look_again(self, application_name: str, group_name: str) -> None:
+        """The group's rules have changed: those of its newcomers who were kept waiting by them have come anew."""
+        self._again |= self._kept.pop((application_name, group_name), set())
 
     async def run(self, come: set[HostId]) -> None:
         """Take hosts out of `come`, where others put those that have connected or were given tags, until cancelled."""
@@ -44,6 +50,8 @@ class NewcomerService:
 
     async def look(self, come: set[HostId]) -> None:
         """Look at everybody once. Who has to wait for a group's deployment to end is left in `come`."""
+        come |= self._again
+        self._again.clear()
         if not come:
             return
         hosts = frozenset(come)
@@ -54,7 +62,10 @@ class NewcomerService:
             come |= hosts
             return
         for awaiting in found:
+            kept = self._kept.setdefault((awaiting.application_name, awaiting.group_name), set())
+            kept.update(awaiting.hosts)  # before the rules are read, which may change meanwhile
             if awaiting.live or await self._bring(awaiting):
+                kept.difference_update(awaiting.hosts)
                 come.update(awaiting.hosts)
 
     async def _bring(self, awaiting: Awaiting) -> bool:

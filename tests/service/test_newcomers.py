@@ -133,6 +133,19 @@ async def test_newcomers_get_nothing_that_the_service_role_does_not_let_the_coor
     assert it.asked == []
 
 
+async def test_newcomers_kept_waiting_by_a_service_role_are_looked_at_when_it_is_widened() -> None:
+    it = Coordinator()
+    it.role = ServiceRole(config_names=("Another",))
+    assert await it.look(B) == set()
+    it.role = ServiceRole()
+    it.service.look_again("shop", "another group")
+    assert await it.look() == set()
+    assert it.asked == []
+    it.service.look_again("shop", "web")
+    assert await it.look() == {B}
+    assert [fact.plan.chosen for fact in it.asked] == [frozenset({B})]
+
+
 async def test_a_group_that_requires_signatures_gets_nothing_unsigned() -> None:
     it = Coordinator()
     it.requires_signature = True

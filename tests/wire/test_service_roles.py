@@ -60,6 +60,13 @@ async def test_a_role_without_automatic_rollback_takes_it_from_the_group_and_ref
     assert not made.auto_rollback_configuration.enabled
 
 
+async def test_a_changed_role_has_the_groups_newcomers_looked_at_again(world: World) -> None:
+    await world.shop("h1")
+    assert world.revised == []
+    await bound(world, max_hosts=9)
+    assert world.revised == [("shop", "web")]
+
+
 @pytest.mark.parametrize(
     "role, field",
     [

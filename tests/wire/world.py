@@ -127,6 +127,7 @@ class World:
         self.requests = MemoryRequests()
         self.catalog_rows = MemoryCatalog(self.requests)
         self.come: set[HostId] = set()
+        self.revised: list[tuple[str, str]] = []
         self.hosts = MemoryFleet(self.requests)
         self.engine = MemoryEngine(self.hosts, self.requests)
         self.alarm_rows = MemoryAlarms(self.catalog_rows)
@@ -140,7 +141,13 @@ class World:
 
     def servicers(self) -> dict[str, Any]:
         """What serves."""
-        catalog_service = CatalogService(self.catalog_rows, self.keep, clock=self.clock, ids=self.ids, targets=self.targets)
+        catalog_service = CatalogService(
+            *(self.catalog_rows, self.keep),
+            clock=self.clock,
+            ids=self.ids,
+            targets=self.targets,
+            revised=lambda application_name, group_name: self.revised.append((application_name, group_name)),
+        )
         revisions = RevisionService(self.catalog_rows, self.keep, clock=self.clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
         self.grounds = MemoryGrounds(self.catalog_rows, self.hosts)
         rooms = Rooms(grounds=self.grounds, fleet=self.hosts, presence=self.hosts, history=self.engine, requests=self.requests)
