@@ -69,7 +69,8 @@ class Faults:
         self.coordinator.start()
         for host in self.hosts:
             host.doom = 0
-            if host.stuck and not store.awaits(HostId(host.host_id)):
+            host_id = HostId(host.host_id)
+            if host.stuck and (host_id in store.given_up or not store.awaits(host_id)):
                 host.kill()
             host.start()
 
@@ -110,6 +111,7 @@ class Faults:
             host.around.witness.tell(host.name, "AGENT IS STUCK")
             host.around.witness.count("stuck agents")
             host.agent.agent.stuck = True
+            self.coordinator.store.given_up.discard(HostId(host.host_id))
 
     def reboot_host(self) -> None:
         """With everything that runs on it."""

@@ -6,6 +6,7 @@ A guard is removed by a subclass where it is a method, and by a swap for the len
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from types import ModuleType
 
 from agent.facts import CancelReceived, Close, Entry, EventClosed, EventEnded, Reported
@@ -15,9 +16,9 @@ from agent.model import EventStatus, Instruction, InstructionStatus
 from coordinator.core.deployment import batches, course, deadlines, newcomers
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
-from coordinator.core.facts import DeploymentRequested, Hello
+from coordinator.core.facts import Hello
 from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import Deployment, ErrorInformation, Group, Member, Plan, Session, Snapshot, Target
+from coordinator.core.model import Deployment, ErrorInformation, Group, Member, Plan, RevisionId, Session, Target
 from coordinator.core.orders import Instruct
 from coordinator.engine.acting import Acting
 from coordinator.engine.inbox import Item
@@ -41,11 +42,14 @@ class Mutant:
 
 
 def _swapped(module: ModuleType | type, name: str, mutant: object) -> Swap:
-    """The core's functions are not handed around, so they can only be removed where they stand."""
+    """The core's functions are not handed around, so they can only be removed where they stand. The mutant must be called alike."""
+    original = getattr(module, name)
+    if callable(original):
+        assert callable(mutant)
+        assert len(signature(original).parameters) == len(signature(mutant).parameters), name
 
     @contextmanager
     def swap() -> Iterator[None]:
-        original = getattr(module, name)
         setattr(module, name, mutant)
         try:
             yield
@@ -206,10 +210,8 @@ def _may_always_go_down(_group: Group, _deployment: Deployment, _target: Target)
     return True
 
 
-def _never_claimed(group: Group, fact: DeploymentRequested) -> list[Snapshot]:
-    return [
-        host for host in fact.hosts if not host.lost and group.members.get(host.host_id, Member(host_id=host.host_id)).target_epoch == 0
-    ]
+def _never_claimed(member: Member | None, revision_id: RevisionId) -> bool:
+    return member is None or (member.target_epoch == 0 and member.missed == 0 and not member.has(revision_id))
 
 
 def _everybody(deployment: Deployment) -> int:
@@ -251,6 +253,6 @@ MUTANTS: Sequence[Mutant] = (
     Mutant("the floor", swap=_swapped(batches, "_may_go_down", _may_always_go_down)),
     Mutant("the word of a second person", swap=_swapped(Deployment, "waits_for_approval", property(_needs_nobody))),
     Mutant("a stop waits for those in progress", swap=_swapped(course, "stop", _give_up)),
-    Mutant("hosts that were away are newcomers", swap=_swapped(newcomers, "chosen", _never_claimed)),
+    Mutant("hosts that were away are newcomers", swap=_swapped(newcomers, "is_newcomer", _never_claimed)),
     Mutant("a host that is silent is given up", swap=_swapped(deadlines, "allowance", _for_ever)),
 )

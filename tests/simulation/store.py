@@ -24,6 +24,7 @@ from coordinator.core.model import (
     Member,
     Session,
     Success,
+    Target,
 )
 from coordinator.core.orders import Changes, Entry, EventChange, HistoryEntry, HoldingChange
 from tests.simulation.witness import Witness
@@ -71,6 +72,8 @@ class SimulatedStore(MemoryStore):
         self._chance = chance
         self._witness = witness
         self._changes = Changes()
+        self.given_up: set[HostId] = set()
+        """Hosts whose agents have said nothing for too long, once at least since they got stuck."""
         self._targets: dict[tuple[DeploymentId, HostId], tuple[TargetStatus, int]] = {}
         self._statuses: dict[DeploymentId, DeploymentStatus] = {}
         self._epochs: dict[tuple[GroupId, HostId], int] = {}
@@ -179,6 +182,16 @@ class SimulatedStore(MemoryStore):
             self._approval_is_awaited(self.deployments[deployment_id])
         self._floor_is_kept()
 
+    def _giving_up_is_right(self, target: Target) -> None:
+        """A host whose target has just ended was away, or stuck, if that is said of it."""
+        host_id, of = target.host_id, f"{target.host_name} of {target.deployment_id}"
+        if target.message.startswith("AGENT_ISSUE"):
+            self.given_up.add(host_id)
+            if not self.restored and self.well(host_id):
+                self._witness.accuse("P8", f"{of} is said not to have answered, and was well all the time")
+        elif target.status is TargetStatus.Unknown and self.hosts[host_id].status is not HostStatus.Lost:
+            self._witness.accuse("P3", f"{of} is given up and is not lost")
+
     def _statuses_go_forward(self) -> None:
         accuse, changes = self._witness.accuse, self._changes
         told = {(entry.deployment_id, entry.host_id, entry.entry) for entry in changes.history}
@@ -192,12 +205,8 @@ class SimulatedStore(MemoryStore):
             pending = now.status is TargetStatus.Pending
             if now.status is not status and (deployment_id, host_id, Entry.Retried if pending else Entry(now.status.name)) not in told:
                 accuse("P6", f"the history does not say that {now.host_name} of {deployment_id} is {now.status.name}")
-            stuck = now.message.startswith("AGENT_ISSUE")
-            if stuck and status is not now.status and not self.restored and self.well(host_id):
-                accuse("P8", f"{now.host_name} of {deployment_id} is said not to have answered, and was well all the time")
-            given_up = now.status is TargetStatus.Unknown and status is not now.status and not stuck
-            if given_up and self.hosts[host_id].status is not HostStatus.Lost:
-                accuse("P3", f"{now.host_name} of {deployment_id} is given up and is not lost")
+            if now.status is not status:
+                self._giving_up_is_right(now)
         for deployment_id in changes.deployments:
             before, now_is = self._statuses.get(deployment_id, DeploymentStatus.Created), self.deployments[deployment_id].status
             if now_is < before or (before.terminal and now_is is not before):

@@ -125,6 +125,7 @@ class World:
         for host in self.hosts:
             self.loop.call_later(self.chance.random(), host.start)
         await asyncio.sleep(2.0)
+        healer = self.loop.create_task(self._heal(), name="healer")
         try:
             async with asyncio.timeout(self.until - self.loop.time() + PATIENCE), asyncio.TaskGroup() as everybody:
                 pace = self.chance.choice((5.0, 20.0, 60.0))
@@ -132,11 +133,13 @@ class World:
                     everybody.create_task(self.operators.work(group, self.until, pace), name=f"operators of {group.group_id}")
                     everybody.create_task(self.operators.look_for_newcomers(group, self.until), name=f"newcomers of {group.group_id}")
                 everybody.create_task(self.faults.strike(self.until), name="faults")
-                everybody.create_task(self._heal(), name="healer")
         except TimeoutError:
             self.witness.stop("P8", f"{PATIENCE:.0f} s after everything was well an operator's call is not answered")
+        finally:
+            healer.cancel()
         await self._settle()
         await self._say_hello_again()
+        await self._leave_somebody_out()
         await self._bring_newcomers()
         judge(self)
         if not self.witness.broken:
@@ -148,6 +151,19 @@ class World:
             for link in host.links:
                 link.cut(keep_up=0.0, keep_down=0.0, agent_learns=0.0, coordinator_learns=0.0)
         await asyncio.sleep(1.0)
+        await self._settle()
+
+    async def _leave_somebody_out(self) -> None:
+        """Somebody is away while its group is deployed to, and comes back."""
+        group = self.operators.groups[0]
+        away = next(host for host in self.hosts if host.host_id == group.hosts[-1])
+        away.kill()
+        await asyncio.sleep(90.0)
+        deployed = await self.operators.deploy_to_all(group)
+        for _ in range(100):
+            if self.store.deployments[deployed].status.terminal:
+                break
+            await asyncio.sleep(10.0)
         await self._settle()
 
     async def _bring_newcomers(self) -> None:
@@ -184,7 +200,9 @@ class World:
     async def _heal(self) -> None:
         await asyncio.sleep(self.until - self.loop.time())
         self.witness.tell("world", "everything is well from now on")
-        self.faults.heal()
+        while True:
+            self.faults.heal()
+            await asyncio.sleep(3.0)
 
     async def _settle(self) -> None:
         patience = self.loop.time() + PATIENCE
