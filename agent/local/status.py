@@ -82,12 +82,11 @@ def lines(found: Condition, *, now: int) -> Iterator[tuple[str, str]]:
 
 def _work(found: Condition, *, now: int) -> Iterator[tuple[str, str]]:
     unsent = found.reports - found.acknowledged
-    # An acknowledgement is written down with the next report, so that the last ones of an idle agent are not on record.
-    noted = (
-        "all acknowledged"
-        if not unsent
-        else f"{found.acknowledged} acknowledged on record; the record of the last comes with the next report"
-    )
+    noted = "all acknowledged" if not unsent else f"{unsent} not acknowledged yet"
+    present = found.presence
+    if unsent and present is not None and present.pid == found.pid and present.connected:
+        # An acknowledgement is written down with the next report, so that the last ones of an idle agent are not on record.
+        noted = f"{found.acknowledged} acknowledged on record; the record of the last comes with the next report"
     yield "reports", f"{found.reports}, {noted}"
     if not found.instructions:
         yield "now", "nothing to do"

@@ -65,10 +65,13 @@ def test_a_busy_agent_that_is_cut_off(directory: DataDirectory, tmp_path: Path) 
     journal.append([holding, Accepted(wanted), Reported(1, begun), Acked(0)])
     presence.write(directory.path, dataclasses.replace(PRESENT, connected=False, since=30_000, why="cannot reach it"))
     words = in_words(directory, tmp_path, now=90_000)
+    presence.write(directory.path, PRESENT)
+    told = in_words(directory, tmp_path, now=90_000)["reports"]
     journal.close()
+    assert told == "1, 0 acknowledged on record; the record of the last comes with the next report"
     assert words["coordinator"] == "127.0.0.1:8443, not connected for 60 s: cannot reach it"
     assert words["now"] == f"ApplicationStop for 30 s, deployment d-2 of revision {wanted.revision_id} to {wanted.group_name}"
-    assert words["reports"] == "1, 0 acknowledged on record; the record of the last comes with the next report"
+    assert words["reports"] == "1, 1 not acknowledged yet"
     assert words["holds"] == f"{wanted.group_name}: revision r1, installed by d-1; the last whole deployment was of r0"
 
 
