@@ -234,6 +234,7 @@ async def test_an_agent_stops_although_its_coordinator_does_not_answer(coordinat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(150)
 async def test_a_stop_ends_although_nobody_reads_what_the_agent_says(coordinator: Coordinator, machine: Machine) -> None:
     ours, theirs = os.pipe()
     agent = await machine.start(stderr=theirs)

@@ -172,7 +172,8 @@ def test_a_removal_leaves_what_was_deployed_and_what_the_agent_knows_until_it_is
 
     machine.run("dpkg", "--purge", "hookline-agent")
     assert not machine.has("/var/lib/hookline-agent")
-    assert not machine.has("/etc/hookline")
+    assert not machine.has("/etc/hookline/agent.toml")
+    assert machine.has("/etc/hookline/agent-policy.toml"), "who wrote it removes it"
     assert machine.has("/srv/app/VERSION")
     assert application_runs(cluster, machine)
 
