@@ -124,7 +124,7 @@ class Operators:
         if self.chance.random() < 0.2:
             group.minimum = minimum(self.chance, len(group.hosts))
         plan = replace(self._plan(group), outdated_only=self.chance.random() < 0.1, offline=group.offline)
-        plan = replace(plan, require_approval=self._calls % 6 == 1, shape=self._shape(), **self._watched())
+        plan = replace(plan, require_approval=self._calls % 6 == 1, **self._watched())
         some = self.chance.sample(group.hosts, self.chance.randint(1, len(group.hosts)))
         plan = replace(plan, chosen=frozenset(some) if self.chance.random() < 0.2 else None)
         plan = replace(plan, shape=_shape(self.chance))
@@ -140,14 +140,6 @@ class Operators:
             if self.chance.random() < 0.2:
                 await asyncio.sleep(20 * self.chance.random())
                 await self._stop(plan)
-
-    def _shape(self) -> Shape:
-        """Mostly all at once; sometimes one host first, whose stage is analysed. What nobody sees is borne: nobody would resume."""
-        if self.chance.random() < 0.8:
-            return Shape()
-        errors = Measurement(name="errors", expression="errors{{{cohort}}}", interval=5_000)
-        metric = Metric(measurement=errors, count=3, failure_limit=self.chance.randint(0, 1), inconclusive_limit=3)
-        return Shape(steps=(Step(value=1, pause=Pause(analysis=Analysis(metrics=(metric,), initial_delay=5_000))), Step(value=2)))
 
     def _watched(self) -> dict[str, Any]:
         """What a deployment says of alarms: nothing, or anything."""
@@ -333,12 +325,20 @@ def _wish(kind: type[W], said: tuple[int, int, DeploymentId]) -> W:
 
 
 def _shape(chance: random.Random) -> Shape:
-    """Mostly none; else steps with bakes and gates."""
+    """Mostly none; else steps with bakes, analyses and gates."""
     if chance.random() < 0.6:
         return Shape()
     gate = Gate(timeout=120_000) if chance.random() < 0.3 else None
-    first = Step(value=1, pause=Pause(bake=chance.choice((0, 5_000)), gate=gate))
+    analysis = _analysis(chance) if chance.random() < 0.4 else None
+    first = Step(value=1, pause=Pause(bake=chance.choice((0, 5_000)), analysis=analysis, gate=gate))
     return Shape(steps=(first, Step(value=60, percent=True, pause=Pause(bake=chance.choice((0, 3_000))))))
+
+
+def _analysis(chance: random.Random) -> Analysis:
+    """Of one metric. What nobody sees is mostly borne; else somebody has to resume."""
+    errors = Measurement(name="errors", expression="errors{{{cohort}}}", interval=5_000)
+    metric = Metric(measurement=errors, count=3, failure_limit=chance.randint(0, 1), inconclusive_limit=chance.choice((1, 3, 3)))
+    return Analysis(metrics=(metric,), initial_delay=5_000)
 
 
 async def _answer(life: Life, fact: Request) -> DeployError | None:
