@@ -144,6 +144,8 @@ class Instruction:
     appspec_name: str = ""
     signature: Signature | None = None
     ignore_application_stop_failures: bool = False
+    restart: bool = False
+    """Every event runs the scripts of the revision that is installed already; nothing is downloaded or installed."""
 
     def ignores(self, event: LifecycleEvent | None) -> bool:
         """Whether the next event begins although this one failed."""

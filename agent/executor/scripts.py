@@ -48,7 +48,7 @@ class EventScripts:
         try:
             appspec = self._read(serving)
         except FileNotFoundError:
-            if order.event in OLD_REVISION_EVENTS:
+            if order.event in OLD_REVISION_EVENTS and not order.instruction.restart:
                 # Somebody has cleaned the disk. Failing here would leave the host undeployable until somebody finds out why.
                 log.warning("old revision is gone lifecycle_event=%s directory=%s", order.event, serving.path)
                 return None
@@ -136,7 +136,7 @@ class EventScripts:
 
     def _serving(self, order: Begin | Recover | Close) -> DeploymentDirectory | None:
         """Where the scripts of an event come from; None: there is no old revision whose scripts they would be."""
-        if order.event not in OLD_REVISION_EVENTS:
+        if order.event not in OLD_REVISION_EVENTS and not order.instruction.restart:
             return self._new(order.instruction)
         if order.serving is None:
             return None

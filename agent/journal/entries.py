@@ -159,6 +159,7 @@ def _plain_instruction(instruction: Instruction) -> dict[str, object]:
         **({"appspec_name": instruction.appspec_name} if instruction.appspec_name else {}),
         **({} if instruction.signature is None else {"signature": _plain_signature(instruction.signature)}),
         **({"ignore_application_stop_failures": True} if instruction.ignore_application_stop_failures else {}),
+        **({"restart": True} if instruction.restart else {}),
     }
 
 
@@ -185,6 +186,7 @@ def _instruction(plain: dict[str, Any]) -> Instruction:
         appspec_name=plain.get("appspec_name", ""),
         signature=_signature(plain["signature"]) if "signature" in plain else None,
         ignore_application_stop_failures=plain.get("ignore_application_stop_failures", False),
+        restart=plain.get("restart", False),
     )
 
 

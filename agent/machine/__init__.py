@@ -40,6 +40,7 @@ from agent.facts import (
     Started,
     Turn,
 )
+from agent.machine import refusals
 from agent.machine.past import Course, Past, Refusal
 from agent.model import REPEATABLE_EVENTS, Diagnostics, EventStatus, Installed, InstructionStatus, LifecycleEvent, Report
 
@@ -139,17 +140,11 @@ class Machine:
         if known is not None:
             self._received_again(known, instruction)
             return
-        fence = self._past.fences.get(instruction.group_id)
-        if fence is not None and instruction.target_epoch < fence.target_epoch:
-            why = f"stale: epoch {instruction.target_epoch} is lower than epoch {fence.target_epoch} of deployment {fence.deployment_id}"
-        elif fence is not None and instruction.target_epoch == fence.target_epoch and instruction.deployment_id != fence.deployment_id:
-            why = f"conflict: epoch {fence.target_epoch} belongs to deployment {fence.deployment_id}"
-        elif not instruction.events:
-            why = "conflict: it lists no lifecycle event"
-        else:
+        why = refusals.of(instruction, self._past.fences.get(instruction.group_id))
+        if why is None:
             self._accept(instruction)
-            return
-        self._refuse(instruction, why)
+        else:
+            self._refuse(instruction, why)
 
     def _received_again(self, known: Course | Refusal, instruction: Instruction) -> None:
         if isinstance(known, Refusal) or known.instruction.digest == instruction.digest or known.refused:
@@ -166,6 +161,8 @@ class Machine:
             if older.instruction.group_id == instruction.group_id and older.instruction.target_epoch < instruction.target_epoch:
                 self._end_soon(older, InstructionStatus.CANCELLED, f"superseded by deployment {instruction.deployment_id}")
         self._advance()
+        if not self._past.queue:
+            return  # it could not begin, and is over
         running = self._past.queue[0].instruction
         if running is not instruction:
             waited_for = f"waits for deployment {running.deployment_id} of deployment group {running.group_name}"
@@ -275,6 +272,9 @@ class Machine:
             if not course.started:
                 # Only now can nothing else change what is installed; the same as at acceptance, unless it had to wait.
                 holding = self._past.holdings.get(course.instruction.group_id)
+                if (why := refusals.of_restart(course.instruction, holding)) is not None:
+                    self._report(instruction_id, InstructionStatus.REFUSED, diagnostics=Diagnostics(message=why))
+                    continue
                 self._note(Started(instruction_id, None if holding is None else holding.installed))
             self._report(instruction_id, EventStatus.IN_PROGRESS, event=course.instruction.events[course.position].event)
             self._orders.append(self._begin(course))

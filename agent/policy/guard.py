@@ -61,8 +61,8 @@ class Guard:
         statement = self._signed(policy, instruction)
         if statement is not None:
             check_counter(policy, instruction, statement, self._memory)
-            # What was begun in time may be finished: a host is not left in the middle because of the hour.
-            if order.event in (instruction.events[0].event, LifecycleEvent.DOWNLOAD_BUNDLE):
+            # What was begun in time may be finished: a host is not left in the middle because of the hour. A restart brings nothing.
+            if not instruction.restart and order.event in (instruction.events[0].event, LifecycleEvent.DOWNLOAD_BUNDLE):
                 check_expiry(policy, instruction, statement, now=self._clock.now_ms(), latest=self._memory.latest)
         if policy.max_event_seconds is None or order.timeout_seconds <= policy.max_event_seconds:
             return order
@@ -121,7 +121,7 @@ class Guard:
         policy = self._policy()
         if policy is None:
             return dataclasses.replace(run, inherited=seen(run.inherited, self._file.hook_environment))
-        old = order.serving if order.event in OLD_REVISION_EVENTS else None
+        old = order.serving if order.event in OLD_REVISION_EVENTS or order.instruction.restart else None
         self._check_unpacked(policy, order.instruction, f"run {order.event}", (old or order.instruction).deployment_id)
         for script in run.scripts:
             check_script(policy, script.location, runas=script.runas, sudo=script.sudo)

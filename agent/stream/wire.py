@@ -145,12 +145,16 @@ def instruction(message: agent_pb2.Instruction) -> Instruction:
             revision_id=RevisionId(message.revision_id),
             location=_location(message.location),
             events=_plans(
-                tuple((plan.lifecycle_event, plan.timeout.seconds + plan.timeout.nanos / 1e9) for plan in message.lifecycle_events)
+                tuple(
+                    (plan.lifecycle_event, plan.timeout.seconds + plan.timeout.nanos / 1e9)
+                    for plan in (message.restart_events or message.lifecycle_events)
+                )
             ),
             file_exists_behavior=_BEHAVIORS[message.file_exists_behavior],
             creator=_CREATORS[message.creator],
             signature=_signature(message),
             ignore_application_stop_failures=message.ignore_application_stop_failures,
+            restart=bool(message.restart_events),
         )
     except KeyError as error:
         raise Unreadable(f"{error.args[0]!r} has no meaning here; is this agent older than the coordinator?") from error

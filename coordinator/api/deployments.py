@@ -168,11 +168,18 @@ def wanted(request: pb.CreateDeploymentRequest) -> Wanted:
         file_exists_behavior=wire.read_file_exists_behavior(request.file_exists_behavior, field="file_exists_behavior"),
         ignore_application_stop_failures=request.ignore_application_stop_failures,
         outdated_only=request.update_outdated_instances_only,
+        restart=_restarts(request.deployment_mode),
         hosts=list(dict.fromkeys(request.hosts)),
         alarms=override,
         canaries=stages.read_canaries(request.canaries, field="canaries") if request.HasField("canaries") else None,
         start_at=wire.read_time(request.start_time, field="start_time") if request.HasField("start_time") else None,
     )
+
+
+def _restarts(mode: pb.DeploymentMode.ValueType) -> bool:
+    if mode not in pb.DeploymentMode.values():
+        raise Invalid(f"cannot deploy in mode {mode}: there are DEPLOY and RESTART", field="deployment_mode")
+    return mode == pb.DEPLOYMENT_MODE_RESTART
 
 
 Wish = pb.PauseDeploymentRequest | pb.ResumeDeploymentRequest | pb.PromoteDeploymentRequest | pb.RetryTargetsRequest | pb.SkipTargetsRequest

@@ -131,6 +131,7 @@ def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
         complete_time=wire.time(record.completed_at),
         ignore_application_stop_failures=plan.ignore_application_stop_failures,
         update_outdated_instances_only=plan.outdated_only,
+        deployment_mode=_mode(plan),
         offline_policy=wire.offline_policy(plan.offline),
         require_approval=plan.require_approval,
         approved_by=record.approved_by,
@@ -142,6 +143,12 @@ def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
         queue_place=_queue_place(record),
         rollback_deployment_config_name=plan.rollback_config.name if plan.rollback_config is not None else "",
     )
+
+
+def _mode(plan: Plan) -> deployments_pb2.DeploymentMode.ValueType:
+    if not plan.lifecycle_events:
+        return deployments_pb2.DEPLOYMENT_MODE_UNSPECIFIED
+    return deployments_pb2.DEPLOYMENT_MODE_RESTART if plan.restarts else deployments_pb2.DEPLOYMENT_MODE_DEPLOY
 
 
 def _queue_place(record: DeploymentRecord) -> deployments_pb2.QueuePlace | None:

@@ -18,6 +18,7 @@ from coordinator.cli.commands import (
     fleet,
     groups,
     logs,
+    restart,
     revisions,
     rollback,
     status,
@@ -31,7 +32,15 @@ from coordinator.cli.refusals import Interrupted
 from coordinator.cli.signing import commands as signing
 
 SECTIONS: dict[str, Sequence[click.Command]] = {
-    "Roll out": (revisions.push, deployments.deploy, deployments.approve, deployments.follow, deployments.stop, rollback.rollback),
+    "Roll out": (
+        revisions.push,
+        deployments.deploy,
+        deployments.approve,
+        deployments.follow,
+        deployments.stop,
+        restart.restart,
+        rollback.rollback,
+    ),
     "While it goes on": (wishes.pause, wishes.resume, wishes.promote, wishes.retry, wishes.skip),
     "Know before": (foresight.plan, foresight.simulate, explain.explain),
     "Look": (status.status, status.deployments, status.targets, status.target, logs.logs, status.history, revisions.revisions, fleet.hosts),

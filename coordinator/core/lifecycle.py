@@ -39,6 +39,10 @@ IN_PLACE: Final = (
 """The events of an in-place deployment without a load balancer (spec 2.1)."""
 
 
+RESTART: Final = (LifecycleEvent.ApplicationStop, LifecycleEvent.ApplicationStart, LifecycleEvent.ValidateService)
+"""The events of a deployment that restarts the revision that is installed (spec 3.4)."""
+
+
 OLD_REVISION_EVENTS: Final = (LifecycleEvent.BeforeBlockTraffic, LifecycleEvent.AfterBlockTraffic, LifecycleEvent.ApplicationStop)
 """The events whose scripts are those of the revision that is on the host already (spec 2.2)."""
 

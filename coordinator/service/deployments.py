@@ -6,7 +6,7 @@ from typing import Final
 
 from coordinator.core.errors import DeployError, DeploymentAlreadyCompleted, DeploymentLimitExceeded, Invalid, InvalidOperation
 from coordinator.core.facts import ApprovalGiven, DeploymentRequested, RequestKey, StopRequested
-from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
+from coordinator.core.lifecycle import IN_PLACE, RESTART, DeploymentStatus, TargetStatus
 from coordinator.core.model import (
     AlarmConfiguration,
     AutoRollbackEvent,
@@ -16,6 +16,7 @@ from coordinator.core.model import (
     FileExistsBehavior,
     HostId,
     Plan,
+    RevisionId,
     RollbackConfig,
     Snapshot,
 )
@@ -23,7 +24,7 @@ from coordinator.core.model.roles import source_of
 from coordinator.core.orders import Entry
 from coordinator.engine.ports import Clock, Ids, Inbox
 from coordinator.service.alarms import about, checked_configuration
-from coordinator.service.ports import Cursor, Fleet, Grounds, History, Page, Presence, Requests
+from coordinator.service.ports import Catalog, Cursor, Fleet, Grounds, History, Page, Presence, Requests
 from coordinator.service.records import DeploymentRecord, Ground, HistoryRecord, TargetRecord
 from coordinator.service.revisions import revision_id_of
 from coordinator.service.rollouts.shapes import checked_canaries, impassable, snapshots
@@ -49,6 +50,8 @@ class Wanted:
     file_exists_behavior: FileExistsBehavior = FileExistsBehavior.Unspecified
     ignore_application_stop_failures: bool = False
     outdated_only: bool = False
+    restart: bool = False
+    """Run the group's last successful revision anew, where it is installed; no revision is named."""
     hosts: Sequence[str] = ()
     """Ids or names of the only hosts to deploy to; none: nobody is named."""
     alarms: AlarmConfiguration | None = None
@@ -62,6 +65,7 @@ class Rooms:
     """Where the service looks things up."""
 
     grounds: Grounds
+    catalog: Catalog
     fleet: Fleet
     presence: Presence
     history: History
@@ -193,7 +197,7 @@ class DeploymentService:
         check_description(wanted.description)
         override = None if wanted.alarms is None else checked_configuration(wanted.alarms, field="override_alarm_configuration")
         ground = await self._rooms.grounds.ground(
-            *(wanted.application_name, wanted.group_name, revision_id_of(wanted.revision_id), wanted.config_name),
+            *(wanted.application_name, wanted.group_name, await self._revision_id(wanted), wanted.config_name),
             alarms=None if override is None else override.watched,
         )
         group, config, watched = ground.group, ground.config, override or ground.group.alarms
@@ -218,7 +222,8 @@ class DeploymentService:
             alarms=tuple(about(one, application_name=group.application_name, group_name=group.name) for one in ground.alarms),
             ignore_poll_alarm_failure=watched.enabled and watched.ignore_poll_alarm_failure,
             bake_time=watched.bake_time if watched.enabled else 0,
-            watch_after_success=watched.watch_after_success if watched.enabled else 0,
+            watch_after_success=watched.watch_after_success if watched.enabled and not wanted.restart else 0,
+            lifecycle_events=RESTART if wanted.restart else IN_PLACE,
             creator=Creator.user,
             created_by=created_by,
             description=wanted.description,
@@ -232,6 +237,19 @@ class DeploymentService:
         )
         fact = DeploymentRequested(at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts, queueing=group.queueing)
         return fact, [*_objections(ground, wanted), *impassable(ground, shape, created_by=created_by)]
+
+    async def _revision_id(self, wanted: Wanted) -> RevisionId:
+        """The revision that was named; of a restart the group's last successful one. Raises Invalid and InvalidOperation."""
+        if not wanted.restart:
+            return revision_id_of(wanted.revision_id)
+        if wanted.revision_id:
+            raise Invalid("cannot restart a revision that is named: a restart takes what succeeded last; leave it out", field="revision_id")
+        if wanted.outdated_only:
+            raise Invalid("cannot restart outdated hosts: they do not have the revision", field="update_outdated_instances_only")
+        group = await self._rooms.catalog.group(wanted.application_name, wanted.group_name)
+        if group.last_successful is None:
+            raise InvalidOperation(f"cannot restart {wanted.application_name}/{wanted.group_name}: nothing has succeeded there; deploy")
+        return group.last_successful.revision_id
 
     async def _chosen(self, wanted: Wanted, hosts: Sequence[Snapshot]) -> frozenset[HostId] | None:
         """The hosts that were named; None when nobody was. Raises InstanceDoesNotExist, or Invalid for hosts of other groups."""

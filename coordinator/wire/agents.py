@@ -205,8 +205,9 @@ def instruction_common(plan: Plan) -> bytes:
         signature=None if plan.revision.signature is None else _signature(plan.revision.signature),
         ignore_application_stop_failures=plan.ignore_application_stop_failures,
     )
+    listed = message.restart_events if plan.restarts else message.lifecycle_events
     for event in plan.lifecycle_events:
-        planned = message.lifecycle_events.add(lifecycle_event=resources.LifecycleEvent.ValueType(event))
+        planned = listed.add(lifecycle_event=resources.LifecycleEvent.ValueType(event))
         planned.timeout.FromMilliseconds(plan.event_timeout)
     return message.SerializeToString(deterministic=True)
 

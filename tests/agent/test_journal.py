@@ -34,6 +34,7 @@ _WHY = Diagnostics(error_code=ErrorCode.SCRIPT_FAILED, message="exit 1", script_
 EVERY_KIND: list[Entry] = [
     Accepted(instruction()),
     Accepted(replace(instruction("d-3"), ignore_application_stop_failures=True)),
+    Accepted(replace(instruction("d-4"), restart=True)),
     Accepted(replace(instruction("d-2"), signature=Signature("any byté\n".encode(), bytes(range(256))))),
     Started(_ID, None),
     Started(_ID, _INSTALLED),

@@ -29,7 +29,7 @@ from coordinator.core.facts import (
 )
 from coordinator.core.hosts import FORGOTTEN
 from coordinator.core.invariants import check
-from coordinator.core.lifecycle import IN_PLACE, EventStatus, InstructionStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
+from coordinator.core.lifecycle import IN_PLACE, RESTART, EventStatus, InstructionStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
 from coordinator.core.machine import restore, step
 from coordinator.core.model import (
     Alarm,
@@ -244,6 +244,7 @@ class Rollout:
         offline: OfflinePolicy = WAITS,
         only: Sequence[str] | None = None,
         outdated: bool = False,
+        anew: bool = False,
         alarms: Sequence[str] = (),
         blind: bool = False,
         bake: int = 0,
@@ -270,6 +271,7 @@ class Rollout:
         asked = replace(asked, alarms=watched, ignore_poll_alarm_failure=blind, bake_time=bake, watch_after_success=watch)
         asked = replace(asked, require_approval=approval, chosen=None if only is None else frozenset(map(host_id, only)), shape=shape)
         asked = replace(asked, start_at=None if start_in is None else self.at + start_in)
+        asked = replace(asked, lifecycle_events=RESTART if anew else asked.lifecycle_events)
         lane = None if back is None else RollbackConfig(name="fast", minimum_healthy_hosts=back)
         asked = replace(asked, rollback_config=lane)
         canaries = shape.canaries.hosts if shape.canaries is not None else ()

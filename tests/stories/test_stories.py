@@ -9,6 +9,7 @@
         offline POLICY                           what becomes of lost hosts: wait:SECONDS, wait:SECONDS:N, skip, skip:N, fail (wait:300)
         only HOSTS                               of those, only to these
         outdated                                 only to hosts that do not have the revision
+        anew                                     only restart it, on the hosts that have it installed
         alarms ALARMS                            watch these; what begins with Canary is about the canary
         blind                                    go on when one of them stays unknown
         bake SECONDS                             watch them for so long once every host has ended
@@ -149,6 +150,7 @@ class Teller:
                     offline=_offline(rest[rest.index("offline") + 1] if "offline" in rest else "wait:300"),
                     only=rest[rest.index("only") + 1].split(",") if "only" in rest else None,
                     outdated="outdated" in rest,
+                    anew="anew" in rest,
                     alarms=rest[rest.index("alarms") + 1].split(",") if "alarms" in rest else (),
                     blind="blind" in rest,
                     bake=int(rest[rest.index("bake") + 1]) * 1000 if "bake" in rest else 0,

@@ -148,7 +148,7 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
     engine = agents.engine = Engine(store=store, agents=agents, clock=clock, metrics=world.metrics)
     world.store, world.real, world.obedient, world.directory = store, engine, agents, directory
     world.watches = WatchService(store.history, engine, clock=clock)
-    rooms = Rooms(grounds=store, fleet=store.fleet, presence=engine, history=store.history, requests=store)
+    rooms = Rooms(grounds=store, catalog=store.catalog, fleet=store.fleet, presence=engine, history=store.history, requests=store)
     bundles = Bundles(directory / "bundles")
     revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
     ended = partial(has_ended, store.history)
@@ -238,6 +238,29 @@ async def test_a_deployment_is_made_followed_and_remembered(sqlite: RealWorld) -
     assert [(one.application_name, one.deployed_revision_id) for one in host.holdings] == [("shop", revision)]
     shown = await sqlite.catalog.GetRevision(catalog.GetRevisionRequest(application_name="shop", revision_id=revision))
     assert shown.revision.HasField("first_used_time")
+
+
+async def test_a_restart_takes_the_last_successful_revision_and_leaves_it_that(sqlite: RealWorld) -> None:
+    revision = await sqlite.shop()
+    await hosts_of(sqlite, "h1")
+    asked = deployments.CreateDeploymentRequest(
+        application_name="shop", deployment_group_name="web", deployment_mode=deployments.DEPLOYMENT_MODE_RESTART
+    )
+    no = await refused(sqlite.deployments.CreateDeployment(asked))
+    assert (no.code, "nothing has succeeded there" in no.message) == (PRECONDITION, True)
+    first = await sqlite.deploy(revision)
+    await told_to_the_end(sqlite, first.deployment_id)
+    for contradiction in ({"revision_id": revision}, {"update_outdated_instances_only": True}):
+        more = deployments.CreateDeploymentRequest()
+        more.CopyFrom(asked)
+        more.MergeFrom(deployments.CreateDeploymentRequest(**contradiction))
+        assert (await refused(sqlite.deployments.CreateDeployment(more))).code == INVALID
+    made = (await sqlite.deployments.CreateDeployment(asked)).deployment
+    assert (made.revision_id, made.deployment_mode) == (revision, deployments.DEPLOYMENT_MODE_RESTART)
+    ended = await told_to_the_end(sqlite, made.deployment_id)
+    assert [one.deployment.status for one in ended if one.HasField("deployment")][-1] == resources.DEPLOYMENT_STATUS_SUCCEEDED
+    group = await sqlite.catalog.GetDeploymentGroup(catalog.GetDeploymentGroupRequest(application_name="shop", deployment_group_name="web"))
+    assert group.deployment_group.last_successful_deployment.deployment_id == first.deployment_id
 
 
 async def test_a_watch_goes_on_after_the_coordinator_restarts(tmp_path: Path) -> None:

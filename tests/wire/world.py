@@ -150,7 +150,14 @@ class World:
         )
         revisions = RevisionService(self.catalog_rows, self.keep, clock=self.clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
         self.grounds = MemoryGrounds(self.catalog_rows, self.hosts)
-        rooms = Rooms(grounds=self.grounds, fleet=self.hosts, presence=self.hosts, history=self.engine, requests=self.requests)
+        rooms = Rooms(
+            grounds=self.grounds,
+            catalog=self.catalog_rows,
+            fleet=self.hosts,
+            presence=self.hosts,
+            history=self.engine,
+            requests=self.requests,
+        )
         deciding = DeploymentService(rooms, inbox=self.engine, clock=self.clock, ids=self.ids)
         sources = Sources(groups=self.engine, experience=self.engine, fleet=self.hosts, presence=self.hosts)
         foresight = ForesightService(deciding, sources, clock=self.clock)

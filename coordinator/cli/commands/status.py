@@ -97,6 +97,7 @@ def _one(console: Console, deployment_id: str) -> None:
                 "revision",
                 clean(found.revision_id) + (f" (before: {clean(found.previous_revision_id)})" if found.previous_revision_id else ""),
             ),
+            ("mode", "RESTART" if found.deployment_mode == protos.deployments.DEPLOYMENT_MODE_RESTART else ""),
             ("config", clean(f"{found.deployment_config_name}")),
             ("made", f"{wording.made_by(found)}, {with_age(found.create_time, now)}"),
             ("description", clean(found.description)),

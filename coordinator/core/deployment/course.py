@@ -115,7 +115,8 @@ def pass_over(now: Decision, deployment: Deployment, target: Target) -> None:
     """A host is offline in its turn: it is left out, or fails, without an instruction. Its health stays as it is."""
     ending = offline.passed_over(deployment, target)
     member = now.group.members[target.host_id]
-    newcomers.miss(member, deployment.plan)
+    if not deployment.plan.restarts:
+        newcomers.miss(member, deployment.plan)
     now.changes.members[now.group.group_id, target.host_id] = member
     target.message, target.ended_at = ending.message, now.at
     now.move(deployment, target, ending.status)

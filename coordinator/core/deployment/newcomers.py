@@ -23,7 +23,9 @@ of an Auto Scaling group do with CodeDeploy."""
 
 
 def note(member: Member, plan: Plan, ended: TargetStatus) -> None:
-    """A deployment to a host has ended: whether the host was there."""
+    """A deployment to a host has ended: whether the host was there. Whoever misses a restart misses no revision."""
+    if plan.restarts:
+        return
     if ended is TargetStatus.Succeeded or not member.lost:
         member.missed = 0
     else:

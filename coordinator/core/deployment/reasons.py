@@ -66,6 +66,11 @@ def _nobody_selected(plan: Plan, snapshots: Sequence[Snapshot]) -> NoInstances:
         return NoInstances(f"cannot bring revision {plan.revision.revision_id} to newcomers of {plan.group_name}: there are none")
     if plan.chosen is not None and not plan.chosen & {one.host_id for one in snapshots}:
         return NoInstances(f"cannot deploy to {plan.group_name}: none of the hosts that were named is among its hosts any more")
+    if plan.restarts:
+        return NoInstances(
+            f"cannot restart {plan.group_name}: none of its hosts, or of those that were named, has revision {plan.revision.revision_id} "
+            "installed; deploy it"
+        )
     named = "each host that was named" if plan.chosen is not None else "every host"
     return NoInstances(
         f"cannot deploy to {plan.group_name}: {named} has revision {plan.revision.revision_id} already and is healthy, so nothing is "

@@ -60,6 +60,8 @@ def plan(deployment: Deployment, at: int) -> Plan | str:
         return f"cannot roll back: {frozen.deployment_id} is itself the rollback of {frozen.rolls_back}; deploy a revision that works"
     if not touched(deployment):
         return "cannot roll back: nothing had begun on any host, so all of them have what they had"
+    if frozen.restarts:
+        return f"cannot roll back: it restarted revision {frozen.revision.revision_id} and changed nothing else; deploy another revision"
     if before is None:
         return "cannot roll back: no deployment of this group had succeeded before; deploy a revision that works"
     revision = before.revision

@@ -1,5 +1,5 @@
 """To which of a group's hosts a deployment goes: to all, to those that were named, to those that do not have the
-revision (spec 3.4), or to newcomers.
+revision (spec 3.4), to newcomers, or, to restart it, to those that have it installed.
 
 Whatever is chosen, the deployment's members are all hosts of the group: N, M and the floor count them.
 
@@ -17,6 +17,8 @@ def selected(group: Group, plan: Plan, hosts: Sequence[Snapshot]) -> list[Snapsh
     if plan.creator is Creator.CodeDeployAutoUpdate:
         return newcomers.chosen(group, plan, hosts)
     named = [host for host in hosts if plan.chosen is None or host.host_id in plan.chosen]
+    if plan.restarts:
+        return [host for host in named if _installed(group, host.host_id) == plan.revision.revision_id]
     if not plan.outdated_only:
         return named
     return [host for host in named if not up_to_date(group, host.host_id, plan.revision.revision_id)]
@@ -28,12 +30,19 @@ def up_to_date(group: Group, host_id: HostId, revision_id: RevisionId) -> bool:
     return member is not None and member.has(revision_id)
 
 
+def _installed(group: Group, host_id: HostId) -> RevisionId | None:
+    member = group.members.get(host_id)
+    return None if member is None else member.installed
+
+
 def covers(group: Group, deployment: Deployment) -> bool:
     """Whether the success of a deployment is the whole group's: what it did not go to has its revision as well.
 
     What was tried on a few hosts is nothing to roll back to, nor to bring to newcomers.
     """
     revision_id = deployment.plan.revision.revision_id
+    if deployment.plan.restarts:  # what succeeded last has succeeded already, with its own word on files
+        return False
     if len(deployment.targets) == len(deployment.members):
         return True
     if group.last_successful is not None and group.last_successful.revision.revision_id == revision_id:

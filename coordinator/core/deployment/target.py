@@ -96,7 +96,7 @@ def record(plan: Plan, target: Target, member: Member, reports: tuple[Report, ..
         elif status is SUCCEEDED and (event is last or event is INSTALL):
             if event is last:
                 ending = ending or Ending(TargetStatus.Succeeded, f"report {seq}")
-            if target.status is TargetStatus.InProgress:
+            if target.status is TargetStatus.InProgress and not plan.restarts:
                 _hold(plan, member, changes, deployed=event is last)
     target.event_status = progress
     return _noted(target, ending, known=known)

@@ -10,6 +10,7 @@ from enum import IntEnum, StrEnum
 
 from coordinator.core.lifecycle import (
     IN_PLACE,
+    RESTART,
     DeploymentErrorCode,
     DeploymentStatus,
     EventStatus,
@@ -149,6 +150,11 @@ class Plan:
     """UTC milliseconds before which it does not begin; None: as soon as it can."""
     chosen: frozenset[HostId] | None = None
     """Only these of the group's hosts become targets; None: nobody was named. Stored while it waits for its turn."""
+
+    @property
+    def restarts(self) -> bool:
+        """Whether it runs what is installed anew, and changes nothing else."""
+        return self.lifecycle_events == RESTART
 
     def pause_after(self, stage: int) -> Pause:
         """What is waited for when a stage has ended. Once the last one has, the alarms are watched for the bake time at least."""

@@ -557,6 +557,7 @@ class Instruction(_message.Message):
     CREATOR_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     IGNORE_APPLICATION_STOP_FAILURES_FIELD_NUMBER: _builtins.int
+    RESTART_EVENTS_FIELD_NUMBER: _builtins.int
     instruction_id: _builtins.str
     """Derived, never minted: DEPLOYMENT_ID/HOST_ID/SEGMENT/ATTEMPT. A coordinator that forgot re-creates the same one."""
     digest: _builtins.bytes
@@ -595,6 +596,13 @@ class Instruction(_message.Message):
     def signature(self) -> _resources_pb2.Signature:
         """Who answers for the revision; unset when it is not signed. Agents whose policy names signing keys verify it before anything begins."""
 
+    @_builtins.property
+    def restart_events(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.LifecycleEventPlan]:
+        """Instead of lifecycle_events, when the revision that is installed already is to be restarted: the events to walk, all of them with its
+        scripts. DownloadBundle and Install are none of them. REFUSED, before anything begins, where another revision is installed, or none;
+        an agent that does not know this field finds no event, and refuses too, instead of stopping what it could not start again.
+        """
+
     def __init__(
         self,
         *,
@@ -612,10 +620,11 @@ class Instruction(_message.Message):
         creator: _resources_pb2.DeploymentCreator.ValueType = ...,
         signature: _resources_pb2.Signature | None = ...,
         ignore_application_stop_failures: _builtins.bool = ...,
+        restart_events: _abc.Iterable[_resources_pb2.LifecycleEventPlan] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "creator", b"creator", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "digest", b"digest", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "instruction_id", b"instruction_id", "lifecycle_events", b"lifecycle_events", "location", b"location", "revision_id", b"revision_id", "signature", b"signature", "target_epoch", b"target_epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "creator", b"creator", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "digest", b"digest", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "instruction_id", b"instruction_id", "lifecycle_events", b"lifecycle_events", "location", b"location", "restart_events", b"restart_events", "revision_id", b"revision_id", "signature", b"signature", "target_epoch", b"target_epoch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -93,6 +93,34 @@ WAITING_FOR_ANALYSIS: WaitingFor.ValueType  # 6
 """What is measured after the stage has no verdict yet."""
 Global___WaitingFor: _TypeAlias = WaitingFor  # noqa: Y015
 
+class _DeploymentMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeploymentModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeploymentMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEPLOYMENT_MODE_UNSPECIFIED: _DeploymentMode.ValueType  # 0
+    """Not said: DEPLOY. Of a deployment whose lifecycle events are kept no more: nobody knows."""
+    DEPLOYMENT_MODE_DEPLOY: _DeploymentMode.ValueType  # 1
+    """Downloads and installs a revision."""
+    DEPLOYMENT_MODE_RESTART: _DeploymentMode.ValueType  # 2
+    """Runs ApplicationStop, ApplicationStart and ValidateService of the group's last successful revision again, on those of its hosts that
+    have it installed. Nothing is downloaded or installed, so there is nothing to roll back, and what succeeded last stays what it is.
+    """
+
+class DeploymentMode(_DeploymentMode, metaclass=_DeploymentModeEnumTypeWrapper):
+    """What a deployment does on its hosts."""
+
+DEPLOYMENT_MODE_UNSPECIFIED: DeploymentMode.ValueType  # 0
+"""Not said: DEPLOY. Of a deployment whose lifecycle events are kept no more: nobody knows."""
+DEPLOYMENT_MODE_DEPLOY: DeploymentMode.ValueType  # 1
+"""Downloads and installs a revision."""
+DEPLOYMENT_MODE_RESTART: DeploymentMode.ValueType  # 2
+"""Runs ApplicationStop, ApplicationStart and ValidateService of the group's last successful revision again, on those of its hosts that
+have it installed. Nothing is downloaded or installed, so there is nothing to roll back, and what succeeded last stays what it is.
+"""
+Global___DeploymentMode: _TypeAlias = DeploymentMode  # noqa: Y015
+
 class _StopStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -154,6 +182,7 @@ class Deployment(_message.Message):
     SCHEDULED_TIME_FIELD_NUMBER: _builtins.int
     QUEUE_PLACE_FIELD_NUMBER: _builtins.int
     ROLLBACK_DEPLOYMENT_CONFIG_NAME_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_MODE_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     """"d-" and nine of A-Z0-9; random."""
     application_name: _builtins.str
@@ -188,6 +217,8 @@ class Deployment(_message.Message):
     """Whether it has succeeded and its alarms are watched still (watch_after_success). StopDeployment ends that."""
     rollback_deployment_config_name: _builtins.str
     """The config by which it would be rolled back, frozen; empty: its own."""
+    deployment_mode: Global___DeploymentMode.ValueType
+    """What it does on its hosts."""
     @_builtins.property
     def minimum_healthy_hosts(self) -> _resources_pb2.MinimumHealthyHosts:
         """The rule of that config, frozen."""
@@ -282,10 +313,11 @@ class Deployment(_message.Message):
         scheduled_time: _timestamp_pb2.Timestamp | None = ...,
         queue_place: Global___QueuePlace | None = ...,
         rollback_deployment_config_name: _builtins.str = ...,
+        deployment_mode: Global___DeploymentMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "deployment_overview", b"deployment_overview", "error_information", b"error_information", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "queue_place", b"queue_place", "rollback_info", b"rollback_info", "scheduled_time", b"scheduled_time", "start_time", b"start_time", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "approved_by", b"approved_by", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "created_by", b"created_by", "creator", b"creator", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "deployment_overview", b"deployment_overview", "description", b"description", "error_information", b"error_information", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "previous_revision_id", b"previous_revision_id", "queue_place", b"queue_place", "require_approval", b"require_approval", "revision_id", b"revision_id", "rollback_deployment_config_name", b"rollback_deployment_config_name", "rollback_info", b"rollback_info", "scheduled_time", b"scheduled_time", "stages", b"stages", "start_time", b"start_time", "status", b"status", "update_outdated_instances_only", b"update_outdated_instances_only", "waiting", b"waiting", "watched", b"watched"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "approved_by", b"approved_by", "auto_rollback_configuration", b"auto_rollback_configuration", "complete_time", b"complete_time", "create_time", b"create_time", "created_by", b"created_by", "creator", b"creator", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_id", b"deployment_id", "deployment_mode", b"deployment_mode", "deployment_overview", b"deployment_overview", "description", b"description", "error_information", b"error_information", "file_exists_behavior", b"file_exists_behavior", "ignore_application_stop_failures", b"ignore_application_stop_failures", "minimum_healthy_hosts", b"minimum_healthy_hosts", "offline_policy", b"offline_policy", "previous_revision_id", b"previous_revision_id", "queue_place", b"queue_place", "require_approval", b"require_approval", "revision_id", b"revision_id", "rollback_deployment_config_name", b"rollback_deployment_config_name", "rollback_info", b"rollback_info", "scheduled_time", b"scheduled_time", "stages", b"stages", "start_time", b"start_time", "status", b"status", "update_outdated_instances_only", b"update_outdated_instances_only", "waiting", b"waiting", "watched", b"watched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -658,12 +690,13 @@ class CreateDeploymentRequest(_message.Message):
     CANARIES_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_MODE_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
     """The deployment group's name."""
     revision_id: _builtins.str
-    """A revision of the application."""
+    """A revision of the application; empty for RESTART, which takes the group's last successful one."""
     deployment_config_name: _builtins.str
     """Instead of the group's config."""
     description: _builtins.str
@@ -683,6 +716,10 @@ class CreateDeploymentRequest(_message.Message):
     validate_only: _builtins.bool
     """Check everything and make nothing: the answer is the deployment as it would be created, without an id, or the refusal. What would happen
     then is for ForesightService.PlanDeployment to say.
+    """
+    deployment_mode: Global___DeploymentMode.ValueType
+    """RESTART takes neither revision_id nor update_outdated_instances_only; FAILED_PRECONDITION when no deployment of the group has succeeded
+    yet, or none of its hosts has that revision installed.
     """
     @_builtins.property
     def auto_rollback_configuration(self) -> _resources_pb2.AutoRollbackConfiguration:
@@ -728,10 +765,11 @@ class CreateDeploymentRequest(_message.Message):
         canaries: _resources_pb2.Canaries | None = ...,
         validate_only: _builtins.bool = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
+        deployment_mode: Global___DeploymentMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "canaries", b"canaries", "override_alarm_configuration", b"override_alarm_configuration", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "canaries", b"canaries", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "description", b"description", "file_exists_behavior", b"file_exists_behavior", "hosts", b"hosts", "ignore_application_stop_failures", b"ignore_application_stop_failures", "override_alarm_configuration", b"override_alarm_configuration", "request_id", b"request_id", "revision_id", b"revision_id", "start_time", b"start_time", "update_outdated_instances_only", b"update_outdated_instances_only", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "canaries", b"canaries", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_mode", b"deployment_mode", "description", b"description", "file_exists_behavior", b"file_exists_behavior", "hosts", b"hosts", "ignore_application_stop_failures", b"ignore_application_stop_failures", "override_alarm_configuration", b"override_alarm_configuration", "request_id", b"request_id", "revision_id", b"revision_id", "start_time", b"start_time", "update_outdated_instances_only", b"update_outdated_instances_only", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
