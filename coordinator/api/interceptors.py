@@ -24,8 +24,9 @@ from coordinator.api import refusals
 from coordinator.api.access.entrance import Entrance, Same, Stay, peer_address
 from coordinator.api.access.rates import TooManyCalls
 from coordinator.api.access.recording import Recorder
+from coordinator.api.access.seats import Seat, Seats, TooManyStreams
 from coordinator.api.access.tenants import Tenants
-from coordinator.api.policy import POLICY, GroupOf, Rule, check_kind, check_place
+from coordinator.api.policy import POLICY, GroupOf, Rule, application_of, check_kind, check_place
 from coordinator.api.principal import LOCAL, caller
 from coordinator.core.access import Kind, Principal
 from coordinator.core.errors import Denied, DeployError, DeploymentDoesNotExist, Invalid
@@ -60,6 +61,8 @@ class Rules:
     group_of: GroupOf = _no_group
     tenants: Tenants | None = None
     """Counts what each operator asks for; None: nobody does."""
+    seats: Seats | None = None
+    """Counts what each has open; None: nobody does."""
     recorder: Recorder | None = None
     """Writes down what changes something; None where nothing is served that does."""
 
@@ -152,6 +155,7 @@ class _Call:
         self._principal = Principal(Kind.Nobody)
         self._limit: asyncio.Timeout | None = None
         self._stay: Stay | None = None
+        self._seat: Seat | None = None
         self._asked = request if isinstance(request, Message) else None
         """The request; of a stream, its first message."""
         self.request = request
@@ -187,6 +191,8 @@ class _Call:
         self._principal = await rules.entrance.principal(self._context)
         if self._lasts:
             self._stay = rules.entrance.stay(self._principal)
+            if rules.seats is not None:
+                self._seat = rules.seats.take(self._principal)
         caller.set(self._principal)
         check_kind(self._rule, self._principal, self._method)
         if rules.tenants is not None and self._rule is not None:
@@ -210,15 +216,19 @@ class _Call:
         if self._rule is not None:
             rules = self._guard.rules
             await check_place(self._rule, self._principal, request, rules.group_of)
+            if self._seat is not None and (application := await application_of(self._rule, request, rules.group_of)):
+                self._seat.take("application", application)
             if rules.tenants is not None and isinstance(request, CreateDeploymentRequest):
                 rules.tenants.check_deployment(self._principal, request.application_name)
 
     async def _end(self, error: BaseException | None) -> None:
         """Count the call, write it down and, where it was refused or its handler raised, abort it with a status."""
         self._guard.rules.entrance.left(self._principal, self._stay)
+        if self._seat is not None:
+            self._seat.leave()
         code, status = self._outcome(error)
         try:
-            if not isinstance(error, TooManyCalls):  # a flood of calls is not to become one of rows
+            if not isinstance(error, TooManyCalls | TooManyStreams):  # a flood of calls is not to become one of rows
                 await self._record(code)
         except DeployError as failure:
             if error is None:

@@ -195,6 +195,16 @@ async def check_place(rule: Rule, principal: Principal, request: Message, group_
             await _check(permission, rule.where, principal, request, group_of)
 
 
+async def application_of(rule: Rule, request: Message, group_of: GroupOf) -> str:
+    """The application that a request is about; empty: none, or nobody knows its deployment."""
+    if rule.where.deployment and (deployment_id := _said(request, rule.where.deployment)):
+        try:
+            return (await group_of(deployment_id))[0]
+        except NotFound:
+            return ""
+    return _said(request, rule.where.application) or ""
+
+
 async def _check(permission: Permission, where: Where, principal: Principal, request: Message, group_of: GroupOf) -> None:
     if permits(principal.grants, permission, "", ""):
         return

@@ -20,6 +20,7 @@ from coordinator.adapters.sources.credentials import NoCredentials, SourceCreden
 from coordinator.api import interceptors
 from coordinator.api import server as api
 from coordinator.api.access.recording import Recorder
+from coordinator.api.access.seats import Seats
 from coordinator.api.access.servicers import AccessServicer, AuditServicer
 from coordinator.api.access.tenants import Tenants
 from coordinator.api.alarms import AlarmServicer
@@ -121,7 +122,8 @@ class Coordinator:
         self._access, self._audit = _access(store, ids, clock, settings), AuditService(store.audit, clock)
         self._recorder, self._shortage, self._standing = Recorder(self._audit, clock), store.shortage, store.standing
         tenants, group_of = Tenants(clock, settings.paces), partial(_group_of, store.history)
-        self._rules = partial(interceptors.Rules, group_of=group_of, recorder=self._recorder, tenants=tenants)
+        seats = Seats(settings.open_at_most)
+        self._rules = partial(interceptors.Rules, group_of=group_of, recorder=self._recorder, tenants=tenants, seats=seats)
         self._telling = self._speak(store)
         self._services = self._serve(store, bundles, ids)
         self.metrics.watch(self.engine.overview)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from coordinator.config import notifications
 from coordinator.config.options import parser
-from coordinator.config.settings import PACES, Address, Pace, Settings, Tls
+from coordinator.config.settings import OPEN, PACES, Address, Pace, Settings, Tls
 
 SOCKET_PATH_AT_MOST = 107
 
@@ -51,12 +51,18 @@ def parse(arguments: Sequence[str]) -> Settings:
         notifications=notifications.given(given),
         source_credentials=given.source_credentials,
         paces=_paces(dict(given.limit)),
+        open_at_most=_open_at_most(dict(given.open_at_most)),
     )
 
 
 def _paces(said: dict[str, Pace | None]) -> dict[str, Pace]:
     """Those that were said, the usual ones where nothing was, none where that was said."""
     return {kind: pace for kind in PACES if (pace := said.get(kind, PACES[kind])) is not None}
+
+
+def _open_at_most(said: dict[str, int | None]) -> dict[str, int]:
+    """So too."""
+    return {kind: most for kind in OPEN if (most := said.get(kind, OPEN[kind])) is not None}
 
 
 def _tls(given: argparse.Namespace) -> Tls:

@@ -5,7 +5,16 @@ from pathlib import Path
 
 from coordinator import program_version
 from coordinator.config import notifications, words
-from coordinator.config.settings import AGENT_LIFETIME, LOG_MAX_BYTES, LOG_RETENTION_DAYS, MAX_BUNDLE_BYTES, PACES, READMIT_WITHIN, Address
+from coordinator.config.settings import (
+    AGENT_LIFETIME,
+    LOG_MAX_BYTES,
+    LOG_RETENTION_DAYS,
+    MAX_BUNDLE_BYTES,
+    OPEN,
+    PACES,
+    READMIT_WITHIN,
+    Address,
+)
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -113,6 +122,16 @@ def _identity(group: argparse._ArgumentGroup) -> None:
         metavar="KIND=PER_SECOND/BURST",
         help="how often each operator may call (changes, reads, streams), and each application be deployed (deployments); =off: no limit; "
         f"may be said several times (default: {', '.join(f'{kind}={pace.per_second:g}/{pace.burst}' for kind, pace in PACES.items())})",
+    )
+    group.add_argument(
+        "--open-at-most",
+        type=words.open_at_most,
+        action="append",
+        default=[],
+        metavar="KIND=NUMBER",
+        help="how many streams (followed deployments and output, pushes) may be open at once of each operator, about each application, "
+        "from each address; =off: any number; may be said several times "
+        f"(default: {', '.join(f'{kind}={most}' for kind, most in OPEN.items())})",
     )
     group.add_argument(
         "--oidc",

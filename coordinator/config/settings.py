@@ -74,6 +74,10 @@ PACES = {"changes": Pace(10, 100), "reads": Pace(50, 500), "streams": Pace(2, 50
 """What each operator may do, and how often each application may be deployed, unless it is said otherwise."""
 
 
+OPEN = {"operator": 100, "application": 500, "address": 500}
+"""How many calls that last each operator may have open, how many may be about one application, and how many may come from one address."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notifications:
     """Where triggers may send to, where their secrets lie, and a Grafana that shows deployments."""
@@ -115,5 +119,7 @@ class Settings:
     notifications: Notifications = Notifications()
     paces: Mapping[str, Pace] = field(default_factory=lambda: PACES)
     """What is not among them is not counted."""
+    open_at_most: Mapping[str, int] = field(default_factory=lambda: OPEN)
+    """So it is with these."""
     source_credentials: Path | None = None
     """Which keys the coordinator has for bundles that lie elsewhere; see `adapters/sources`."""

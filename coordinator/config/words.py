@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from coordinator.config.settings import PACES, Address, Pace
+from coordinator.config.settings import OPEN, PACES, Address, Pace
 
 AGENT_LIFETIME_AT_MOST = 90 * 24 * 3600
 
@@ -48,6 +48,14 @@ def limit(text: str) -> tuple[str, Pace | None]:
     if not found or found[1] not in PACES or pace is not None and not (pace.per_second and pace.burst):
         raise argparse.ArgumentTypeError(f"{text!r} is not {', '.join(PACES)}, then =PER_SECOND/BURST or =off, such as changes=10/100")
     return found[1], pace
+
+
+def open_at_most(text: str) -> tuple[str, int | None]:
+    """KIND=NUMBER, or KIND=off: whose, and how many; None: any number."""
+    found = re.fullmatch(r"([a-z]+)=(?:off|([1-9][0-9]{0,5}))", text)
+    if not found or found[1] not in OPEN:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {', '.join(OPEN)}, then =NUMBER or =off, such as operator=100")
+    return found[1], int(found[2]) if found[2] else None
 
 
 def lifetime(text: str) -> int:

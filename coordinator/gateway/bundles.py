@@ -13,6 +13,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -34,6 +35,9 @@ log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 32
 """Hosts that read at the same time (architecture 3.11)."""
+
+EACH: Final = 2
+"""Calls of one host among them: it may have lost one and not know it."""
 
 RETRY_AFTER: Final = 1_000
 """Milliseconds after which a host that found no turn asks again."""
@@ -59,7 +63,7 @@ class BundleServicer:
         self._directory = directory
         self._callers = callers
         self._grants = grants
-        self._reading = 0
+        self._reading: Counter[HostId] = Counter()
 
     def register(self, server: grpc.aio.Server) -> None:
         """Serve FetchBundle on `server`."""
@@ -86,17 +90,18 @@ class BundleServicer:
         if allowed is False:
             why = "no deployment that goes on there needs it, or its instance profile allows other sources only"
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"cannot serve this bundle to this host: {why}")
-        if allowed is None or self._reading >= AT_ONCE:
+        if allowed is None or self._reading.total() >= AT_ONCE or self._reading[host_id] >= EACH:
             response = pb.FetchBundleResponse()
             response.retry_after.FromMilliseconds(RETRY_AFTER)
             yield response.SerializeToString()
             return
-        self._reading += 1
+        self._reading[host_id] += 1
         try:
             async for message in self._read(request, context):
                 yield message
         finally:
-            self._reading -= 1
+            self._reading[host_id] -= 1
+            self._reading += Counter()  # forgets who reads nothing
 
     async def _read(
         self, request: pb.FetchBundleRequest, context: grpc.aio.ServicerContext[pb.FetchBundleRequest, bytes]

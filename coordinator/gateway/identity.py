@@ -33,6 +33,10 @@ class Callers(Protocol):
 class Identity(Callers, Protocol):
     """Says so for those who connect as well."""
 
+    def known(self, context: Context) -> HostId | None:
+        """The host behind a stream that has said nothing yet; None: only its Hello will tell."""
+        ...
+
     def admitted(self, context: Context, hello: Hello) -> Hello:
         """What counts of what an agent says when it connects."""
         ...
@@ -47,6 +51,9 @@ class Believed:
         if not _HOST_ID.fullmatch(said):
             raise Unauthenticated(f"cannot serve this call: the metadata key {METADATA_KEY} is missing")
         return HostId(said)
+
+    def known(self, context: Context) -> None:
+        """Its Hello says it."""
 
     def admitted(self, context: Context, hello: Hello) -> Hello:
         """All of it."""
@@ -72,6 +79,10 @@ class Certified:
     def host(self, context: Context) -> HostId:
         """As its certificate says, if it may come in now."""
         return self._enrolment(context).host_id
+
+    def known(self, context: Context) -> HostId:
+        """As its certificate says, if it may come in now."""
+        return self.host(context)
 
     def admitted(self, context: Context, hello: Hello) -> Hello:
         """Its name and, unless its join token trusted it, its tags are not its own to choose; nor do its facts select anything then."""

@@ -15,6 +15,7 @@ from coordinator.engine.ports import Clock
 from coordinator.gateway.identity import Identity
 from coordinator.gateway.pace import Pace
 from coordinator.gateway.streams import BROKEN, Stream, Streams
+from coordinator.gateway.turnstile import Turnstile
 from coordinator.wire import agents as wire
 from hookline.v1 import agent_pb2 as pb
 
@@ -42,6 +43,7 @@ class AgentServicer:
         self._identity = identity
         self._streams = streams
         self._clock = clock
+        self._turnstile = Turnstile(clock)
 
     def register(self, server: grpc.aio.Server) -> None:
         """Serve AgentService on `server`."""
@@ -56,7 +58,8 @@ class AgentServicer:
         assert task is not None
         stream = self._streams.open(context.write, task)
         try:
-            await self._converse(stream, context)
+            with self._turnstile.passed(self._identity.known(context)):
+                await self._converse(stream, context)
         except asyncio.CancelledError:
             if stream.refusal is None:
                 raise

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.config.command_line import parse
-from coordinator.config.settings import MAX_BUNDLE_BYTES, PACES, Address, Pace, Settings
+from coordinator.config.settings import MAX_BUNDLE_BYTES, OPEN, PACES, Address, Pace, Settings
 
 
 def test_the_defaults_listen_on_loopback() -> None:
@@ -58,6 +58,11 @@ def test_how_much_each_tenant_may_ask_for_is_said_kind_by_kind() -> None:
     assert settings.source_credentials == Path("/s.toml")
 
 
+def test_how_much_may_be_open_is_said_kind_by_kind() -> None:
+    settings = parse("--insecure --open-at-most operator=3 --open-at-most address=off".split())
+    assert settings.open_at_most == {"operator": 3, "application": OPEN["application"]}
+
+
 def test_bundles_get_a_free_port_when_the_system_chooses_the_first() -> None:
     assert parse(["--insecure", "--listen", "127.0.0.1:0"]).bundle_listen == Address("127.0.0.1", 0)
 
@@ -79,6 +84,8 @@ def test_an_address_is_written_as_it_is_read() -> None:
         ("--insecure --http-listen 192.0.2.1:80", "(--http-listen)"),
         ("--insecure --bundle-listen 192.0.2.1:80", "(--bundle-listen)"),
         ("--limit hosts=1/1", "'hosts=1/1' is not changes, reads, streams, deployments, then"),
+        ("--open-at-most host=1", "'host=1' is not operator, application, address, then =NUMBER"),
+        ("--open-at-most operator=0", "such as operator=100"),
         ("--limit changes=0/5", "such as changes=10/100"),
         ("--insecure --listen 8443", "'8443' is not HOST:PORT"),
         ("--insecure --listen 127.0.0.1:70000", "is not HOST:PORT"),

@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from coordinator.gateway.bundles import AT_ONCE, CHUNK, BundleServicer
+from coordinator.gateway.bundles import AT_ONCE, CHUNK, EACH, BundleServicer
 from coordinator.gateway.granting import Serving
 from coordinator.gateway.identity import Believed
 from hookline.v1 import agent_pb2 as pb
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 CONTENT = bytes(range(251)) * (3 * CHUNK // 251)
 DIGEST = hashlib.sha256(CONTENT).digest()
 LONG, LONG_SIZE = b"\2" * 32, 1 << 30  # More than the buffers on the way hold.
-IDENTITY = (("hookline-host-id", "0" * 32),)
+
+
+def identity(number: int) -> tuple[tuple[str, str], ...]:
+    """What a host shows."""
+    return (("hookline-host-id", f"{number:032x}"),)
+
+
+IDENTITY = identity(0)
 
 
 @pytest.fixture
@@ -35,6 +42,8 @@ async def grants() -> Serving:
     made = Serving(young=0, patience=0.1)
     for digest in (DIGEST, LONG, b"\1" * 32):
         made.hear(f"={'0' * 32} {digest.hex()}")
+    for number in range(1, AT_ONCE + 1):
+        made.hear(f"={number:032x} {LONG.hex()}")
     return made
 
 
@@ -99,7 +108,7 @@ async def test_only_a_host_that_was_instructed_to_deploy_a_bundle_may_fetch_it(s
 
 async def test_a_host_too_many_is_asked_to_come_back_and_served_when_another_has_gone(stub: Stub) -> None:
     request = pb.FetchBundleRequest(sha256=LONG)
-    calls = [stub.FetchBundle(request, metadata=IDENTITY) for _ in range(AT_ONCE)]
+    calls = [stub.FetchBundle(request, metadata=identity(number)) for number in range(1, AT_ONCE + 1)]
     for call in calls:
         assert await size_of(call) == LONG_SIZE
     waiting = await stub.FetchBundle(request, metadata=IDENTITY).read()
@@ -110,6 +119,16 @@ async def test_a_host_too_many_is_asked_to_come_back_and_served_when_another_has
         while await size_of(stub.FetchBundle(request, metadata=IDENTITY)) == 0:  # noqa: ASYNC110  the server cannot tell
             await asyncio.sleep(0)
     for call in calls:
+        call.cancel()
+
+
+async def test_a_host_that_reads_slowly_takes_no_turns_but_its_own(stub: Stub) -> None:
+    request = pb.FetchBundleRequest(sha256=LONG)
+    calls = [stub.FetchBundle(request, metadata=IDENTITY) for _ in range(AT_ONCE)]
+    assert sorted([await size_of(call) for call in calls]) == [*[0] * (AT_ONCE - EACH), *[LONG_SIZE] * EACH]
+    other = stub.FetchBundle(request, metadata=identity(1))
+    assert await size_of(other) == LONG_SIZE
+    for call in (*calls, other):
         call.cancel()
 
 
