@@ -13,7 +13,7 @@ import jwt
 
 from coordinator.core.errors import Unauthenticated
 from coordinator.engine.ports import Clock
-from coordinator.service.access.operators import Voucher
+from coordinator.service.access.ports import Voucher
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Signatures by a key that only the provider has; never a secret that is shared."""

@@ -46,6 +46,7 @@ from coordinator.gateway.servicer import AgentServicer
 from coordinator.gateway.streams import Streams
 from coordinator.metrics import Metrics
 from coordinator.service.access.audit import AuditService
+from coordinator.service.access.callers import Callers
 from coordinator.service.access.operators import AccessService
 from coordinator.service.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
@@ -119,7 +120,8 @@ class Coordinator:
         publishing = LogServicer(logs=self._logs, history=store.history, clock=clock, callers=identity, tally=self.metrics.tally)
         self._newcomers = NewcomerService(store, store, self.engine, inbox=self.engine, clock=clock, ids=ids)
         self._http = self._web(DiscoveryService(store))
-        self._access, self._audit = _access(store, ids, clock, settings), AuditService(store.audit, clock)
+        self._callers, self._audit = _callers(store, clock, settings), AuditService(store.audit, clock)
+        self._access = AccessService(store.operators, self._callers, secrets=ids, clock=clock)
         self._recorder, self._shortage, self._standing = Recorder(self._audit, clock), store.shortage, store.standing
         tenants, group_of = Tenants(clock, settings.paces), partial(_group_of, store.history)
         seats = Seats(settings.open_at_most)
@@ -135,7 +137,7 @@ class Coordinator:
         tls, secured = self._settings.tls, None
         if tls is not None and self._enrolment is not None and isinstance(identity, Certified):
             renewal = RenewalServicer(self._enrolment, identity, self._clock)
-            secured = Secured(tls=tls, pki=pki, enrolment=self._enrolment, renewal=renewal, access=self._access, recorder=self._recorder)
+            secured = Secured(tls=tls, pki=pki, enrolment=self._enrolment, renewal=renewal, callers=self._callers, recorder=self._recorder)
         return Listeners(
             self._settings.listen,
             chain=lambda entrance: interceptors.chain(self.metrics, self._rules(entrance=entrance)),
@@ -287,9 +289,9 @@ async def _group_of(history: History, deployment_id: str) -> tuple[str, str]:
     return plan.application_name, plan.group_name
 
 
-def _access(store: SqliteStore, ids: RandomIds, clock: Clock, settings: Settings) -> AccessService:
+def _callers(store: SqliteStore, clock: Clock, settings: Settings) -> Callers:
     oidc = None if settings.tls is None else settings.tls.oidc
-    return AccessService(store.operators, secrets=ids, clock=clock, provider=None if oidc is None else Provider(oidc, clock))
+    return Callers(store.operators, clock=clock, provider=None if oidc is None else Provider(oidc, clock))
 
 
 def _authority(pki: Path, clock: Clock, tls: Tls) -> Authority:

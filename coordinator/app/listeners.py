@@ -21,7 +21,7 @@ from coordinator.gateway.listeners.tls import PairFile, agents_credentials, open
 from coordinator.gateway.listeners.watching import Listener
 from coordinator.gateway.renewal import RenewalServicer
 from coordinator.gateway.servicer import AgentServicer
-from coordinator.service.access.operators import AccessService
+from coordinator.service.access.callers import Callers
 from coordinator.service.enrolment import EnrolmentService
 from hookline.v1.fleet_pb2_grpc import add_EnrolmentServiceServicer_to_server
 
@@ -70,7 +70,7 @@ class Secured:
     pki: Path
     enrolment: EnrolmentService
     renewal: RenewalServicer
-    access: AccessService
+    callers: Callers
     recorder: Recorder
 
 
@@ -161,7 +161,7 @@ class Listeners:
         return self._open_to_strangers(pairs, strangers, partial(add_EnrolmentServiceServicer_to_server, enrolling), address)
 
     def _open_to_operators(self, pairs: PairFile, secured: Secured, address: Address) -> tuple[grpc.aio.Server, int]:
-        tokens = Paced(Bearer(secured.access), Rates(self._clock, **OPERATORS))
+        tokens = Paced(Bearer(secured.callers), Rates(self._clock, **OPERATORS))
         return self._open_to_strangers(pairs, tokens, lambda made: self._serve_operators(made, None), address)
 
     def _open_to_strangers(

@@ -14,6 +14,7 @@ from coordinator.adapters.oidc import Provider, Unreadable
 from coordinator.core.access import Grant, Role
 from coordinator.core.errors import Limit, Unauthenticated
 from coordinator.service.access.attempts import FAILURES_AT_MOST
+from coordinator.service.access.callers import Callers
 from coordinator.service.access.operators import AccessService
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened
@@ -139,30 +140,31 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 async def test_an_operator_whom_the_provider_vouches_for_may_do_what_was_granted_here(
     file: Path, clock: FixedClock, store: SqliteStore
 ) -> None:
-    access = AccessService(store.operators, secrets=RandomIds(), clock=clock, provider=Provider(file, clock))
+    callers = Callers(store.operators, clock=clock, provider=Provider(file, clock))
+    access = AccessService(store.operators, callers, secrets=RandomIds(), clock=clock)
     with pytest.raises(Unauthenticated, match="there is no operator of that name here"):
-        await access.who(signed(), "192.0.2.7")
+        await callers.who(signed(), "192.0.2.7")
     await access.create("anna@example.com", (Grant(Role.Viewer),), key(""))
-    anna = await access.who(signed(), "192.0.2.7")
+    anna = await callers.who(signed(), "192.0.2.7")
     assert (str(anna), anna.grants, anna.barred) == ("operator:anna@example.com", (Grant(Role.Viewer),), "")
     assert anna.expires_at == (NOW + 600) * 1000
     await access.suspend("anna@example.com", "", key(""))
-    assert "suspended" in (await access.who(signed(), "192.0.2.7")).barred
+    assert "suspended" in (await callers.who(signed(), "192.0.2.7")).barred
     await access.resume("anna@example.com", key(""))
     clock.at = (NOW + 600) * 1000
     with pytest.raises(Unauthenticated, match="it has ended"):
-        await access.who(signed(), "192.0.2.7")
+        await callers.who(signed(), "192.0.2.7")
 
 
 async def test_own_tokens_work_beside_the_providers_and_guesses_are_counted(file: Path, clock: FixedClock, store: SqliteStore) -> None:
-    access = AccessService(store.operators, secrets=RandomIds(), clock=clock, provider=Provider(file, clock))
+    callers = Callers(store.operators, clock=clock, provider=Provider(file, clock))
     for _ in range(FAILURES_AT_MOST):
         with pytest.raises(Unauthenticated):
-            await access.who(signed(STRANGER), "192.0.2.7")
+            await callers.who(signed(STRANGER), "192.0.2.7")
     with pytest.raises(Limit):
-        await access.who(signed(STRANGER), "192.0.2.7")
+        await callers.who(signed(STRANGER), "192.0.2.7")
     with pytest.raises(Unauthenticated, match="unknown here"):
-        await access.who("hlo_unknown", "192.0.2.8")
-    without = AccessService(store.operators, secrets=RandomIds(), clock=clock)
+        await callers.who("hlo_unknown", "192.0.2.8")
+    without = Callers(store.operators, clock=clock)
     with pytest.raises(Unauthenticated, match="unknown here"):
         await without.who(signed(), "192.0.2.8")

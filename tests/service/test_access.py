@@ -13,7 +13,9 @@ from coordinator.core.access import Grant, OperatorStatus, Role
 from coordinator.core.errors import Limit, Unauthenticated
 from coordinator.service.access.attempts import ADDRESSES_AT_MOST, FAILURES_AT_MOST, WINDOW, Attempts
 from coordinator.service.access.audit import HOUR, AuditService
-from coordinator.service.access.operators import KNOWN_FOR, AccessService, Credential
+from coordinator.service.access.callers import KNOWN_FOR, Callers
+from coordinator.service.access.operators import AccessService
+from coordinator.service.access.ports import Credential
 from coordinator.store.access.operators import SqliteOperators
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened
@@ -41,12 +43,13 @@ class Watched(SqliteOperators):
 
 
 class Desk:
-    """An AccessService that knows anna, and her token."""
+    """Callers and an AccessService that know anna, and her token."""
 
     def __init__(self, store: SqliteStore) -> None:
         self.clock = VirtualClock()
         self.operators = Watched(store.writer, store.reader)
-        self.access = AccessService(self.operators, secrets=RandomIds(), clock=self.clock)
+        self.callers = Callers(self.operators, clock=self.clock)
+        self.access = AccessService(self.operators, self.callers, secrets=RandomIds(), clock=self.clock)
 
 
 @pytest.fixture
@@ -62,44 +65,44 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 async def test_a_token_is_looked_up_once_a_second(desk: Desk) -> None:
     for _ in range(5):
-        assert (await desk.access.who("hlo_anna", HERE)).grants == (Grant(Role.Admin),)
+        assert (await desk.callers.who("hlo_anna", HERE)).grants == (Grant(Role.Admin),)
     assert desk.operators.asked == 1
     desk.clock.at += KNOWN_FOR
-    await desk.access.who("hlo_anna", HERE)
+    await desk.callers.who("hlo_anna", HERE)
     assert desk.operators.asked == 2
 
 
 async def test_what_is_changed_in_the_midst_of_a_look_up_counts(desk: Desk) -> None:
     desk.operators.meanwhile, desk.operators.begun = asyncio.Event(), asyncio.Event()
-    who = asyncio.create_task(desk.access.who("hlo_anna", HERE))
+    who = asyncio.create_task(desk.callers.who("hlo_anna", HERE))
     await desk.operators.begun.wait()
     await desk.access.suspend("anna", "", key(""))
     desk.operators.meanwhile.set()
     assert "suspended" in (await who).barred
     assert desk.operators.asked == 2
     await desk.access.resume("anna", key(""))
-    assert not (await desk.access.who("hlo_anna", HERE)).barred
+    assert not (await desk.callers.who("hlo_anna", HERE)).barred
 
 
 async def test_a_change_behind_the_coordinators_back_counts_after_a_second(desk: Desk) -> None:
-    await desk.access.who("hlo_anna", HERE)
+    await desk.callers.who("hlo_anna", HERE)
     await desk.operators.decide("anna", OperatorStatus.Suspended, "", at=NOW, key=key(""))
-    assert not (await desk.access.who("hlo_anna", HERE)).barred
+    assert not (await desk.callers.who("hlo_anna", HERE)).barred
     desk.clock.at += KNOWN_FOR
-    assert (await desk.access.who("hlo_anna", HERE)).barred
+    assert (await desk.callers.who("hlo_anna", HERE)).barred
 
 
 async def test_a_token_that_is_known_gets_in_however_many_were_wrong(desk: Desk) -> None:
-    await desk.access.who("hlo_anna", HERE)
+    await desk.callers.who("hlo_anna", HERE)
     for _ in range(FAILURES_AT_MOST):
         with pytest.raises(Unauthenticated):
-            await desk.access.who("hlo_bert", HERE)
+            await desk.callers.who("hlo_bert", HERE)
     with pytest.raises(Limit):
-        await desk.access.who("hlo_bert", HERE)
+        await desk.callers.who("hlo_bert", HERE)
     desk.clock.at += KNOWN_FOR
-    await desk.access.who("hlo_anna", HERE)
+    await desk.callers.who("hlo_anna", HERE)
     with pytest.raises(Unauthenticated):
-        await desk.access.who("hlo_bert", "192.0.2.8")
+        await desk.callers.who("hlo_bert", "192.0.2.8")
 
 
 def test_failures_are_counted_by_network_for_a_minute_and_for_so_many_addresses() -> None:

@@ -20,6 +20,7 @@ from coordinator.core.facts import RequestKey
 from coordinator.core.model import DeploymentId
 from coordinator.gateway.listeners.tls import PairFile, open_credentials
 from coordinator.service.access.audit import AuditEntry, AuditService
+from coordinator.service.access.callers import Callers
 from coordinator.service.access.operators import AccessService, WantedOperatorToken
 from coordinator.store.logs.keep import Logs, Retention
 from coordinator.store.sqlite import SqliteStore
@@ -59,7 +60,8 @@ class House:
         self.world = World()
         self.world.logs = Logs(directory / "logs", retention=Retention(days=1, max_bytes=1 << 20), clock=self.world.clock, ended=_never)
         self.store = store
-        self.access = AccessService(store.operators, secrets=RandomIds(), clock=self.world.clock)
+        self.callers = Callers(store.operators, clock=self.world.clock)
+        self.access = AccessService(store.operators, self.callers, secrets=RandomIds(), clock=self.world.clock)
         self.audit = AuditService(store.audit, self.world.clock)
         self.authority = Authority.open(directory / "pki", SystemClock(), names=("127.0.0.1",))
         self.authority.renew()
@@ -116,7 +118,7 @@ async def housed(directory: Path) -> AsyncIterator[House]:
     """A house on a free port."""
     store = await SqliteStore.open(directory / "hookline.db", SystemClock())
     house = House(directory, store)
-    rules = interceptors.Rules(entrance=Bearer(house.access), group_of=house.group_of, recorder=Recorder(house.audit, house.world.clock))
+    rules = interceptors.Rules(entrance=Bearer(house.callers), group_of=house.group_of, recorder=Recorder(house.audit, house.world.clock))
     running = aio.server(interceptors=interceptors.chain(house.world.metrics, rules))
     served = house.world.servicers() | {
         "access": AccessServicer(house.access, fingerprint=house.authority.fingerprint, address=lambda: house.address),

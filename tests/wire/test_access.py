@@ -192,7 +192,7 @@ async def test_older_tls_is_refused_whoever_calls(house: House) -> None:
     call: Any = OlderTls()
     assert peer_address(call) == "2001:db8::7"
     with pytest.raises(Unauthenticated, match=r"TLS 1\.3"):
-        await Bearer(house.access).principal(call)
+        await Bearer(house.callers).principal(call)
 
 
 async def test_too_many_wrong_tokens_from_one_address_are_not_even_looked_up(house: House) -> None:

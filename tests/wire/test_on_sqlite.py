@@ -33,6 +33,7 @@ from coordinator.core.orders import Cancel, Instruction
 from coordinator.engine.loop import Engine
 from coordinator.metrics import Metrics
 from coordinator.service.access.audit import AuditService
+from coordinator.service.access.callers import Callers
 from coordinator.service.access.operators import AccessService
 from coordinator.service.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
@@ -170,7 +171,11 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
         alarms=AlarmServicer(AlarmService(store.alarms, world.alarm_rows, clock=clock)),
         triggers=TriggerServicer(TriggerService(store.catalog, world.attempts, clock)),
         fleet=FleetServicer(FleetService(store.fleet, store, inbox=engine, clock=clock, come=engine.come), None, enrol_address=lambda: ""),
-        access=AccessServicer(AccessService(store.operators, secrets=ids, clock=clock), fingerprint="", address=lambda: ""),
+        access=AccessServicer(
+            AccessService(store.operators, Callers(store.operators, clock=clock), secrets=ids, clock=clock),
+            fingerprint="",
+            address=lambda: "",
+        ),
         audit=AuditServicer(AuditService(store.audit, clock)),
     )
     server.register([running], operators, server.TimedHealth(clock), agents=EchoingAgents())

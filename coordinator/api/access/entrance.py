@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from coordinator.core.access import Kind, Principal
 from coordinator.core.errors import Unauthenticated
-from coordinator.service.access.operators import AccessService
+from coordinator.service.access.callers import Callers
 
 if TYPE_CHECKING:
     from grpc import aio
@@ -75,9 +75,9 @@ class Same:
 class Bearer:
     """The operators' listener: a token says who calls. Without one it is nobody."""
 
-    def __init__(self, access: AccessService) -> None:
-        """`access` knows the tokens."""
-        self._access = access
+    def __init__(self, callers: Callers) -> None:
+        """`callers` knows the tokens."""
+        self._callers = callers
 
     async def principal(self, context: Context) -> Principal:
         """The operator whose token the call carries."""
@@ -89,21 +89,21 @@ class Bearer:
             return Principal(Kind.Nobody, address=address)
         if len(said) > 1 or not said[0].lower().startswith(SCHEME):
             raise Unauthenticated("cannot let you in: the metadata authorization must be said once, as Bearer hlo_...")
-        return await self._access.who(said[0][len(SCHEME) :].strip(), address)
+        return await self._callers.who(said[0][len(SCHEME) :].strip(), address)
 
     def stay(self, principal: Principal) -> Stay | None:
         """An operator may stay until their token ends, or they are told to leave."""
         if principal.kind is not Kind.Operator:
             return None
-        remaining = self._access.remaining(principal)
+        remaining = self._callers.remaining(principal)
         stay = Stay(None if remaining is None else remaining / 1000)
-        self._access.stay(principal, stay)
+        self._callers.stay(principal, stay)
         return stay
 
     def left(self, principal: Principal, stay: Stay | None) -> None:
         """See `Entrance`."""
         if stay is not None:
-            self._access.left(principal, stay)
+            self._callers.left(principal, stay)
 
 
 def peer_address(context: Context) -> str:

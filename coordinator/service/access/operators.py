@@ -1,17 +1,16 @@
-"""Operators, their grants and their tokens; and who it is that calls with a token."""
+"""Operators, their grants and their tokens."""
 
-import hashlib
-import hmac
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from coordinator.core.access import Grant, Operator, OperatorStatus, OperatorToken, Principal, principal
-from coordinator.core.errors import Conflict, Invalid, Limit, NotFound, Unauthenticated
+from coordinator.core.access import Grant, Operator, OperatorStatus, OperatorToken
+from coordinator.core.errors import Conflict, Invalid
 from coordinator.core.facts import RequestKey
 from coordinator.engine.ports import Clock
-from coordinator.service.access.attempts import Attempts
+from coordinator.service.access.callers import Callers, digest_of
+from coordinator.service.access.ports import Operators, Secrets
 from coordinator.service.ports import Cursor, Page, Replayed
 from coordinator.service.rules import check_description, check_name
 
@@ -19,31 +18,6 @@ TTL: Final = 30 * 86_400_000
 """Milliseconds that an operator's token is good, unless somebody says otherwise."""
 TTL_AT_MOST: Final = 365 * 86_400_000
 GRANTS_AT_MOST: Final = 100
-
-KNOWN_FOR: Final = 1_000
-"""Milliseconds for which a token is not looked up again; what is changed here counts at once."""
-KNOWN_AT_MOST: Final = 10_000
-LENGTH_AT_MOST: Final = 100
-"""Characters of what may be a token."""
-PREFIX: Final = "hlo_"
-"""Of all tokens that are made here."""
-
-
-class Secrets(Protocol):
-    """Chance."""
-
-    def operator_token(self) -> tuple[str, str]:
-        """An id, and a text of 256 random bits."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
-    """A token with its operator, as they are now; `sha256` is that of its text."""
-
-    sha256: bytes
-    token: OperatorToken
-    operator: Operator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,115 +31,15 @@ class WantedOperatorToken:
     description: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Voucher:
-    """Whom an identity provider vouches for; UTC milliseconds."""
-
-    name: str
-    issued_at: int
-    expires_at: int
-
-
-class Provider(Protocol):
-    """An identity provider. What its people may do is said here."""
-
-    def verify(self, text: str) -> Voucher:
-        """Whom a token is for. Raises Unauthenticated."""
-        ...
-
-
-class Operators(Protocol):
-    """What is remembered of operators. `at` is UTC milliseconds."""
-
-    async def create(self, operator: Operator, *, at: int, key: RequestKey) -> Operator:
-        """Raises OperatorAlreadyExists, Replayed."""
-        ...
-
-    async def operator(self, name: str) -> Operator:
-        """Raises OperatorDoesNotExist."""
-        ...
-
-    async def operators(self, *, size: int, after: Cursor) -> Page[Operator]:
-        """By name."""
-        ...
-
-    async def decide(self, name: str, status: OperatorStatus, reason: str, *, at: int, key: RequestKey) -> Operator:
-        """Suspend or resume. Raises OperatorDoesNotExist, Replayed."""
-        ...
-
-    async def grant(self, name: str, grant: Grant, *, at: int, key: RequestKey) -> Operator:
-        """Add a grant. Raises OperatorDoesNotExist, Limit, Replayed."""
-        ...
-
-    async def ungrant(self, name: str, grant: Grant, *, at: int, key: RequestKey) -> Operator:
-        """Take a grant back. Raises OperatorDoesNotExist, GrantDoesNotExist, Replayed."""
-        ...
-
-    async def add_token(self, token: OperatorToken, sha256: bytes, *, at: int, key: RequestKey) -> None:
-        """Raises OperatorDoesNotExist, Replayed."""
-        ...
-
-    async def tokens(self, operator: str, *, at: int, size: int, after: Cursor) -> Page[OperatorToken]:
-        """Those that are still good, the newest first; an empty name means all operators'."""
-        ...
-
-    async def revoke_token(self, token_id: str, *, at: int, key: RequestKey) -> str:
-        """The operator whose it was. Raises OperatorTokenDoesNotExist, Replayed."""
-        ...
-
-    async def credential(self, sha256: bytes) -> Credential | None:
-        """The token with that digest, ended or not; None if there is none."""
-        ...
-
-
-class Stay(Protocol):
-    """A call that lasts, of an operator who may have to leave."""
-
-    def end(self) -> None:
-        """They may not stay."""
-        ...
-
-
 class AccessService:
-    """Makes operators, grants, and says at any moment who calls."""
+    """Makes operators, their grants and their tokens."""
 
-    def __init__(self, operators: Operators, *, secrets: Secrets, clock: Clock, provider: Provider | None = None) -> None:
-        """`operators` remembers; `provider` vouches for operators who bring tokens of its own."""
+    def __init__(self, operators: Operators, callers: Callers, *, secrets: Secrets, clock: Clock) -> None:
+        """`operators` remembers; what is changed counts for `callers` at once."""
         self._operators = operators
-        self._provider = provider
+        self._callers = callers
         self._secrets = secrets
         self._clock = clock
-        self._attempts = Attempts(clock)
-        self._known: dict[bytes, tuple[int, Credential]] = {}
-        self._stays: dict[str, set[Stay]] = {}
-        self._changes = 0
-
-    async def who(self, text: str, address: str) -> Principal:
-        """Who calls from there with this token, what they may do now, and whether they are barred. Raises Unauthenticated for a token
-        that nobody has, and Limit after too many of those from one address."""
-        foreign = text if self._provider is not None and not text.startswith(PREFIX) else ""
-        sha256 = _digest(foreign or text[:LENGTH_AT_MOST])
-        kept = self._known.get(sha256)
-        if kept is None or self._clock.elapsed() - kept[0] >= KNOWN_FOR:
-            if kept is None and not self._attempts.allowed(address):
-                raise Limit(f"cannot let anybody in from {address} just now: too many tokens were wrong; wait a minute")
-            kept = await self._look_up(sha256, address, foreign)
-        return principal(kept[1].token, kept[1].operator, at=self._clock.now(), address=address)
-
-    def stay(self, caller: Principal, stay: Stay) -> None:
-        """A call that lasts has begun: it is ended when its caller may not stay."""
-        self._stays.setdefault(caller.name, set()).add(stay)
-
-    def left(self, caller: Principal, stay: Stay) -> None:
-        """A call that lasted has ended."""
-        staying = self._stays.get(caller.name, set())
-        staying.discard(stay)
-        if not staying:
-            self._stays.pop(caller.name, None)
-
-    def remaining(self, caller: Principal) -> int | None:
-        """Milliseconds for which a caller may stay; None: without an end."""
-        return None if caller.expires_at is None else max(0, caller.expires_at - self._clock.now())
 
     def now(self) -> int:
         """The coordinator's time."""
@@ -207,7 +81,7 @@ class AccessService:
             made = await self._operators.grant(name, checked, at=self._clock.now(), key=key)
         except Replayed:
             made = await self._operators.operator(name)
-        self._forget()
+        self._callers.forget()
         return made
 
     async def ungrant(self, name: str, grant: Grant, key: RequestKey) -> Operator:
@@ -216,7 +90,7 @@ class AccessService:
             made = await self._operators.ungrant(name, grant, at=self._clock.now(), key=key)
         except Replayed:
             made = await self._operators.operator(name)
-        self._end(name)
+        self._callers.end(name)
         return made
 
     async def create_token(self, wanted: WantedOperatorToken, key: RequestKey) -> tuple[OperatorToken, str]:
@@ -237,7 +111,7 @@ class AccessService:
             created_by=key.principal,
         )
         try:
-            await self._operators.add_token(token, _digest(text), at=now, key=key)
+            await self._operators.add_token(token, digest_of(text), at=now, key=key)
         except Replayed:
             raise Conflict("cannot say the text of a token twice: this call was made before; make another token") from None
         return token, text
@@ -249,50 +123,7 @@ class AccessService:
     async def revoke_token(self, token_id: str, key: RequestKey) -> None:
         """Make a token useless; what its operator has open ends."""
         with suppress(Replayed):
-            self._end(await self._operators.revoke_token(token_id, at=self._clock.now(), key=key))
-
-    async def _look_up(self, sha256: bytes, address: str, foreign: str) -> tuple[int, Credential]:
-        while True:
-            asked, changes = self._clock.elapsed(), self._changes
-            credential = await (self._vouched(sha256, address, foreign) if foreign else self._operators.credential(sha256))
-            if changes != self._changes:  # what was read may be older than what has been told to somebody
-                continue
-            if credential is None or not hmac.compare_digest(credential.sha256, sha256):
-                self._attempts.failed(address)
-                raise Unauthenticated("cannot let you in: this token is unknown here; log in with one of this coordinator's")
-            if len(self._known) >= KNOWN_AT_MOST:
-                self._known.clear()
-            kept = self._known[sha256] = (asked, credential)
-            return kept
-
-    async def _vouched(self, sha256: bytes, address: str, text: str) -> Credential | None:
-        """What stands for a token of the provider, which is kept nowhere: its operator is one of those that are known here."""
-        if self._provider is None:
-            return None
-        try:
-            voucher = self._provider.verify(text)
-        except Unauthenticated:
-            self._attempts.failed(address)
-            raise
-        name = voucher.name
-        try:
-            operator = await self._operators.operator(name)
-        except NotFound:
-            self._attempts.failed(address)
-            raise Unauthenticated(
-                f"cannot let {name[:100]} in: the identity provider vouches for them, and there is no operator of that name here; an admin "
-                "may `hookline operator create` one"
-            ) from None
-        token = OperatorToken(
-            token_id="of the identity provider",
-            operator=name,
-            expires_at=voucher.expires_at,
-            grants=(),
-            description="",
-            created_at=voucher.issued_at,
-            created_by="identity provider",
-        )
-        return Credential(sha256=sha256, token=token, operator=operator)
+            self._callers.end(await self._operators.revoke_token(token_id, at=self._clock.now(), key=key))
 
     async def _decide(self, name: str, status: OperatorStatus, reason: str, key: RequestKey) -> Operator:
         try:
@@ -300,20 +131,10 @@ class AccessService:
         except Replayed:
             made = await self._operators.operator(name)
         if made.status is OperatorStatus.Suspended:
-            self._end(name)
+            self._callers.end(name)
         else:
-            self._forget()
+            self._callers.forget()
         return made
-
-    def _end(self, name: str) -> None:
-        self._forget()
-        for stay in list(self._stays.get(name, ())):
-            stay.end()
-
-    def _forget(self) -> None:
-        """Look everybody up again."""
-        self._known.clear()
-        self._changes += 1
 
 
 def _checked(grants: Sequence[Grant], *, field: str) -> tuple[Grant, ...]:
@@ -325,8 +146,3 @@ def _checked(grants: Sequence[Grant], *, field: str) -> tuple[Grant, ...]:
         for name in filter(None, (one.application, one.group)):
             check_name(name, field=field)
     return tuple(dict.fromkeys(grants))
-
-
-def _digest(text: str) -> bytes:
-    """A token's text has 256 random bits: a plain hash is as good as a slow one."""
-    return hashlib.sha256(text.encode()).digest()

@@ -10,7 +10,8 @@ from coordinator.core.access import Grant, Operator, OperatorStatus, OperatorTok
 from coordinator.core.errors import GrantDoesNotExist, Limit, OperatorAlreadyExists, OperatorDoesNotExist, OperatorTokenDoesNotExist
 from coordinator.core.facts import RequestKey
 from coordinator.core.orders import Entry
-from coordinator.service.access.operators import GRANTS_AT_MOST, Credential
+from coordinator.service.access.operators import GRANTS_AT_MOST
+from coordinator.service.access.ports import Credential
 from coordinator.service.ports import Cursor, Page
 from coordinator.store.calls import Told, finish, refuse_replay, tell
 from coordinator.store.connections.numbers import Numbers
@@ -38,7 +39,7 @@ class SqliteOperators:
         self._reader = reader
 
     async def create(self, operator: Operator, *, at: int, key: RequestKey) -> Operator:
-        """See `service.access.operators.Operators`."""
+        """See `service.access.ports.Operators`."""
 
         def change(db: sqlite3.Connection, numbers: Numbers) -> Operator:
             refuse_replay(db, key)
@@ -53,11 +54,11 @@ class SqliteOperators:
         return await self._writer.run(change)
 
     async def operator(self, name: str) -> Operator:
-        """See `service.access.operators.Operators`."""
+        """See `service.access.ports.Operators`."""
         return await self._reader.run(lambda db: _find(db, name))
 
     async def operators(self, *, size: int, after: Cursor) -> Page[Operator]:
-        """See `service.access.operators.Operators`."""
+        """See `service.access.ports.Operators`."""
         paging = Paging("operators")
 
         def query(db: sqlite3.Connection) -> Page[Operator]:
@@ -67,13 +68,13 @@ class SqliteOperators:
         return await self._reader.run(query)
 
     async def decide(self, name: str, status: OperatorStatus, reason: str, *, at: int, key: RequestKey) -> Operator:
-        """See `service.access.operators.Operators`."""
+        """See `service.access.ports.Operators`."""
         entry = Entry.OperatorSuspended if status is OperatorStatus.Suspended else Entry.OperatorResumed
         said = f"{name}: {reason}" if reason else name
         return await self._change(name, lambda known: replace(known, status=status), Told(entry, said), at=at, key=key)
 
     async def grant(self, name: str, grant: Grant, *, at: int, key: RequestKey) -> Operator:
-        """See `service.access.operators.Operators`."""
+        """See `service.access.ports.Operators`."""
 
         def granted(known: Operator) -> Operator:
             if len(known.grants) >= GRANTS_AT_MOST:
@@ -83,7 +84,7 @@ class SqliteOperators:
         return await self._change(name, granted, Told(Entry.RoleGranted, f"{name}: {grant}"), at=at, key=key)
 
     async def ungrant(self, name: str, grant: Grant, *, at: int, key: RequestKey) -> Operator:
-        """See `service.access.operators.Operators`."""
+        """See `service.access.ports.Operators`."""
 
         def taken_back(known: Operator) -> Operator:
             if grant not in known.grants:
@@ -93,7 +94,7 @@ class SqliteOperators:
         return await self._change(name, taken_back, Told(Entry.GrantRevoked, f"{name}: {grant}"), at=at, key=key)
 
     async def add_token(self, token: OperatorToken, sha256: bytes, *, at: int, key: RequestKey) -> None:
-        """See `service.access.operators.Operators`."""
+        """See `service.access.ports.Operators`."""
 
         def change(db: sqlite3.Connection, numbers: Numbers) -> None:
             refuse_replay(db, key)
@@ -106,7 +107,7 @@ class SqliteOperators:
         await self._writer.run(change)
 
     async def tokens(self, operator: str, *, at: int, size: int, after: Cursor) -> Page[OperatorToken]:
-        """See `service.access.operators.Operators`."""
+        """See `service.access.ports.Operators`."""
         paging = Paging("operator tokens", operator)
 
         def query(db: sqlite3.Connection) -> Page[OperatorToken]:
@@ -117,7 +118,7 @@ class SqliteOperators:
         return await self._reader.run(query)
 
     async def revoke_token(self, token_id: str, *, at: int, key: RequestKey) -> str:
-        """See `service.access.operators.Operators`."""
+        """See `service.access.ports.Operators`."""
 
         def change(db: sqlite3.Connection, numbers: Numbers) -> str:
             refuse_replay(db, key)
@@ -133,7 +134,7 @@ class SqliteOperators:
         return await self._writer.run(change)
 
     async def credential(self, sha256: bytes) -> Credential | None:
-        """See `service.access.operators.Operators`."""
+        """See `service.access.ports.Operators`."""
 
         def query(db: sqlite3.Connection) -> Credential | None:
             row = db.execute(f"{TOKENS} WHERE sha256 = ?", (sha256,)).fetchone()
