@@ -60,6 +60,7 @@ class EventRun:
     timeout: int  # seconds, of the whole event
     inherited: Mapping[str, str] = field(default_factory=dict)  # of the agent's own environment, beneath the other
     no_new_privs: bool = False  # neither its scripts nor what they start can gain privileges by sudo or setuid programs
+    limits: Mapping[str, int] = field(default_factory=dict)  # the most that each of its processes may take, by the policy's names
     closing: bool = False  # each of its scripts runs, whatever became of the others, and a cancel before it is not for it
 
 
@@ -226,6 +227,7 @@ class Hooks:
             ("grace_ms", self._grace_ms),
             *([("closing", 1)] if event.closing else []),
             *([("no_new_privs", 1)] if event.no_new_privs else []),
+            *((f"most_{name}", most) for name, most in event.limits.items()),
         ]
         for script in event.scripts:
             fields += [("location", script.location), ("path", script.path), ("script_timeout", script.timeout)]

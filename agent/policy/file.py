@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from agent.errors import AgentError
 from agent.policy.signatures import BadSignature, PublicKey, public_key
-from agent.policy.terms import PLACES, Policy, plain_url
+from agent.policy.terms import LIMITED, PLACES, Policy, plain_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,6 +129,7 @@ def _policy(file: str, content: bytes) -> Policy:
         root_hooks=said.switch("root_hooks", otherwise=True),
         no_new_privs=said.switch("no_new_privs", otherwise=False),
         hook_environment=tuple(said.each("hook_environment", _variable)),
+        hook_limits=said.limits("hook_limits"),
         secret_commands=said.switch("secret_commands", otherwise=True),
         lowest_counter=said.counters("lowest_counter"),
         denied_bundles=frozenset(said.each("denied_bundles", _digest)),
@@ -182,6 +183,18 @@ class _Said:
         for application, counter in table.items():
             if not re.fullmatch(_NAME, application) or not isinstance(counter, int) or isinstance(counter, bool) or counter < 1:
                 self.refuse(f"{name}.{application}", "it has to be a whole number of 1 or more")
+        return table
+
+    def limits(self, name: str) -> dict[str, int]:
+        table = self._table.get(name, {})
+        if not isinstance(table, dict):
+            self.refuse(name, "it has to be a table of limits, as in open_files = 4096")
+        for limit, most in table.items():
+            if limit not in LIMITED:
+                self.refuse(f"{name}.{limit}", f"there is no such limit; there are {', '.join(LIMITED)}")
+            least = 0 if limit == "core_bytes" else 1
+            if not isinstance(most, int) or isinstance(most, bool) or not least <= most < 1 << 62:
+                self.refuse(f"{name}.{limit}", f"it has to be a whole number of {least} or more")
         return table
 
     def each(self, name: str, read: Callable[[str], _Rule]) -> list[_Rule]:

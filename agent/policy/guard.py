@@ -116,7 +116,7 @@ class Guard:
     def scripts(self, order: Begin | Recover | Close, run: EventRun) -> EventRun:
         """Scripts that may run: those of a bundle that was found good, as users whom the policy allows, for as long as it allows.
 
-        They see of the agent's environment what it shows.
+        They see of the agent's environment what it shows, and take no more of the machine than it gives.
         """
         policy = self._policy()
         if policy is None:
@@ -130,6 +130,7 @@ class Guard:
             run,
             inherited=seen(run.inherited, policy.hook_environment),
             no_new_privs=policy.no_new_privs,
+            limits=policy.hook_limits,
             timeout=min(run.timeout, policy.max_event_seconds or run.timeout),
         )
 

@@ -24,6 +24,9 @@ ALWAYS_SEEN = (
 )
 """What hooks see of the agent's environment on every host that has it; a star stands for the rest of a name."""
 
+LIMITED = ("open_files", "processes", "memory_bytes", "file_bytes", "core_bytes", "cpu_seconds")
+"""What scripts can be held to: the kernel's resource limits, by names that say what they count."""
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -41,6 +44,7 @@ class Policy:
     root_hooks: bool = True
     no_new_privs: bool = False
     hook_environment: tuple[str, ...] = ()  # beside ALWAYS_SEEN
+    hook_limits: Mapping[str, int] = field(default_factory=dict)  # by LIMITED
     secret_commands: bool = True
     lowest_counter: Mapping[str, int] = field(default_factory=dict)
     denied_bundles: frozenset[str] = frozenset()
@@ -65,6 +69,7 @@ def summary(policy: Policy | None) -> str:
     parts += [] if policy.root_hooks else ["no root hooks"]
     parts += ["no new privileges for hooks"] if policy.no_new_privs else []
     parts += [f"hooks see {', '.join(policy.hook_environment)}"] if policy.hook_environment else []
+    parts += [f"hooks limited to {name} {most}" for name, most in policy.hook_limits.items()]
     parts += [] if policy.secret_commands else ["no commands for secrets"]
     parts += [f"{application} from {counter}" for application, counter in policy.lowest_counter.items()]
     return f"{policy.file}: {'; '.join(parts) or 'restricts little'}"

@@ -45,6 +45,7 @@ class Event:
         self.grace_ms = frame.number("grace_ms")
         self.closing = bool(frame.number("closing"))
         self.no_new_privs = bool(frame.number("no_new_privs"))
+        self.limits = {name.removeprefix("most_"): int(most) for name, most in frame.fields if name.startswith("most_")}
         self.environment: dict[str, str] = {}
         self.scripts: list[Script] = []
         for name, value in frame.fields:
@@ -198,9 +199,8 @@ class Supervisor:
         mark = self._mark(event)
         begun.note(_pipes(event, (stdout, stderr), mark))
         try:
-            pid = start(
-                script, {**event.environment, groups.MARK: mark}, Streams(stdin=self._nowhere, stdout=stdout_end, stderr=stderr_end)
-            )
+            streams = Streams(stdin=self._nowhere, stdout=stdout_end, stderr=stderr_end)
+            pid = start(script, {**event.environment, groups.MARK: mark}, streams, event.limits)
         except Refused:
             os.close(stdout)
             os.close(stderr)

@@ -10,11 +10,17 @@ import os
 import pwd
 import signal
 import stat
+from types import MappingProxyType
 
 from agent.references import reference
-from agent.supervisor.secrets import DEFAULTED, Unresolved, become, resolved
+from agent.supervisor.secrets import DEFAULTED, Footing, Unresolved, resolved
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PR_SET_NO_NEW_PRIVS = 38
+_NO_LIMITS: Mapping[str, int] = MappingProxyType({})
 
 
 class Script:
@@ -56,19 +62,20 @@ class Streams:
         self.stderr = stderr
 
 
-def start(script: Script, environment: dict[str, str], streams: Streams) -> int:
-    """The process id of the script, which leads a session and a process group of that number."""
+def start(script: Script, environment: dict[str, str], streams: Streams, limits: Mapping[str, int] = _NO_LIMITS) -> int:
+    """The process id of the script, which leads a session and a process group of that number; it may take no more than `limits` say."""
     _make_executable(script)
     plain = {name: value for name, value in script.environment.items() if reference(value) is None}
     arguments, environment, user = _command(script, {**environment, **plain})
-    environment.update(_secrets(script, environment, user))
+    footing = Footing(user, limits)
+    environment.update(_secrets(script, environment, footing))
     try:
         try:
-            return _spawn(arguments, environment, streams, user)
+            return _spawn(arguments, environment, streams, footing)
         except OSError as error:
             if error.errno != errno.ENOEXEC or arguments[0] != script.path:
                 raise
-            return _spawn(["/bin/sh", *arguments], environment, streams, user)
+            return _spawn(["/bin/sh", *arguments], environment, streams, footing)
     except OSError as error:
         raise Refused("ScriptFailed", f"cannot run {script}: {_why(script, error)}") from error
 
@@ -82,10 +89,10 @@ def renounce_privileges() -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def _secrets(script: Script, environment: dict[str, str], user: pwd.struct_passwd | None) -> dict[str, str]:
+def _secrets(script: Script, environment: dict[str, str], footing: Footing) -> dict[str, str]:
     """The variables of a script that are references, with what these stand for."""
     try:
-        found = resolved(script.environment, environment, user)
+        found = resolved(script.environment, environment, footing)
     except (Unresolved, OSError) as error:
         raise Refused("ScriptFailed", f"cannot run {script}: {error}") from error
     script.secrets = list(found.values())
@@ -141,9 +148,9 @@ def _sudo(script: Script, environment: dict[str, str]) -> str:
     raise Refused("ScriptFailed", f"cannot run {script} with sudo: the agent is not root and there is no sudo on its PATH")
 
 
-def _spawn(arguments: list[str], environment: dict[str, str], streams: Streams, user: pwd.struct_passwd | None) -> int:
-    if user is not None:
-        return _fork(arguments, environment, streams, user)
+def _spawn(arguments: list[str], environment: dict[str, str], streams: Streams, footing: Footing) -> int:
+    if not footing.is_ours:
+        return _fork(arguments, environment, streams, footing)
     actions = [
         (os.POSIX_SPAWN_DUP2, streams.stdin, 0),
         (os.POSIX_SPAWN_DUP2, streams.stdout, 1),
@@ -154,8 +161,8 @@ def _spawn(arguments: list[str], environment: dict[str, str], streams: Streams, 
     )  # fmt: skip
 
 
-def _fork(arguments: list[str], environment: dict[str, str], streams: Streams, user: pwd.struct_passwd) -> int:
-    """Starts it as another user, which posix_spawn cannot; an error of the child comes back through a pipe."""
+def _fork(arguments: list[str], environment: dict[str, str], streams: Streams, footing: Footing) -> int:
+    """Starts it as another user or within limits, which posix_spawn cannot; an error of the child comes back through a pipe."""
     told, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -165,7 +172,7 @@ def _fork(arguments: list[str], environment: dict[str, str], streams: Streams, u
                 signal.signal(number, signal.SIG_DFL)
             for target, fd in enumerate((streams.stdin, streams.stdout, streams.stderr)):
                 os.dup2(fd, target)
-            become(user)
+            footing.take()
             os.execve(arguments[0], arguments, environment)
         except OSError as error:
             os.write(tell, str(error.errno).encode())

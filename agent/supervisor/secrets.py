@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pwd
     from collections.abc import Mapping
+    from types import ModuleType
     from typing import NoReturn
 
 PATIENCE_MS = 10_000
@@ -30,25 +31,63 @@ _LOOK_AGAIN_MS = 5
 _UNSEEN = "which is not set there, or which hooks may not see (hook_environment in the policy of this host)"
 
 
+_KINDS = {
+    "open_files": "RLIMIT_NOFILE",
+    "processes": "RLIMIT_NPROC",
+    "memory_bytes": "RLIMIT_AS",
+    "file_bytes": "RLIMIT_FSIZE",
+    "core_bytes": "RLIMIT_CORE",
+    "cpu_seconds": "RLIMIT_CPU",
+}
+
+
 class Unresolved(Exception):
     """A reference that stands for nothing, in a clause without any value."""
 
 
-def resolved(variables: Mapping[str, str], environment: Mapping[str, str], user: pwd.struct_passwd | None) -> dict[str, bytes]:
-    """The values of those variables that are references. `environment` is what commands see and `env` reads; no user: who we are."""
+def resolved(variables: Mapping[str, str], environment: Mapping[str, str], footing: Footing) -> dict[str, bytes]:
+    """The values of those variables that are references. `environment` is what commands see and `env` reads."""
     deadline = clock.elapsed_ms() + PATIENCE_MS
     values = {}
     for name, written in variables.items():
         if (found := reference(written)) is not None:
-            values[name] = _value(_Wanted(name, *found), environment, user, deadline)
+            values[name] = _value(_Wanted(name, *found), environment, footing, deadline)
     return values
 
 
-def become(user: pwd.struct_passwd) -> None:
-    """Makes this process that user's, for good."""
-    os.initgroups(user.pw_name, user.pw_gid)
-    os.setgid(user.pw_gid)
-    os.setuid(user.pw_uid)
+def _resource() -> ModuleType:
+    """The module of that name, which supervisors do without where nothing is limited."""
+    import resource
+
+    return resource
+
+
+class Footing:
+    """As whom a process runs, and the most that it may take of the machine. No user: who we are."""
+
+    __slots__ = ("limits", "user")
+
+    def __init__(self, user: pwd.struct_passwd | None, limits: Mapping[str, int]) -> None:
+        self.user = user
+        self.limits = [
+            (getattr(_resource(), _KINDS[name]), most) for name, most in limits.items()
+        ]  # now: that user may not read our modules
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether there is nothing to change."""
+        return self.user is None and not self.limits
+
+    def take(self) -> None:
+        """Puts this process there, for good."""
+        if self.user is not None:
+            os.initgroups(self.user.pw_name, self.user.pw_gid)
+            os.setgid(self.user.pw_gid)
+            os.setuid(self.user.pw_uid)
+        for kind, most in self.limits:
+            hard = _resource().getrlimit(kind)[1]
+            bound = most if hard == _resource().RLIM_INFINITY else min(most, hard)  # what the agent itself may not have it cannot give
+            _resource().setrlimit(kind, (bound, bound))
 
 
 class _Wanted:
@@ -66,23 +105,23 @@ class _Wanted:
         return f"file {self.target}, for its variable {self.name}," if self.kind == FILE else f"the command for its variable {self.name}"
 
 
-def _value(wanted: _Wanted, environment: Mapping[str, str], user: pwd.struct_passwd | None, deadline: int) -> bytes:
+def _value(wanted: _Wanted, environment: Mapping[str, str], footing: Footing, deadline: int) -> bytes:
     if wanted.kind == ENV:
         if wanted.target not in environment:
             raise Unresolved(f"its variable {wanted.name} stands for {wanted.target} of the agent's environment, {_UNSEEN}")
         value = os.fsencode(environment[wanted.target])
     else:
-        value = _asked(wanted, environment, user, deadline).rstrip(b"\n")
+        value = _asked(wanted, environment, footing, deadline).rstrip(b"\n")
     if not value or b"\0" in value:
         raise Unresolved(f"what its variable {wanted.name} stands for {'holds a NUL' if value else 'is empty'}")
     return value
 
 
-def _asked(wanted: _Wanted, environment: Mapping[str, str], user: pwd.struct_passwd | None, deadline: int) -> bytes:
+def _asked(wanted: _Wanted, environment: Mapping[str, str], footing: Footing, deadline: int) -> bytes:
     told, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _answer(wanted, environment, user, tell)
+        _answer(wanted, environment, footing, tell)
     os.close(tell)
     try:
         octets = _read(told, deadline)
@@ -100,15 +139,14 @@ def _asked(wanted: _Wanted, environment: Mapping[str, str], user: pwd.struct_pas
     raise Unresolved(f"{wanted} cannot be read: {why}")
 
 
-def _answer(wanted: _Wanted, environment: Mapping[str, str], user: pwd.struct_passwd | None, tell: int) -> NoReturn:
+def _answer(wanted: _Wanted, environment: Mapping[str, str], footing: Footing, tell: int) -> NoReturn:
     """The process of its own: gives the value, and ends."""
     code = _UNKNOWN
     try:
         os.setsid()
         for number in DEFAULTED:
             signal.signal(number, signal.SIG_DFL)
-        if user is not None:
-            become(user)
+        footing.take()
         if wanted.kind == FILE:
             code = _copy(wanted.target, tell)
         else:

@@ -51,12 +51,16 @@ def test_everything_that_a_policy_can_say_is_understood(tmp_path: Path) -> None:
         freeze = false
         [lowest_counter]
         shop = 41
+        [hook_limits]
+        open_files = 64
+        core_bytes = 0
         """,
     )
     assert policy is not None
     assert list(policy.signing_keys) == [KEY.name, OTHER_KEY.name]
     assert (policy.require_signature, policy.root_hooks, policy.freeze) == (True, False, False)
     assert (policy.no_new_privs, policy.hook_environment) == (True, ("JAVA_HOME", "AWS_*"))
+    assert policy.hook_limits == {"open_files": 64, "core_bytes": 0}
     assert (policy.groups, policy.runas) == (frozenset({"shop/production"}), frozenset({"www-data"}))
     assert (policy.origins, policy.destinations) == (("coordinator", "s3://bundles/shop/"), ("/srv/shop",))
     assert (policy.lowest_counter, policy.denied_bundles) == ({"shop": 41}, frozenset({"ab" * 32}))
@@ -100,6 +104,11 @@ def test_an_empty_policy_restricts_nothing_and_an_empty_list_allows_nothing(tmp_
         ("max_event_seconds = true", "it has to be a whole number of 1 or more"),
         ("lowest_counter = 3", "it has to be a table of counters by application"),
         ("lowest_counter.shop = 0", "cannot use lowest_counter.shop in the policy FILE: it has to be a whole number of 1 or more"),
+        ("hook_limits = 3", "it has to be a table of limits"),
+        ("hook_limits.files = 3", "hook_limits.files in the policy FILE: there is no such limit; there are open_files, processes, "),
+        ("hook_limits.processes = 0", "it has to be a whole number of 1 or more"),
+        ("hook_limits.core_bytes = -1", "it has to be a whole number of 0 or more"),
+        ("hook_limits.open_files = true", "it has to be a whole number of 1 or more"),
         ("freeze = ", "cannot read the policy FILE: "),
     ],
 )
@@ -167,7 +176,7 @@ def test_a_file_that_was_named_has_to_be_there(tmp_path: Path) -> None:
 def test_the_shipped_example_restricts_nothing_until_it_is_edited_and_shows_every_rule(tmp_path: Path) -> None:
     shipped = EXAMPLE.read_text()
     assert read(tmp_path, shipped) == Policy(file=str(tmp_path / "agent-policy.toml"))
-    uncommented = re.sub(r"^# (?=\[lowest_counter\]|\w+ = )", "", shipped, flags=re.MULTILINE)
+    uncommented = re.sub(r"^# (?=\[\w+\]|\w+ = )", "", shipped, flags=re.MULTILINE)
     policy = read(tmp_path, uncommented)
     assert policy is not None
     assert policy.lowest_counter == {"shop": 41}

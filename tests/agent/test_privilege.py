@@ -88,6 +88,8 @@ def test_the_rule_of_this_moment_decides_what_a_script_is_given(tmp_path: Path) 
     host.rule('hook_environment = ["JAVA_*"]\nno_new_privs = true\n')
     assert guard.scripts(order, run).inherited == {**USUAL, "JAVA_HOME": "/opt/java"}
     assert guard.scripts(order, run).no_new_privs
+    host.rule("[hook_limits]\ncore_bytes = 0\n")
+    assert guard.scripts(order, run).limits == {"core_bytes": 0}
 
 
 def test_without_a_policy_hooks_see_the_usual_and_whoever_deploys_on_the_spot_shows_their_own(tmp_path: Path) -> None:
@@ -137,6 +139,35 @@ async def test_a_script_that_becomes_another_user_gains_no_privileges_either(sta
     event = replace(stage.event(stage.script("a.sh", LOOK + "id -un\n", runas="nobody")), no_new_privs=True)
     assert (await stage.run(hooks, event)).error_code == "Success"
     assert stage.printed()[-2:] == ["[stdout]NoNewPrivs:\t1", "[stdout]nobody"]
+
+
+LIMITS = {"open_files": 64, "processes": 500, "memory_bytes": 1 << 30, "file_bytes": 1 << 20, "core_bytes": 0, "cpu_seconds": 600}
+"""By the names of the policy; in what follows, by the shell's letters."""
+LIMITED = "#!/bin/sh\nulimit -n; ulimit -u 2>/dev/null || ulimit -p; ulimit -v; ulimit -f; ulimit -c; ulimit -t\n"
+AS_THE_SHELL_COUNTS = ["64", "500", str((1 << 30) >> 10), str((1 << 20) >> 9), "0", "600"]
+
+
+@pytest.mark.parametrize("runas", [None, pytest.param("nobody", marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root can"))])
+async def test_scripts_and_what_they_start_take_no_more_than_the_policy_gives(stage: Stage, hooks: Hooks, runas: str | None) -> None:
+    plain = stage.script("a.sh", LIMITED, runas=runas)
+    looked = stage.script("look.sh", LIMITED)
+    command = f"sh {looked.path} | tr '\\n' ' '"
+    referring = replace(
+        stage.script("b.sh", '#!/bin/sh\necho "$TOLD"\nsh ' + looked.path, runas=runas), env=(("TOLD", f"{{command:{command}}}"),)
+    )
+    event = replace(stage.event(plain, referring), limits=LIMITS)
+    assert (await stage.run(hooks, event)).error_code == "Success", stage.printed()
+    told = [line.removeprefix("[stdout]").strip() for line in stage.printed() if line.startswith("[stdout]")]
+    masked = "*" * len(" ".join(AS_THE_SHELL_COUNTS) + " ")
+    assert told == [*AS_THE_SHELL_COUNTS, masked.strip(), *AS_THE_SHELL_COUNTS]
+
+
+async def test_a_file_and_memory_that_grow_too_large_end_the_script_and_the_next_event_is_not_bound(stage: Stage, hooks: Hooks) -> None:
+    grows = stage.script("a.sh", "#!/bin/sh\nhead -c 3000000 /dev/zero > big\n")
+    event = replace(stage.event(grows), limits={"file_bytes": 1 << 20})
+    assert (await stage.run(hooks, event)).error_code == "ScriptFailed"
+    assert (stage.folder / "big").stat().st_size == 1 << 20
+    assert (await stage.run(hooks, stage.event(grows, name="ValidateService"))).error_code == "Success"
 
 
 @pytest.fixture
