@@ -5,6 +5,7 @@ No redirect is followed and no environment's proxy used: the address that the op
 
 import asyncio
 import datetime
+import email.utils
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,10 @@ STEPS_AT_MOST: Final = 5_000
 STALE_AFTER: Final = 60_000
 """Milliseconds after which a rule counts as not evaluated any more, unless three of its intervals are longer."""
 
+SKEW_AT_MOST: Final = 10_000
+"""Milliseconds by which the clocks of Prometheus and the coordinator may differ. What is asked for a time that is not Prometheus's own
+is empty or out of date, and it does not say so."""
+
 
 class Unanswered(Exception):
     """There is no answer, and why."""
@@ -41,11 +46,11 @@ class Prometheus:
         self._patience = patience
 
     @classmethod
-    def at(cls, url: str, token: str = "") -> Self:
+    def at(cls, url: str, token: str = "", patience: float = PATIENCE) -> Self:
         """The one at an http or https address, asked with a bearer token if there is one."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         limits = httpx.Limits(max_connections=20, max_keepalive_connections=20)
-        return cls(httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE, limits=limits, trust_env=False))
+        return cls(httpx.AsyncClient(base_url=url, headers=headers, timeout=patience, limits=limits, trust_env=False), patience)
 
     async def close(self) -> None:
         """Ask no more."""
@@ -68,7 +73,7 @@ class Prometheus:
         """A rule counts while Prometheus has it, can evaluate it and does so."""
         rules = [
             (group, rule)
-            for group in _maps(_map(await self._ask("GET", "rules", {"type": "alert"})).get("groups"))
+            for group in _maps(_map(await self._ask("GET", "rules", {"type": "alert"}, window.now)).get("groups"))
             for rule in _maps(group.get("rules"))
             if rule.get("name") == source.alert_name and rule.get("type") == "alerting"
         ]
@@ -94,7 +99,7 @@ class Prometheus:
         first = window.now - math.ceil(span / window.step) * window.step
         times = {"start": first / 1000, "end": window.now / 1000, "step": window.step / 1000}
         asked = {"query": expression, **{name: f"{seconds:.3f}" for name, seconds in times.items()}}
-        answer = _map(await self._ask("POST", "query_range", asked))
+        answer = _map(await self._ask("POST", "query_range", asked, window.now))
         if answer.get("resultType") != "matrix":
             raise Unanswered("the expression is neither a vector nor a scalar: it has no value at a time")
         result = _maps(answer.get("result"))
@@ -102,11 +107,14 @@ class Prometheus:
             raise Unanswered(f"the expression has {len(result)} series, more than {SERIES_AT_MOST}: aggregate it")
         return [Series(_map(one.get("metric")), [_sample(pair) for pair in _list(one.get("values"))]) for one in result]
 
-    async def _ask(self, verb: str, path: str, asked: Mapping[str, str]) -> object:
+    async def _ask(self, verb: str, path: str, asked: Mapping[str, str], now: int) -> object:
         """The data of an answer. Raises Unanswered."""
         by = {"params": asked} if verb == "GET" else {"data": asked}
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             async with asyncio.timeout(self._patience), self._client.stream(verb, f"/api/v1/{path}", **by) as response:  # type: ignore[arg-type]  # one of the two
+                _agree(response.headers.get("date", ""), now + round((loop.time() - began) * 1000))
                 body = bytearray()
                 async for piece in response.aiter_bytes():
                     body += piece
@@ -117,6 +125,17 @@ class Prometheus:
         except httpx.HTTPError as error:
             raise Unanswered(f"cannot ask Prometheus: {str(error) or type(error).__name__}") from error
         return _answer(response.status_code, bytes(body))
+
+
+def _agree(date: str, now: int) -> None:
+    """Raises Unanswered when what answers has another time than the coordinator, by its Date; without one nobody can tell."""
+    try:
+        ahead = round(email.utils.parsedate_to_datetime(date).timestamp() * 1000) - now
+    except (ValueError, OverflowError):
+        return
+    if abs(ahead) > SKEW_AT_MOST:
+        word = "ahead of" if ahead > 0 else "behind"
+        raise Unanswered(f"cannot ask Prometheus: its clock is {abs(ahead) // 1000} s {word} the coordinator's; set them alike")
 
 
 def _answer(status: int, body: bytes) -> object:
