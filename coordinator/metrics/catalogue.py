@@ -48,10 +48,13 @@ class Metrics:
         self._live = LiveCollector(whose, self.committed.live)
         registry.register(self._live)
         self._asked: list[tuple[Gauge, Callable[[], int]]] = []
-        self._looks = Counter("hookline_alarm_looks", "Looks at alarms, by what they brought.", ("source", "status"), registry=registry)
-        self._errors = Counter(
-            "hookline_alarm_query_errors", "Looks at alarms that Prometheus did not answer.", ("source",), registry=registry
+        self._looks = Counter(
+            "hookline_alarm_looks",
+            "Looks at alarms and measurements of analyses, by what they brought.",
+            ("source", "status"),
+            registry=registry,
         )
+        self._errors = Counter("hookline_alarm_query_errors", "Looks that Prometheus did not answer.", ("source",), registry=registry)
         self._webhooks = Counter(
             "hookline_alarm_webhooks", "Calls of Alertmanager, by what became of them.", ("result",), registry=registry
         )
@@ -61,10 +64,10 @@ class Metrics:
         self._silent = Gauge(
             "hookline_notification_targets_silent", "Targets that did not take what was sent to them last.", registry=registry
         )
-        for source in ("expression", "prometheus_alert", "alertmanager_alert"):
+        for source in ("expression", "prometheus_alert", "alertmanager_alert", "measurement"):
             for status in AlarmStatus:
                 self._looks.labels(source, status.name)
-        for source in ("expression", "prometheus_alert"):
+        for source in ("expression", "prometheus_alert", "measurement"):
             self._errors.labels(source)
         for result in ("accepted", "refused", "failed"):
             self._webhooks.labels(result)

@@ -9,14 +9,15 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from coordinator.core.evidence import analysis
 from coordinator.core.facts import AlarmSeen, GroupFact
 from coordinator.core.lifecycle import DeploymentErrorCode
-from coordinator.core.model import AlarmStatus, Deployment, DeploymentId, Group, GroupId
+from coordinator.core.model import AlarmStatus, Deployment, DeploymentId, Group, GroupId, Plan
 from coordinator.core.orders import Changes, Entry, HistoryEntry
 from coordinator.metrics.hooks import Hooks, Live
 from coordinator.metrics.live import waits_for_people
 from coordinator.metrics.names import Names
-from coordinator.metrics.outcomes import Outcomes
+from coordinator.metrics.outcomes import VERDICTS, Outcomes
 
 BATCH: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
 SIGNATURE_RULES: Final = ("signing_keys", "require_signature", "lowest_counter")
@@ -25,6 +26,7 @@ SIGNATURE_RULES: Final = ("signing_keys", "require_signature", "lowest_counter")
 ENTRIES: Final = tuple(Entry)[: tuple(Entry).index(Entry.HostRemoved) + 1]
 """What deployments and hosts write into the history; the catalogue's entries are not counted."""
 
+_VERDICT: Final = re.compile(rf'the analysis of stage "[^"]*" (?:is|has) ({"|".join(VERDICTS)}): ')
 _REFUSED: Final = re.compile(rf"\(({'|'.join(SIGNATURE_RULES)}) in [^()]+\)")
 
 
@@ -47,12 +49,16 @@ class Committed:
         )
         self._signatures = {rule: signatures.labels(rule) for rule in SIGNATURE_RULES}
         registry.register(_Entries(self._entries))
+        measured = Counter(
+            "hookline_analysis_measurements", "Measurements of analyses, by what they brought.", ("outcome",), registry=registry
+        )
+        self._measured = {outcome: measured.labels(outcome) for outcome in analysis.OUTCOMES.values()}
 
     def resumed(self, deployment: Deployment, at: int) -> None:
         """A deployment that another run of the coordinator created goes on in this one. Of how long it has waited for people before,
         only what it takes to be approved is known."""
         plan = deployment.plan
-        live = self.live[plan.deployment_id] = Live(plan, at)
+        live = self.live[plan.deployment_id] = Live(plan, at, in_stage=deployment.started_at is not None)
         if plan.require_approval:
             live.wait(deployment.live_since, people=True)
             live.wait(deployment.started_at or at, people=False)
@@ -104,6 +110,19 @@ class Committed:
             case Entry.Succeeded | Entry.Failed | Entry.Stopped:
                 self.outcomes.ended(deployment, 0 if live is None else live.waited)
                 self._end(deployment)
+            case _:
+                self._tell_of_stage(entry, plan, live)
+
+    def _tell_of_stage(self, entry: HistoryEntry, plan: Plan, live: Live | None) -> None:
+        match entry.entry:
+            case Entry.StageBegan if live is not None:
+                if live.in_stage:
+                    self.outcomes.batch_ended(plan, "succeeded")
+                live.in_stage = True
+            case Entry.Measured:
+                self._measured[entry.message.partition(":")[0]].inc()
+            case Entry.Analysed if (verdict := _VERDICT.match(entry.message)) is not None:
+                self.outcomes.analysed(plan, verdict[1])
             case _:
                 pass
 

@@ -45,10 +45,10 @@ _DOWNLOAD: Final = LifecycleEvent.DownloadBundle
 class Live:
     """What is kept of a live deployment between two of its commits."""
 
-    __slots__ = ("_waits_from", "alarmed_at", "began", "bundle_bytes", "progress_at", "source", "waited")
+    __slots__ = ("_waits_from", "alarmed_at", "began", "bundle_bytes", "in_stage", "progress_at", "source", "waited")
 
-    def __init__(self, plan: Plan, at: int) -> None:
-        """It goes on from `at`, in UTC milliseconds."""
+    def __init__(self, plan: Plan, at: int, *, in_stage: bool = False) -> None:
+        """It goes on from `at`, in UTC milliseconds; `in_stage`, the first of its stages has begun."""
         place = plan.revision.place
         self.began: dict[HostId, int | None] = {}
         """When, by the hosts' own clocks, the events began that are in progress."""
@@ -56,6 +56,7 @@ class Live:
         """When a host reported last."""
         self.alarmed_at: int | None = None
         """The monotonic time when the alarm was seen because of which it stops, or that it goes back for; None without one."""
+        self.in_stage = in_stage
         self.waited = 0
         """Milliseconds for which it has waited for people."""
         self._waits_from: int | None = None

@@ -12,6 +12,8 @@ from coordinator.metrics.names import OTHERS, Names
 
 TRIGGERS: Final = ("operator", "rollback", "newcomers")
 OUTCOMES: Final = ("succeeded", "failed", "stopped", "superseded", "rolled_back")
+BATCHES: Final = ("succeeded", "failed", "stopped")
+VERDICTS: Final = ("successful", "failed", "inconclusive")
 REASONS: Final = ("alarm", "analysis", "manual", "deadline", "hook_failure", "permissions")
 
 SECONDS: Final = (5, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400, 43_200)
@@ -80,6 +82,15 @@ class Outcomes:
             buckets=ALARM_SECONDS,
             registry=registry,
         )
+        self._batches = Counter(
+            "hookline_batches_finished",
+            "Stages of deployments that have ended, and deployments without stages.",
+            (*group, "outcome"),
+            registry=registry,
+        )
+        self._analyses = Counter(
+            "hookline_analysis_runs", "Analyses of stages that have come to a verdict.", (*group, "verdict"), registry=registry
+        )
         self._success = Gauge(
             "hookline_last_success_timestamp_seconds", "When a group was deployed to last with success.", group, registry=registry
         )
@@ -105,6 +116,8 @@ class Outcomes:
         """A deployment has ended, which waited for people for so many milliseconds."""
         plan, where = deployment.plan, self._where(deployment.plan)
         back, outcome = deployment.rollback_deployment_id is not None, deployment.status.name.lower()
+        if deployment.started_at is not None:
+            self.batch_ended(plan, outcome)
         if back:
             outcome = "rolled_back"
         elif deployment.error is not None and deployment.error.message.startswith(SUPERSEDED):
@@ -121,6 +134,14 @@ class Outcomes:
             self._manual.labels(outcome).observe(manual / 1_000, exemplar)
         if plan.rolls_back is not None:
             self._rollback.labels(outcome).observe(took / 1_000, exemplar)
+
+    def batch_ended(self, plan: Plan, outcome: str) -> None:
+        """A stage has ended, or what has none; one of BATCHES."""
+        self._batches.labels(*self._where(plan), outcome).inc(exemplar=_exemplar(plan))
+
+    def analysed(self, plan: Plan, verdict: str) -> None:
+        """An analysis has come to a verdict; one of VERDICTS."""
+        self._analyses.labels(*self._where(plan), verdict).inc(exemplar=_exemplar(plan))
 
     def taken_back(self, plan: Plan, why: DeploymentErrorCode) -> None:
         """A deployment is rolled back by itself."""
@@ -160,6 +181,10 @@ class Outcomes:
             self._finished.labels(*where, outcome)
         for why in REASONS:
             self._rollbacks.labels(*where, why)
+        for outcome in BATCHES:
+            self._batches.labels(*where, outcome)
+        for verdict in VERDICTS:
+            self._analyses.labels(*where, verdict)
 
 
 def _exemplar(plan: Plan) -> dict[str, str]:

@@ -2,13 +2,30 @@
 
 from typing import get_args
 
+import pytest
+
 from agent.policy.rules import refused
 from agent.policy.terms import Policy
 from coordinator.core.lifecycle import DeploymentErrorCode, EventStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
-from coordinator.core.model import AlarmStatus, AutoRollbackEvent, Creator, DeploymentId, Place, Queueing
+from coordinator.core.model import (
+    AlarmStatus,
+    Analysis,
+    AutoRollbackEvent,
+    Comparison,
+    Condition,
+    Creator,
+    DeploymentId,
+    Measurement,
+    Metric,
+    Pause,
+    Place,
+    Queueing,
+    Shape,
+    Step,
+)
 from coordinator.metrics.hooks import SOURCES
 from coordinator.metrics.live import HOSTS
-from coordinator.metrics.outcomes import REASONS, TRIGGERS, reason, trigger
+from coordinator.metrics.outcomes import BATCHES, REASONS, TRIGGERS, VERDICTS, reason, trigger
 from tests.metrics.running import SCRIPT, running
 from tests.store.memory import MemoryStore
 from tests.store.things import ALARMS, R2
@@ -158,6 +175,52 @@ async def test_a_success_that_regresses_is_a_rollback_because_of_its_alarm() -> 
         assert it.value("current_revision_info", revision="r1", **WHERE) == 1
         assert it.value("current_revision_info", revision="r2", **WHERE) is None
         assert it.metrics.committed.live == {}
+
+
+ERRORS = Measurement(name="errors", expression="e", failure=Condition(Comparison.GREATER, 0.5), interval=5_000)
+ONE_THEN_ALL = Shape(steps=(Step(value=1, pause=Pause(analysis=Analysis(metrics=(Metric(measurement=ERRORS, count=1),)))),))
+
+
+async def test_stages_are_counted_as_they_end_also_by_a_coordinator_that_comes_in_between() -> None:
+    store = MemoryStore()
+    async with running(store, names=True) as it:
+        made = await it.deploy("d-1", hosts=2, shape=ONE_THEN_ALL)
+        await it.succeed("d-1", "h0")
+        await it.see("0/errors", AlarmStatus.OK, made)
+        assert it.value("batches_finished_total", outcome="succeeded", **WHERE) == 1
+        assert it.value("analysis_runs_total", verdict="successful", **WHERE) == 1
+        assert it.value("analysis_measurements_total", outcome="success") == 1
+    async with running(store, names=True) as it:
+        for host in ("h0", "h1"):
+            await it.hello(host)
+        await it.fail("d-1", "h1")
+        assert {one: it.value("batches_finished_total", outcome=one, **WHERE) for one in BATCHES} == {
+            "succeeded": 1,
+            "failed": 0,
+            "stopped": 0,
+        }
+
+
+@pytest.mark.parametrize(
+    "status, outcome, verdict",
+    [(AlarmStatus.ALARM, "failure", "failed"), (AlarmStatus.UNKNOWN, "inconclusive", "inconclusive")],
+)
+async def test_an_analysis_that_does_not_go_well_is_counted_by_its_verdict(status: AlarmStatus, outcome: str, verdict: str) -> None:
+    async with running() as it:
+        made = await it.deploy("d-1", hosts=2, shape=ONE_THEN_ALL)
+        await it.succeed("d-1", "h0")
+        await it.see("0/errors", status, made)
+        assert {one: it.value("analysis_runs_total", verdict=one) for one in VERDICTS} == {one: float(one == verdict) for one in VERDICTS}
+        assert it.value("analysis_measurements_total", outcome=outcome) == 1
+        assert it.value("batches_finished_total", outcome="stopped") == float(verdict == "failed")
+
+
+async def test_what_never_began_had_no_batch() -> None:
+    async with running() as it:
+        made = await it.deploy("d-1", alarms=ALARMS[:1])
+        await it.see(ALARMS[0].name, AlarmStatus.ALARM, made)
+        assert it.value("deployments_finished_total", outcome="stopped") == 1
+        assert {it.value("batches_finished_total", outcome=one) for one in BATCHES} == {0}
 
 
 async def test_deployment_ids_are_exemplars_and_never_labels() -> None:
