@@ -163,6 +163,7 @@ def wanted(request: pb.CreateDeploymentRequest) -> Wanted:
         group_name=request.deployment_group_name,
         revision_id=request.revision_id,
         config_name=request.deployment_config_name,
+        rollback_config_name=request.rollback_deployment_config_name if request.HasField("rollback_deployment_config_name") else None,
         description=request.description,
         auto_rollback=rollback,
         file_exists_behavior=wire.read_file_exists_behavior(request.file_exists_behavior, field="file_exists_behavior"),

@@ -4,7 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from coordinator.core.errors import DeployError, DeploymentAlreadyCompleted, DeploymentLimitExceeded, Invalid, InvalidOperation
+from coordinator.core.errors import (
+    DeployError,
+    DeploymentAlreadyCompleted,
+    DeploymentConfigDoesNotExist,
+    DeploymentLimitExceeded,
+    Invalid,
+    InvalidOperation,
+)
 from coordinator.core.facts import ApprovalGiven, DeploymentRequested, RequestKey, StopRequested
 from coordinator.core.lifecycle import IN_PLACE, RESTART, DeploymentStatus, TargetStatus
 from coordinator.core.model import (
@@ -25,7 +32,7 @@ from coordinator.core.orders import Entry
 from coordinator.engine.ports import Clock, Ids, Inbox
 from coordinator.service.alarms import about, checked_configuration
 from coordinator.service.ports import Catalog, Cursor, Fleet, Grounds, History, Page, Presence, Requests
-from coordinator.service.records import DeploymentRecord, Ground, HistoryRecord, TargetRecord
+from coordinator.service.records import DeploymentConfig, DeploymentRecord, Ground, HistoryRecord, TargetRecord
 from coordinator.service.revisions import revision_id_of
 from coordinator.service.rollouts.shapes import checked_canaries, impassable, snapshots
 from coordinator.service.rules import check_description
@@ -45,6 +52,8 @@ class Wanted:
     group_name: str
     revision_id: str
     config_name: str = ""
+    rollback_config_name: str | None = None
+    """The config by which it is rolled back; None: the group's, empty: its own."""
     description: str = ""
     auto_rollback: frozenset[AutoRollbackEvent] | None = None
     file_exists_behavior: FileExistsBehavior = FileExistsBehavior.Unspecified
@@ -200,6 +209,7 @@ class DeploymentService:
             *(wanted.application_name, wanted.group_name, await self._revision_id(wanted), wanted.config_name),
             alarms=None if override is None else override.watched,
         )
+        ground = replace(ground, rollback_config=await self._rollback_config(ground, wanted))
         group, config, watched = ground.group, ground.config, override or ground.group.alarms
         rollback = group.auto_rollback if wanted.auto_rollback is None else wanted.auto_rollback
         shape = config.shape if wanted.canaries is None else replace(config.shape, canaries=checked_canaries(wanted.canaries))
@@ -246,10 +256,27 @@ class DeploymentService:
             raise Invalid("cannot restart a revision that is named: a restart takes what succeeded last; leave it out", field="revision_id")
         if wanted.outdated_only:
             raise Invalid("cannot restart outdated hosts: they do not have the revision", field="update_outdated_instances_only")
+        if wanted.rollback_config_name:
+            why = "cannot say how a restart is rolled back: it changes nothing that could go back; leave it out"
+            raise Invalid(why, field="rollback_deployment_config_name")
         group = await self._rooms.catalog.group(wanted.application_name, wanted.group_name)
         if group.last_successful is None:
             raise InvalidOperation(f"cannot restart {wanted.application_name}/{wanted.group_name}: nothing has succeeded there; deploy")
         return group.last_successful.revision_id
+
+    async def _rollback_config(self, ground: Ground, wanted: Wanted) -> DeploymentConfig | None:
+        """The config by which a rollback of it goes; None: by its own, or there is nothing to roll back. Raises
+        DeploymentConfigDoesNotExist."""
+        name = wanted.rollback_config_name
+        if wanted.restart:
+            return None
+        if name is None:
+            return ground.rollback_config
+        try:
+            return await self._rooms.catalog.config(name) if name else None
+        except DeploymentConfigDoesNotExist:
+            why = f"cannot roll back by deployment config {name}: there is none of that name"
+            raise DeploymentConfigDoesNotExist(why, field="rollback_deployment_config_name") from None
 
     async def _chosen(self, wanted: Wanted, hosts: Sequence[Snapshot]) -> frozenset[HostId] | None:
         """The hosts that were named; None when nobody was. Raises InstanceDoesNotExist, or Invalid for hosts of other groups."""

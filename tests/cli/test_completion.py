@@ -41,6 +41,7 @@ def test_names_that_the_coordinator_knows_are_offered() -> None:
     assert offered("deploy", "mail", "") == []
     assert offered("deploy", "shop", "production", "--revision", "") == ["r-1"]
     assert offered("deploy", "shop", "production", "--config", "h") == ["half"]
+    assert offered("deploy", "shop", "production", "--rollback-config", "h") == ["half"]
     assert offered("deploy", "shop", "production", "--alarm", "H") == ["HighErrors"]
     assert offered("alarm", "test", "") == ["HighErrors"]
     assert offered("deploy", "shop", "production", "--host", "w") == ["web-1"]

@@ -248,6 +248,16 @@ def test_deploy_prints_the_id_alone_and_passes_on_what_was_said(operator: Operat
     assert json.loads(operator.types("deploy", "shop", "production", "--revision", "r-1", "--output", "json").stdout)["status"] == "Created"
 
 
+@pytest.mark.parametrize("typed, said", [((), None), (("--rollback-config", "Fast"), "Fast"), (("--rollback-config", "same"), "")])
+def test_deploy_says_by_which_config_to_roll_back_or_leaves_it_to_the_group(
+    operator: Operator, coordinator: FakeCoordinator, typed: tuple[str, ...], said: str | None
+) -> None:
+    operator.types("deploy", "shop", "production", "--revision", "r-1", *typed)
+    (request,) = coordinator.requests("CreateDeployment")
+    assert request.HasField("rollback_deployment_config_name") is (said is not None)
+    assert request.rollback_deployment_config_name == (said or "")
+
+
 def test_without_auto_rollback_the_group_decides(operator: Operator, coordinator: FakeCoordinator) -> None:
     operator.types("deploy", "shop", "production", "--revision", "r-1")
     assert not coordinator.requests("CreateDeployment")[0].HasField("auto_rollback_configuration")

@@ -94,6 +94,14 @@ def test_a_plan_takes_the_options_of_deploy(operator: Operator, coordinator: Fak
     assert asked.auto_rollback_configuration.enabled
 
 
+def test_a_plan_says_by_which_config_it_would_be_rolled_back(operator: Operator, coordinator: FakeCoordinator) -> None:
+    coordinator.planned = planned()
+    coordinator.planned.deployment.rollback_deployment_config_name = "Fast"
+    shown = operator.types(*PLAN, "--rollback-config", "Fast")
+    assert coordinator.requests("PlanDeployment")[0].deployment.rollback_deployment_config_name == "Fast"
+    assert shown.stdout.splitlines()[-1] == f"rollback: to {R1} with Fast, never by itself"
+
+
 def test_without_a_revision_the_newest_is_planned(operator: Operator, coordinator: FakeCoordinator) -> None:
     coordinator.planned = planned()
     refused = operator.types("plan", "shop", "web")

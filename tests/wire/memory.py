@@ -401,6 +401,7 @@ class MemoryGrounds:
             group=group,
             revision=(await self.catalog.revision(application_name, revision_id)).revision,
             config=await self.catalog.config(config_name or group.config_name),
+            rollback_config=await self.catalog.config(group.rollback_config_name) if group.rollback_config_name else None,
             hosts=tuple((host.host_id, name) for name, host in sorted(self.fleet.known.items()) if sets_match(host.tags, group.selection)),
             alarms=self.catalog.watched(group.alarms.watched if alarms is None else alarms),
             profiles={host.host_id: host.sources for host in self.fleet.known.values() if host.sources},

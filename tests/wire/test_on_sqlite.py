@@ -255,7 +255,8 @@ async def test_a_restart_takes_the_last_successful_revision_and_leaves_it_that(s
     assert (no.code, "nothing has succeeded there" in no.message) == (PRECONDITION, True)
     first = await sqlite.deploy(revision)
     await told_to_the_end(sqlite, first.deployment_id)
-    for contradiction in ({"revision_id": revision}, {"update_outdated_instances_only": True}):
+    unread = {"rollback_deployment_config_name": "CodeDeployDefault.HalfAtATime"}
+    for contradiction in ({"revision_id": revision}, {"update_outdated_instances_only": True}, unread):
         more = deployments.CreateDeploymentRequest()
         more.CopyFrom(asked)
         more.MergeFrom(deployments.CreateDeploymentRequest(**contradiction))

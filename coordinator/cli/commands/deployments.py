@@ -31,6 +31,7 @@ class Typed(SaidAlarms):
     config: str | None
     description: str
     auto_rollback: "AutoRollbackConfiguration | None"
+    rollback_config: str | None
     file_exists: str | None
     ignore_stop_failures: bool
     outdated_only: bool
@@ -63,6 +64,12 @@ class Typed(SaidAlarms):
 @CONFIG
 @click.option("--description", default="", metavar="TEXT", help="Why.")
 @AUTO_ROLLBACK
+@click.option(
+    "--rollback-config",
+    metavar="NAME|same",
+    shell_complete=suggestions.configs,
+    help="The config by which it is rolled back: its minimum healthy hosts is the floor; same: its own. [the group's]",
+)
 @click.option(
     "--file-exists-behavior",
     "file_exists",
@@ -120,6 +127,8 @@ def asked(console: Console, application: str, group: str, typed: Typed) -> "Crea
     )
     if typed["auto_rollback"] is not None:
         request.auto_rollback_configuration.CopyFrom(typed["auto_rollback"])
+    if typed["rollback_config"] is not None:
+        request.rollback_deployment_config_name = "" if typed["rollback_config"] == "same" else typed["rollback_config"]
     if typed["file_exists"]:
         kinds = protos.resources.FileExistsBehavior
         request.file_exists_behavior = kinds.ValueType(number(kinds, typed["file_exists"]))

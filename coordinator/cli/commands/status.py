@@ -99,6 +99,7 @@ def _one(console: Console, deployment_id: str) -> None:
             ),
             ("mode", "RESTART" if found.deployment_mode == protos.deployments.DEPLOYMENT_MODE_RESTART else ""),
             ("config", clean(f"{found.deployment_config_name}")),
+            ("rollback config", clean(found.rollback_deployment_config_name)),
             ("made", f"{wording.made_by(found)}, {with_age(found.create_time, now)}"),
             ("description", clean(found.description)),
             ("turn", wording.turn(found)),

@@ -208,12 +208,7 @@ def _show_plan(console: Console, request: "CreateDeploymentRequest", planned: "P
             console.line(sentence)
         if planned.offline_hosts:
             console.line(f"offline now: {shown.names(planned.offline_hosts)}")
-        rollback = planned.rollback
-        by_itself = show_auto_rollback(rollback.auto_rollback_configuration)
-        when = "never by itself" if by_itself == "none" else f"by itself on {by_itself}"
-        console.line(
-            f"rollback: to {clean(rollback.revision_id)}, {when}" if rollback.revision_id else f"rollback: {clean(rollback.message)}"
-        )
+        console.line(f"rollback: {_rollback(planned.rollback, made)}")
     for refusal in planned.refusals:
         console.line(f"refused: {clean(refusal.message)}")
     if not planned.refusals:
@@ -229,11 +224,12 @@ def _head(console: Console, made: "Deployment") -> None:
     console.line()
 
 
-def _rollback(of: "PlannedRollback") -> str:
+def _rollback(of: "PlannedRollback", made: "Deployment") -> str:
     if not of.revision_id:
         return clean(of.message)
-    by_itself = show_auto_rollback(of.auto_rollback_configuration)
-    return f"to {clean(of.revision_id)}, {'never by itself' if by_itself == 'none' else f'by itself on {by_itself}'}"
+    by_itself, config = show_auto_rollback(of.auto_rollback_configuration), clean(made.rollback_deployment_config_name)
+    when = "never by itself" if by_itself == "none" else f"by itself on {by_itself}"
+    return f"to {clean(of.revision_id)}{f' with {config}' if config else ''}, {when}"
 
 
 def _between(planned: "PlanDeploymentResponse") -> str:

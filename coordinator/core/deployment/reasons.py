@@ -57,7 +57,7 @@ def unfit(group: Group, plan: Plan, snapshots: Sequence[Snapshot]) -> Iterator[U
     if back is not None and hosts > 1 and (kept := back.minimum_healthy_hosts.of(hosts)) >= hosts:
         yield HealthConstraintsInvalid(
             f"cannot deploy to {plan.group_name}: its rollbacks go by {back.name}, which keeps {kept} of {hosts} hosts healthy and leaves "
-            "none to roll back, so nothing is deployed; give the group another config for rollbacks, or add hosts"
+            "none to roll back, so nothing is deployed; name another config for rollbacks, or add hosts"
         )
 
 

@@ -691,6 +691,7 @@ class CreateDeploymentRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     DEPLOYMENT_MODE_FIELD_NUMBER: _builtins.int
+    ROLLBACK_DEPLOYMENT_CONFIG_NAME_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
@@ -720,6 +721,10 @@ class CreateDeploymentRequest(_message.Message):
     deployment_mode: Global___DeploymentMode.ValueType
     """RESTART takes neither revision_id nor update_outdated_instances_only; FAILED_PRECONDITION when no deployment of the group has succeeded
     yet, or none of its hosts has that revision installed.
+    """
+    rollback_deployment_config_name: _builtins.str
+    """The config by which it is rolled back, instead of the group's: of it only minimum_healthy_hosts counts. Empty, but said: its own config.
+    NOT_FOUND for one that does not exist, FAILED_PRECONDITION for one that would leave no host to roll back. RESTART takes none.
     """
     @_builtins.property
     def auto_rollback_configuration(self) -> _resources_pb2.AutoRollbackConfiguration:
@@ -766,12 +771,15 @@ class CreateDeploymentRequest(_message.Message):
         validate_only: _builtins.bool = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         deployment_mode: Global___DeploymentMode.ValueType = ...,
+        rollback_deployment_config_name: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["auto_rollback_configuration", b"auto_rollback_configuration", "canaries", b"canaries", "override_alarm_configuration", b"override_alarm_configuration", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rollback_deployment_config_name", b"_rollback_deployment_config_name", "auto_rollback_configuration", b"auto_rollback_configuration", "canaries", b"canaries", "override_alarm_configuration", b"override_alarm_configuration", "rollback_deployment_config_name", b"rollback_deployment_config_name", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "canaries", b"canaries", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_mode", b"deployment_mode", "description", b"description", "file_exists_behavior", b"file_exists_behavior", "hosts", b"hosts", "ignore_application_stop_failures", b"ignore_application_stop_failures", "override_alarm_configuration", b"override_alarm_configuration", "request_id", b"request_id", "revision_id", b"revision_id", "start_time", b"start_time", "update_outdated_instances_only", b"update_outdated_instances_only", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rollback_deployment_config_name", b"_rollback_deployment_config_name", "application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "canaries", b"canaries", "deployment_config_name", b"deployment_config_name", "deployment_group_name", b"deployment_group_name", "deployment_mode", b"deployment_mode", "description", b"description", "file_exists_behavior", b"file_exists_behavior", "hosts", b"hosts", "ignore_application_stop_failures", b"ignore_application_stop_failures", "override_alarm_configuration", b"override_alarm_configuration", "request_id", b"request_id", "revision_id", b"revision_id", "rollback_deployment_config_name", b"rollback_deployment_config_name", "start_time", b"start_time", "update_outdated_instances_only", b"update_outdated_instances_only", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__rollback_deployment_config_name: _TypeAlias = _typing.Literal["rollback_deployment_config_name"]  # noqa: Y015
+    _WhichOneofArgType__rollback_deployment_config_name: _TypeAlias = _typing.Literal["_rollback_deployment_config_name", b"_rollback_deployment_config_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rollback_deployment_config_name) -> _WhichOneofReturnType__rollback_deployment_config_name | None: ...
 
 Global___CreateDeploymentRequest: _TypeAlias = CreateDeploymentRequest  # noqa: Y015
 
