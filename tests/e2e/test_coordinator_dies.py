@@ -12,7 +12,7 @@ from tests.e2e.cluster import Cluster, until
 from tests.e2e.witness import check_history, check_hooks, integrity
 
 HOSTS = tuple(f"web-{number:02}" for number in range(1, 21))
-GOES_ON_WITHIN = 2.0
+GOES_ON_WITHIN = 10.0  # seconds; under one on a quiet machine. Longer means that somebody waited for a deadline
 """Seconds from being ready again to the first report that is committed."""
 
 CONFIGS = ("CodeDeployDefault.AllAtOnce", "CodeDeployDefault.HalfAtATime", "four-at-a-time", "CodeDeployDefault.OneAtATime")
