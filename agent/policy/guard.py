@@ -168,15 +168,15 @@ class Guard:
         return statement
 
     def _check_unpacked(self, policy: Policy, instruction: Instruction, what: str, deployment_id: DeploymentId) -> None:
-        """What is unpacked for a deployment was found good: this very release, where it is the instruction's own."""
-        is_own = deployment_id == instruction.deployment_id
+        """What is unpacked for a deployment was found good: this very release, where it is the instruction's own or what it restarts."""
+        is_own = deployment_id == instruction.deployment_id or instruction.restart
         statement = self._signed(policy, instruction) if is_own else None
         if statement is None and not policy.require_signature:
             return
         known = self._memory.verified(_directory(instruction.group_id, deployment_id))
         if known is None:
             why = f"what deployment {deployment_id} has unpacked here was never found to be signed"
-            advice = "" if is_own else "; deploy it signed once before signatures are required"
+            advice = "" if deployment_id == instruction.deployment_id else "; deploy it signed once before signatures are required"
             raise refused(policy, "require_signature", what, why + advice)
         if is_own and instruction.signature is not None and known.statement != _digest(instruction.signature.statement):
             raise refused(policy, "require_signature", what, f"deployment {deployment_id} has unpacked another release here")

@@ -9,7 +9,8 @@ import pytest
 from agent.appspec import AppSpec
 from agent.bundle import PayloadError
 from agent.errors import AgentError
-from agent.model import Installed, LifecycleEvent
+from agent.facts import Begin
+from agent.model import DeploymentId, Installed, LifecycleEvent, RevisionId
 from agent.policy import Memory
 from tests.agent.admission import admitted, event_run, install_request, refusal
 from tests.agent.instructions import SEVEN
@@ -17,6 +18,7 @@ from tests.agent.releases import (
     KEY,
     NOON,
     Host,
+    Release,
     begin,
     bundle,
     ordered,
@@ -126,6 +128,31 @@ def test_another_release_than_the_unpacked_one_vouches_for_nothing(tmp_path: Pat
     host.deploy(release(42), succeeds=False)
     other = ordered(release(43), events=SEVEN[2:])
     assert "deployment d-1 has unpacked another release here" in refusal(lambda: host.guard().install(other, install_request(other)))
+
+
+def restart(wanted: Release) -> Begin:
+    """The order to start what d-1 has installed again, in the name of a release."""
+    events = (LifecycleEvent.APPLICATION_STOP, LifecycleEvent.APPLICATION_START)
+    instruction = replace(ordered(wanted, deployment="d-2", events=events), restart=True)
+    return replace(begin(instruction), serving=Installed(revision_id=RevisionId("r-42"), deployment_id=DeploymentId("d-1")))
+
+
+def test_a_restart_runs_what_is_installed_in_its_own_name_alone(tmp_path: Path) -> None:
+    host, bad = Host.at(tmp_path), release(42)
+    host.deploy(bad)
+    host.guard().scripts(restart(bad), event_run())
+    other = host.guard().admit(restart(release(43)))
+    assert "deployment d-1 has unpacked another release here" in refusal(lambda: host.guard().scripts(other, event_run()))
+    host.rule(f'signing_keys = ["{KEY.public}"]\nrequire_signature = true\ndenied_bundles = ["{bad.sha256}"]\n')
+    assert "is denied" in refusal(lambda: host.guard().admit(restart(bad)))
+
+
+def test_a_restart_of_what_was_never_found_good_is_refused(tmp_path: Path) -> None:
+    host = Host.at(tmp_path)
+    host.unpack(ordered(unsigned(release(42))))
+    assert "what deployment d-1 has unpacked here was never found to be signed; deploy it signed" in refusal(
+        lambda: host.guard().scripts(restart(release(42)), event_run())
+    )
 
 
 def test_what_is_about_to_be_replaced_is_good_for_nothing(tmp_path: Path) -> None:
