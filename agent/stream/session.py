@@ -37,6 +37,9 @@ MESSAGE_BYTES = 1024 * 1024
 DIAGNOSTICS_BYTES = 8 * 1024
 _REPORT_BYTES = 1024  # what a report has beside its diagnostics, and then some
 
+_REASON_LENGTH = 500
+"""As much of why something is cancelled is kept: it is written to the journal, and reported."""
+
 OLD_AGE = "max connection age"
 """How gRPC calls it when a server ends a connection because of its age, as it does with each in its turn."""
 
@@ -253,7 +256,8 @@ def _received(message: agent_pb2.Instruction) -> Fact:
 
 
 def _cancelled(message: agent_pb2.Cancel) -> Fact:
-    return CancelReceived(InstructionId(message.instruction_id), GroupId(message.deployment_group_id), message.target_epoch, message.reason)
+    reason = message.reason[:_REASON_LENGTH]
+    return CancelReceived(InstructionId(message.instruction_id), GroupId(message.deployment_group_id), message.target_epoch, reason)
 
 
 def _drained(drain: agent_pb2.Drain) -> StreamEnded:
