@@ -91,7 +91,7 @@ class CatalogServicer(CatalogServiceServicer):
         group = request.deployment_group
         rules = _rules(group, _masked(request))
         key = request_key("UpdateDeploymentGroup", request)
-        now = await self._catalog.update_group(group.application_name, group.deployment_group_name, rules, key)
+        now = await self._catalog.update_group(group.application_name, group.deployment_group_name, rules, key, etag=group.etag)
         return pb.UpdateDeploymentGroupResponse(deployment_group=messages.deployment_group(now), notice=await self._catalog.notice(now))
 
     async def DeleteDeploymentGroup(self, request: pb.DeleteDeploymentGroupRequest, context: Context) -> pb.DeleteDeploymentGroupResponse:

@@ -51,6 +51,7 @@ def deployment_group(record: DeploymentGroup) -> catalog_pb2.DeploymentGroup:
         create_time=wire.time(record.created_at),
         last_successful_deployment=_last(record.last_successful),
         last_attempted_deployment=_last(record.last_attempted),
+        etag=record.etag,
     )
 
 

@@ -12,7 +12,18 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from coordinator.api.access.rates import TooManyCalls
-from coordinator.core.errors import AlreadyExists, Conflict, Denied, DeployError, Invalid, Limit, NotFound, Unauthenticated, Unavailable
+from coordinator.core.errors import (
+    AlreadyExists,
+    Conflict,
+    Denied,
+    DeployError,
+    Invalid,
+    Limit,
+    NotFound,
+    Overtaken,
+    Unauthenticated,
+    Unavailable,
+)
 
 DOMAIN: Final = "hookline.dev"
 RETRY_SECONDS: Final = 1
@@ -23,6 +34,7 @@ STATUS: Final[Mapping[type[DeployError], grpc.StatusCode]] = {
     Invalid: grpc.StatusCode.INVALID_ARGUMENT,
     AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     Conflict: grpc.StatusCode.FAILED_PRECONDITION,
+    Overtaken: grpc.StatusCode.ABORTED,
     Limit: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
     Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,

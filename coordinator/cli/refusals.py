@@ -5,7 +5,7 @@
 """
 
 import re
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 
@@ -56,6 +56,10 @@ class Unreachable(Refusal):
     exit_code = UNREACHABLE
 
 
+class Overtaken(Refusal):
+    """Somebody else was faster: what is to be changed has to be read again."""
+
+
 class Interrupted(Refusal):
     """The operator pressed Ctrl-C; ends the program with exit code 130."""
 
@@ -64,6 +68,9 @@ class Interrupted(Refusal):
     def show(self, file: "IO[Any] | None" = None) -> None:
         """Print the sentence without calling it an error."""
         click.echo(self.format_message(), file=file, err=file is None)
+
+
+KINDS: Final[dict[str, type[Refusal]]] = {"UNAVAILABLE": Unreachable, "ABORTED": Overtaken}
 
 
 def refusal(error: "grpc.RpcError", coordinator: str, seconds: float) -> Refusal:
@@ -82,7 +89,7 @@ def refusal(error: "grpc.RpcError", coordinator: str, seconds: float) -> Refusal
     lines = [f"{said or code.name}{f' [{reason}]' if reason else ''}"]
     lines += [f"  {field}: {description}" for field, description in violations if description not in said]
     step = _next_step(reason, metadata, said)
-    return (Unreachable if code.name == "UNAVAILABLE" else Refusal)("\n".join([*lines, *([f"Next: {step}"] if step else [])]))
+    return KINDS.get(code.name, Refusal)("\n".join([*lines, *([f"Next: {step}"] if step else [])]))
 
 
 def code_of(error: "grpc.RpcError") -> "grpc.StatusCode":

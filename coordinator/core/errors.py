@@ -52,6 +52,12 @@ class Conflict(DeployError):
     code = "ConflictException"
 
 
+class Overtaken(DeployError):
+    """Somebody else was faster; read again, and try again."""
+
+    code = "OperationAbortedException"
+
+
 class Limit(DeployError):
     """Something is too large, too many, or there is no room."""
 

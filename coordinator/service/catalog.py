@@ -9,6 +9,7 @@ from coordinator.core.errors import (
     DeploymentConfigDoesNotExist,
     DeploymentGroupDoesNotExist,
     Invalid,
+    Overtaken,
 )
 from coordinator.core.facts import RequestKey
 from coordinator.core.model import (
@@ -173,12 +174,16 @@ class CatalogService:
         """List the deployment groups of an application by name."""
         return await self._catalog.groups(application_name, size=size, after=after)
 
-    async def update_group(self, application_name: str, name: str, rules: GroupRules, key: RequestKey) -> DeploymentGroup:
-        """Change a deployment group; a running deployment keeps what it froze."""
+    async def update_group(
+        self, application_name: str, name: str, rules: GroupRules, key: RequestKey, *, etag: str = ""
+    ) -> DeploymentGroup:
+        """Change a deployment group, unless it is another than that of an etag; a running deployment keeps what it froze."""
         async with self._updating:  # the group is read and written back: of two callers that change different fields, neither loses
-            group = _ruled(await self._catalog.group(application_name, name), rules, self._targets)
+            now = await self._catalog.group(application_name, name)
+            overtaken = _overtaken(now) if etag and etag != now.etag else None
+            group = _ruled(now, rules, self._targets)
             try:
-                changed = await self._catalog.update_group(group, at=self._clock.now(), key=key)
+                changed = await self._catalog.update_group(group, at=self._clock.now(), key=key, refusal=overtaken)
                 self._revised(application_name, name)
                 return changed
             except Replayed:
@@ -220,6 +225,13 @@ class CatalogService:
             await self._catalog.delete_config(name, at=self._clock.now(), key=key)
         except Replayed:
             return
+
+
+def _overtaken(group: DeploymentGroup) -> Overtaken:
+    return Overtaken(
+        f"cannot update {group.application_name}/{group.name}: somebody has changed it since it was read; read it again, and try again",
+        field="deployment_group.etag",
+    )
 
 
 def _ruled(group: DeploymentGroup, rules: GroupRules, targets: Targets) -> DeploymentGroup:

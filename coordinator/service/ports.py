@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from coordinator.core.errors import NotFound
+from coordinator.core.errors import DeployError, NotFound
 from coordinator.core.facts import RequestKey
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
@@ -122,8 +122,11 @@ class Catalog(Protocol):
         """By name. Raises ApplicationDoesNotExist."""
         ...
 
-    async def update_group(self, group: DeploymentGroup, *, at: int, key: RequestKey) -> DeploymentGroup:
-        """Give the group with these names the rules of this one. Raises as `group` and `create_group` do."""
+    async def update_group(
+        self, group: DeploymentGroup, *, at: int, key: RequestKey, refusal: DeployError | None = None
+    ) -> DeploymentGroup:
+        """Give the group with these names the rules of this one. Raises as `group` and `create_group` do; a `refusal`, unless it is a
+        repeat."""
         ...
 
     async def delete_group(self, application_name: str, name: str, *, at: int, key: RequestKey) -> None:

@@ -1,7 +1,8 @@
 """What the services tell of: the catalogue, the fleet and the history, as they are stored. Times are UTC milliseconds."""
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from coordinator.core.lifecycle import DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
@@ -78,6 +79,12 @@ class DeploymentGroup:
     """Instead of tag_filters; one of the two is empty."""
     last_successful: LastDeployment | None = None
     last_attempted: LastDeployment | None = None
+
+    @property
+    def etag(self) -> str:
+        """Another whenever something else can be changed of it by its rules."""
+        rules = replace(self, auto_rollback=frozenset(), last_successful=None, last_attempted=None)
+        return hashlib.sha256(repr((rules, sorted(self.auto_rollback))).encode()).hexdigest()[:16]
 
     @property
     def selection(self) -> TagSets:

@@ -110,6 +110,8 @@ class FakeCoordinator:
         self.logs: list[list[deployments.ReadLogsResponse | Refused]] = []
         self.applications: dict[str, catalog.Application] = {}
         self.groups: dict[tuple[str, str], catalog.DeploymentGroup] = {}
+        self.overtaking: list[catalog.DeploymentGroup] = []
+        """What others make of groups just before each update of one."""
         self.configs: dict[str, catalog.DeploymentConfig] = {}
         self.alarms: dict[str, alarms.Alarm] = {}
         self.attempt = triggers.TestTriggerResponse(delivered=True, answer="it answered 200: ok")
@@ -221,6 +223,10 @@ class FakeCoordinator:
         return catalog.ListDeploymentGroupsResponse(deployment_groups=found, next_page_token=token)
 
     def UpdateDeploymentGroup(self, request: catalog.UpdateDeploymentGroupRequest) -> Message:
+        if self.overtaking:
+            group = self.overtaking.pop(0)
+            self.groups[group.application_name, group.deployment_group_name] = group
+            raise Refused(grpc.StatusCode.ABORTED, "cannot update: somebody has changed it since it was read", "OperationAbortedException")
         return catalog.UpdateDeploymentGroupResponse(deployment_group=request.deployment_group)
 
     def DeleteDeploymentGroup(self, request: catalog.DeleteDeploymentGroupRequest) -> Message:

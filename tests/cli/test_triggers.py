@@ -18,9 +18,12 @@ PAGER = pb.Trigger(
 CHAT = pb.Trigger(trigger_name="chat", trigger_events=[pb.TRIGGER_EVENT_INSTANCE_START], slack=pb.SlackWebhook(url_secret="shop-slack"))
 
 
+def grouped(*triggers: pb.Trigger, etag: str = "") -> catalog.DeploymentGroup:
+    return catalog.DeploymentGroup(application_name="shop", deployment_group_name="web", triggers=triggers, etag=etag)
+
+
 def given(coordinator: FakeCoordinator, *triggers: pb.Trigger) -> None:
-    group = catalog.DeploymentGroup(application_name="shop", deployment_group_name="web", triggers=triggers)
-    coordinator.groups["shop", "web"] = group
+    coordinator.groups["shop", "web"] = grouped(*triggers)
 
 
 def kept(coordinator: FakeCoordinator) -> list[pb.Trigger]:
@@ -44,6 +47,24 @@ def test_a_trigger_that_is_there_is_changed_in_its_place(operator: Operator, coo
     assert operator.types("trigger", "set", *WHERE, "pager", "--slack", "secret:other", "--on", "instances").exit_code == 0
     changed, other = kept(coordinator)
     assert (changed.slack.url_secret, list(changed.trigger_events), other) == ("other", [6, 7, 8], CHAT)
+
+
+def test_what_another_operator_has_set_meanwhile_stays(operator: Operator, coordinator: FakeCoordinator) -> None:
+    given(coordinator)
+    coordinator.overtaking = [grouped(CHAT, etag="newer")]
+    assert operator.types("trigger", "set", *WHERE, "pager", "--webhook", "https://hooks.example.org/x").exit_code == 0
+    first, second = coordinator.requests("UpdateDeploymentGroup")
+    assert [one.trigger_name for one in first.deployment_group.triggers] == ["pager"]
+    assert [one.trigger_name for one in second.deployment_group.triggers] == ["chat", "pager"]
+    assert (second.deployment_group.etag, first.request_id == second.request_id) == ("newer", False)
+
+
+def test_who_is_overtaken_again_and_again_is_told(operator: Operator, coordinator: FakeCoordinator) -> None:
+    given(coordinator, PAGER)
+    coordinator.overtaking = [grouped(PAGER)] * 5
+    said = operator.types("trigger", "remove", *WHERE, "pager")
+    assert (said.exit_code, "somebody has changed it" in said.stderr) == (1, True)
+    assert len(coordinator.requests("UpdateDeploymentGroup")) == 5
 
 
 def test_without_a_word_on_events_it_is_told_of_deployments(operator: Operator, coordinator: FakeCoordinator) -> None:

@@ -15,6 +15,7 @@ from coordinator.core.errors import (
     AlarmInUse,
     ApplicationAlreadyExists,
     ApplicationDoesNotExist,
+    DeployError,
     DeploymentConfigAlreadyExists,
     DeploymentConfigDoesNotExist,
     DeploymentConfigInUse,
@@ -203,8 +204,12 @@ class MemoryCatalog:
         await self.application(application_name)
         return page([group for (owner, _), group in sorted(self.grouped.items()) if owner == application_name], size, after)
 
-    async def update_group(self, group: DeploymentGroup, *, at: int, key: RequestKey) -> DeploymentGroup:
+    async def update_group(
+        self, group: DeploymentGroup, *, at: int, key: RequestKey, refusal: DeployError | None = None
+    ) -> DeploymentGroup:
         self.requests.once(key)
+        if refusal is not None:
+            raise refusal
         await self.config(group.config_name)
         self.watched(group.alarms.alarms)
         self.grouped[group.application_name, group.name] = group

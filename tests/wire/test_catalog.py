@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
+from grpc import StatusCode
 
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import fleet_pb2 as fleet
@@ -221,6 +222,7 @@ async def test_tag_sets_and_tag_filters_take_each_others_place(world: World) -> 
         [("region", "")],
     ]
     back = catalog.UpdateDeploymentGroupRequest(deployment_group=made, update_mask=FieldMask(paths=["tag_filters"]))
+    back.deployment_group.etag = after.etag
     assert (await world.catalog.UpdateDeploymentGroup(back)).deployment_group == made
 
 
@@ -239,6 +241,25 @@ async def test_an_update_changes_only_what_its_mask_names(world: World) -> None:
     assert list(after.auto_rollback_configuration.events) == [FAILURE]
     assert (after.tag_filters, after.deployment_config_name) == (before.tag_filters, before.deployment_config_name)
     assert after.deployment_group_id == before.deployment_group_id
+
+
+async def test_an_update_of_a_group_that_is_another_by_now_is_refused(world: World) -> None:
+    await world.catalog.CreateApplication(creation("shop"))
+    read = await group_of(world)
+    changed = catalog.DeploymentGroup(application_name="shop", deployment_group_name="db", require_approval=True, etag=read.etag)
+    request = catalog.UpdateDeploymentGroupRequest(
+        deployment_group=changed, update_mask=FieldMask(paths=["require_approval"]), request_id=ONE
+    )
+    now = (await world.catalog.UpdateDeploymentGroup(request)).deployment_group
+    assert now.etag not in ("", read.etag)
+    repeated = (await world.catalog.UpdateDeploymentGroup(request)).deployment_group
+    assert repeated == now, "a repeat is no second change"
+    request.request_id = ""
+    no = await refused(world.catalog.UpdateDeploymentGroup(request))
+    assert (no.code, no.reason, no.fields) == (StatusCode.ABORTED, "OPERATION_ABORTED", ["deployment_group.etag"])
+    changed.etag = ""
+    request.deployment_group.CopyFrom(changed)
+    assert (await world.catalog.UpdateDeploymentGroup(request)).deployment_group == now
 
 
 @pytest.mark.parametrize("paths", [[], ["*"]])

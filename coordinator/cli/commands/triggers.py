@@ -8,12 +8,12 @@ from coordinator.cli import arguments, protos
 from coordinator.cli.arguments import APPLICATION, GROUP, Parsed, command
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
-from coordinator.cli.refusals import REFUSED
+from coordinator.cli.refusals import REFUSED, Overtaken
 from coordinator.cli.spelling import number, spell, spellings, to_json
 from coordinator.cli.text import Columns, clean, columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Sequence
 
     from hookline.v1.catalog_pb2 import DeploymentGroup
     from hookline.v1.triggers_pb2 import SlackWebhook, Trigger, Webhook
@@ -22,6 +22,8 @@ TRIGGER = click.argument("trigger", metavar="NAME")
 READY = ("deploymentready", "instanceready")
 SECRET = "secret:"
 KINDS = ("deployments", "instances")
+TRIES = 5
+"""So often a change is tried while others change the same group."""
 
 
 class Said(TypedDict):
@@ -77,9 +79,12 @@ def set_trigger(console: Console, /, application: str, group: str, trigger: str,
     A URL that is a secret, as Slack's are, is better kept with the coordinator: secret:NAME names a file in its --notify-secrets.
     """
     wanted = _said(trigger, **said)
-    others = _group(console, application, group).triggers
-    place = next((index for index, one in enumerate(others) if one.trigger_name == trigger), len(others))
-    _keep(console, application, group, [*others[:place], wanted, *others[place + 1 :]])
+
+    def beside(others: "Sequence[Trigger]") -> "list[Trigger]":
+        place = next((index for index, one in enumerate(others) if one.trigger_name == trigger), len(others))
+        return [*others[:place], wanted, *others[place + 1 :]]
+
+    _change(console, application, group, beside)
     if console.json:
         console.json_value(to_json(wanted))
         return
@@ -110,11 +115,14 @@ def list_triggers(console: Console, application: str, group: str) -> None:
 @TRIGGER
 def remove(console: Console, application: str, group: str, trigger: str) -> None:
     """Tell somebody nothing any more, not even what waits to be told."""
-    others = _group(console, application, group).triggers
-    left = [one for one in others if one.trigger_name != trigger]
-    if len(left) == len(others):
-        raise click.UsageError(f"{application}/{group} has no trigger {trigger} (hookline trigger list {application} {group})")
-    _keep(console, application, group, left)
+
+    def without(others: "Sequence[Trigger]") -> "list[Trigger]":
+        left = [one for one in others if one.trigger_name != trigger]
+        if len(left) == len(others):
+            raise click.UsageError(f"{application}/{group} has no trigger {trigger} (hookline trigger list {application} {group})")
+        return left
+
+    _change(console, application, group, without)
     if console.json:
         console.json_value({})
     else:
@@ -179,12 +187,23 @@ def _group(console: Console, application: str, group: str) -> "DeploymentGroup":
     return console.connection.ask(console.connection.catalog.GetDeploymentGroup, request).deployment_group
 
 
-def _keep(console: Console, application: str, group: str, triggers: "Iterable[Trigger]") -> None:
-    wanted = protos.catalog.DeploymentGroup(application_name=application, deployment_group_name=group, triggers=triggers)
-    request = protos.catalog.UpdateDeploymentGroupRequest(
-        deployment_group=wanted, update_mask=protos.field_mask.FieldMask(paths=["triggers"]), request_id=new_request_id()
-    )
-    console.connection.ask(console.connection.catalog.UpdateDeploymentGroup, request)
+def _change(console: Console, application: str, group: str, change: "Callable[[Sequence[Trigger]], list[Trigger]]") -> None:
+    """Put what `change` makes of a group's triggers in their place; once more with what somebody else has put there meanwhile."""
+    for left in reversed(range(TRIES)):
+        now = _group(console, application, group)
+        wanted = protos.catalog.DeploymentGroup(
+            application_name=application, deployment_group_name=group, triggers=change(now.triggers), etag=now.etag
+        )
+        request = protos.catalog.UpdateDeploymentGroupRequest(
+            deployment_group=wanted, update_mask=protos.field_mask.FieldMask(paths=["triggers"]), request_id=new_request_id()
+        )
+        try:
+            console.connection.ask(console.connection.catalog.UpdateDeploymentGroup, request)
+        except Overtaken:
+            if not left:
+                raise
+        else:
+            return
 
 
 trigger = arguments.group(

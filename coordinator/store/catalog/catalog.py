@@ -9,6 +9,7 @@ from dataclasses import replace
 from coordinator.core.errors import (
     ApplicationAlreadyExists,
     ApplicationDoesNotExist,
+    DeployError,
     DeploymentConfigAlreadyExists,
     DeploymentConfigDoesNotExist,
     DeploymentConfigInUse,
@@ -117,9 +118,18 @@ class SqliteCatalog:
         """By name. Raises ApplicationDoesNotExist."""
         return await self._reader.run(lambda db: groups.page(db, application_name, size=size, after=after))
 
-    async def update_group(self, group: DeploymentGroup, *, at: int, key: RequestKey) -> DeploymentGroup:
-        """Give the group with these names the rules of this one."""
-        return await self._writer.run(lambda db, numbers: groups.update(db, numbers, group, at=at, key=key))
+    async def update_group(
+        self, group: DeploymentGroup, *, at: int, key: RequestKey, refusal: DeployError | None = None
+    ) -> DeploymentGroup:
+        """Give the group with these names the rules of this one. Raises a `refusal`, unless it is a repeat."""
+
+        def change(db: sqlite3.Connection, numbers: Numbers) -> DeploymentGroup:
+            refuse_replay(db, key)
+            if refusal is not None:
+                raise refusal
+            return groups.update(db, numbers, group, at=at, key=key)
+
+        return await self._writer.run(change)
 
     async def delete_group(self, application_name: str, name: str, *, at: int, key: RequestKey) -> None:
         """Raises as `group` does, or InvalidOperation while a deployment of it is live."""

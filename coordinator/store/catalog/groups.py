@@ -117,7 +117,6 @@ def create(db: sqlite3.Connection, numbers: Numbers, group: DeploymentGroup, *, 
 
 def update(db: sqlite3.Connection, numbers: Numbers, group: DeploymentGroup, *, at: int, key: RequestKey) -> DeploymentGroup:
     """Give a group other rules."""
-    refuse_replay(db, key)
     number = _existing(db, group.application_name, group.name)["group_no"]
     changed = ", ".join(f"{column} = ?" for column in RULES)
     db.execute(f"UPDATE deployment_group SET {changed} WHERE group_no = ?", (*_rules(db, group), number))

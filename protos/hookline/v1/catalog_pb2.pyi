@@ -78,6 +78,7 @@ class DeploymentGroup(_message.Message):
     TRIGGERS_FIELD_NUMBER: _builtins.int
     QUEUEING_FIELD_NUMBER: _builtins.int
     ROLLBACK_DEPLOYMENT_CONFIG_NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     application_name: _builtins.str
     """The application's name."""
     deployment_group_name: _builtins.str
@@ -99,6 +100,10 @@ class DeploymentGroup(_message.Message):
     rollback_deployment_config_name: _builtins.str
     """The deployment config by which its deployments are rolled back: another speed, and the floor that a rollback never breaks. Of it only
     minimum_healthy_hosts counts, since a rollback has no stages. Empty: each is rolled back by its own config.
+    """
+    etag: _builtins.str
+    """Stands for all of the above that can be changed, and is another whenever that is. Set by the coordinator; an update that has it is
+    refused (ABORTED, OPERATION_ABORTED) when the group is another by now: get it again. Empty in an update: not compared.
     """
     @_builtins.property
     def tag_filters(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.TagFilter]:
@@ -162,10 +167,11 @@ class DeploymentGroup(_message.Message):
         triggers: _abc.Iterable[_triggers_pb2.Trigger] | None = ...,
         queueing: _resources_pb2.Queueing.ValueType = ...,
         rollback_deployment_config_name: _builtins.str = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy", "service_role", b"service_role"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy", "outdated_instances_strategy", b"outdated_instances_strategy", "queueing", b"queueing", "require_approval", b"require_approval", "require_signature", b"require_signature", "rollback_deployment_config_name", b"rollback_deployment_config_name", "service_role", b"service_role", "tag_filters", b"tag_filters", "tag_sets", b"tag_sets", "triggers", b"triggers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_configuration", b"alarm_configuration", "application_name", b"application_name", "auto_rollback_configuration", b"auto_rollback_configuration", "create_time", b"create_time", "deployment_config_name", b"deployment_config_name", "deployment_group_id", b"deployment_group_id", "deployment_group_name", b"deployment_group_name", "etag", b"etag", "last_attempted_deployment", b"last_attempted_deployment", "last_successful_deployment", b"last_successful_deployment", "offline_policy", b"offline_policy", "outdated_instances_strategy", b"outdated_instances_strategy", "queueing", b"queueing", "require_approval", b"require_approval", "require_signature", b"require_signature", "rollback_deployment_config_name", b"rollback_deployment_config_name", "service_role", b"service_role", "tag_filters", b"tag_filters", "tag_sets", b"tag_sets", "triggers", b"triggers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
