@@ -4,30 +4,29 @@ What is promised is held against an account that knows only what was done to hos
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import replace
 from random import Random
 from typing import Final
 
-from coordinator.core.lifecycle import IN_PLACE, EventStatus, InstructionStatus, TargetStatus
+from coordinator.core.lifecycle import IN_PLACE, EventStatus, InstructionStatus
 from coordinator.core.model import (
     AlarmStatus,
     AutoRollbackEvent,
     Canaries,
     DeploymentId,
     Gate,
-    HostId,
     InstanceHealth,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
     OfflineAction,
     OfflinePolicy,
     Pause,
-    Plan,
     Shape,
     Step,
+    ZonalConfig,
 )
-from coordinator.core.orders import Instruct, Order, Settled
 from tests.core.rollout import Rollout, host_id
+from tests.simulation.account import Account
 
 TURNS: Final = 60
 """Things that may happen before everybody is let come to an end."""
@@ -37,58 +36,8 @@ PATIENCE: Final = 400
 
 HEALTHY: Final = InstanceHealth.Healthy
 
-
-@dataclass(slots=True)
-class Account:
-    """What can be seen from outside."""
-
-    members: frozenset[HostId]
-    healthy: set[HostId]
-    lost: set[HostId]
-    floors: dict[DeploymentId, int] = field(default_factory=dict)
-    busy: dict[HostId, DeploymentId] = field(default_factory=dict)
-    unseen: set[str] = field(default_factory=set)
-    """Alarms that are not known to be OK."""
-
-    def serving(self) -> int:
-        """How many hosts are healthy, there, and not being deployed to."""
-        return len((self.healthy & self.members) - self.lost - self.busy.keys())
-
-    def create(self, plan: Plan) -> None:
-        """A deployment begins: what must stay is what the plan asks for, and no more than there is."""
-        self.floors[plan.deployment_id] = min(plan.minimum_healthy_hosts.of(len(self.members)), self.serving())
-
-    def obey(self, orders: list[Order], rollout: Rollout) -> None:
-        """Each order must be allowed at the moment at which it is given."""
-        for order in orders:
-            if isinstance(order, Settled):
-                self._settle(order.host_id, rollout)
-            elif isinstance(order, Instruct):
-                self._begin(order.instruction.host_id, order.instruction.plan)
-
-    def _settle(self, host: HostId, rollout: Rollout) -> None:
-        deployment_id = self.busy.pop(host)
-        live = rollout.group.deployment
-        of = next(one for one in [*rollout.ended, *([live] if live else [])] if one.deployment_id == deployment_id)
-        match of.targets[host].status:
-            case TargetStatus.Succeeded:
-                self.healthy.add(host)
-            case TargetStatus.Failed | TargetStatus.Unknown:
-                self.healthy.discard(host)
-            case status:
-                assert status is TargetStatus.Skipped, f"{host} is settled and {status.name}"
-
-    def _begin(self, host: HostId, plan: Plan) -> None:
-        assert host not in self.busy, f"{host} is instructed twice"
-        if plan.deployment_id not in self.floors:
-            self.create(plan)
-        assert not plan.alarms or not self.unseen or plan.ignore_poll_alarm_failure, f"{host} begins while nobody sees {self.unseen}"
-        minimum, hosts = plan.minimum_healthy_hosts.of(len(self.members)), len(self.members)
-        costs = host in self.healthy and host not in self.lost and hosts > 1
-        self.busy[host] = plan.deployment_id
-        assert len(self.busy) <= max(1, hosts - minimum), f"{len(self.busy)} hosts are in progress, {hosts - minimum} may be"
-        floor = self.floors[plan.deployment_id]
-        assert not costs or self.serving() >= floor, f"{host} begins and leaves {self.serving()} healthy, {floor} must stay"
+TASTES: Final = ("fail", "lose", "stop", "alarm", "restart", "journal", "wait", "pause", "promote", "retry", "skip")
+"""What goes wrong, and what is wished, in some worlds and not in others."""
 
 
 class World:
@@ -100,7 +49,8 @@ class World:
         self.names = [f"h{number:02}" for number in range(self.chance.choice((1, 2, 3, 4, 5, 8, 8, 12, 20)))]
         self.walked: dict[tuple[DeploymentId, str], int] = {}
         self.seen: Counter[str] = Counter()
-        self.taste = {what: self.chance.choice((0, 0, 1, 3)) for what in ("fail", "lose", "stop", "alarm", "restart", "journal", "wait")}
+        self.taste = {what: self.chance.choice((0, 0, 1, 3)) for what in TASTES}
+        self.zones: dict[str, str] = {}
         self.alarms = tuple("AB"[: self.chance.choice((0, 0, 1, 2))])
         healthy, lost = self._given(), {name for name in self.names if self.taste["lose"] and self.chance.random() < 0.1}
         hosts = frozenset(map(host_id, self.names))
@@ -128,17 +78,30 @@ class World:
         )
 
     def _shape(self) -> Shape:
-        """One stage, or canaries and steps with bakes and gates between them."""
-        if self.chance.random() < 0.6:
+        """One stage; or canaries, and steps with bakes and gates between them; or one zone after another."""
+        if self.chance.random() < 0.4:
             return Shape()
         pauses = [Pause(bake=self.chance.choice((0, 45_000)), gate=self.chance.choice((None, Gate()))) for _ in range(2)]
-        steps = (Step(value=self.chance.randint(1, 3), pause=pauses[0]), Step(value=100, percent=True))
         canaries = Canaries(hosts=(self.names[0],), pause=pauses[1]) if self.chance.random() < 0.5 and len(self.names) > 4 else None
+        if self.chance.random() < 0.4:
+            return Shape(canaries=canaries, zonal=self._zonal())
+        steps = (Step(value=self.chance.randint(1, 3), pause=pauses[0]), Step(value=100, percent=True))
         return Shape(canaries=canaries, steps=steps if canaries is None else ())
+
+    def _zonal(self) -> ZonalConfig:
+        """A floor that leaves room in each zone of more than one host."""
+        self.zones = {name: self.chance.choice(("", "a", "b", "c")) for name in self.names}
+        minimum = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=self.chance.choice((0, 0, 30, 50, 80)))
+        sizes = Counter(self.zones.values()).values()
+        if any(size > 1 and minimum.of(size) >= size for size in sizes):
+            minimum = replace(minimum, type=MinimumHealthyHostsType.HOST_COUNT, value=1)
+        bakes = self.chance.choice((0, 60_000)), self.chance.choice((0, 30_000))
+        return ZonalConfig(first_monitor=bakes[0], monitor=bakes[1], minimum=minimum)
 
     def _deploy(self, lost: set[str]) -> None:
         chance = self.chance
         before = self.account.serving()
+        shape = self._shape()
         only = chance.sample(self.names, chance.randint(1, len(self.names))) if chance.random() < 0.2 else None
         self.rollout.deploy(
             chance.choice(("r2", "r2", "r2", "r1")),
@@ -152,7 +115,9 @@ class World:
             bake=chance.choice((0, 0, 30_000, 600_000)) if self.alarms else 0,
             watch=chance.choice((0, 0, 600_000)) if self.alarms else 0,
             approval=chance.random() < 0.1,
-            shape=self._shape() if only is None else Shape(),
+            shape=shape if only is None or shape.canaries is None else Shape(),
+            zones=self.zones,
+            back=self._minimum() if chance.random() < 0.4 else None,
             offline=OfflinePolicy(
                 action=chance.choice(list(OfflineAction)), wait=chance.choice((60_000, 900_000)), budget=chance.choice((None, 0, 1, 2))
             ),
@@ -160,6 +125,8 @@ class World:
         assert self.rollout.answer().error is None, self.rollout.answer().error
         plan = self.rollout.deployment.plan
         self.account.floors[plan.deployment_id] = min(plan.minimum_healthy_hosts.of(len(self.names)), before)
+        if plan.shape.zonal is not None:
+            self.account.part(plan.deployment_id, plan.shape.zonal, {name: self.zones[name] for name in self.names})
         self._look()
 
     # what can happen ------------------------------------------------------------------------------------------------------
@@ -179,6 +146,9 @@ class World:
 
     def settle(self, turn: int) -> None:
         """Nothing goes wrong any more: hosts that are there end, and time passes for those that are not."""
+        if self.rollout.group.deployment is not None:
+            self.rollout.resume()
+            self._look()
         if self.rollout.group.deployment is not None:
             self.rollout.approve("eve")
             self._look()
@@ -264,6 +234,24 @@ class World:
     def _approve(self) -> None:
         if self.rollout.group.deployment is not None:
             self.rollout.approve(self.chance.choice(("ann", "eve")))
+
+    def _pause(self) -> None:
+        if self.rollout.group.deployment is not None:
+            (self.rollout.pause if self.chance.random() < 0.5 else self.rollout.resume)()
+
+    def _promote(self) -> None:
+        if self.rollout.group.deployment is not None:
+            self.rollout.promote("eve", past_gate=self.chance.random() < 0.5)
+
+    def _retry(self) -> None:
+        """All that have failed are tried again, or one host, whatever its status."""
+        if self.rollout.group.deployment is not None:
+            names = [] if self.chance.random() < 0.5 else [self.chance.choice(self.names)]
+            self.rollout.retry(*names)
+
+    def _skip(self) -> None:
+        if self.rollout.group.deployment is not None and self.chance.random() < 0.5:
+            self.rollout.skip(self.chance.choice(self.names))
 
     def _restart(self) -> None:
         if self.rollout.group.deployment is not None:

@@ -156,6 +156,8 @@ def next_target(group: Group, deployment: Deployment) -> Target | None:
     in_progress = deployment.counts[TargetStatus.InProgress]
     lost = _first(group, deployment, deployment.pending_lost)
     if lost is not None and offline.goes_first(deployment):  # of whatever stage: nothing begins there
+        if not zones.has_place(deployment, lost):
+            return None  # its zone cannot go without it: nobody else begins
         heappop(deployment.pending_lost)
         return lost
     if lost is not None and obstacle(group, deployment, lost) is not None:

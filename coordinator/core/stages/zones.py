@@ -51,11 +51,11 @@ def may_go_down(deployment: Deployment, target: Target) -> bool:
 
 def in_the_way(deployment: Deployment) -> Zone | None:
     """A zone in which nothing more may begin although something waits there. Looks at all hosts: asked once, before a deployment stops."""
-    stage = deployment.progress.stage
-    for target in deployment.targets.values():
-        if target.status is TargetStatus.Pending and target.stage <= stage and target.host_id in deployment.zone_of:
-            index = deployment.zone_of[target.host_id]
-            zone = deployment.zones[index]
-            if deployment.zone_held[index] >= zone.window or deployment.zone_available[index] <= zone.floor:
-                return zone
+    waits = (one for one in deployment.targets.values() if one.status is TargetStatus.Pending and one.host_id in deployment.zone_of)
+    for target in sorted(waits, key=lambda one: one.stage):
+        index = deployment.zone_of[target.host_id]
+        zone = deployment.zones[index]
+        begun = target.stage <= deployment.progress.stage
+        if deployment.zone_held[index] >= zone.window or (begun and deployment.zone_available[index] <= zone.floor):
+            return zone
     return None
