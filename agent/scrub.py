@@ -17,7 +17,7 @@ _DIGITS = b"0123456789"
 _WORD = frozenset(_LETTERS + _DIGITS + b"_-")
 _VALUE = frozenset(_LETTERS + _DIGITS + b"_-.~+/=%:")
 _PREFIXES = (
-    *((prefix, 20) for prefix in (b"hlj_", b"hlo_", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_", b"glpat-")),
+    *((prefix, 20) for prefix in (b"hlj_", b"hlo_", b"hlc_", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_", b"glpat-")),
     *((prefix, 16) for prefix in (b"AKIA", b"ASIA", b"xoxb-", b"xoxp-", b"npm_")),
 )
 _NAMES = (

@@ -26,9 +26,9 @@ class RandomIds:
         """ "jt-" and nine characters to name it by, and its text: "hlj_" and 256 random bits in base64url."""
         return "jt-" + self._nine(), "hlj_" + secrets.token_urlsafe(32)
 
-    def operator_token(self) -> tuple[str, str]:
-        """ "ot-" and nine characters to name it by, and its text: "hlo_" and 256 random bits in base64url."""
-        return "ot-" + self._nine(), "hlo_" + secrets.token_urlsafe(32)
+    def operator_token(self, prefix: str) -> tuple[str, str]:
+        """ "ot-" and nine characters to name it by, and its text: the prefix and 256 random bits in base64url."""
+        return "ot-" + self._nine(), prefix + secrets.token_urlsafe(32)
 
     def group_id(self) -> GroupId:
         """A UUID."""

@@ -48,8 +48,11 @@ class Rule:
 
 
 _OPERATORS: Final = frozenset({Kind.Local, Kind.Operator})
-_ANYBODY: Final = Rule(_OPERATORS | {Kind.Nobody}, reads=True)
+_ANYBODY: Final = Rule(_OPERATORS | {Kind.Invited, Kind.Nobody}, reads=True)
 _MYSELF: Final = Rule(_OPERATORS, reads=True)
+# Who was invited takes their certificate, and nothing else; who has one may have the next, which the service looks at.
+_INVITED: Final = Rule(frozenset({Kind.Invited}))
+_RENEWS: Final = Rule(frozenset({Kind.Operator}))
 # What machines do by themselves stands in the history where it changes something, and would fill the audit.
 _MACHINES: Final = Rule(frozenset({Kind.Machine}), reads=True)
 _AGENTS: Final = Rule(frozenset({Kind.Local, Kind.Agent}), reads=True)
@@ -151,6 +154,10 @@ _RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         "CreateOperatorToken": _ACCESS,
         "ListOperatorTokens": replace(_ACCESS, reads=True),
         "RevokeOperatorToken": _ACCESS,
+        "IssueOperatorCertificate": _INVITED,
+        "RenewOperatorCertificate": _RENEWS,
+        "ListOperatorCertificates": replace(_ACCESS, reads=True),
+        "RevokeOperatorCertificate": _ACCESS,
     },
     "hookline.v1.AuditService": {"ListAudit": replace(_ACCESS, reads=True), "VerifyAudit": replace(_ACCESS, reads=True)},
     "hookline.v1.EnrolmentService": {"Enrol": _MACHINES, "Readmit": _MACHINES},
@@ -182,6 +189,8 @@ def check_kind(rule: Rule | None, principal: Principal, method: str) -> None:
     if principal.kind not in rule.kinds:
         if principal.kind is Kind.Nobody:
             raise Unauthenticated(f"cannot call {method}: nobody is logged in; say `hookline login`, or send a token")
+        if principal.kind is Kind.Invited:
+            raise Denied(f"cannot call {method}: this token is for a certificate, which `hookline login` takes with it")
         raise Denied(f"cannot call {method}: {principal} may not, whatever was granted")
     if rule.permission is not None and not permits(principal.grants, rule.permission, None, None):
         raise _denied(rule.permission, principal, "anything")

@@ -21,7 +21,7 @@ from coordinator.api import interceptors
 from coordinator.api import server as api
 from coordinator.api.access.recording import Recorder
 from coordinator.api.access.seats import Seats
-from coordinator.api.access.servicers import AccessServicer, AuditServicer
+from coordinator.api.access.servicers import AccessServicer, AuditServicer, Way
 from coordinator.api.access.tenants import Tenants
 from coordinator.api.alarms import AlarmServicer
 from coordinator.api.catalog import CatalogServicer
@@ -47,6 +47,7 @@ from coordinator.gateway.streams import Streams
 from coordinator.metrics import Metrics
 from coordinator.service.access.audit import AuditService
 from coordinator.service.access.callers import Callers
+from coordinator.service.access.certificates import CertificateService
 from coordinator.service.access.operators import AccessService
 from coordinator.service.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
@@ -135,9 +136,17 @@ class Coordinator:
 
     def _call_at(self, pki: Path, identity: Believed | Certified, beside: Sequence[Servicer]) -> Listeners:
         tls, secured = self._settings.tls, None
-        if tls is not None and self._enrolment is not None and isinstance(identity, Certified):
+        if tls is not None and self._authority is not None and self._enrolment is not None and isinstance(identity, Certified):
             renewal = RenewalServicer(self._enrolment, identity, self._clock)
-            secured = Secured(tls=tls, pki=pki, enrolment=self._enrolment, renewal=renewal, callers=self._callers, recorder=self._recorder)
+            secured = Secured(
+                tls=tls,
+                pki=pki,
+                cluster=self._authority.cluster,
+                enrolment=self._enrolment,
+                renewal=renewal,
+                callers=self._callers,
+                recorder=self._recorder,
+            )
         return Listeners(
             self._settings.listen,
             chain=lambda entrance: interceptors.chain(self.metrics, self._rules(entrance=entrance)),
@@ -192,8 +201,12 @@ class Coordinator:
             ),
             access=AccessServicer(
                 self._access,
-                fingerprint="" if self._authority is None else self._authority.fingerprint,
-                address=lambda: str(self.listeners.operators or ""),
+                CertificateService(store.certificates, store.operators, self._callers, authority=self._authority, clock=clock),
+                Way(
+                    fingerprint="" if self._authority is None else self._authority.fingerprint,
+                    tokens=lambda: str(self.listeners.operators or ""),
+                    certificates=lambda: str(self.listeners.certified or ""),
+                ),
             ),
             audit=AuditServicer(self._audit),
         )
@@ -291,7 +304,7 @@ async def _group_of(history: History, deployment_id: str) -> tuple[str, str]:
 
 def _callers(store: SqliteStore, clock: Clock, settings: Settings) -> Callers:
     oidc = None if settings.tls is None else settings.tls.oidc
-    return Callers(store.operators, clock=clock, provider=None if oidc is None else Provider(oidc, clock))
+    return Callers(store.operators, store.certificates, clock=clock, provider=None if oidc is None else Provider(oidc, clock))
 
 
 def _authority(pki: Path, clock: Clock, tls: Tls) -> Authority:

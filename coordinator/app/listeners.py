@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import grpc.aio
 
-from coordinator.api.access.entrance import Bearer, Entrance, Same
+from coordinator.api.access.entrance import Bearer, Certified, Entrance, Operators, Same
 from coordinator.api.access.rates import Paced, Rates
 from coordinator.api.access.recording import Recorder
 from coordinator.api.fleet import EnrolmentServicer
@@ -17,7 +17,7 @@ from coordinator.api.principal import AGENT, LOCAL, MACHINE
 from coordinator.config.settings import Address, Tls
 from coordinator.engine.ports import Clock
 from coordinator.gateway.listeners.server import make_server
-from coordinator.gateway.listeners.tls import PairFile, agents_credentials, open_credentials
+from coordinator.gateway.listeners.tls import PairFile, certificate_credentials, open_credentials
 from coordinator.gateway.listeners.watching import Listener
 from coordinator.gateway.renewal import RenewalServicer
 from coordinator.gateway.servicer import AgentServicer
@@ -68,6 +68,8 @@ class Secured:
 
     tls: Tls
     pki: Path
+    cluster: str
+    """As the authority has it, whatever was said at a later start."""
     enrolment: EnrolmentService
     renewal: RenewalServicer
     callers: Callers
@@ -94,6 +96,8 @@ class Listeners:
         """Of everybody, over plaintext."""
         self.machines = None if secured is None else secured.tls.enrol_listen
         self.operators = None if secured is None else secured.tls.operator_listen
+        self.certified = None if secured is None else secured.tls.certificate_listen
+        """Of operators with certificates."""
         self._chain = chain
         self._serve_operators = operators
         self._agents = agents
@@ -112,7 +116,7 @@ class Listeners:
         """Where operators and machines call, for people; empty where it is where agents do."""
         if self._secured is None:
             return ""
-        return f" operators={self.operators} enrol={self.machines} admin={self._secured.tls.admin_socket}"
+        return f" operators={self.operators} certificates={self.certified} enrol={self.machines} admin={self._secured.tls.admin_socket}"
 
     async def open(self) -> None:
         """Listen everywhere. Raises OSError when an address is in use."""
@@ -124,10 +128,11 @@ class Listeners:
         pairs, tls = PairFile(self._secured.pki), self._secured.tls
         machines = Listener(tls.enrol_listen, partial(self._open_to_machines, pairs, self._secured))
         operators = Listener(tls.operator_listen, partial(self._open_to_operators, pairs, self._secured))
-        self._open = [self._to_agents(pairs, self._secured), self._to_this_machine(tls), machines, operators]
+        certified = Listener(tls.certificate_listen, partial(self._open_to_certified, pairs, self._secured))
+        self._open = [self._to_agents(pairs, self._secured), self._to_this_machine(tls), machines, operators, certified]
         for each in self._open:
             await each.start()
-        self.machines, self.operators = machines.address, operators.address
+        self.machines, self.operators, self.certified = machines.address, operators.address, certified.address
 
     async def stop(self, grace: float) -> None:
         """End every call within so many seconds."""
@@ -145,7 +150,7 @@ class Listeners:
         agents = self._make(Same(AGENT), *AGENT_OPTIONS)
         for servicer in (self._agents, *self._beside, secured.renewal):
             servicer.register(agents)
-        self.agents = Address(self.agents.host, agents.add_secure_port(str(self.agents), agents_credentials(pairs)))
+        self.agents = Address(self.agents.host, agents.add_secure_port(str(self.agents), certificate_credentials(pairs)))
         return agents
 
     def _to_this_machine(self, tls: Tls) -> grpc.aio.Server:
@@ -161,8 +166,15 @@ class Listeners:
         return self._open_to_strangers(pairs, strangers, partial(add_EnrolmentServiceServicer_to_server, enrolling), address)
 
     def _open_to_operators(self, pairs: PairFile, secured: Secured, address: Address) -> tuple[grpc.aio.Server, int]:
-        tokens = Paced(Bearer(secured.callers), Rates(self._clock, **OPERATORS))
+        tokens = Paced(Operators(secured.callers, Bearer(secured.callers)), Rates(self._clock, **OPERATORS))
         return self._open_to_strangers(pairs, tokens, lambda made: self._serve_operators(made, None), address)
+
+    def _open_to_certified(self, pairs: PairFile, secured: Secured, address: Address) -> tuple[grpc.aio.Server, int]:
+        """The operators' second server, to which nobody gets through without a certificate of the cluster's."""
+        shown = Certified(secured.callers, secured.cluster)
+        made = self._make(Paced(Operators(secured.callers, shown), Rates(self._clock, **OPERATORS)))
+        self._serve_operators(made, None)
+        return made, made.add_secure_port(str(address), certificate_credentials(pairs))
 
     def _open_to_strangers(
         self, pairs: PairFile, entrance: Entrance, serve: Callable[[grpc.aio.Server], None], address: Address

@@ -67,10 +67,11 @@ def _open_at_most(said: dict[str, int | None]) -> dict[str, int]:
 
 def _tls(given: argparse.Namespace) -> Tls:
     own = ("localhost", "127.0.0.1", "::1", socket.gethostname(), socket.getfqdn())
-    listeners = (given.listen, given.operator_listen, given.enrol_listen, given.http_listen)
+    listeners = (given.listen, given.operator_listen, given.certificate_listen, given.enrol_listen, given.http_listen)
     hosts = (address.host for address in listeners if address.host not in ("0.0.0.0", "::"))
     return Tls(
         operator_listen=given.operator_listen,
+        certificate_listen=given.certificate_listen,
         enrol_listen=given.enrol_listen,
         admin_socket=given.admin_socket or given.data_dir.absolute() / "admin.sock",
         names=tuple(dict.fromkeys((*given.tls_name, *hosts, *own))),

@@ -68,6 +68,13 @@ def _listeners(group: argparse._ArgumentGroup) -> None:
         help="where operators connect, with tokens (default: %(default)s)",
     )
     group.add_argument(
+        "--certificate-listen",
+        type=words.address,
+        default=Address("127.0.0.1", 8447),
+        metavar="HOST:PORT",
+        help="where operators connect, with certificates (default: %(default)s)",
+    )
+    group.add_argument(
         "--enrol-listen",
         type=words.address,
         default=Address("127.0.0.1", 8446),

@@ -50,6 +50,7 @@ class Tls:
     """What there is beside the agents' listener when it speaks TLS."""
 
     operator_listen: Address
+    certificate_listen: Address
     enrol_listen: Address
     admin_socket: Path
     names: tuple[str, ...]

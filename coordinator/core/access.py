@@ -1,12 +1,14 @@
-"""Who may do what: principals, what they were granted, and the one table of what each role allows.
+"""Who may do what: principals, what they show and were granted, and the one table of what each role allows.
 
 Pure; knows no methods and no requests: `api/policy.py` says which permission a call takes, and where.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Final, NamedTuple
+
+from coordinator.core.errors import Invalid
 
 
 class Role(IntEnum):
@@ -57,6 +59,8 @@ class Kind(StrEnum):
     Local = "local"
     """Whoever reaches the admin socket, or a coordinator that listens on loopback only, in plaintext."""
     Operator = "operator"
+    Invited = "invited"
+    """An operator who shows a token for a certificate, and may do nothing but take it."""
     Agent = "agent"
     """Whoever shows an agent's certificate; which one, the gateway knows."""
     Machine = "machine"
@@ -76,6 +80,8 @@ class Principal:
     """Where the call comes from."""
     expires_at: int | None = None
     """When what they showed ends, UTC milliseconds."""
+    shown: str = ""
+    """The id of the token or certificate that they showed; empty: neither."""
     barred: str = ""
     """Why they may not come in, in a sentence, though it is known who they are; empty: they may."""
 
@@ -114,6 +120,65 @@ class OperatorToken:
     created_at: int
     created_by: str
     revoked: bool = False
+    certificate_lifetime: int | None = None
+    """Milliseconds for which the one certificate lasts that it is good for; None: it is to call with."""
+
+    @property
+    def id(self) -> str:
+        """By which it is revoked."""
+        return self.token_id
+
+    @property
+    def named(self) -> str:
+        """As a refusal calls it."""
+        return f"token {self.token_id}"
+
+
+class Leaf(NamedTuple):
+    """One certificate, by its digest."""
+
+    sha256: bytes
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorCertificate:
+    """What an operator calls with, through its renewals. No grants: all that its operator may do."""
+
+    certificate_id: str
+    operator: str
+    newest: Leaf
+    previous: Leaf | None
+    """The one before, which stays good until it ends: the answer to a renewal may be lost. None: it was never renewed."""
+    key: str
+    """The digest of the newest one's key."""
+    lifetime: int
+    """Milliseconds that each renewal lasts."""
+    grants: tuple[Grant, ...]
+    description: str
+    created_at: int
+    created_by: str
+    renewed_at: int | None = None
+    revoked: bool = False
+
+    @property
+    def id(self) -> str:
+        """By which it is revoked."""
+        return self.certificate_id
+
+    @property
+    def named(self) -> str:
+        """As a refusal calls it."""
+        return f"certificate {self.certificate_id}"
+
+    @property
+    def expires_at(self) -> int:
+        """When it ends, unless it is renewed before."""
+        return self.newest.expires_at
+
+    def leaf(self, sha256: bytes) -> Leaf | None:
+        """The one with this digest, if it is the newest or the one before."""
+        return next((one for one in (self.newest, self.previous) if one is not None and one.sha256 == sha256), None)
 
 
 def permits(grants: Iterable[Grant], permission: Permission, application: str | None, group: str | None) -> bool:
@@ -124,18 +189,34 @@ def permits(grants: Iterable[Grant], permission: Permission, application: str | 
     return any(permission in PERMISSIONS[one.role] and _covers(one, application, group) for one in grants)
 
 
-def principal(token: OperatorToken, operator: Operator, *, at: int, address: str) -> Principal:
-    """Who calls with a token, and what they may do now: nothing, when the token or its operator is no good."""
+def principal(shown: OperatorToken | OperatorCertificate, operator: Operator, *, expires_at: int, at: int, address: str) -> Principal:
+    """Who calls with a token or a certificate that ends then, and what they may do now: nothing, when it or its operator is no good."""
     name, why = operator.name, ""
-    if token.revoked:
-        why = f"the token {token.token_id} was revoked; log in with another"
-    elif token.expires_at <= at:
-        why = f"the token {token.token_id} has ended; have `hookline operator token create {name}` run"
+    calls = isinstance(shown, OperatorToken) and shown.certificate_lifetime is None
+    again = f"have `hookline operator {'token' if calls else 'certificate'} create {name}` run, and log in"
+    if shown.revoked:
+        why = f"the {shown.named} was revoked; {again} with another"
+    elif expires_at <= at:
+        why = f"the {shown.named} has ended; {again} anew"
     elif operator.status is not OperatorStatus.Active:
         why = f"the account is suspended; an admin may `hookline operator resume {name}`"
+    kind = Kind.Operator if calls or isinstance(shown, OperatorCertificate) else Kind.Invited
     if why:
-        return Principal(Kind.Operator, name, (), address, barred=f"cannot let {name} in: {why}")
-    return Principal(Kind.Operator, name, narrowed(operator.grants, token.grants), address, token.expires_at)
+        return Principal(kind, name, (), address, shown=shown.id, barred=f"cannot let {name} in: {why}")
+    grants = narrowed(operator.grants, shown.grants) if kind is Kind.Operator else ()
+    return Principal(kind, name, grants, address, expires_at, shown.id)
+
+
+def renewed(certificate: OperatorCertificate, *, shown: bytes, new: Leaf, key: str, at: int) -> OperatorCertificate:
+    """The certificate after a renewal by whoever showed one of it: one step on; the same again for a repeat whose answer was lost; or
+    revoked, because two have renewed it and so one of them has a copy. Raises Invalid for a key that is not new."""
+    if shown == certificate.newest.sha256:
+        if key == certificate.key:
+            raise Invalid("cannot renew a certificate for the key that it has already: make a new one", field="certificate_request")
+        return replace(certificate, newest=new, previous=certificate.newest, key=key, renewed_at=at)
+    if key == certificate.key:
+        return replace(certificate, newest=new, renewed_at=at)
+    return replace(certificate, revoked=True)
 
 
 def narrowed(grants: tuple[Grant, ...], token: tuple[Grant, ...]) -> tuple[Grant, ...]:

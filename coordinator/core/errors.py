@@ -250,6 +250,12 @@ class OperatorAlreadyExists(AlreadyExists):
     code = "OperatorAlreadyExistsException"
 
 
+class OperatorCertificateDoesNotExist(NotFound):
+    """No operator has a certificate with that id."""
+
+    code = "OperatorCertificateDoesNotExistException"
+
+
 class OperatorTokenDoesNotExist(NotFound):
     """No such token of an operator."""
 

@@ -179,6 +179,8 @@ class Entry(StrEnum):
     GrantRevoked = "GrantRevoked"
     OperatorTokenCreated = "OperatorTokenCreated"
     OperatorTokenRevoked = "OperatorTokenRevoked"
+    OperatorCertificateIssued = "OperatorCertificateIssued"
+    OperatorCertificateRevoked = "OperatorCertificateRevoked"
     NotificationsGivenUp = "NotificationsGivenUp"
 
 

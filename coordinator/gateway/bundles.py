@@ -28,7 +28,7 @@ from coordinator.engine.ports import Clock
 from coordinator.gateway.granting import Admitted, Grants, Pipe, Serving
 from coordinator.gateway.identity import Believed, Callers
 from coordinator.gateway.listeners.server import make_server
-from coordinator.gateway.listeners.tls import PairFile, agents_credentials
+from coordinator.gateway.listeners.tls import PairFile, certificate_credentials
 from hookline.v1 import agent_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -277,7 +277,7 @@ async def serve(directory: Path, listen: str, pki: Path | None, cluster: str) ->
     grants = Serving()
     BundleServicer(directory, Believed() if pki is None else Admitted(cluster, grants), grants).register(server)
     try:
-        port = server.add_insecure_port(listen) if pki is None else server.add_secure_port(listen, agents_credentials(PairFile(pki)))
+        port = server.add_insecure_port(listen) if pki is None else server.add_secure_port(listen, certificate_credentials(PairFile(pki)))
     except RuntimeError:
         sys.exit(f"cannot serve bundles on {listen}: nobody can listen there just now")
     await server.start()

@@ -270,6 +270,14 @@ def rollback_configs(db: Database) -> None:
         db.execute(f"ALTER TABLE deployment ADD COLUMN {column}")
 
 
+@MIGRATIONS(name="24")
+def operators_certificates(db: Database) -> None:
+    """Certificates of operators, and tokens that are each good for one."""
+    for column in ("certificate_lifetime INTEGER", "used_at INTEGER"):
+        db.execute(f"ALTER TABLE operator_token ADD COLUMN {column}")
+    create(db, [Table(*access.CERTIFICATES)], [])
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

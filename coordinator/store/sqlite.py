@@ -18,6 +18,7 @@ from coordinator.service.discovery import Found, Wanted
 from coordinator.service.records import Awaiting, Ground
 from coordinator.store import calls, cohorts, ground, newcomers, running
 from coordinator.store.access.audit import SqliteAudit
+from coordinator.store.access.certificates import SqliteCertificates
 from coordinator.store.access.operators import SqliteOperators
 from coordinator.store.alerts import SqliteAlerts
 from coordinator.store.catalog.alarms import SqliteAlarms
@@ -65,6 +66,7 @@ class SqliteStore:
         self.fleet = SqliteFleet(self.writer, self.reader)
         self.enrolments = SqliteEnrolments(self.writer, self.reader)
         self.operators = SqliteOperators(self.writer, self.reader)
+        self.certificates = SqliteCertificates(self.writer, self.reader)
         self.audit = SqliteAudit(self.writer, self.reader)
         self.alerts = SqliteAlerts(self.writer, self.reader)
         self.history = SqliteHistory(self.reader)

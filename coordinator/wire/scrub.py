@@ -8,7 +8,7 @@ import re
 
 _SECRET = re.compile(
     r"""
-    (?<![A-Za-z0-9_-]) (?: (?:hlj_|hlo_|gh[pousr]_|github_pat_|glpat-) (?P<token>[A-Za-z0-9_-]{20,})
+    (?<![A-Za-z0-9_-]) (?: (?:hlj_|hlo_|hlc_|gh[pousr]_|github_pat_|glpat-) (?P<token>[A-Za-z0-9_-]{20,})
                          | (?:AKIA|ASIA|xox[bp]-|npm_) (?P<key>[A-Za-z0-9_-]{16,}) )
     | (?: (?i:bearer\ |authorization:\ (?:basic|token)\ |x-amz-(?:signature|security-token)=)
           [\ \t"'=:]* (?P<value>[A-Za-z0-9_.~+/=%:-]{8,}) )

@@ -63,6 +63,7 @@ class Demo:
             "hookline-coordinator",
             *("--data-dir", str(self.scene.directory / "coordinator"), "--listen", "127.0.0.1:0"),
             *("--http-listen", "127.0.0.1:0", "--bundle-listen", "127.0.0.1:0", "--enrol-listen", "127.0.0.1:0"),
+            *("--certificate-listen", "127.0.0.1:0"),
             *("--operator-listen", "127.0.0.1:0", "--admin-socket", str(self.scene.directory / "admin.sock")),
             *options,
         )

@@ -140,7 +140,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 async def test_an_operator_whom_the_provider_vouches_for_may_do_what_was_granted_here(
     file: Path, clock: FixedClock, store: SqliteStore
 ) -> None:
-    callers = Callers(store.operators, clock=clock, provider=Provider(file, clock))
+    callers = Callers(store.operators, store.certificates, clock=clock, provider=Provider(file, clock))
     access = AccessService(store.operators, callers, secrets=RandomIds(), clock=clock)
     with pytest.raises(Unauthenticated, match="there is no operator of that name here"):
         await callers.who(signed(), "192.0.2.7")
@@ -157,7 +157,7 @@ async def test_an_operator_whom_the_provider_vouches_for_may_do_what_was_granted
 
 
 async def test_own_tokens_work_beside_the_providers_and_guesses_are_counted(file: Path, clock: FixedClock, store: SqliteStore) -> None:
-    callers = Callers(store.operators, clock=clock, provider=Provider(file, clock))
+    callers = Callers(store.operators, store.certificates, clock=clock, provider=Provider(file, clock))
     for _ in range(FAILURES_AT_MOST):
         with pytest.raises(Unauthenticated):
             await callers.who(signed(STRANGER), "192.0.2.7")
@@ -165,6 +165,6 @@ async def test_own_tokens_work_beside_the_providers_and_guesses_are_counted(file
         await callers.who(signed(STRANGER), "192.0.2.7")
     with pytest.raises(Unauthenticated, match="unknown here"):
         await callers.who("hlo_unknown", "192.0.2.8")
-    without = Callers(store.operators, clock=clock)
+    without = Callers(store.operators, store.certificates, clock=clock)
     with pytest.raises(Unauthenticated, match="unknown here"):
         await without.who(signed(), "192.0.2.8")

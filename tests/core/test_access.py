@@ -11,7 +11,9 @@ from coordinator.core.access import (
     PERMISSIONS,
     Grant,
     Kind,
+    Leaf,
     Operator,
+    OperatorCertificate,
     OperatorStatus,
     OperatorToken,
     Permission,
@@ -20,12 +22,27 @@ from coordinator.core.access import (
     narrowed,
     permits,
     principal,
+    renewed,
 )
+from coordinator.core.errors import Invalid
 
 PLACES = [("", ""), ("shop", ""), ("shop", "web"), ("shop", "db"), ("blog", ""), ("blog", "web")]
 GRANTS = st.builds(lambda role, place: Grant(role, *place), st.sampled_from(Role), st.sampled_from(PLACES))
 ANNA = Operator(name="anna", status=OperatorStatus.Active, grants=(Grant(Role.Deployer, "shop"),), created_at=0, created_by="local")
 TOKEN = OperatorToken(token_id="ot-1", operator="anna", expires_at=10, grants=(), description="", created_at=0, created_by="local")
+
+CERTIFICATE = OperatorCertificate(
+    certificate_id="oc-1",
+    operator="anna",
+    newest=Leaf(b"1", 10),
+    previous=None,
+    key="a",
+    lifetime=10,
+    grants=(),
+    description="",
+    created_at=0,
+    created_by="local",
+)
 
 
 def test_each_role_may_do_what_those_before_it_may() -> None:
@@ -65,17 +82,49 @@ def test_a_token_allows_what_both_it_and_its_operator_may(
     assert permits(narrowed(tuple(operators), tuple(tokens)), permission, *place) is both
 
 
+def shown(what: OperatorToken | OperatorCertificate, operator: Operator = ANNA, *, at: int = 0) -> Principal:
+    return principal(what, operator, expires_at=what.expires_at, at=at, address="192.0.2.7")
+
+
 def test_a_token_without_grants_allows_what_its_operator_may() -> None:
-    assert principal(TOKEN, ANNA, at=9, address="192.0.2.7").grants == ANNA.grants
+    assert shown(TOKEN, at=9).grants == ANNA.grants
+    assert shown(CERTIFICATE, at=9).grants == ANNA.grants
 
 
-def test_a_token_that_is_no_good_lets_nobody_in() -> None:
+@pytest.mark.parametrize("what", [TOKEN, CERTIFICATE])
+def test_a_token_or_a_certificate_that_is_no_good_lets_nobody_in(what: OperatorToken | OperatorCertificate) -> None:
     for barred, why in (
-        (principal(TOKEN, ANNA, at=10, address=""), "has ended"),
-        (principal(replace(TOKEN, revoked=True), ANNA, at=0, address=""), "was revoked"),
-        (principal(TOKEN, replace(ANNA, status=OperatorStatus.Suspended), at=0, address=""), "suspended"),
+        (shown(what, at=10), f"the {what.named} has ended"),
+        (shown(replace(what, revoked=True)), f"the {what.named} was revoked"),
+        (shown(what, replace(ANNA, status=OperatorStatus.Suspended)), "suspended"),
     ):
         assert (str(barred), barred.grants, why in barred.barred) == ("operator:anna", (), True)
+
+
+def test_a_token_for_a_certificate_lets_nobody_do_anything_else() -> None:
+    invited = shown(replace(TOKEN, certificate_lifetime=5))
+    assert (invited.kind, invited.grants, invited.shown) == (Kind.Invited, (), "ot-1")
+
+
+def test_a_renewal_goes_one_step_and_the_certificate_before_stays_good() -> None:
+    once = renewed(CERTIFICATE, shown=b"1", new=Leaf(b"2", 20), key="b", at=5)
+    assert (once.newest, once.previous, once.key, once.renewed_at) == (Leaf(b"2", 20), Leaf(b"1", 10), "b", 5)
+    assert [once.leaf(digest) for digest in (b"1", b"2", b"3")] == [Leaf(b"1", 10), Leaf(b"2", 20), None]
+    twice = renewed(once, shown=b"2", new=Leaf(b"3", 30), key="c", at=6)
+    assert [twice.leaf(digest) for digest in (b"1", b"2", b"3")] == [None, Leaf(b"2", 20), Leaf(b"3", 30)]
+    with pytest.raises(Invalid, match="make a new one"):
+        renewed(once, shown=b"2", new=Leaf(b"3", 30), key="b", at=6)
+
+
+def test_a_renewal_whose_answer_was_lost_is_answered_again() -> None:
+    once = renewed(CERTIFICATE, shown=b"1", new=Leaf(b"2", 20), key="b", at=5)
+    again = renewed(once, shown=b"1", new=Leaf(b"3", 21), key="b", at=6)
+    assert (again.newest, again.previous, again.revoked) == (Leaf(b"3", 21), Leaf(b"1", 10), False)
+
+
+def test_two_who_renew_one_certificate_both_lose_it() -> None:
+    once = renewed(CERTIFICATE, shown=b"1", new=Leaf(b"2", 20), key="b", at=5)
+    assert renewed(once, shown=b"1", new=Leaf(b"3", 21), key="c", at=6).revoked
 
 
 def test_the_history_gets_kind_and_name() -> None:

@@ -103,10 +103,11 @@ class Cluster:
 
     def start_coordinator(self) -> float:
         """Start it where it was before, if it was; returns when it was ready."""
-        where = self.addresses or dict.fromkeys(("listen", "http", "bundles", "enrol", "operators"), "127.0.0.1:0")
+        where = self.addresses or dict.fromkeys(("listen", "http", "bundles", "enrol", "operators", "certificates"), "127.0.0.1:0")
         # The socket's path has to be short, and a test's own directory is long.
         socket = ("--admin-socket", str(self.directory / "admin.sock"))
-        secure = ("--enrol-listen", where.get("enrol", ""), "--operator-listen", where.get("operators", ""), *socket)
+        beside = {"--enrol-listen": "enrol", "--operator-listen": "operators", "--certificate-listen": "certificates"}
+        secure = (*(word for option, name in beside.items() for word in (option, where.get(name, ""))), *socket)
         process = self._start(
             "coordinator",
             *("hookline-coordinator", "--data-dir", str(self.data_dir), "--listen", where["listen"]),

@@ -28,12 +28,16 @@ SPOKEN = {
         conversation("/hookline.v1.AccessService/WhoAmI", [b""]),
         conversation("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", [b"\x3a\x00"]),
     ),
+    "certificates": (
+        conversation("/hookline.v1.DeploymentService/ListDeployments", [LIST]),
+        conversation("/hookline.v1.AccessService/RenewOperatorCertificate", [b""]),
+    ),
     "admin": (conversation("/hookline.v1.DeploymentService/ListDeployments", [LIST]),),
     "http": ([b"GET /metrics HTTP/1.1\r\n", b"Host: h\r\n", b"Accept: */*\r\n", b"Content-Length: 4\r\n", b"\r\n", b"body"],),
 }
 PLAINTEXT = ("listen", "bundles", "http")
-WITH_TLS = ("listen", "bundles", "enrol", "operators", "admin")
-HANDSHAKING = ("listen", "bundles", "enrol", "operators")
+WITH_TLS = ("listen", "bundles", "enrol", "operators", "certificates", "admin")
+HANDSHAKING = ("listen", "bundles", "enrol", "operators", "certificates")
 FUZZED_AS = "web-9"
 """A host that has joined and that no agent runs on: who sends mutated frames shows its certificate."""
 
@@ -44,7 +48,7 @@ def secured(cluster: Cluster, port: str) -> Connect:
     match port:
         case "admin":
             return unix(address)
-        case "listen" | "bundles":
+        case "listen" | "bundles" | "certificates":
             return tls(address, (identity / "chain.pem", identity / "key.pem"))
         case _:
             return tls(address)

@@ -48,7 +48,7 @@ class Desk:
     def __init__(self, store: SqliteStore) -> None:
         self.clock = VirtualClock()
         self.operators = Watched(store.writer, store.reader)
-        self.callers = Callers(self.operators, clock=self.clock)
+        self.callers = Callers(self.operators, store.certificates, clock=self.clock)
         self.access = AccessService(self.operators, self.callers, secrets=RandomIds(), clock=self.clock)
 
 

@@ -44,6 +44,7 @@ from tests.store.things import (
     key,
     known,
     operator,
+    operator_certificate,
     operator_token,
     plan,
     success,
@@ -94,6 +95,9 @@ async def fill(store: SqliteStore) -> None:
     await store.enrolments.enrol(applicant("web-9"), b"t" * 32, at=NOW)
     await store.operators.create(operator("anna"), at=NOW, key=key("5", method="CreateOperator"))
     await store.operators.add_token(operator_token("anna"), b"o" * 32, at=NOW, key=key("6", method="CreateOperatorToken"))
+    invitation = operator_token("anna", token_id="ot-2", certificate_lifetime=1_000)
+    await store.operators.add_token(invitation, b"i" * 32, at=NOW, key=key("8", method="CreateOperatorToken"))
+    await store.certificates.issue(operator_certificate("anna"), "ot-2", at=NOW, key=key("", method="IssueOperatorCertificate"))
     await store.alerts.keep([Alert(fingerprint="f1", labels={"severity": "page"}, starts_at="2027-01-15T08:00:00Z")], forget_before=0)
     for number in range(3):
         await store.audit.append(audit_call(subject=f"d-{number}"))

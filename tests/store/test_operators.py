@@ -60,7 +60,7 @@ async def test_a_token_is_found_by_its_digest_with_its_operator_as_they_are_now(
     await store.operators.add_token(made, TEXT, at=NOW, key=key("2"))
     found = await store.operators.credential(TEXT)
     assert found is not None
-    assert (found.sha256, found.token, found.operator) == (TEXT, made, operator("anna"))
+    assert (found.sha256, found.shown, found.operator) == (TEXT, made, operator("anna"))
     await store.operators.decide("anna", OperatorStatus.Suspended, "left", at=NOW, key=key("3"))
     found = await store.operators.credential(TEXT)
     assert found is not None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from coordinator.core.access import Grant, Operator, OperatorStatus, OperatorToken, Role
+from coordinator.core.access import Grant, Leaf, Operator, OperatorCertificate, OperatorStatus, OperatorToken, Role
 from coordinator.core.enrolment import Enrolment, EnrolmentStatus, JoinToken
 from coordinator.core.facts import RequestKey
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
@@ -319,6 +319,23 @@ def operator_token(name: str, **other: object) -> OperatorToken:
     """A token that is good for a second."""
     made = OperatorToken(
         token_id="ot-1", operator=name, expires_at=NOW + 1_000, grants=(), description="a test", created_at=NOW, created_by="local"
+    )
+    return replace(made, **other)  # type: ignore[arg-type]  # the tests say what
+
+
+def operator_certificate(name: str, **other: object) -> OperatorCertificate:
+    """A certificate that is good for a second, and was never renewed."""
+    made = OperatorCertificate(
+        certificate_id="oc-1",
+        operator=name,
+        newest=Leaf(b"1" * 32, NOW + 1_000),
+        previous=None,
+        key="k1",
+        lifetime=1_000,
+        grants=(),
+        description="a test",
+        created_at=NOW,
+        created_by="local",
     )
     return replace(made, **other)  # type: ignore[arg-type]  # the tests say what
 

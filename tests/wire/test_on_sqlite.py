@@ -18,7 +18,7 @@ from grpc import aio
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.ids import RandomIds
 from coordinator.api import interceptors, server
-from coordinator.api.access.servicers import AccessServicer, AuditServicer
+from coordinator.api.access.servicers import AccessServicer, AuditServicer, Way
 from coordinator.api.alarms import AlarmServicer
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
@@ -34,6 +34,7 @@ from coordinator.engine.loop import Engine
 from coordinator.metrics import Metrics
 from coordinator.service.access.audit import AuditService
 from coordinator.service.access.callers import Callers
+from coordinator.service.access.certificates import CertificateService
 from coordinator.service.access.operators import AccessService
 from coordinator.service.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
@@ -158,6 +159,7 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
     sources = Sources(groups=store, experience=store.history, fleet=store.fleet, presence=engine)
     foreseeing = ForesightService(deciding, sources, clock=clock)
     running = aio.server(interceptors=interceptors.chain(Metrics()))
+    callers = Callers(store.operators, store.certificates, clock=clock)
     operators = server.Operators(
         catalog=CatalogServicer(CatalogService(store.catalog, bundles, clock=clock, ids=ids, targets=world.targets), revisions),
         deployments=DeploymentServicer(
@@ -172,9 +174,9 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
         triggers=TriggerServicer(TriggerService(store.catalog, world.attempts, clock)),
         fleet=FleetServicer(FleetService(store.fleet, store, inbox=engine, clock=clock, come=engine.come), None, enrol_address=lambda: ""),
         access=AccessServicer(
-            AccessService(store.operators, Callers(store.operators, clock=clock), secrets=ids, clock=clock),
-            fingerprint="",
-            address=lambda: "",
+            AccessService(store.operators, callers, secrets=ids, clock=clock),
+            CertificateService(store.certificates, store.operators, callers, authority=None, clock=clock),
+            Way(),
         ),
         audit=AuditServicer(AuditService(store.audit, clock)),
     )

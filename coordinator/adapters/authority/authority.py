@@ -25,6 +25,7 @@ from cryptography import x509
 
 from coordinator.adapters.authority import certificates
 from coordinator.adapters.authority.certificates import Key, Unusable
+from coordinator.core.access import Leaf
 from coordinator.core.enrolment import Holder
 from coordinator.core.errors import Denied
 from coordinator.core.model import HostId
@@ -38,13 +39,13 @@ _CLUSTER: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
-    """How long certificates are valid (spec 2.3: root 10 years, issuing 1 year, agents 24 h, operators 8 h, servers 7 days)."""
+    """How long certificates are valid (spec 2.3: root 10 years, issuing 1 year, agents 24 h, servers 7 days); operators' are asked for with
+    a lifetime of their own."""
 
     root: datetime.timedelta = datetime.timedelta(days=3653)
     issuing: datetime.timedelta = datetime.timedelta(days=365)
     server: datetime.timedelta = datetime.timedelta(days=7)
     agent: datetime.timedelta = datetime.timedelta(hours=24)
-    operator: datetime.timedelta = datetime.timedelta(hours=8)
 
 
 class Authority:
@@ -107,10 +108,17 @@ class Authority:
             host_id=HostId(host_id), key=certificates.key_digest(key), ended_at=round(shown.not_valid_after_utc.timestamp() * 1000)
         )
 
+    def certify_operator(self, name: str, certificate_id: str, request: bytes, *, lifetime: int) -> tuple[bytes, Leaf]:
+        """An operator's certificate, and by what it is known again; its common name is the id. Raises as `certify` does."""
+        public_key, lasts = certificates.read_request(request), datetime.timedelta(milliseconds=lifetime)
+        uri = self.uri("operator", name)
+        made = certificates.leaf(public_key, self._signer(), uri=uri, common=certificate_id, begins=self._now(), lifetime=lasts)
+        issued = self._issued(made)
+        return issued.chain, Leaf(bytes.fromhex(certificates.fingerprint(made)), issued.expires_at)
+
     def issue(self, kind: str, name: str, request: bytes) -> Certificate:
         """A client's certificate for the key of a request (PEM). Raises Invalid for a request that proves nothing."""
-        public_key = certificates.read_request(request)
-        lifetime = self._lifetimes.agent if kind == "agent" else self._lifetimes.operator
+        public_key, lifetime = certificates.read_request(request), self._lifetimes.agent
         made = certificates.leaf(public_key, self._signer(), uri=self.uri(kind, name), begins=self._now(), lifetime=lifetime)
         return self._issued(made)
 

@@ -82,15 +82,17 @@ def leaf(
     signer: tuple[Key, x509.Certificate],
     *,
     uri: str,
+    common: str = "",
     names: Sequence[str] = (),
     begins: datetime.datetime,
     lifetime: datetime.timedelta,
 ) -> x509.Certificate:
-    """A certificate for a client or, with `names` (DNS names and addresses), for a server that is a client as well."""
+    """A certificate for a client or, with `names` (DNS names and addresses), for a server that is a client as well. Its common name is the
+    end of its URI, or `common`."""
     key, above = signer
     usages = [ExtendedKeyUsageOID.CLIENT_AUTH] + [ExtendedKeyUsageOID.SERVER_AUTH] * bool(names)
     alternatives = [x509.UniformResourceIdentifier(uri), *map(_alternative, names)]
-    builder = _builder(_name(uri.rpartition("/")[2]), above.subject, public_key, begins, lifetime)
+    builder = _builder(_name(common or uri.rpartition("/")[2]), above.subject, public_key, begins, lifetime)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_LEAF_USAGE, critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)

@@ -1,6 +1,8 @@
 """Who calls, as each listener finds it out."""
 
 import asyncio
+import hashlib
+import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
@@ -72,27 +74,30 @@ class Same:
         """They were let stay."""
 
 
-class Bearer:
-    """The operators' listener: a token says who calls. Without one it is nobody."""
+class Shown(Protocol):
+    """Reads who calls out of what operators show at a listener."""
 
-    def __init__(self, callers: Callers) -> None:
-        """`callers` knows the tokens."""
+    async def caller(self, context: Context, address: str) -> Principal:
+        """See `Entrance.principal`."""
+        ...
+
+
+class Operators:
+    """A listener of operators: what they show says which one calls, and what they have open ends when they may not stay."""
+
+    def __init__(self, callers: Callers, shown: Shown) -> None:
+        """`callers` tells who has to leave."""
         self._callers = callers
+        self._shown = shown
 
     async def principal(self, context: Context) -> Principal:
-        """The operator whose token the call carries."""
-        address = peer_address(context)
+        """The operator behind a call."""
         if list(context.auth_context().get("ssl_tls_version", (TLS,))) != [TLS]:
             raise Unauthenticated("cannot let you in: this call does not speak TLS 1.3")
-        said = [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
-        if not said:
-            return Principal(Kind.Nobody, address=address)
-        if len(said) > 1 or not said[0].lower().startswith(SCHEME):
-            raise Unauthenticated("cannot let you in: the metadata authorization must be said once, as Bearer hlo_...")
-        return await self._callers.who(said[0][len(SCHEME) :].strip(), address)
+        return await self._shown.caller(context, peer_address(context))
 
     def stay(self, principal: Principal) -> Stay | None:
-        """An operator may stay until their token ends, or they are told to leave."""
+        """An operator may stay until their token or certificate ends, or they are told to leave."""
         if principal.kind is not Kind.Operator:
             return None
         remaining = self._callers.remaining(principal)
@@ -104,6 +109,51 @@ class Bearer:
         """See `Entrance`."""
         if stay is not None:
             self._callers.left(principal, stay)
+
+
+class Bearer:
+    """A token says who calls. Without one it is nobody."""
+
+    def __init__(self, callers: Callers) -> None:
+        """`callers` knows the tokens."""
+        self._callers = callers
+
+    async def caller(self, context: Context, address: str) -> Principal:
+        """The operator whose token the call carries."""
+        said = [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
+        if not said:
+            return Principal(Kind.Nobody, address=address)
+        if len(said) > 1 or not said[0].lower().startswith(SCHEME):
+            raise Unauthenticated("cannot let you in: the metadata authorization must be said once, as Bearer hlo_...")
+        return await self._callers.who(said[0][len(SCHEME) :].strip(), address)
+
+
+class Certified:
+    """A certificate says who calls; gRPC has seen to it that it is one of the cluster's, and that it has not ended."""
+
+    def __init__(self, callers: Callers, cluster: str) -> None:
+        """`cluster` as in the certificates' URIs; `callers` knows the certificates."""
+        self._callers = callers
+        self._prefix = f"spiffe://{cluster}/operator/"
+
+    async def caller(self, context: Context, address: str) -> Principal:
+        """The operator whose certificate the connection has."""
+        said = context.auth_context()
+        names = [name.decode("utf-8", "replace") for name in said.get("x509_subject_alternative_name", ())]
+        uris = [name for name in names if name.startswith("spiffe://")]
+        if len(uris) != 1 or not uris[0].startswith(self._prefix):
+            raise Unauthenticated(
+                f"cannot let you in: this listener is for operators, whose certificates say {self._prefix}NAME, and this one says "
+                f"{', '.join(names)[:200] or 'nothing'}"
+            )
+        name, certificate_id = uris[0].removeprefix(self._prefix), b"".join(said.get("x509_common_name", ())).decode("utf-8", "replace")
+        return await self._callers.certified(name, certificate_id, shown_by(context), address)
+
+
+def shown_by(context: Context) -> bytes:
+    """The digest of the certificate that a connection has; empty without one."""
+    pem = b"".join(context.auth_context().get("x509_pem_cert", ()))
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))).digest() if pem else b""
 
 
 def peer_address(context: Context) -> str:

@@ -10,7 +10,7 @@ from coordinator.core.access import Kind, Principal
 from coordinator.core.errors import Limit
 from coordinator.service.access.attempts import network_of
 
-_COUNTED = frozenset({Kind.Operator, Kind.Nobody})
+_COUNTED = frozenset({Kind.Operator, Kind.Invited, Kind.Nobody})
 
 
 class TooManyStreams(Limit):

@@ -1,26 +1,41 @@
 """AccessService and AuditService for gRPC: read requests, ask the services, write answers."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
+from coordinator.api.access.entrance import shown_by
 from coordinator.api.principal import caller
 from coordinator.api.requests import Context, cursor, page_size, request_key, token
-from coordinator.core.access import Grant, Operator, OperatorToken, Role
+from coordinator.core.access import Grant, Operator, OperatorCertificate, OperatorToken, Role
 from coordinator.core.errors import Invalid
 from coordinator.service.access.audit import AuditEntry, AuditService, Head
+from coordinator.service.access.certificates import CertificateService
 from coordinator.service.access.operators import AccessService, WantedOperatorToken
 from coordinator.wire import operators as wire
 from hookline.v1 import access_pb2 as pb
 from hookline.v1.access_pb2_grpc import AccessServiceServicer, AuditServiceServicer
 
 
-class AccessServicer(AccessServiceServicer):
-    """Operators, their grants and tokens."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How operators get here; empty without TLS."""
 
-    def __init__(self, access: AccessService, *, fingerprint: str, address: Callable[[], str]) -> None:
-        """What a login needs besides the token: the authority's fingerprint, and where operators connect."""
+    fingerprint: str = ""
+    """The authority's."""
+    tokens: Callable[[], str] = str
+    """HOST:PORT where operators connect with tokens."""
+    certificates: Callable[[], str] = str
+    """And with certificates."""
+
+
+class AccessServicer(AccessServiceServicer):
+    """Operators, their grants, tokens and certificates."""
+
+    def __init__(self, access: AccessService, certificates: CertificateService, way: Way) -> None:
+        """`way` is what a login needs besides the token."""
         self._access = access
-        self._fingerprint = fingerprint
-        self._address = address
+        self._certificates = certificates
+        self._way = way
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
         """Say who calls."""
@@ -31,6 +46,7 @@ class AccessServicer(AccessServiceServicer):
             token_expire_time=wire.time(principal.expires_at),
             server_time=wire.time(self._access.now()),
             address=principal.address,
+            credential_id=principal.shown,
         )
 
     async def CreateOperator(self, request: pb.CreateOperatorRequest, context: Context) -> pb.CreateOperatorResponse:
@@ -74,10 +90,11 @@ class AccessServicer(AccessServiceServicer):
             ttl=request.ttl.ToMilliseconds(),
             grants=_read(request.grants, field="grants"),
             description=request.description,
+            certificate_lifetime=wire.read_duration(request.certificate_lifetime) if request.HasField("certificate_lifetime") else None,
         )
         made, text = await self._access.create_token(wanted, request_key("CreateOperatorToken", request))
         return pb.CreateOperatorTokenResponse(
-            operator_token=_token(made), text=text, authority_fingerprint=self._fingerprint, operator_address=self._address()
+            operator_token=_token(made), text=text, authority_fingerprint=self._way.fingerprint, operator_address=self._way.tokens()
         )
 
     async def ListOperatorTokens(self, request: pb.ListOperatorTokensRequest, context: Context) -> pb.ListOperatorTokensResponse:
@@ -91,6 +108,45 @@ class AccessServicer(AccessServiceServicer):
         """Make a token useless."""
         await self._access.revoke_token(request.operator_token_id, request_key("RevokeOperatorToken", request))
         return pb.RevokeOperatorTokenResponse()
+
+    async def IssueOperatorCertificate(
+        self, request: pb.IssueOperatorCertificateRequest, context: Context
+    ) -> pb.IssueOperatorCertificateResponse:
+        """Give the caller the certificate that their token is for."""
+        key = request_key("IssueOperatorCertificate", request)
+        issued, chain = await self._certificates.issue(caller.get(), request.certificate_request, key)
+        return pb.IssueOperatorCertificateResponse(
+            operator_certificate=_certificate(issued),
+            certificate_chain=chain,
+            trust=self._certificates.trust,
+            certificate_address=self._way.certificates(),
+        )
+
+    async def RenewOperatorCertificate(
+        self, request: pb.RenewOperatorCertificateRequest, context: Context
+    ) -> pb.RenewOperatorCertificateResponse:
+        """Give the caller the next certificate."""
+        key = request_key("RenewOperatorCertificate", request)
+        now, chain = await self._certificates.renew(caller.get(), shown_by(context), request.certificate_request, key)
+        return pb.RenewOperatorCertificateResponse(
+            operator_certificate=_certificate(now), certificate_chain=chain, trust=self._certificates.trust
+        )
+
+    async def ListOperatorCertificates(
+        self, request: pb.ListOperatorCertificatesRequest, context: Context
+    ) -> pb.ListOperatorCertificatesResponse:
+        """List certificates that are still good."""
+        after = cursor(request, request.page_token)
+        page = await self._certificates.certificates(request.operator_name, size=page_size(request), after=after)
+        found = [_certificate(one) for one in page.items]
+        return pb.ListOperatorCertificatesResponse(operator_certificates=found, next_page_token=token(request, page.next))
+
+    async def RevokeOperatorCertificate(
+        self, request: pb.RevokeOperatorCertificateRequest, context: Context
+    ) -> pb.RevokeOperatorCertificateResponse:
+        """Make a certificate useless."""
+        await self._certificates.revoke(request.operator_certificate_id, request_key("RevokeOperatorCertificate", request))
+        return pb.RevokeOperatorCertificateResponse()
 
 
 class AuditServicer(AuditServiceServicer):
@@ -141,6 +197,19 @@ def _operator(record: Operator) -> pb.Operator:
     )
 
 
+def _certificate(record: OperatorCertificate) -> pb.OperatorCertificate:
+    return pb.OperatorCertificate(
+        operator_certificate_id=record.certificate_id,
+        operator_name=record.operator,
+        expire_time=wire.time(record.expires_at),
+        grants=_written(record.grants),
+        description=record.description,
+        create_time=wire.time(record.created_at),
+        created_by=record.created_by,
+        renew_time=wire.time(record.renewed_at),
+    )
+
+
 def _token(record: OperatorToken) -> pb.OperatorToken:
     return pb.OperatorToken(
         operator_token_id=record.token_id,
@@ -150,6 +219,7 @@ def _token(record: OperatorToken) -> pb.OperatorToken:
         description=record.description,
         create_time=wire.time(record.created_at),
         created_by=record.created_by,
+        certificate_lifetime=None if record.certificate_lifetime is None else wire.duration(record.certificate_lifetime),
     )
 
 

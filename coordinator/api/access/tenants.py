@@ -20,6 +20,7 @@ URGENT: Final = frozenset(
         "/hookline.v1.FleetService/RevokeHost",
         "/hookline.v1.AccessService/SuspendOperator",
         "/hookline.v1.AccessService/RevokeOperatorToken",
+        "/hookline.v1.AccessService/RevokeOperatorCertificate",
     }
 )
 

@@ -1,4 +1,4 @@
-"""TLS on the agents' listeners: client certificates are required, and what the coordinator shows changes without a restart."""
+"""TLS on the listeners: client certificates are required or not asked for, and what the coordinator shows changes without a restart."""
 
 import os
 import threading
@@ -66,8 +66,8 @@ class Shown:
         return now
 
 
-def agents_credentials(pairs: Pairs) -> grpc.ServerCredentials:
-    """For the listeners of agents: who has no certificate of the cluster does not get in."""
+def certificate_credentials(pairs: Pairs) -> grpc.ServerCredentials:
+    """For listeners where who has no certificate of the cluster does not get in."""
     return _credentials(pairs, require=True)
 
 

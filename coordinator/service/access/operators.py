@@ -9,7 +9,7 @@ from coordinator.core.access import Grant, Operator, OperatorStatus, OperatorTok
 from coordinator.core.errors import Conflict, Invalid
 from coordinator.core.facts import RequestKey
 from coordinator.engine.ports import Clock
-from coordinator.service.access.callers import Callers, digest_of
+from coordinator.service.access.callers import CERTIFICATE_PREFIX, PREFIX, Callers, digest_of
 from coordinator.service.access.ports import Operators, Secrets
 from coordinator.service.ports import Cursor, Page, Replayed
 from coordinator.service.rules import check_description, check_name
@@ -17,6 +17,11 @@ from coordinator.service.rules import check_description, check_name
 TTL: Final = 30 * 86_400_000
 """Milliseconds that an operator's token is good, unless somebody says otherwise."""
 TTL_AT_MOST: Final = 365 * 86_400_000
+INVITED_FOR: Final = 15 * 60_000
+"""Milliseconds in which a certificate is taken with a token for one, unless somebody says otherwise."""
+INVITED_FOR_AT_MOST: Final = 86_400_000
+CERTIFICATE_AT_MOST: Final = 90 * 86_400_000
+"""Milliseconds that a certificate lasts: not longer than what has signed it, which is renewed with a third of its year left."""
 GRANTS_AT_MOST: Final = 100
 
 
@@ -29,6 +34,8 @@ class WantedOperatorToken:
     """Milliseconds."""
     grants: tuple[Grant, ...]
     description: str
+    certificate_lifetime: int | None = None
+    """Milliseconds; None: the token is to call with."""
 
 
 class AccessService:
@@ -95,12 +102,10 @@ class AccessService:
 
     async def create_token(self, wanted: WantedOperatorToken, key: RequestKey) -> tuple[OperatorToken, str]:
         """Make a token; its text is said this once."""
-        ttl = wanted.ttl or TTL
-        if not 0 < ttl <= TTL_AT_MOST:
-            raise Invalid("cannot make a token for that long: 365 days is the most, and 30 days the default", field="ttl")
+        ttl = _ttl(wanted)
         check_description(wanted.description)
         now = self._clock.now()
-        token_id, text = self._secrets.operator_token()
+        token_id, text = self._secrets.operator_token(PREFIX if wanted.certificate_lifetime is None else CERTIFICATE_PREFIX)
         token = OperatorToken(
             token_id=token_id,
             operator=wanted.operator,
@@ -109,6 +114,7 @@ class AccessService:
             description=wanted.description,
             created_at=now,
             created_by=key.principal,
+            certificate_lifetime=wanted.certificate_lifetime,
         )
         try:
             await self._operators.add_token(token, digest_of(text), at=now, key=key)
@@ -135,6 +141,19 @@ class AccessService:
         else:
             self._callers.forget()
         return made
+
+
+def _ttl(wanted: WantedOperatorToken) -> int:
+    """How long a token is good. Raises Invalid."""
+    if wanted.certificate_lifetime is None:
+        ttl, most, said = wanted.ttl or TTL, TTL_AT_MOST, "365 days is the most, and 30 days the default"
+    else:
+        ttl, most, said = wanted.ttl or INVITED_FOR, INVITED_FOR_AT_MOST, "24 h is the most for a certificate, and 15 min the default"
+        if not 0 < wanted.certificate_lifetime <= CERTIFICATE_AT_MOST:
+            raise Invalid("cannot make a certificate for that long: 90 days is the most", field="certificate_lifetime")
+    if not 0 < ttl <= most:
+        raise Invalid(f"cannot make a token for that long: {said}", field="ttl")
+    return ttl
 
 
 def _checked(grants: Sequence[Grant], *, field: str) -> tuple[Grant, ...]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from coordinator.core.access import Grant, Operator, OperatorStatus, OperatorToken
+from coordinator.core.access import Grant, Leaf, Operator, OperatorCertificate, OperatorStatus, OperatorToken
 from coordinator.core.facts import RequestKey
 from coordinator.service.ports import Cursor, Page
 
@@ -11,18 +11,19 @@ from coordinator.service.ports import Cursor, Page
 class Secrets(Protocol):
     """Chance."""
 
-    def operator_token(self) -> tuple[str, str]:
-        """An id, and a text of 256 random bits."""
+    def operator_token(self, prefix: str) -> tuple[str, str]:
+        """An id, and a text of 256 random bits that begins so."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """A token with its operator, as they are now; `sha256` is that of its text."""
+    """A token or a certificate with its operator, as they are now; `sha256` is that of a token's text, or of the certificate itself."""
 
     sha256: bytes
-    token: OperatorToken
+    shown: OperatorToken | OperatorCertificate
     operator: Operator
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +82,54 @@ class Operators(Protocol):
         """The operator whose it was. Raises OperatorTokenDoesNotExist, Replayed."""
         ...
 
+    async def token(self, token_id: str) -> OperatorToken:
+        """Raises OperatorTokenDoesNotExist."""
+        ...
+
     async def credential(self, sha256: bytes) -> Credential | None:
         """The token with that digest, ended or not; None if there is none."""
+        ...
+
+
+class Certificates(Protocol):
+    """What is remembered of operators' certificates. `at` is UTC milliseconds."""
+
+    async def issue(self, wanted: OperatorCertificate, token_id: str, *, at: int, key: RequestKey) -> OperatorCertificate:
+        """The certificate of a token, which is used up: as wanted, or with the newest leaf of `wanted` when the token was used for the
+        same key before. Raises Denied for a token that was used for another, or cannot be used any more."""
+        ...
+
+    async def renew(self, certificate_id: str, shown: bytes, new: Leaf, *, digest: str, at: int, key: RequestKey) -> OperatorCertificate:
+        """As `core.access.renewed` decides; `digest` is that of the new key. Raises OperatorCertificateDoesNotExist, Invalid."""
+        ...
+
+    async def certificates(self, operator: str, *, at: int, size: int, after: Cursor) -> Page[OperatorCertificate]:
+        """Those that are still good, the newest first; an empty name means all operators'."""
+        ...
+
+    async def revoke(self, certificate_id: str, *, at: int, key: RequestKey) -> str:
+        """The operator whose it was. Raises OperatorCertificateDoesNotExist, Replayed."""
+        ...
+
+    async def find(self, certificate_id: str) -> tuple[OperatorCertificate, Operator] | None:
+        """The certificate with that id, ended or not, and whose it is; None if there is none."""
+        ...
+
+
+class Authority(Protocol):
+    """Who signs."""
+
+    @property
+    def trust(self) -> bytes:
+        """The roots, PEM."""
+        ...
+
+    def key_of(self, request: bytes) -> str:
+        """The digest of the key of a request. Raises Invalid when whoever sent it does not hold that key."""
+        ...
+
+    def certify_operator(self, name: str, certificate_id: str, request: bytes, *, lifetime: int) -> tuple[bytes, Leaf]:
+        """A certificate with the one above it, PEM, and by what it is known again."""
         ...
 
 

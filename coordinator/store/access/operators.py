@@ -22,11 +22,15 @@ from coordinator.store.paging import Paging
 OPERATORS: Final = "SELECT name, status, grants, created_at, created_by FROM operator"
 INSERT_OPERATOR: Final = "INSERT INTO operator (name, status, grants, created_at, created_by) VALUES (?, ?, ?, ?, ?)"
 TOKENS: Final = """
-    SELECT token_no, token_id, o.name, expires_at, t.grants, description, t.created_at, t.created_by, revoked_at
+    SELECT token_no, token_id, o.name, expires_at, t.grants, description, t.created_at, t.created_by, revoked_at, certificate_lifetime
     FROM operator_token t JOIN operator o USING (operator_no)"""
 INSERT_TOKEN: Final = """
-    INSERT INTO operator_token (token_id, sha256, operator_no, expires_at, grants, description, created_at, created_by)
-    VALUES (?, ?, (SELECT operator_no FROM operator WHERE name = ?), ?, ?, ?, ?, ?)"""
+    INSERT INTO operator_token (token_id, sha256, operator_no, expires_at, grants, description, created_at, created_by,
+                                certificate_lifetime)
+    VALUES (?, ?, (SELECT operator_no FROM operator WHERE name = ?), ?, ?, ?, ?, ?, ?)"""
+GOOD: Final = """
+    WHERE revoked_at IS NULL AND used_at IS NULL AND expires_at > ? AND (? = '' OR o.name = ?) AND token_no < ?
+    ORDER BY token_no DESC LIMIT ?"""
 NEWEST: Final = (1 << 63) - 1
 
 
@@ -45,7 +49,7 @@ class SqliteOperators:
             refuse_replay(db, key)
             if db.execute("SELECT 1 FROM operator WHERE name = ?", (operator.name,)).fetchone():
                 raise OperatorAlreadyExists(f"cannot create operator {operator.name}: there is one of that name", field="operator_name")
-            row = (operator.name, operator.status, _text(operator.grants), operator.created_at, operator.created_by)
+            row = (operator.name, operator.status, text_of(operator.grants), operator.created_at, operator.created_by)
             db.execute(INSERT_OPERATOR, row)
             tell(db, numbers, Told(Entry.OperatorCreated, f"{operator.name}: {_said(operator.grants)}"), at=at, key=key)
             finish(db, numbers, operator.name, at=at, key=key)
@@ -55,7 +59,7 @@ class SqliteOperators:
 
     async def operator(self, name: str) -> Operator:
         """See `service.access.ports.Operators`."""
-        return await self._reader.run(lambda db: _find(db, name))
+        return await self._reader.run(lambda db: find_operator(db, name))
 
     async def operators(self, *, size: int, after: Cursor) -> Page[Operator]:
         """See `service.access.ports.Operators`."""
@@ -98,10 +102,11 @@ class SqliteOperators:
 
         def change(db: sqlite3.Connection, numbers: Numbers) -> None:
             refuse_replay(db, key)
-            _find(db, token.operator)
-            row = (token.token_id, sha256, token.operator, token.expires_at, _text(token.grants), token.description)
-            db.execute(INSERT_TOKEN, (*row, token.created_at, token.created_by))
-            tell(db, numbers, Told(Entry.OperatorTokenCreated, f"{token.token_id} for {token.operator}"), at=at, key=key)
+            find_operator(db, token.operator)
+            row = (token.token_id, sha256, token.operator, token.expires_at, text_of(token.grants), token.description)
+            db.execute(INSERT_TOKEN, (*row, token.created_at, token.created_by, token.certificate_lifetime))
+            what = "" if token.certificate_lifetime is None else ", for a certificate"
+            tell(db, numbers, Told(Entry.OperatorTokenCreated, f"{token.token_id} for {token.operator}{what}"), at=at, key=key)
             finish(db, numbers, token.token_id, at=at, key=key)
 
         await self._writer.run(change)
@@ -111,9 +116,8 @@ class SqliteOperators:
         paging = Paging("operator tokens", operator)
 
         def query(db: sqlite3.Connection) -> Page[OperatorToken]:
-            where = "WHERE revoked_at IS NULL AND expires_at > ? AND (? = '' OR o.name = ?) AND token_no < ? ORDER BY token_no DESC LIMIT ?"
             values = (at, operator, operator, *paging.after(after, [NEWEST]), size + 1)
-            return paging.page(db.execute(f"{TOKENS} {where}", values).fetchall(), size, lambda row: [row[0]], _token)
+            return paging.page(db.execute(f"{TOKENS} {GOOD}", values).fetchall(), size, lambda row: [row[0]], _token)
 
         return await self._reader.run(query)
 
@@ -122,16 +126,17 @@ class SqliteOperators:
 
         def change(db: sqlite3.Connection, numbers: Numbers) -> str:
             refuse_replay(db, key)
-            row = db.execute(f"{TOKENS} WHERE token_id = ?", (token_id,)).fetchone()
-            if row is None:
-                raise OperatorTokenDoesNotExist(f"cannot find token {token_id}", field="operator_token_id")
+            owner = find_token(db, token_id).operator
             db.execute("UPDATE operator_token SET revoked_at = ? WHERE token_id = ? AND revoked_at IS NULL", (at, token_id))
-            owner = _token(row).operator
             tell(db, numbers, Told(Entry.OperatorTokenRevoked, f"{token_id} of {owner}"), at=at, key=key)
             finish(db, numbers, token_id, at=at, key=key)
             return owner
 
         return await self._writer.run(change)
+
+    async def token(self, token_id: str) -> OperatorToken:
+        """See `service.access.ports.Operators`."""
+        return await self._reader.run(lambda db: find_token(db, token_id))
 
     async def credential(self, sha256: bytes) -> Credential | None:
         """See `service.access.ports.Operators`."""
@@ -141,15 +146,15 @@ class SqliteOperators:
             if row is None:
                 return None
             token = _token(row)
-            return Credential(sha256=sha256, token=token, operator=_find(db, token.operator))
+            return Credential(sha256=sha256, shown=token, operator=find_operator(db, token.operator), expires_at=token.expires_at)
 
         return await self._reader.run(query)
 
     async def _change(self, name: str, changed: Callable[[Operator], Operator], told: Told, *, at: int, key: RequestKey) -> Operator:
         def change(db: sqlite3.Connection, numbers: Numbers) -> Operator:
             refuse_replay(db, key)
-            now = changed(_find(db, name))
-            db.execute("UPDATE operator SET status = ?, grants = ? WHERE name = ?", (now.status, _text(now.grants), name))
+            now = changed(find_operator(db, name))
+            db.execute("UPDATE operator SET status = ?, grants = ? WHERE name = ?", (now.status, text_of(now.grants), name))
             tell(db, numbers, told, at=at, key=key)
             finish(db, numbers, name, at=at, key=key)
             return now
@@ -163,7 +168,16 @@ def approvers(db: sqlite3.Connection, application_name: str, group_name: str) ->
     return [one.name for one in found if permits(one.grants, Permission.Release, application_name, group_name)]
 
 
-def _find(db: sqlite3.Connection, name: str) -> Operator:
+def find_token(db: sqlite3.Connection, token_id: str) -> OperatorToken:
+    """Raises OperatorTokenDoesNotExist."""
+    row = db.execute(f"{TOKENS} WHERE token_id = ?", (token_id,)).fetchone()
+    if row is None:
+        raise OperatorTokenDoesNotExist(f"cannot find token {token_id}", field="operator_token_id")
+    return _token(row)
+
+
+def find_operator(db: sqlite3.Connection, name: str) -> Operator:
+    """Raises OperatorDoesNotExist."""
     row = db.execute(f"{OPERATORS} WHERE name = ?", (name,)).fetchone()
     if row is None:
         raise OperatorDoesNotExist(f"cannot find operator {name}", field="operator_name")
@@ -172,28 +186,31 @@ def _find(db: sqlite3.Connection, name: str) -> Operator:
 
 def _operator(row: sqlite3.Row) -> Operator:
     name, status, grants, created_at, created_by = row
-    return Operator(name=name, status=OperatorStatus(status), grants=_grants(grants), created_at=created_at, created_by=created_by)
+    return Operator(name=name, status=OperatorStatus(status), grants=grants_in(grants), created_at=created_at, created_by=created_by)
 
 
 def _token(row: sqlite3.Row) -> OperatorToken:
-    _, token_id, operator, expires_at, grants, description, created_at, created_by, revoked_at = row
+    _, token_id, operator, expires_at, grants, description, created_at, created_by, revoked_at, certificate_lifetime = row
     return OperatorToken(
         token_id=token_id,
         operator=operator,
         expires_at=expires_at,
-        grants=_grants(grants),
+        grants=grants_in(grants),
         description=description,
         created_at=created_at,
         created_by=created_by,
         revoked=revoked_at is not None,
+        certificate_lifetime=certificate_lifetime,
     )
 
 
-def _text(grants: tuple[Grant, ...]) -> str:
+def text_of(grants: tuple[Grant, ...]) -> str:
+    """Grants as they are stored."""
     return json.dumps([[one.role.value, one.application, one.group] for one in grants], separators=(",", ":"))
 
 
-def _grants(text: str) -> tuple[Grant, ...]:
+def grants_in(text: str) -> tuple[Grant, ...]:
+    """And read again."""
     return tuple(Grant(Role(role), application, group) for role, application, group in json.loads(text))
 
 

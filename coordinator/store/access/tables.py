@@ -42,6 +42,25 @@ TABLES: Final = (
     ("audit_head", "one SMALLINT PRIMARY KEY CHECK (one = 1), audit_no BIGINT NOT NULL, hash BYTEA NOT NULL"),
 )
 
+CERTIFICATES: Final = (
+    "operator_certificate",
+    """certificate_no BIGINT PRIMARY KEY,
+       certificate_id TEXT NOT NULL UNIQUE,
+       operator_no BIGINT NOT NULL REFERENCES operator (operator_no),
+       sha256 BYTEA NOT NULL,
+       expires_at BIGINT NOT NULL,
+       previous_sha256 BYTEA,
+       previous_expires_at BIGINT,
+       key_digest TEXT NOT NULL,
+       lifetime BIGINT NOT NULL,
+       grants TEXT NOT NULL,
+       description TEXT NOT NULL,
+       created_at BIGINT NOT NULL,
+       created_by TEXT NOT NULL,
+       renewed_at BIGINT,
+       revoked_at BIGINT""",
+)
+
 INDEXES: Final = (
     "CREATE INDEX audit_by_principal ON audit (principal, audit_no)",
     *(

@@ -165,6 +165,7 @@ class OperatorToken(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     CREATED_BY_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_LIFETIME_FIELD_NUMBER: _builtins.int
     operator_token_id: _builtins.str
     """Names it; no secret."""
     operator_name: _builtins.str
@@ -185,6 +186,10 @@ class OperatorToken(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
 
+    @_builtins.property
+    def certificate_lifetime(self) -> _duration_pb2.Duration:
+        """Set: it is good for one certificate, which lasts so long, and for nothing else."""
+
     def __init__(
         self,
         *,
@@ -195,14 +200,73 @@ class OperatorToken(_message.Message):
         description: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         created_by: _builtins.str = ...,
+        certificate_lifetime: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_lifetime", b"certificate_lifetime", "create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "created_by", b"created_by", "description", b"description", "expire_time", b"expire_time", "grants", b"grants", "operator_name", b"operator_name", "operator_token_id", b"operator_token_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_lifetime", b"certificate_lifetime", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "expire_time", b"expire_time", "grants", b"grants", "operator_name", b"operator_name", "operator_token_id", b"operator_token_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OperatorToken: _TypeAlias = OperatorToken  # noqa: Y015
+
+@_typing.final
+class OperatorCertificate(_message.Message):
+    """A certificate that an operator calls with, through its renewals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_CERTIFICATE_ID_FIELD_NUMBER: _builtins.int
+    OPERATOR_NAME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    RENEW_TIME_FIELD_NUMBER: _builtins.int
+    operator_certificate_id: _builtins.str
+    """Names it: the common name in the certificate, which a renewal keeps."""
+    operator_name: _builtins.str
+    """Whose it is: in the certificate as spiffe://CLUSTER/operator/NAME."""
+    description: _builtins.str
+    """What it is for."""
+    created_by: _builtins.str
+    """Who made the token for it."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends, unless it is renewed before."""
+
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]:
+        """It allows no more than these, nor more than its operator's own grants; empty: all that its operator may do."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the first was issued."""
+
+    @_builtins.property
+    def renew_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was renewed last; not set if never."""
+
+    def __init__(
+        self,
+        *,
+        operator_certificate_id: _builtins.str = ...,
+        operator_name: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        grants: _abc.Iterable[Global___Grant] | None = ...,
+        description: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        created_by: _builtins.str = ...,
+        renew_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "renew_time", b"renew_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "created_by", b"created_by", "description", b"description", "expire_time", b"expire_time", "grants", b"grants", "operator_certificate_id", b"operator_certificate_id", "operator_name", b"operator_name", "renew_time", b"renew_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperatorCertificate: _TypeAlias = OperatorCertificate  # noqa: Y015
 
 @_typing.final
 class WhoAmIRequest(_message.Message):
@@ -232,17 +296,20 @@ class WhoAmIResponse(_message.Message):
     TOKEN_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     SERVER_TIME_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_ID_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     """As the history and the audit name them: "operator:anna", or "local" for whoever reaches the admin socket."""
     address: _builtins.str
     """Where the call comes from, as the coordinator sees it."""
+    credential_id: _builtins.str
+    """The id of the token ("ot-...") or certificate ("oc-...") that they showed; empty without one."""
     @_builtins.property
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]:
-        """What they may do with this token."""
+        """What they may do with this token or certificate."""
 
     @_builtins.property
     def token_expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the token ends; not set without one."""
+        """When the token or certificate ends; not set without one."""
 
     @_builtins.property
     def server_time(self) -> _timestamp_pb2.Timestamp:
@@ -256,10 +323,11 @@ class WhoAmIResponse(_message.Message):
         token_expire_time: _timestamp_pb2.Timestamp | None = ...,
         server_time: _timestamp_pb2.Timestamp | None = ...,
         address: _builtins.str = ...,
+        credential_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time", "token_expire_time", b"token_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "grants", b"grants", "principal", b"principal", "server_time", b"server_time", "token_expire_time", b"token_expire_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "credential_id", b"credential_id", "grants", b"grants", "principal", b"principal", "server_time", b"server_time", "token_expire_time", b"token_expire_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -602,6 +670,7 @@ class CreateOperatorTokenRequest(_message.Message):
     GRANTS_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_LIFETIME_FIELD_NUMBER: _builtins.int
     operator_name: _builtins.str
     """Whose it will be."""
     description: _builtins.str
@@ -610,11 +679,15 @@ class CreateOperatorTokenRequest(_message.Message):
     """A UUID: a repeat is refused, since the token's text is not kept; make another token."""
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """How long it is good, at most 365 days; 0 means 30 days."""
+        """How long it is good, at most 365 days; 0 means 30 days. For a certificate: at most 24 hours, and 0 means 15 minutes."""
 
     @_builtins.property
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]:
         """It allows no more than these; none: all that its operator may do."""
+
+    @_builtins.property
+    def certificate_lifetime(self) -> _duration_pb2.Duration:
+        """Set: the token is good for one certificate, which lasts so long (at most 90 days) and may do what the token says, and for nothing else."""
 
     def __init__(
         self,
@@ -624,10 +697,11 @@ class CreateOperatorTokenRequest(_message.Message):
         grants: _abc.Iterable[Global___Grant] | None = ...,
         description: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        certificate_lifetime: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_lifetime", b"certificate_lifetime", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "grants", b"grants", "operator_name", b"operator_name", "request_id", b"request_id", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_lifetime", b"certificate_lifetime", "description", b"description", "grants", b"grants", "operator_name", b"operator_name", "request_id", b"request_id", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -769,6 +843,219 @@ class RevokeOperatorTokenResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeOperatorTokenResponse: _TypeAlias = RevokeOperatorTokenResponse  # noqa: Y015
+
+@_typing.final
+class IssueOperatorCertificateRequest(_message.Message):
+    """A certificate for whoever calls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_REQUEST_FIELD_NUMBER: _builtins.int
+    certificate_request: _builtins.bytes
+    """A certificate request (PKCS #10, PEM) with a P-256 key; of what it asks for only the key counts."""
+    def __init__(
+        self,
+        *,
+        certificate_request: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_request", b"certificate_request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueOperatorCertificateRequest: _TypeAlias = IssueOperatorCertificateRequest  # noqa: Y015
+
+@_typing.final
+class IssueOperatorCertificateResponse(_message.Message):
+    """The certificate, and all that is needed to call with it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_CERTIFICATE_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_CHAIN_FIELD_NUMBER: _builtins.int
+    TRUST_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_ADDRESS_FIELD_NUMBER: _builtins.int
+    certificate_chain: _builtins.bytes
+    """The certificate and the one above it, PEM."""
+    trust: _builtins.bytes
+    """The roots that have to be trusted, PEM."""
+    certificate_address: _builtins.str
+    """HOST:PORT where operators connect with certificates, as far as the coordinator knows it."""
+    @_builtins.property
+    def operator_certificate(self) -> Global___OperatorCertificate:
+        """As it is remembered."""
+
+    def __init__(
+        self,
+        *,
+        operator_certificate: Global___OperatorCertificate | None = ...,
+        certificate_chain: _builtins.bytes = ...,
+        trust: _builtins.bytes = ...,
+        certificate_address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operator_certificate", b"operator_certificate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_address", b"certificate_address", "certificate_chain", b"certificate_chain", "operator_certificate", b"operator_certificate", "trust", b"trust"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueOperatorCertificateResponse: _TypeAlias = IssueOperatorCertificateResponse  # noqa: Y015
+
+@_typing.final
+class RenewOperatorCertificateRequest(_message.Message):
+    """The next certificate for whoever calls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_REQUEST_FIELD_NUMBER: _builtins.int
+    certificate_request: _builtins.bytes
+    """A certificate request (PKCS #10, PEM) with a P-256 key that is not that of the present certificate. A repeat has the same key again."""
+    def __init__(
+        self,
+        *,
+        certificate_request: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_request", b"certificate_request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewOperatorCertificateRequest: _TypeAlias = RenewOperatorCertificateRequest  # noqa: Y015
+
+@_typing.final
+class RenewOperatorCertificateResponse(_message.Message):
+    """The next certificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_CERTIFICATE_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_CHAIN_FIELD_NUMBER: _builtins.int
+    TRUST_FIELD_NUMBER: _builtins.int
+    certificate_chain: _builtins.bytes
+    """The certificate and the one above it, PEM."""
+    trust: _builtins.bytes
+    """The roots that have to be trusted from now on, PEM."""
+    @_builtins.property
+    def operator_certificate(self) -> Global___OperatorCertificate:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        operator_certificate: Global___OperatorCertificate | None = ...,
+        certificate_chain: _builtins.bytes = ...,
+        trust: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operator_certificate", b"operator_certificate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_chain", b"certificate_chain", "operator_certificate", b"operator_certificate", "trust", b"trust"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewOperatorCertificateResponse: _TypeAlias = RenewOperatorCertificateResponse  # noqa: Y015
+
+@_typing.final
+class ListOperatorCertificatesRequest(_message.Message):
+    """Which page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    OPERATOR_NAME_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many; 0 means 50, more than 1,000 means 1,000."""
+    page_token: _builtins.str
+    """From the answer before; the other fields must be the same."""
+    operator_name: _builtins.str
+    """Only those of this operator; empty: of all."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        operator_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator_name", b"operator_name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOperatorCertificatesRequest: _TypeAlias = ListOperatorCertificatesRequest  # noqa: Y015
+
+@_typing.final
+class ListOperatorCertificatesResponse(_message.Message):
+    """A page of certificates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def operator_certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperatorCertificate]:
+        """The newest first."""
+
+    def __init__(
+        self,
+        *,
+        operator_certificates: _abc.Iterable[Global___OperatorCertificate] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "operator_certificates", b"operator_certificates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOperatorCertificatesResponse: _TypeAlias = ListOperatorCertificatesResponse  # noqa: Y015
+
+@_typing.final
+class RevokeOperatorCertificateRequest(_message.Message):
+    """Which certificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_CERTIFICATE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    operator_certificate_id: _builtins.str
+    """Its id."""
+    request_id: _builtins.str
+    """A UUID: the same call with the same id again is done once."""
+    def __init__(
+        self,
+        *,
+        operator_certificate_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator_certificate_id", b"operator_certificate_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeOperatorCertificateRequest: _TypeAlias = RevokeOperatorCertificateRequest  # noqa: Y015
+
+@_typing.final
+class RevokeOperatorCertificateResponse(_message.Message):
+    """It is useless now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeOperatorCertificateResponse: _TypeAlias = RevokeOperatorCertificateResponse  # noqa: Y015
 
 @_typing.final
 class AuditEntry(_message.Message):

@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class AccessServiceStub:
-    """Operators, what they may do, and the tokens with which they call. A token is sent as the metadata `authorization: Bearer hlo_...`, over
-    TLS only. Whoever reaches the coordinator's admin socket needs none and may do everything: so the first operator is made.
+    """Operators, what they may do, and the tokens and certificates with which they call. A token is sent as the metadata `authorization: Bearer
+    hlo_...`, over TLS only; a certificate is shown to a listener of its own, which nobody gets through to without one. Whoever reaches the
+    coordinator's admin socket needs neither and may do everything: so the first operator is made.
     """
 
     def __init__(self, channel):
@@ -86,11 +87,32 @@ class AccessServiceStub:
                 request_serializer=hookline_dot_v1_dot_access__pb2.RevokeOperatorTokenRequest.SerializeToString,
                 response_deserializer=hookline_dot_v1_dot_access__pb2.RevokeOperatorTokenResponse.FromString,
                 _registered_method=True)
+        self.IssueOperatorCertificate = channel.unary_unary(
+                '/hookline.v1.AccessService/IssueOperatorCertificate',
+                request_serializer=hookline_dot_v1_dot_access__pb2.IssueOperatorCertificateRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_access__pb2.IssueOperatorCertificateResponse.FromString,
+                _registered_method=True)
+        self.RenewOperatorCertificate = channel.unary_unary(
+                '/hookline.v1.AccessService/RenewOperatorCertificate',
+                request_serializer=hookline_dot_v1_dot_access__pb2.RenewOperatorCertificateRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_access__pb2.RenewOperatorCertificateResponse.FromString,
+                _registered_method=True)
+        self.ListOperatorCertificates = channel.unary_unary(
+                '/hookline.v1.AccessService/ListOperatorCertificates',
+                request_serializer=hookline_dot_v1_dot_access__pb2.ListOperatorCertificatesRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_access__pb2.ListOperatorCertificatesResponse.FromString,
+                _registered_method=True)
+        self.RevokeOperatorCertificate = channel.unary_unary(
+                '/hookline.v1.AccessService/RevokeOperatorCertificate',
+                request_serializer=hookline_dot_v1_dot_access__pb2.RevokeOperatorCertificateRequest.SerializeToString,
+                response_deserializer=hookline_dot_v1_dot_access__pb2.RevokeOperatorCertificateResponse.FromString,
+                _registered_method=True)
 
 
 class AccessServiceServicer:
-    """Operators, what they may do, and the tokens with which they call. A token is sent as the metadata `authorization: Bearer hlo_...`, over
-    TLS only. Whoever reaches the coordinator's admin socket needs none and may do everything: so the first operator is made.
+    """Operators, what they may do, and the tokens and certificates with which they call. A token is sent as the metadata `authorization: Bearer
+    hlo_...`, over TLS only; a certificate is shown to a listener of its own, which nobody gets through to without one. Whoever reaches the
+    coordinator's admin socket needs neither and may do everything: so the first operator is made.
     """
 
     def WhoAmI(self, request, context):
@@ -115,14 +137,15 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SuspendOperator(self, request, context):
-        """Keeps an operator out: every token of theirs is refused from the next call on, and their open streams end within 5 seconds.
+        """Keeps an operator out: every token and certificate of theirs is refused from the next call on, and their open streams end within 5
+        seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeOperator(self, request, context):
-        """Lets a suspended operator in again, with the tokens that have not ended.
+        """Lets a suspended operator in again, with the tokens and certificates that have not ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,6 +181,37 @@ class AccessServiceServicer:
 
     def RevokeOperatorToken(self, request, context):
         """Makes a token useless; streams that were opened with it end within 5 seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssueOperatorCertificate(self, request, context):
+        """Gives whoever calls with a token for a certificate that certificate, for a key that never leaves their machine. The token is used up by
+        it; the same call with the same key is answered again, as long as the token lasts. PERMISSION_DENIED with any other token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewOperatorCertificate(self, request, context):
+        """Gives whoever calls with a certificate the next one, for another key; it lasts as long as the first did. The one before stays good until
+        it ends, so that nothing breaks when an answer is lost. Two different renewals of one certificate show that there is a copy of it: both are
+        then useless. FAILED_PRECONDITION for whoever has none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOperatorCertificates(self, request, context):
+        """Lists certificates that are still good, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeOperatorCertificate(self, request, context):
+        """Makes a certificate, and what it was renewed to, useless from the next call on; what its operator has open ends within 5 seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -216,6 +270,26 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     request_deserializer=hookline_dot_v1_dot_access__pb2.RevokeOperatorTokenRequest.FromString,
                     response_serializer=hookline_dot_v1_dot_access__pb2.RevokeOperatorTokenResponse.SerializeToString,
             ),
+            'IssueOperatorCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueOperatorCertificate,
+                    request_deserializer=hookline_dot_v1_dot_access__pb2.IssueOperatorCertificateRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_access__pb2.IssueOperatorCertificateResponse.SerializeToString,
+            ),
+            'RenewOperatorCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewOperatorCertificate,
+                    request_deserializer=hookline_dot_v1_dot_access__pb2.RenewOperatorCertificateRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_access__pb2.RenewOperatorCertificateResponse.SerializeToString,
+            ),
+            'ListOperatorCertificates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperatorCertificates,
+                    request_deserializer=hookline_dot_v1_dot_access__pb2.ListOperatorCertificatesRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_access__pb2.ListOperatorCertificatesResponse.SerializeToString,
+            ),
+            'RevokeOperatorCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeOperatorCertificate,
+                    request_deserializer=hookline_dot_v1_dot_access__pb2.RevokeOperatorCertificateRequest.FromString,
+                    response_serializer=hookline_dot_v1_dot_access__pb2.RevokeOperatorCertificateResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'hookline.v1.AccessService', rpc_method_handlers)
@@ -225,8 +299,9 @@ def add_AccessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccessService:
-    """Operators, what they may do, and the tokens with which they call. A token is sent as the metadata `authorization: Bearer hlo_...`, over
-    TLS only. Whoever reaches the coordinator's admin socket needs none and may do everything: so the first operator is made.
+    """Operators, what they may do, and the tokens and certificates with which they call. A token is sent as the metadata `authorization: Bearer
+    hlo_...`, over TLS only; a certificate is shown to a listener of its own, which nobody gets through to without one. Whoever reaches the
+    coordinator's admin socket needs neither and may do everything: so the first operator is made.
     """
 
     @staticmethod
@@ -489,6 +564,114 @@ class AccessService:
             '/hookline.v1.AccessService/RevokeOperatorToken',
             hookline_dot_v1_dot_access__pb2.RevokeOperatorTokenRequest.SerializeToString,
             hookline_dot_v1_dot_access__pb2.RevokeOperatorTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueOperatorCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.AccessService/IssueOperatorCertificate',
+            hookline_dot_v1_dot_access__pb2.IssueOperatorCertificateRequest.SerializeToString,
+            hookline_dot_v1_dot_access__pb2.IssueOperatorCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewOperatorCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.AccessService/RenewOperatorCertificate',
+            hookline_dot_v1_dot_access__pb2.RenewOperatorCertificateRequest.SerializeToString,
+            hookline_dot_v1_dot_access__pb2.RenewOperatorCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperatorCertificates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.AccessService/ListOperatorCertificates',
+            hookline_dot_v1_dot_access__pb2.ListOperatorCertificatesRequest.SerializeToString,
+            hookline_dot_v1_dot_access__pb2.ListOperatorCertificatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeOperatorCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookline.v1.AccessService/RevokeOperatorCertificate',
+            hookline_dot_v1_dot_access__pb2.RevokeOperatorCertificateRequest.SerializeToString,
+            hookline_dot_v1_dot_access__pb2.RevokeOperatorCertificateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,8 +30,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AccessServiceStub:
-    """Operators, what they may do, and the tokens with which they call. A token is sent as the metadata `authorization: Bearer hlo_...`, over
-    TLS only. Whoever reaches the coordinator's admin socket needs none and may do everything: so the first operator is made.
+    """Operators, what they may do, and the tokens and certificates with which they call. A token is sent as the metadata `authorization: Bearer
+    hlo_...`, over TLS only; a certificate is shown to a listener of its own, which nobody gets through to without one. Whoever reaches the
+    coordinator's admin socket needs neither and may do everything: so the first operator is made.
     """
 
     @_typing.overload
@@ -45,9 +46,11 @@ class AccessServiceStub:
     ListOperators: _grpc.UnaryUnaryMultiCallable[_access_pb2.ListOperatorsRequest, _access_pb2.ListOperatorsResponse]
     """Lists operators by name."""
     SuspendOperator: _grpc.UnaryUnaryMultiCallable[_access_pb2.SuspendOperatorRequest, _access_pb2.SuspendOperatorResponse]
-    """Keeps an operator out: every token of theirs is refused from the next call on, and their open streams end within 5 seconds."""
+    """Keeps an operator out: every token and certificate of theirs is refused from the next call on, and their open streams end within 5
+    seconds.
+    """
     ResumeOperator: _grpc.UnaryUnaryMultiCallable[_access_pb2.ResumeOperatorRequest, _access_pb2.ResumeOperatorResponse]
-    """Lets a suspended operator in again, with the tokens that have not ended."""
+    """Lets a suspended operator in again, with the tokens and certificates that have not ended."""
     GrantRole: _grpc.UnaryUnaryMultiCallable[_access_pb2.GrantRoleRequest, _access_pb2.GrantRoleResponse]
     """Lets an operator do more. A grant that is there already changes nothing."""
     RevokeGrant: _grpc.UnaryUnaryMultiCallable[_access_pb2.RevokeGrantRequest, _access_pb2.RevokeGrantResponse]
@@ -58,11 +61,25 @@ class AccessServiceStub:
     """Lists tokens that are still good, the newest first."""
     RevokeOperatorToken: _grpc.UnaryUnaryMultiCallable[_access_pb2.RevokeOperatorTokenRequest, _access_pb2.RevokeOperatorTokenResponse]
     """Makes a token useless; streams that were opened with it end within 5 seconds."""
+    IssueOperatorCertificate: _grpc.UnaryUnaryMultiCallable[_access_pb2.IssueOperatorCertificateRequest, _access_pb2.IssueOperatorCertificateResponse]
+    """Gives whoever calls with a token for a certificate that certificate, for a key that never leaves their machine. The token is used up by
+    it; the same call with the same key is answered again, as long as the token lasts. PERMISSION_DENIED with any other token.
+    """
+    RenewOperatorCertificate: _grpc.UnaryUnaryMultiCallable[_access_pb2.RenewOperatorCertificateRequest, _access_pb2.RenewOperatorCertificateResponse]
+    """Gives whoever calls with a certificate the next one, for another key; it lasts as long as the first did. The one before stays good until
+    it ends, so that nothing breaks when an answer is lost. Two different renewals of one certificate show that there is a copy of it: both are
+    then useless. FAILED_PRECONDITION for whoever has none.
+    """
+    ListOperatorCertificates: _grpc.UnaryUnaryMultiCallable[_access_pb2.ListOperatorCertificatesRequest, _access_pb2.ListOperatorCertificatesResponse]
+    """Lists certificates that are still good, the newest first."""
+    RevokeOperatorCertificate: _grpc.UnaryUnaryMultiCallable[_access_pb2.RevokeOperatorCertificateRequest, _access_pb2.RevokeOperatorCertificateResponse]
+    """Makes a certificate, and what it was renewed to, useless from the next call on; what its operator has open ends within 5 seconds."""
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
-    """Operators, what they may do, and the tokens with which they call. A token is sent as the metadata `authorization: Bearer hlo_...`, over
-    TLS only. Whoever reaches the coordinator's admin socket needs none and may do everything: so the first operator is made.
+    """Operators, what they may do, and the tokens and certificates with which they call. A token is sent as the metadata `authorization: Bearer
+    hlo_...`, over TLS only; a certificate is shown to a listener of its own, which nobody gets through to without one. Whoever reaches the
+    coordinator's admin socket needs neither and may do everything: so the first operator is made.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -73,9 +90,11 @@ class AccessServiceAsyncStub(AccessServiceStub):
     ListOperators: _aio.UnaryUnaryMultiCallable[_access_pb2.ListOperatorsRequest, _access_pb2.ListOperatorsResponse]  # type: ignore[assignment]
     """Lists operators by name."""
     SuspendOperator: _aio.UnaryUnaryMultiCallable[_access_pb2.SuspendOperatorRequest, _access_pb2.SuspendOperatorResponse]  # type: ignore[assignment]
-    """Keeps an operator out: every token of theirs is refused from the next call on, and their open streams end within 5 seconds."""
+    """Keeps an operator out: every token and certificate of theirs is refused from the next call on, and their open streams end within 5
+    seconds.
+    """
     ResumeOperator: _aio.UnaryUnaryMultiCallable[_access_pb2.ResumeOperatorRequest, _access_pb2.ResumeOperatorResponse]  # type: ignore[assignment]
-    """Lets a suspended operator in again, with the tokens that have not ended."""
+    """Lets a suspended operator in again, with the tokens and certificates that have not ended."""
     GrantRole: _aio.UnaryUnaryMultiCallable[_access_pb2.GrantRoleRequest, _access_pb2.GrantRoleResponse]  # type: ignore[assignment]
     """Lets an operator do more. A grant that is there already changes nothing."""
     RevokeGrant: _aio.UnaryUnaryMultiCallable[_access_pb2.RevokeGrantRequest, _access_pb2.RevokeGrantResponse]  # type: ignore[assignment]
@@ -86,10 +105,24 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """Lists tokens that are still good, the newest first."""
     RevokeOperatorToken: _aio.UnaryUnaryMultiCallable[_access_pb2.RevokeOperatorTokenRequest, _access_pb2.RevokeOperatorTokenResponse]  # type: ignore[assignment]
     """Makes a token useless; streams that were opened with it end within 5 seconds."""
+    IssueOperatorCertificate: _aio.UnaryUnaryMultiCallable[_access_pb2.IssueOperatorCertificateRequest, _access_pb2.IssueOperatorCertificateResponse]  # type: ignore[assignment]
+    """Gives whoever calls with a token for a certificate that certificate, for a key that never leaves their machine. The token is used up by
+    it; the same call with the same key is answered again, as long as the token lasts. PERMISSION_DENIED with any other token.
+    """
+    RenewOperatorCertificate: _aio.UnaryUnaryMultiCallable[_access_pb2.RenewOperatorCertificateRequest, _access_pb2.RenewOperatorCertificateResponse]  # type: ignore[assignment]
+    """Gives whoever calls with a certificate the next one, for another key; it lasts as long as the first did. The one before stays good until
+    it ends, so that nothing breaks when an answer is lost. Two different renewals of one certificate show that there is a copy of it: both are
+    then useless. FAILED_PRECONDITION for whoever has none.
+    """
+    ListOperatorCertificates: _aio.UnaryUnaryMultiCallable[_access_pb2.ListOperatorCertificatesRequest, _access_pb2.ListOperatorCertificatesResponse]  # type: ignore[assignment]
+    """Lists certificates that are still good, the newest first."""
+    RevokeOperatorCertificate: _aio.UnaryUnaryMultiCallable[_access_pb2.RevokeOperatorCertificateRequest, _access_pb2.RevokeOperatorCertificateResponse]  # type: ignore[assignment]
+    """Makes a certificate, and what it was renewed to, useless from the next call on; what its operator has open ends within 5 seconds."""
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Operators, what they may do, and the tokens with which they call. A token is sent as the metadata `authorization: Bearer hlo_...`, over
-    TLS only. Whoever reaches the coordinator's admin socket needs none and may do everything: so the first operator is made.
+    """Operators, what they may do, and the tokens and certificates with which they call. A token is sent as the metadata `authorization: Bearer
+    hlo_...`, over TLS only; a certificate is shown to a listener of its own, which nobody gets through to without one. Whoever reaches the
+    coordinator's admin socket needs neither and may do everything: so the first operator is made.
     """
 
     @_abc_1.abstractmethod
@@ -122,7 +155,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.SuspendOperatorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.SuspendOperatorResponse, _abc.Awaitable[_access_pb2.SuspendOperatorResponse]]:
-        """Keeps an operator out: every token of theirs is refused from the next call on, and their open streams end within 5 seconds."""
+        """Keeps an operator out: every token and certificate of theirs is refused from the next call on, and their open streams end within 5
+        seconds.
+        """
 
     @_abc_1.abstractmethod
     def ResumeOperator(
@@ -130,7 +165,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.ResumeOperatorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.ResumeOperatorResponse, _abc.Awaitable[_access_pb2.ResumeOperatorResponse]]:
-        """Lets a suspended operator in again, with the tokens that have not ended."""
+        """Lets a suspended operator in again, with the tokens and certificates that have not ended."""
 
     @_abc_1.abstractmethod
     def GrantRole(
@@ -171,6 +206,43 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.RevokeOperatorTokenResponse, _abc.Awaitable[_access_pb2.RevokeOperatorTokenResponse]]:
         """Makes a token useless; streams that were opened with it end within 5 seconds."""
+
+    @_abc_1.abstractmethod
+    def IssueOperatorCertificate(
+        self,
+        request: _access_pb2.IssueOperatorCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.IssueOperatorCertificateResponse, _abc.Awaitable[_access_pb2.IssueOperatorCertificateResponse]]:
+        """Gives whoever calls with a token for a certificate that certificate, for a key that never leaves their machine. The token is used up by
+        it; the same call with the same key is answered again, as long as the token lasts. PERMISSION_DENIED with any other token.
+        """
+
+    @_abc_1.abstractmethod
+    def RenewOperatorCertificate(
+        self,
+        request: _access_pb2.RenewOperatorCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.RenewOperatorCertificateResponse, _abc.Awaitable[_access_pb2.RenewOperatorCertificateResponse]]:
+        """Gives whoever calls with a certificate the next one, for another key; it lasts as long as the first did. The one before stays good until
+        it ends, so that nothing breaks when an answer is lost. Two different renewals of one certificate show that there is a copy of it: both are
+        then useless. FAILED_PRECONDITION for whoever has none.
+        """
+
+    @_abc_1.abstractmethod
+    def ListOperatorCertificates(
+        self,
+        request: _access_pb2.ListOperatorCertificatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.ListOperatorCertificatesResponse, _abc.Awaitable[_access_pb2.ListOperatorCertificatesResponse]]:
+        """Lists certificates that are still good, the newest first."""
+
+    @_abc_1.abstractmethod
+    def RevokeOperatorCertificate(
+        self,
+        request: _access_pb2.RevokeOperatorCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.RevokeOperatorCertificateResponse, _abc.Awaitable[_access_pb2.RevokeOperatorCertificateResponse]]:
+        """Makes a certificate, and what it was renewed to, useless from the next call on; what its operator has open ends within 5 seconds."""
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

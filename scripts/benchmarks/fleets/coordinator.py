@@ -76,7 +76,9 @@ def settings(directory: Path, *, secure: bool, port: int) -> Settings:
     anywhere = Address("127.0.0.1", 0)
     socket = directory / "admin.sock"
     names, cluster = certificates.NAMES, certificates.CLUSTER
-    tls = Tls(operator_listen=anywhere, enrol_listen=anywhere, admin_socket=socket, names=names, cluster=cluster)
+    tls = Tls(
+        operator_listen=anywhere, certificate_listen=anywhere, enrol_listen=anywhere, admin_socket=socket, names=names, cluster=cluster
+    )
     return Settings(
         data_dir=directory,
         listen=Address("127.0.0.1", port),

@@ -16,7 +16,7 @@ import grpc.aio
 import uvloop
 
 from coordinator.core.lifecycle import IN_PLACE
-from coordinator.gateway.listeners.tls import PairFile, agents_credentials
+from coordinator.gateway.listeners.tls import PairFile, certificate_credentials
 from hookline.v1 import agent_pb2 as pb
 from hookline.v1 import resources_pb2 as resources
 from scripts.benchmarks import child
@@ -108,7 +108,7 @@ async def main() -> None:
     )
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("hookline.v1.AgentService", {"Connect": handler}),))
     anywhere = "127.0.0.1:0"
-    port = server.add_secure_port(anywhere, agents_credentials(PairFile(pki))) if pki else server.add_insecure_port(anywhere)
+    port = server.add_secure_port(anywhere, certificate_credentials(PairFile(pki))) if pki else server.add_insecure_port(anywhere)
     await server.start()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
