@@ -85,6 +85,7 @@ def main() -> None:
     lines.setFormatter(LogLines("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[lines])
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every look at an alarm
+    logging.getLogger("httpcore").setLevel(logging.WARNING)  # it writes headers down, with whatever secrets they hold
     try:
         uvloop.run(serve(settings))
     except* StoreBroken as errors:

@@ -122,12 +122,10 @@ def _fetch_from(request: DownloadRequest, incoming: Incoming, directory: Deploym
             fetch_from_coordinator(source, request.sha256, incoming)
         case UrlSource(scheme="file", url=url):
             fetch_file(local_path(url), incoming)
-        case UrlSource(scheme="http" | "https", url=url) as source:
-            from agent.bundle.sources.http import Asking, fetch_http
-            from agent.bundle.sources.origins import PrivateOrigins
+        case UrlSource(scheme="http" | "https") as source:
+            from agent.bundle.sources.web import fetch_from_web
 
-            asking = Asking(private=PrivateOrigins(source.private_origins), origins=request.origins)
-            fetch_http(url, incoming, directory.bundle_etag, asking)
+            fetch_from_web(source, request.origins, incoming, directory.bundle_etag)
         case UrlSource() as source:
             raise unavailable(source.name, f"{source.scheme} is none of file, http and https")
         case S3Source() as source:

@@ -53,7 +53,11 @@ def elsewhere(location: Location, root_prefix: Path, settings: SourceSettings) -
             )
         case Place.GITHUB:
             return GitHubSource(
-                **words, api=settings.github_api, token_file=settings.github_token_file, private_origins=settings.private_origins
+                repository=words["repository"],
+                commit_id=words["commit_id"],
+                api=settings.github_api,
+                token_file=settings.github_token_file,
+                private_origins=settings.private_origins,
             )
         case _:
             assert_never(location.place)

@@ -30,11 +30,26 @@ class CoordinatorSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lender:
+    """Whom to ask for a way to read a bundle that lies elsewhere, and for which instruction: the coordinator at HOST:PORT, and what says
+    who asks, as in CoordinatorSource."""
+
+    address: str
+    instruction_id: str
+    metadata: tuple[tuple[str, str], ...] = ()
+    data_dir: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UrlSource:
-    """A `file://`, `http://` or `https://` address; of those with private addresses only these origins are asked."""
+    """A `file://`, `http://` or `https://` address; of those with private addresses only these origins are asked.
+
+    `lender` is asked first, if there is one.
+    """
 
     url: str
     private_origins: tuple[str, ...] = ()
+    lender: Lender | None = None
 
     @property
     def name(self) -> str:
@@ -45,17 +60,6 @@ class UrlSource:
     def scheme(self) -> str:
         """What stands before the colon, in small letters."""
         return self.url.partition(":")[0].lower()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lender:
-    """Whom to ask for a way to read a bundle that lies elsewhere, and for which instruction: the coordinator at HOST:PORT, and what says
-    who asks, as in CoordinatorSource."""
-
-    address: str
-    instruction_id: str
-    metadata: tuple[tuple[str, str], ...] = ()
-    data_dir: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +87,7 @@ class S3Source:
 class GitHubSource:
     """The files of a commit, as GitHub packs them; `token_file` holds the token to ask with, empty asks without one.
 
-    It may send us to servers with private addresses only when they are among these origins.
+    It may send us to servers with private addresses only when they are among these origins. `lender` is asked first, if there is one.
     """
 
     repository: str
@@ -91,6 +95,7 @@ class GitHubSource:
     api: str = GITHUB_API
     token_file: str = ""
     private_origins: tuple[str, ...] = ()
+    lender: Lender | None = None
 
     @property
     def name(self) -> str:
@@ -194,10 +199,10 @@ def _install(values: dict[str, Any]) -> InstallRequest:
 
 
 def _elsewhere(source: dict[str, Any]) -> Source:
+    if source["lender"] is not None:
+        source["lender"]["metadata"] = tuple((key, value) for key, value in source["lender"]["metadata"])
+        source["lender"] = Lender(**source["lender"])
     if "bucket" in source:
-        if source["lender"] is not None:
-            source["lender"]["metadata"] = tuple((key, value) for key, value in source["lender"]["metadata"])
-            source["lender"] = Lender(**source["lender"])
         return S3Source(**source)
     source["private_origins"] = tuple(source["private_origins"])
     return UrlSource(**source) if "url" in source else GitHubSource(**source)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from agent.bundle.locations import SourceSettings, elsewhere
-from agent.bundle.requests import CoordinatorSource, DownloadRequest, InstallRequest, Lender, S3Source
+from agent.bundle.requests import CoordinatorSource, DownloadRequest, GitHubSource, InstallRequest, Lender, S3Source, UrlSource
 from agent.executor.aftermath import BACKSTOP_SECONDS, Aftermath
 from agent.facts import Begin, Close, EventClosed, EventEnded, EventInterrupted, EventNeverBegan, Recover
 from agent.hooks import EventRun
@@ -286,7 +286,9 @@ class CoordinatorBundles:
     async def of(self, instruction: Instruction, root_prefix: Path) -> Source:
         """Where the bundle of an instruction is fetched from; waits for the first Welcome when the coordinator keeps it."""
         source = elsewhere(instruction.location, root_prefix, self._settings)
-        if isinstance(source, S3Source) and self._coordinator:
+        if self._coordinator and (
+            isinstance(source, (S3Source, GitHubSource)) or isinstance(source, UrlSource) and source.scheme != "file"
+        ):
             asked = instruction.instruction_id
             lender = Lender(address=self._coordinator, instruction_id=asked, metadata=self._metadata, data_dir=self._data_dir)
             return replace(source, lender=lender)

@@ -19,6 +19,7 @@ from coordinator.adapters.oidc import Provider
 from coordinator.adapters.sources.credentials import NoCredentials, SourceCredentials
 from coordinator.api import interceptors
 from coordinator.api import server as api
+from coordinator.api.access.entrance import peer_address
 from coordinator.api.access.recording import Recorder
 from coordinator.api.access.seats import Seats
 from coordinator.api.access.servicers import AccessServicer, AuditServicer, Way
@@ -104,7 +105,8 @@ class Coordinator:
             tls=None if self._authority is None else (pki, self._authority.cluster),
         )
         credentials = NoCredentials() if settings.source_credentials is None else SourceCredentials(settings.source_credentials, clock)
-        lending = LendingService(credentials, store.fleet)
+        self._audit = AuditService(store.audit, clock)
+        lending = LendingService(credentials, store.fleet, self._audit, clock)
         self._readers = Readers(self.bundle_process, lending, store.fleet, clock)
         self.streams = gateway(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally, bundles=self._readers)
         self._settings, self._clock, self._turns = settings, clock, TurnService(store, clock)
@@ -121,7 +123,7 @@ class Coordinator:
         publishing = LogServicer(logs=self._logs, history=store.history, clock=clock, callers=identity, tally=self.metrics.tally)
         self._newcomers = NewcomerService(store, store, self.engine, inbox=self.engine, clock=clock, ids=ids)
         self._http = self._web(DiscoveryService(store))
-        self._callers, self._audit = _callers(store, clock, settings), AuditService(store.audit, clock)
+        self._callers = _callers(store, clock, settings)
         self._access = AccessService(store.operators, self._callers, secrets=ids, clock=clock)
         self._recorder, self._shortage, self._standing = Recorder(self._audit, clock), store.shortage, store.standing
         tenants, group_of = Tenants(clock, settings.paces), partial(_group_of, store.history)
@@ -131,7 +133,7 @@ class Coordinator:
         self._services = self._serve(store, bundles, ids)
         self.metrics.watch(self.engine.overview)
         self._stop, self.ready, self._serving = asyncio.Event(), asyncio.Event(), api.TimedHealth(clock)
-        self.listeners = self._call_at(pki, identity, (publishing, LendingServicer(lending, identity)))
+        self.listeners = self._call_at(pki, identity, (publishing, LendingServicer(lending, identity, peer_address)))
         """Where it is called; the ports are known once `run` has said that it is ready."""
 
     def _call_at(self, pki: Path, identity: Believed | Certified, beside: Sequence[Servicer]) -> Listeners:

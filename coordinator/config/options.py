@@ -153,8 +153,8 @@ def _sources(group: argparse._ArgumentGroup) -> None:
         "--source-credentials",
         type=Path,
         metavar="FILE",
-        help="a TOML file: keys of the coordinator's with which hosts may read bundles in S3, for minutes each time; hosts never see them "
-        "(deploy/SECURITY.md; default: hosts use their own)",
+        help="a TOML file: keys of S3, GitHub Apps and OAuth clients with which hosts may read bundles, for minutes each time; hosts "
+        "never see them (deploy/SECURITY.md; default: hosts use their own)",
     )
 
 

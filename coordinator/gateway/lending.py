@@ -1,6 +1,7 @@
 """What a host may read while it needs it: grants bundles of the coordinator, and serves LendSource for those that lie elsewhere."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import grpc
@@ -11,7 +12,7 @@ from coordinator.core.model import CoordinatorLocation, HostId, InstructionId, R
 from coordinator.core.model.roles import COORDINATOR
 from coordinator.engine.ports import Clock
 from coordinator.gateway.identity import Callers, Context
-from coordinator.service.sources.lending import LendingService, Profiles, check
+from coordinator.service.sources.lending import ComeBack, LendingService, Profiles, check
 from hookline.v1 import agent_pb2 as pb
 
 AGAIN_AFTER: Final = 1_000
@@ -93,10 +94,11 @@ class Readers:
 class LendingServicer:
     """LendSource."""
 
-    def __init__(self, lending: LendingService, callers: Callers) -> None:
-        """`callers` says whose call it is."""
+    def __init__(self, lending: LendingService, callers: Callers, address_of: Callable[[Context], str]) -> None:
+        """`callers` says whose call it is, `address_of` where it comes from."""
         self._lending = lending
         self._callers = callers
+        self._address_of = address_of
 
     def register(self, server: grpc.aio.Server) -> None:
         """Serve LendSource on `server`."""
@@ -109,7 +111,12 @@ class LendingServicer:
 
     async def lend_source(self, request: pb.LendSourceRequest, context: Context) -> pb.LendSourceResponse:
         """A way to read the bundle of an instruction of the caller's."""
-        lent = await self._lending.lend(self._callers.host(context), InstructionId(request.instruction_id))
-        response = pb.LendSourceResponse(url=lent.url)
+        host_id = self._callers.host(context)
+        lent = await self._lending.lend(host_id, InstructionId(request.instruction_id), address=self._address_of(context))
+        if isinstance(lent, ComeBack):
+            response = pb.LendSourceResponse()
+            response.retry_after.FromMilliseconds(lent.after)
+            return response
+        response = pb.LendSourceResponse(url=lent.url, bearer=lent.bearer)
         response.lasts.FromSeconds(lent.lasts)
         return response

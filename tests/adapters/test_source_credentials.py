@@ -8,9 +8,16 @@ import pytest
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.sources.credentials import SourceCredentials, Unreadable
 from coordinator.core.errors import Unavailable
-from coordinator.core.model import HttpLocation, S3Location
+from coordinator.core.model import BundleType, HttpLocation, Revision, RevisionId, S3Location
+from coordinator.core.model.revisions import Place
+from coordinator.service.sources.lending import Lent
 
-PLACE = S3Location(bucket="bundles", key="shop/1.tgz")
+
+def revision(place: Place) -> Revision:
+    return Revision(revision_id=RevisionId("r-1"), place=place, bundle_type=BundleType.tgz, sha256=b"")
+
+
+PLACE = revision(S3Location(bucket="bundles", key="shop/1.tgz"))
 ENTRY = """
 [[s3]]
 source = "s3://bundles/*"
@@ -35,12 +42,12 @@ def secret(tmp_path: Path) -> str:
 async def test_a_key_is_used_for_its_sources_and_for_nothing_else(tmp_path: Path, secret: str) -> None:
     credentials = SourceCredentials(written(tmp_path, secret, "lasts = 60\n"), SystemClock())
     lent = await credentials.lend(PLACE)
-    assert lent is not None
+    assert isinstance(lent, Lent)
     assert lent.lasts == 60
     assert lent.url.startswith("https://bundles.s3.eu-central-1.amazonaws.com/shop/1.tgz?X-Amz-Algorithm=AWS4-HMAC-SHA256&")
     assert "never" not in lent.url
-    assert await credentials.lend(S3Location(bucket="others", key="shop/1.tgz")) is None
-    assert await credentials.lend(HttpLocation(url="https://bundles/shop")) is None
+    assert await credentials.lend(revision(S3Location(bucket="others", key="shop/1.tgz"))) is None
+    assert await credentials.lend(revision(HttpLocation(url="https://bundles/shop"))) is None
 
 
 @pytest.mark.parametrize("reference", ['{env = "A_KEY"}', '{command = ["printf", "never to be seen"]}'])
@@ -83,13 +90,13 @@ def replaced(directory: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "text, why",
     [
-        ("", "consists of [[s3]] tables"),
-        ("[http]\n", "consists of [[s3]] tables"),
+        ("", "consists of [[s3]], [[github]] and [[oauth]] tables"),
+        ("[http]\n", "consists of [[s3]], [[github]]"),
         ('[[s3]]\nsource = "s3://b/*"\n', "each [[s3]] says access_key_id, region, secret_access_key, source"),
         (ENTRY.replace("{secret}", '"AKIASECRET"'), "no secret stands here itself"),
         (ENTRY.replace("{secret}", '{file = "key"}'), "no secret stands here itself"),
         (ENTRY.replace("{secret}", '{env = "A", file = "/b"}'), "no secret stands here itself"),
-        (ENTRY.replace("{secret}", '{env = "A"}').replace("s3://bundles/*", "https://bundles/*"), "is none such as s3://BUCKET/KEY"),
+        (ENTRY.replace("{secret}", '{env = "A"}').replace("s3://bundles/*", "https://bundles/*"), "is none such as s3://BUCKET/*"),
         (ENTRY.replace("{secret}", '{env = "A"}') + "lasts = 86400\n", "lasts 30 to 3600 seconds"),
         (ENTRY.replace("{secret}", '{env = "A"}') + 'endpoint = "s3.example.com"\n', "is no address such as https://"),
         ("[[s3]", "cannot read"),

@@ -235,7 +235,11 @@ LENDER = Lender(address="127.0.0.1:8443", instruction_id=instruction().instructi
         ),
         (
             Location(place=Place.GITHUB, words=(("repository", "a/b"), ("commit_id", "c0ffee"))),
-            GitHubSource(repository="a/b", commit_id="c0ffee", token_file="/etc/token"),
+            GitHubSource(repository="a/b", commit_id="c0ffee", token_file="/etc/token", lender=LENDER),
+        ),
+        (
+            Location(place=Place.HTTP, words=(("url", "https://h/b.tgz"),)),
+            UrlSource(url="https://h/b.tgz", lender=LENDER),
         ),
     ],
 )

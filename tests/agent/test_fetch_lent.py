@@ -1,55 +1,26 @@
 """Objects of S3 with what the coordinator lends: over our own HTTP, from where this host would look itself; without it, as before."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
 import grpc
 import pytest
 
-from agent.bundle.requests import DownloadRequest, Lender, S3Source, decode, encode
+from agent.bundle.requests import DownloadRequest, S3Source, decode, encode
 from agent.bundle.sources.incoming import FetchInterrupted
 from agent.bundle.sources.s3 import fetch_from_s3
 from agent.payload import PayloadError
-from hookline.v1 import agent_pb2 as pb
 from tests.agent.arrival import CONTENT, Arrival
+from tests.agent.lender import Coordinator, lending
 from tests.agent.website import Answer, Site, serving
 
 SIGNED = "?X-Amz-Expires=300&X-Amz-Signature=0123"
-Call: TypeAlias = grpc.ServicerContext
-
-
-@dataclass
-class Coordinator:
-    """Lends what it is told to, or refuses."""
-
-    address: str
-    url: str = ""
-    refusal: tuple[grpc.StatusCode, str] | None = None
-    asked: list[tuple[str, object]] = field(default_factory=list)
-
-    def lend(self, request: pb.LendSourceRequest, context: Call) -> pb.LendSourceResponse:
-        """LendSource."""
-        self.asked.append((request.instruction_id, dict(context.invocation_metadata()).get("hookline-host-id")))
-        if self.refusal is not None:
-            context.abort(*self.refusal)
-        return pb.LendSourceResponse(url=self.url)
 
 
 @pytest.fixture
 def coordinator() -> Iterator[Coordinator]:
-    with ThreadPoolExecutor(2) as threads:
-        server = grpc.server(threads, options=(("grpc.so_reuseport", 0),))
-        made = Coordinator(f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}")
-        lend: grpc.RpcMethodHandler[pb.LendSourceRequest, pb.LendSourceResponse] = grpc.unary_unary_rpc_method_handler(
-            made.lend, request_deserializer=pb.LendSourceRequest.FromString, response_serializer=pb.LendSourceResponse.SerializeToString
-        )
-        server.add_registered_method_handlers("hookline.v1.AgentService", {"LendSource": lend})
-        server.start()
-        yield made
-        server.stop(None)
+    with lending() as coordinator:
+        yield coordinator
 
 
 @pytest.fixture
@@ -78,8 +49,9 @@ Source = Callable[..., S3Source]
 @pytest.fixture
 def source(coordinator: Coordinator, site: Site) -> Source:
     def made(**more: str) -> S3Source:
-        lender = Lender(address=coordinator.address, instruction_id="d-1/h/0/1", metadata=(("hookline-host-id", "1" * 32),))
-        return S3Source(**{"bucket": "bundles", "key": "shop/1.tgz", "endpoint": site.url, "region": "here", **more}, lender=lender)
+        return S3Source(
+            **{"bucket": "bundles", "key": "shop/1.tgz", "endpoint": site.url, "region": "here", **more}, lender=coordinator.lender
+        )
 
     return made
 

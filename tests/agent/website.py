@@ -26,6 +26,7 @@ class Asked:
 
     path: str
     headers: dict[str, str]
+    body: bytes = b""
 
 
 class Site:
@@ -61,7 +62,8 @@ def serving() -> Iterator[Site]:
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         site: Site = self.server.site  # type: ignore[attr-defined]
-        site.asked.append(Asked(self.path, {name.lower(): value for name, value in self.headers.items()}))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        site.asked.append(Asked(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
         answer = site.answers.get(urlsplit(self.path).path, Answer(status=404))
         content, wanted = answer.content, self.headers.get("Range")
         if wanted and answer.etag and answer.etag in (self.headers.get("If-Range"), self.headers.get("If-Match")):
@@ -79,6 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         with contextlib.suppress(ConnectionError):
             self.wfile.write(content[: answer.cut_after])
+
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing."""

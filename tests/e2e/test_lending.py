@@ -1,6 +1,7 @@
-"""A host without keys of its own reads a bundle in S3 with what the coordinator lends it; the coordinator's key is nowhere to be found."""
+"""Hosts without keys of their own read bundles with what the coordinator lends them; nothing of what is secret is to be found anywhere."""
 
 import hashlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.agent.test_fetch_s3 import _MOTO
+from tests.agent.website import Answer, Site, serving
 from tests.e2e.bundles import bundle
 from tests.e2e.cluster import Cluster
 from tests.e2e.test_sources import packed
@@ -60,3 +64,84 @@ def test_a_host_without_keys_deploys_from_s3_and_nothing_of_what_it_was_lent_is_
     assert "source=s3://bundles/shop/1.tgz lasts_s=300" in cluster.log("coordinator")
     left = [path for path in cluster.directory.rglob("*") if path.is_file()]
     assert not [path for path in left if any(word in path.read_bytes() for word in (SECRET.encode(), b"X-Amz-Signature"))]
+
+
+COMMIT = "0f3c2a9d" * 5
+CANARIES = {"token": "ghs_c4n4ry", "address": "token=c4n4rY", "client": "c4N4RY-of-the-client", "bearer": "eyJ.c4n4RY.bearer"}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Site]:
+    """GitHub, an issuer of tokens and a server of artifacts, with what each of them answers."""
+    with serving() as site:
+        archive = f"/example/shop/legacy.tar.gz/{COMMIT}"
+        said = {"token": CANARIES["token"], "expires_at": "2099-01-01T00:00:00Z"}
+        bearer = {"access_token": CANARIES["bearer"], "token_type": "Bearer", "expires_in": 300}
+        site.answers = {
+            "/api/v3/repos/example/shop/installation": Answer(b'{"id": 42}'),
+            "/api/v3/app/installations/42/access_tokens": Answer(json.dumps(said).encode(), status=201),
+            f"/api/v3/repos/example/shop/tarball/{COMMIT}": Answer(
+                status=302, headers={"Location": f"{site.url}{archive}?{CANARIES['address']}"}
+            ),
+            archive: Answer(packed(bundle(tmp_path / "v1", "from GitHub"), top="example-shop-0f3c2a9")),
+            "/token": Answer(json.dumps(bearer).encode()),
+            "/artifacts/1.tgz": Answer(packed(bundle(tmp_path / "v2", "from the artifact server"), top=".")),
+        }
+        yield site
+
+
+@pytest.fixture
+def lent(tmp_path: Path, elsewhere: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    (tmp_path / "app.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, plain))
+    (tmp_path / "client").write_text(CANARIES["client"])
+    (tmp_path / "sources.toml").write_text(
+        f'[[github]]\nsource = "github://example/*"\napp_id = "1234"\napi = "{elsewhere.url}/api/v3"\n'
+        f'private_key = {{file = "{tmp_path}/app.pem"}}\n'
+        f'[[oauth]]\nsource = "{elsewhere.url}/artifacts/*"\ntoken_url = "{elsewhere.url}/token"\nclient_id = "hookline"\n'
+        f'client_secret = {{file = "{tmp_path}/client"}}\n'
+    )
+    monkeypatch.setenv("HOOKLINE_AGENT_GITHUB_API", f"{elsewhere.url}/api/v3")
+    monkeypatch.setenv("HOOKLINE_AGENT_PRIVATE_ORIGINS", "127.0.0.1")
+    options = ("--source-credentials", str(tmp_path / "sources.toml"), "--log-level", "debug")
+    with Cluster(tmp_path / "cluster", options=options, secure=True) as cluster:
+        cluster.start_agents("web-1")
+        cluster.hookline("app", "create", "shop")
+        cluster.hookline("group", "create", "shop", "production", "--tag", "role=web")
+        yield cluster
+
+
+def deployed(cluster: Cluster, *place: str) -> tuple[str, str]:
+    """What the host serves after a deployment of a revision at this place, and everything that was said of it."""
+    revision = cluster.typed("register", "shop", *place).out.strip()
+    followed = cluster.hookline("deploy", "shop", "production", "--revision", revision, "--follow")
+    assert followed.lines[-1]["deployment"]["status"] == "Succeeded"
+    deployment_id = str(followed.lines[-1]["deployment"]["deployment_id"])
+    said = [cluster.typed(*words, deployment_id) for words in (("status",), ("history",), ("logs",), ("explain",))]
+    text = followed.out + "".join(one.out + one.err for one in said)
+    return (cluster.directory / "hosts" / "web-1" / "srv" / "app" / "VERSION").read_text().strip(), text
+
+
+@pytest.mark.timeout(120)
+def test_a_host_deploys_from_github_and_from_a_web_server_with_what_it_is_lent_and_nothing_of_it_is_left(
+    lent: Cluster, elsewhere: Site
+) -> None:
+    version, said = deployed(lent, "--github", f"example/shop@{COMMIT}")
+    assert version == "from GitHub"
+    assert elsewhere.asked[-1].path.endswith(f"/{COMMIT}?{CANARIES['address']}")
+    assert elsewhere.asked[-1].headers.get("authorization") is None
+    assert [asked.headers["authorization"] for asked in elsewhere.asked if "/tarball/" in asked.path] == [f"Bearer {CANARIES['token']}"]
+    artifact = elsewhere.answers["/artifacts/1.tgz"].content
+    version, more = deployed(lent, "--http", f"{elsewhere.url}/artifacts/1.tgz", "--sha256", hashlib.sha256(artifact).hexdigest())
+    assert version == "from the artifact server"
+    assert elsewhere.asked[-1].headers["authorization"] == f"Bearer {CANARIES['bearer']}"
+    audit = lent.typed("audit", "export").out
+    rows = [row for row in map(json.loads, audit.splitlines()) if row["method"].endswith("/LendSource")]
+    assert [json.loads(row["request"])["source"] for row in rows] == ["github://example/shop", f"{elsewhere.url}/artifacts/1.tgz"]
+    assert lent.hookline("audit", "verify").json["intact"] is True
+    told = said + more + audit + lent.http("/metrics") + lent.http("/healthz")
+    assert not [canary for canary in CANARIES.values() if canary in told]
+    left = [path for path in lent.directory.rglob("*") if path.is_file()]
+    secrets = [canary.encode() for canary in CANARIES.values()]
+    assert not [path for path in left if any(secret in path.read_bytes() for secret in secrets)]

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 from coordinator.core.errors import Unavailable
 from coordinator.core.model import BundleType, CoordinatorLocation, HostId, InstructionId, Revision, RevisionId
-from coordinator.core.model.revisions import Place
 from coordinator.gateway.granting import Grants
 from coordinator.gateway.lending import Readers
+from coordinator.service.access.audit import AuditCall
 from coordinator.service.sources.lending import LendingService
 
 WEB, DB = HostId("1" * 32), HostId("2" * 32)
@@ -37,7 +37,7 @@ class House(Grants):
         self.sources: dict[HostId, tuple[str, ...]] = {}
         self.troubles = 0
         self.looked = 0
-        self.readers = Readers(self, LendingService(self, self), self, Impatient())
+        self.readers = Readers(self, LendingService(self, self, self, Impatient()), self, Impatient())
 
     async def profiles(self) -> Mapping[HostId, tuple[str, ...]]:
         self.looked += 1
@@ -45,8 +45,11 @@ class House(Grants):
             raise Unavailable("cannot read just now")
         return self.sources
 
-    async def lend(self, place: Place) -> None:
+    async def lend(self, revision: Revision) -> None:
         raise AssertionError("nothing lies elsewhere here")
+
+    async def record(self, call: AuditCall) -> None:
+        raise AssertionError("nothing is lent here")
 
     def grant(self, host_id: HostId, sha256: bytes) -> None:
         self.hear(f"={host_id} {sha256.hex()}")

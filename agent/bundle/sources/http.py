@@ -28,6 +28,7 @@ from agent.policy.terms import allows_url
 
 _REDIRECTS = 5
 _TIMEOUT = httpx.Timeout(55.0, connect=10.0)
+_FOR_WANT_OF_RIGHTS = (401, 403, 404)
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 
 
@@ -36,7 +37,8 @@ class Asking:
     """How to ask: headers for the first host alone, whether it may send us to another, and what its refusals mean.
 
     `private` are the servers with private addresses that may be asked, `resolve` says where a name leads, `origins` are those that the
-    host's policy allows (None: all), which counts for redirects as well.
+    host's policy allows (None: all), which counts for redirects as well. `trouble` is raised in place of a
+    refusal that a credential could mend.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -45,6 +47,7 @@ class Asking:
     private: PrivateOrigins = field(default_factory=lambda: PrivateOrigins(()))
     resolve: Resolve = resolve_by_system
     origins: tuple[str, ...] | None = None
+    trouble: FetchInterrupted | None = None
 
 
 _PLAINLY = Asking()
@@ -189,6 +192,8 @@ def _refusal(response: httpx.Response, incoming: Incoming, asking: Asking) -> Ex
     if response.status_code == 416:
         incoming.restart()
         return FetchInterrupted(f"{incoming.source}: {status}")
+    if asking.trouble is not None and response.status_code in _FOR_WANT_OF_RIGHTS:
+        return asking.trouble
     meaning = asking.refusals.get(response.status_code)
     if meaning is not None:
         return unavailable(incoming.source, f"{status}: {meaning}")

@@ -22,7 +22,7 @@ from obstore.store import S3Store
 from agent.bundle.requests import S3Source
 from agent.bundle.sources.http import Asking, fetch_http
 from agent.bundle.sources.incoming import FetchInterrupted, Incoming, unavailable
-from agent.bundle.sources.lent import lent
+from agent.bundle.sources.lent import borrowed
 from agent.bundle.sources.origins import ANY, Forbidden, PrivateOrigins, Resolve, proxy_for, resolve_by_system, resolved, server_of
 from agent.payload import PayloadError
 
@@ -51,17 +51,13 @@ _METADATA = ("/latest/api/token", "/latest/meta-data/", "//169.254.170.2")  # of
 def fetch_from_s3(source: S3Source, incoming: Incoming, validator: Path, resolve: Resolve = resolve_by_system) -> None:
     """Fetch what is missing, with what the coordinator lends, else with what this host has; `validator` keeps the ETag of the version that
     has arrived so far."""
-    trouble = None
-    try:
-        url = None if source.lender is None else lent(source.lender, incoming.source)
-    except FetchInterrupted as error:
-        url, trouble = None, error
-    if url is not None:
-        return _fetch_lent(url, source, incoming, validator, resolve)
+    loan = borrowed(source.lender, incoming.source)
+    if loan.url:
+        return _fetch_lent(loan.url, source, incoming, validator, resolve)
     try:
         _fetch_with_own(source, incoming, validator, resolve)
     except PayloadError as error:
-        raise (trouble if trouble is not None and _NO_CREDENTIALS in error.message else error) from error
+        raise (loan.trouble if loan.trouble is not None and _NO_CREDENTIALS in error.message else error) from error
 
 
 def _fetch_lent(url: str, source: S3Source, incoming: Incoming, validator: Path, resolve: Resolve) -> None:

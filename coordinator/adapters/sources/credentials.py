@@ -1,83 +1,69 @@
-"""Lends addresses that are good for minutes, signed with keys that only the coordinator can look up.
+"""Lends ways to read bundles that are good for minutes, made with secrets that only the coordinator can look up.
 
-A TOML file says which keys are for which sources; it is read again when it has changed, so it has to be replaced whole.
+A TOML file says which are for which sources; it is read again when it has changed, so it has to be replaced whole.
 """
 
 import asyncio
 import logging
 import os
-import re
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, Protocol
 
-from coordinator.adapters.sources.references import Reference, Unresolved, reference
+from coordinator.adapters.sources.asking import Asker, Trouble
+from coordinator.adapters.sources.github import GitHubApp
+from coordinator.adapters.sources.oauth import OAuthClient
+from coordinator.adapters.sources.references import Unresolved
+from coordinator.adapters.sources.s3 import S3Key
 from coordinator.core.errors import Unavailable
-from coordinator.core.model import S3Location
-from coordinator.core.model.revisions import Place
-from coordinator.core.model.roles import covers, pattern_of, source_of
+from coordinator.core.model import Revision
+from coordinator.core.model.roles import covers, source_of
 from coordinator.engine.ports import Clock
-from coordinator.service.sources.lending import Lent
-from coordinator.service.sources.presigned import AccessKey, Store, presigned
+from coordinator.service.sources.lending import ComeBack, Lent
 
 log = logging.getLogger(__name__)
 
-LASTS: Final = 300
-LASTS_AT_LEAST, LASTS_AT_MOST = 30, 3_600
-"""Seconds for which what is lent is good."""
-
-_REGION: Final = re.compile(r"[a-z0-9-]{1,40}")
-_NEEDED: Final = {"source", "region", "access_key_id", "secret_access_key"}
-_ALLOWED: Final = _NEEDED | {"endpoint", "session_token", "lasts"}
+KINDS: Final = ("s3", "github", "oauth")
 
 
 class Unreadable(OSError):
     """A file of credentials that cannot be used, in a sentence."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Key:
-    """A key of S3, and what it is for."""
+class Credential(Protocol):
+    """One table of the file."""
 
-    source: str
-    store: Store
-    key_id: str
-    secret: Reference
-    session_token: Reference | None
-    lasts: int
+    @property
+    def source(self) -> str:
+        """What it is for, as a service role spells it."""
+        ...
+
+    async def lend(self, revision: Revision) -> Lent | ComeBack | None:
+        """See `service.sources.lending.Credentials`. Raises Trouble and Unresolved too."""
+        ...
 
 
 class SourceCredentials:
     """See `service.sources.lending.Credentials`."""
 
-    def __init__(self, file: Path, clock: Clock) -> None:
-        """Raises Unreadable."""
+    def __init__(self, file: Path, clock: Clock, asker: Asker | None = None) -> None:
+        """Raises Unreadable. Tests ask servers otherwise."""
         self._file = file
         self._clock = clock
-        self._seen, self._keys = self._read()
+        self._asker = asker or Asker()
+        self._seen, self._credentials = self._read()
 
-    async def lend(self, place: Place) -> Lent | None:
-        """A way to read what lies there, with the first key that is for it."""
-        if not isinstance(place, S3Location):
-            return None
-        return await asyncio.to_thread(self._lend, place)
-
-    def _lend(self, place: S3Location) -> Lent | None:
+    async def lend(self, revision: Revision) -> Lent | ComeBack | None:
+        """A way to read what lies there, with the first credential that is for it."""
         try:
             if self._stamp() != self._seen:
-                self._seen, self._keys = self._read()
-            source = source_of(place)
-            found = next((key for key in self._keys if covers(key.source, source)), None)
-            if found is None:
-                return None
-            token = "" if found.session_token is None else found.session_token.resolved()
-            key = AccessKey(key_id=found.key_id, secret=found.secret.resolved(), session_token=token)
-        except (Unreadable, Unresolved) as error:
+                self._seen, self._credentials = await asyncio.to_thread(self._read)
+            source = source_of(revision.place)
+            found = next((each for each in self._credentials if covers(each.source, source)), None)
+            return None if found is None else await found.lend(revision)
+        except (Unreadable, Unresolved, Trouble) as error:
             log.error("credential cannot be lent why=%r", str(error))
             raise Unavailable("cannot lend a credential just now: the coordinator cannot look its own up; its log says why") from error
-        return Lent(url=presigned(place, found.store, key, at=self._clock.now(), lasts=found.lasts), lasts=found.lasts)
 
     def _stamp(self) -> tuple[int, int]:
         try:
@@ -86,60 +72,34 @@ class SourceCredentials:
             raise Unreadable(f"cannot read {self._file}: {error.strerror}") from error
         return found.st_mtime_ns, found.st_ino
 
-    def _read(self) -> tuple[tuple[int, int], tuple[_Key, ...]]:
+    def _read(self) -> tuple[tuple[int, int], tuple[Credential, ...]]:
         stamp = self._stamp()
         try:
             said = tomllib.loads(self._file.read_text())
         except (OSError, ValueError) as error:
             raise Unreadable(f"cannot read {self._file}: {error}") from error
-        entries = said.pop("s3", None)
-        if said or not isinstance(entries, list) or not entries:
-            raise Unreadable(f"cannot use {self._file}: it consists of [[s3]] tables, one for each source, and nothing else")
+        if not said or not said.keys() <= set(KINDS) or not all(isinstance(entries, list) and entries for entries in said.values()):
+            raise Unreadable(
+                f"cannot use {self._file}: it consists of [[s3]], [[github]] and [[oauth]] tables, one for each source, and nothing else"
+            )
         try:
-            return stamp, tuple(_key(entry) for entry in entries)
+            return stamp, tuple(self._credential(kind, entry) for kind in KINDS for entry in said.get(kind, ()))
         except ValueError as error:
             raise Unreadable(f"cannot use {self._file}: {error}") from error
 
-
-def _key(said: object) -> _Key:
-    """An entry of the file. Raises ValueError with a sentence."""
-    if not isinstance(said, dict) or not _NEEDED <= said.keys() <= _ALLOWED:
-        raise ValueError(f"each [[s3]] says {', '.join(sorted(_NEEDED))} and, if need be, {', '.join(sorted(_ALLOWED - _NEEDED))}")
-    source, region, key_id, endpoint = (said.get(name, "") for name in ("source", "region", "access_key_id", "endpoint"))
-    lasts = said.get("lasts", LASTS)
-    if not isinstance(source, str) or not source.startswith("s3://"):
-        raise ValueError(f"source {source!r} is none such as s3://BUCKET/KEY or s3://BUCKET/*")
-    if not isinstance(region, str) or not _REGION.fullmatch(region) or not isinstance(key_id, str) or not key_id.isalnum():
-        raise ValueError(f"the region or the access_key_id for {source} is none")
-    if not isinstance(endpoint, str) or endpoint and not _is_server(endpoint):
-        raise ValueError(f"the endpoint for {source} is no address such as https://s3.example.com")
-    if not isinstance(lasts, int) or not LASTS_AT_LEAST <= lasts <= LASTS_AT_MOST:
-        raise ValueError(f"what is lent for {source} lasts {LASTS_AT_LEAST} to {LASTS_AT_MOST} seconds, and not {lasts}")
-    return _Key(
-        source=pattern_of(source),
-        store=Store(region=region, endpoint=endpoint),
-        key_id=key_id,
-        secret=_named(said, "secret_access_key"),
-        session_token=_named(said, "session_token") if "session_token" in said else None,
-        lasts=lasts,
-    )
-
-
-def _named(said: dict[str, object], name: str) -> Reference:
-    try:
-        return reference(said[name])
-    except ValueError as error:
-        raise ValueError(f"{name} {error}") from None
-
-
-def _is_server(endpoint: str) -> bool:
-    parts = urlsplit(endpoint)
-    bare = not (parts.username or parts.query or parts.fragment or parts.path.strip("/"))
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and bare
+    def _credential(self, kind: str, said: object) -> Credential:
+        """An entry of the file. Raises ValueError with a sentence."""
+        match kind:
+            case "s3":
+                return S3Key(said, self._clock)
+            case "github":
+                return GitHubApp(said, self._asker, self._clock)
+            case _:
+                return OAuthClient(said, self._asker, self._clock)
 
 
 class NoCredentials:
     """None are written down: every host reads with its own."""
 
-    async def lend(self, place: Place) -> None:
+    async def lend(self, revision: Revision) -> None:
         """None."""

@@ -25,15 +25,19 @@ class Reference:
     command: tuple[str, ...] = ()
 
     def resolved(self) -> str:
-        """The secret. May take some seconds. Raises Unresolved."""
-        try:
-            text = self._text().strip()
-        except (OSError, UnicodeDecodeError, KeyError, subprocess.SubprocessError) as error:
-            why = getattr(error, "strerror", None) or type(error).__name__
-            raise Unresolved(f"cannot get the secret of {self}: {why}") from None
+        """The secret, one line. May take some seconds. Raises Unresolved."""
+        text = self.lines()
         if not text or len(text) > LONGEST or not text.isascii() or not text.isprintable():
             raise Unresolved(f"cannot use the secret of {self}: it has to be one line of printable ASCII characters")
         return text
+
+    def lines(self) -> str:
+        """The secret, of several lines such as a private key has. May take some seconds. Raises Unresolved."""
+        try:
+            return self._text().strip()
+        except (OSError, UnicodeDecodeError, KeyError, subprocess.SubprocessError) as error:
+            why = getattr(error, "strerror", None) or type(error).__name__
+            raise Unresolved(f"cannot get the secret of {self}: {why}") from None
 
     def __str__(self) -> str:
         """How sentences name it; of a command its program alone."""

@@ -129,10 +129,18 @@ def _show_revision(console: Console, revision: "Revision") -> None:
 @APPLICATION
 @click.option("--http", metavar="URL", help="Behind http or https; needs --sha256. Agents use their own proxies.")
 @click.option("--file", "path", metavar="PATH", help="A file or directory that every host has: an absolute path.")
-@click.option("--s3", metavar="s3://BUCKET/KEY", help="An object in S3 or a server like it; agents use their own credentials.")
+@click.option(
+    "--s3",
+    metavar="s3://BUCKET/KEY",
+    help="An object in S3 or a server like it; agents use what the coordinator lends, or their own credentials.",
+)
 @click.option("--s3-version", default="", metavar="VERSION", help="The version of the object. [the newest]")
 @click.option("--s3-etag", default="", metavar="ETAG", help="The ETag of the object: agents fetch no other. [any]")
-@click.option("--github", metavar="ACCOUNT/REPOSITORY@COMMIT", help="A commit on GitHub; a private one needs a token on the agents.")
+@click.option(
+    "--github",
+    metavar="ACCOUNT/REPOSITORY@COMMIT",
+    help="A commit on GitHub; for a private one agents use what the coordinator lends, or a token of theirs.",
+)
 @click.option("--sha256", default="", metavar="HEX", help="The bundle's digest, 64 hexadecimal digits: agents verify it.")
 @click.option("--bundle-type", type=click.Choice(["tar", "tgz", "zip", "directory"]), help="How it is packed. [guessed]")
 @SIGNATURE

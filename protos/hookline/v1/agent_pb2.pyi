@@ -89,27 +89,37 @@ Global___LendSourceRequest: _TypeAlias = LendSourceRequest  # noqa: Y015
 
 @_typing.final
 class LendSourceResponse(_message.Message):
-    """How it may be read. Neither end writes it down."""
+    """How it may be read: by an address, with a bearer, or after a while. Neither end writes it down."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     URL_FIELD_NUMBER: _builtins.int
     LASTS_FIELD_NUMBER: _builtins.int
+    BEARER_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """Good for this object alone, and only to read it. Holds its own signature, so it is a secret for as long as it lasts."""
+    bearer: _builtins.str
+    """For what lies behind https: to be sent to the very server that the revision's address names, and to no other."""
     @_builtins.property
     def lasts(self) -> _duration_pb2.Duration:
         """So long it is good."""
+
+    @_builtins.property
+    def retry_after(self) -> _duration_pb2.Duration:
+        """Set instead of the others: whoever could say is asked too often just now. The agent asks again then."""
 
     def __init__(
         self,
         *,
         url: _builtins.str = ...,
         lasts: _duration_pb2.Duration | None = ...,
+        bearer: _builtins.str = ...,
+        retry_after: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lasts", b"lasts"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lasts", b"lasts", "retry_after", b"retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lasts", b"lasts", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bearer", b"bearer", "lasts", b"lasts", "retry_after", b"retry_after", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -106,8 +106,8 @@ class AgentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LendSource(self, request, context):
-        """Asks for a way to read the bundle of an instruction that lies elsewhere, with a credential of the coordinator's: an address that is good for
-        minutes and for this bundle alone, never a key. Lent only while that instruction of the caller is outstanding; looks at the host's
+        """Asks for a way to read the bundle of an instruction that lies elsewhere, with a credential of the coordinator's: for S3 and GitHub an address
+        that is good for minutes and for this bundle alone, for a web server a token that ends soon, never a key. Lent only while that instruction of the caller is outstanding; looks at the host's
         instance profile each time, and is PERMISSION_DENIED where that does not let it read the source (any more). NOT_FOUND where the coordinator
         has no credential for it: the host then uses its own.
         """

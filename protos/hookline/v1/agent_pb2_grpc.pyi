@@ -67,8 +67,8 @@ class AgentServiceStub:
     a machine shows as soon as both have renewed.
     """
     LendSource: _grpc.UnaryUnaryMultiCallable[_agent_pb2.LendSourceRequest, _agent_pb2.LendSourceResponse]
-    """Asks for a way to read the bundle of an instruction that lies elsewhere, with a credential of the coordinator's: an address that is good for
-    minutes and for this bundle alone, never a key. Lent only while that instruction of the caller is outstanding; looks at the host's
+    """Asks for a way to read the bundle of an instruction that lies elsewhere, with a credential of the coordinator's: for S3 and GitHub an address
+    that is good for minutes and for this bundle alone, for a web server a token that ends soon, never a key. Lent only while that instruction of the caller is outstanding; looks at the host's
     instance profile each time, and is PERMISSION_DENIED where that does not let it read the source (any more). NOT_FOUND where the coordinator
     has no credential for it: the host then uses its own.
     """
@@ -100,8 +100,8 @@ class AgentServiceAsyncStub(AgentServiceStub):
     a machine shows as soon as both have renewed.
     """
     LendSource: _aio.UnaryUnaryMultiCallable[_agent_pb2.LendSourceRequest, _agent_pb2.LendSourceResponse]  # type: ignore[assignment]
-    """Asks for a way to read the bundle of an instruction that lies elsewhere, with a credential of the coordinator's: an address that is good for
-    minutes and for this bundle alone, never a key. Lent only while that instruction of the caller is outstanding; looks at the host's
+    """Asks for a way to read the bundle of an instruction that lies elsewhere, with a credential of the coordinator's: for S3 and GitHub an address
+    that is good for minutes and for this bundle alone, for a web server a token that ends soon, never a key. Lent only while that instruction of the caller is outstanding; looks at the host's
     instance profile each time, and is PERMISSION_DENIED where that does not let it read the source (any more). NOT_FOUND where the coordinator
     has no credential for it: the host then uses its own.
     """
@@ -160,8 +160,8 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.LendSourceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.LendSourceResponse, _abc.Awaitable[_agent_pb2.LendSourceResponse]]:
-        """Asks for a way to read the bundle of an instruction that lies elsewhere, with a credential of the coordinator's: an address that is good for
-        minutes and for this bundle alone, never a key. Lent only while that instruction of the caller is outstanding; looks at the host's
+        """Asks for a way to read the bundle of an instruction that lies elsewhere, with a credential of the coordinator's: for S3 and GitHub an address
+        that is good for minutes and for this bundle alone, for a web server a token that ends soon, never a key. Lent only while that instruction of the caller is outstanding; looks at the host's
         instance profile each time, and is PERMISSION_DENIED where that does not let it read the source (any more). NOT_FOUND where the coordinator
         has no credential for it: the host then uses its own.
         """

@@ -1213,7 +1213,7 @@ Global___S3Location: _TypeAlias = S3Location  # noqa: Y015
 @_typing.final
 class GitHubLocation(_message.Message):
     """A commit on GitHub. Agents fetch the tarball that GitHub makes of it, or the zipball when the bundle type is zip; for a
-    private repository they need a token in their settings.
+    private repository with what LendSource gives them, else with a token in their settings.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1241,7 +1241,7 @@ Global___GitHubLocation: _TypeAlias = GitHubLocation  # noqa: Y015
 @_typing.final
 class HttpLocation(_message.Message):
     """A file behind http or https. Agents use the proxies of their environment, follow redirects on the same host only, and go on
-    where a connection was cut when the server gives a strong ETag.
+    where a connection was cut when the server gives a strong ETag. Over https they send the token that LendSource gives them, if any.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
