@@ -315,7 +315,7 @@ def _objections(ground: Ground, wanted: Wanted) -> Iterator[InvalidOperation]:
     if why:
         name = f"{group.application_name}/{group.name}"
         yield InvalidOperation(f"cannot deploy to {name}: the group's service role lets the coordinator do so {why}")
-    if barred := ground.barred(wanted.hosts):
+    if barred := [] if wanted.restart else ground.barred(wanted.hosts):
         whom = ", ".join(barred[:NAMED]) + (f" and {len(barred) - NAMED} more" if len(barred) > NAMED else "")
         yield InvalidOperation(
             f"cannot deploy revision {revision.revision_id} to {whom}: by their instance profiles they may not read it from "

@@ -87,7 +87,7 @@ def _refused(ground: Ground, plan: Plan) -> ErrorInformation | None:
     chosen = [host_id for host_id, _ in ground.hosts if plan.chosen is None or host_id in plan.chosen]
     if why := group.service_role.refuses(plan.revision, plan.config_name, hosts=len(chosen)):
         return _error(f"cannot deploy to {place}: by now the group's service role lets the coordinator do so {why}")
-    if chosen and (barred := ground.barred(chosen)):
+    if chosen and not plan.restarts and (barred := ground.barred(chosen)):
         whom = ", ".join(barred[:NAMED]) + (f" and {len(barred) - NAMED} more" if len(barred) > NAMED else "")
         where = source_of(plan.revision.place)
         return _error(f"cannot deploy revision {revision_id} to {whom}: by now their instance profiles do not let them read from {where}")

@@ -9,6 +9,7 @@ from typing import Final
 from sqlite_utils import Database
 
 from coordinator.core.lifecycle import (
+    RESTART,
     DeploymentErrorCode,
     DeploymentStatus,
     EventStatus,
@@ -17,7 +18,7 @@ from coordinator.core.lifecycle import (
     TargetStatus,
 )
 from coordinator.core.model import Creator, HostStatus, InstanceHealth, RevisionHealth
-from coordinator.store.rows.columns import MINIMUM_NUMBERS
+from coordinator.store.rows.columns import MINIMUM_NUMBERS, event_bits
 
 
 def _time(column: str) -> str:
@@ -50,7 +51,8 @@ SELECT d.deployment_id, a.name AS application_name, g.name AS deployment_group_n
        s.revision_id AS previous_revision_id,
        b.deployment_id AS rolls_back_deployment_id, n.deployment_id AS rollback_deployment_id, d.rollback_message,
        {_name("d.error_code", DeploymentErrorCode)} AS error_code, d.error_message,
-       {_time("d.start_at")} AS scheduled_at, d.rollback_config_name AS rollback_deployment_config_name
+       {_time("d.start_at")} AS scheduled_at, d.rollback_config_name AS rollback_deployment_config_name,
+       CASE d.lifecycle_events WHEN 0 THEN NULL WHEN {event_bits(RESTART)} THEN 'RESTART' ELSE 'DEPLOY' END AS deployment_mode
 FROM deployment d
 JOIN deployment_group g ON g.group_no = d.group_no
 JOIN application a ON a.application_no = g.application_no

@@ -349,6 +349,26 @@ def given_past(coordinator: FakeCoordinator, past: list[tuple[resources.Deployme
         coordinator.revisions[revision] = catalog.Revision(application_name="shop", revision_id=revision)
 
 
+@pytest.mark.parametrize("option", ["--canary", "--canary-bake", "--canary-gate"])
+def test_a_rollback_with_canaries_is_refused_and_says_how_to_go_in_stages(
+    operator: Operator, coordinator: FakeCoordinator, option: str
+) -> None:
+    given_past(coordinator, [(FAILED, "r-2"), (SUCCEEDED, "r-1")])
+    shown = operator.types("rollback", "shop", "production", option, "x")
+    assert (shown.exit_code, coordinator.requests("CreateDeployment")) == (2, [])
+    said = " ".join(shown.stderr.split())
+    assert f"cannot roll back with {option}: a rollback has no canaries" in said
+    assert "hookline deploy APP GROUP --revision REVISION --outdated-only" in said
+
+
+def test_a_rollback_by_hand_goes_by_the_groups_config_for_rollbacks(operator: Operator, coordinator: FakeCoordinator) -> None:
+    given_past(coordinator, [(FAILED, "r-2"), (SUCCEEDED, "r-1")])
+    operator.types("rollback", "shop", "production")
+    coordinator.groups["shop", "production"].rollback_deployment_config_name = "Fast"
+    operator.types("rollback", "shop", "production")
+    assert [one.deployment_config_name for one in coordinator.requests("CreateDeployment")] == ["", "Fast"]
+
+
 def test_what_a_part_of_the_group_tried_is_taken_back(operator: Operator, coordinator: FakeCoordinator) -> None:
     given_past(coordinator, [(SUCCEEDED, "r-3"), (SUCCEEDED, "r-2")])
     coordinator.groups["shop", "production"].last_successful_deployment.revision_id = "r-2"

@@ -323,12 +323,17 @@ class Rollout:
         diagnostics = Diagnostics(error_code=LifecycleErrorCode.UnknownError, message=message) if message else None
         return Report(self._seq(name), self.instruction(name), None, EventStatus.Pending, self.at, status, diagnostics)
 
+    def planned(self, event: LifecycleEvent) -> LifecycleEvent:
+        """The event itself, or the last one before it that the deployment has."""
+        events = self.deployment.plan.lifecycle_events
+        return max((one for one in events if one <= event), default=events[0])
+
     def walk(
         self, name: str, *, until: LifecycleEvent = IN_PLACE[-1], last: EventStatus = EventStatus.Succeeded, message: str = ""
     ) -> list[Report]:
         """The reports of a host that walks its events until one, which ends as told."""
-        reports = []
-        for event in IN_PLACE:
+        reports, until = [], self.planned(until)
+        for event in self.deployment.plan.lifecycle_events:
             reports.append(self.event(name, event, EventStatus.InProgress))
             if event is until:
                 break

@@ -153,7 +153,7 @@ class Deployments(RuleBasedStateMachine):
         names=st.sets(st.sampled_from(HOSTS), min_size=1),
         minimum=st.integers(0, 8),
         events=st.sets(st.sampled_from(AutoRollbackEvent)),
-        part=st.sampled_from(["all", "all", "outdated", "named", "approved", "newcomers"]),
+        part=st.sampled_from(["all", "all", "outdated", "named", "approved", "newcomers", "anew"]),
         alarms=st.sampled_from([(), (), ("A",), ("A", "B")]),
         blind=st.booleans(),
         bake=st.sampled_from([0, 0, 30_000]),
@@ -189,7 +189,11 @@ class Deployments(RuleBasedStateMachine):
             self.oracle.obey(self.rollout.orders)
             return
         only = sorted(names)[::2] if part == "named" else None
-        outdated, approval = part == "outdated", part == "approved"
+        outdated, approval, anew = part == "outdated", part == "approved", part == "anew"
+        if anew:
+            last = self.rollout.group.last_successful
+            assert last is not None
+            revision = last.revision.revision_id
         self.rollout.deploy(
             revision,
             sorted(names),
@@ -199,6 +203,7 @@ class Deployments(RuleBasedStateMachine):
             only=only,
             outdated=outdated,
             approval=approval,
+            anew=anew,
             alarms=alarms,
             blind=blind,
             bake=bake,
@@ -362,6 +367,15 @@ class Deployments(RuleBasedStateMachine):
         assert {one.host_id for one in targets if one.status is TargetStatus.InProgress} == self.oracle.busy
 
     @invariant()
+    def a_restart_goes_to_those_that_have_it_and_leaves_them_what_they_have(self) -> None:
+        """And what succeeded last stays what it was."""
+        live, group = self.rollout.group.deployment, self.rollout.group
+        if live is not None and live.plan.restarts and not self.rollout.went_back:
+            assert {group.members[one].installed for one in live.targets} == {live.plan.revision.revision_id}
+            assert group.last_successful == live.plan.last_successful
+        assert all(one.rollback_deployment_id is None for one in self.rollout.ended if one.plan.restarts)
+
+    @invariant()
     def health_is_what_was_seen(self) -> None:
         """Of every member."""
         members = self.rollout.group.members.values()
@@ -411,7 +425,7 @@ class Deployments(RuleBasedStateMachine):
         return self.rollout.in_progress if self.rollout.group.deployment is not None else []
 
     def _walk(self, name: str, until: LifecycleEvent, last: EventStatus) -> None:
-        target = self.rollout.target(name)
+        target, until = self.rollout.target(name), self.rollout.planned(until)
         reached = target.event or 0
         if last is EventStatus.Failed and (until > reached or (until == reached and target.event_status < last)):
             self.oracle.healthy.discard(host_id(name))

@@ -22,7 +22,7 @@ from coordinator.core.facts import (
     SkipRequested,
     StopRequested,
 )
-from coordinator.core.lifecycle import TargetStatus
+from coordinator.core.lifecycle import RESTART, TargetStatus
 from coordinator.core.model import (
     Alarm,
     AlertmanagerAlert,
@@ -130,6 +130,10 @@ class Operators:
         plan = replace(plan, shape=_shape(self.chance))
         if self._calls % 8 == 3:
             plan = replace(plan, start_at=(await self._life()).clock.now() + 15_000)
+        last = self.coordinator.store.succeeded_last(group.group_id)
+        if self._calls % 9 == 5 and last is not None:
+            self.coordinator.witness.count("restarts")
+            plan = replace(plan, revision=last.revision, lifecycle_events=RESTART, outdated_only=False, watch_after_success=0)
         if not await self._create(plan, group):
             return
         async with asyncio.TaskGroup() as others:

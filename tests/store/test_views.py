@@ -65,6 +65,7 @@ def test_deployments_read_like_codedeploys(db: sqlite3.Connection) -> None:
         "error_message": None,
         "scheduled_at": None,
         "rollback_deployment_config_name": "Quick",
+        "deployment_mode": "DEPLOY",
     }
     assert (second["status"], second["previous_revision_id"], second["error_code"], second["error_message"]) == (
         "Failed",

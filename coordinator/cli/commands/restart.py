@@ -15,7 +15,7 @@ from coordinator.cli.console import Console
         "hookline restart shop production --config CodeDeployDefault.OneAtATime --follow",
         'hookline restart shop production --host web-1 --description "leaks memory"',
     ],
-    related=["deploy", "follow", "status"],
+    related=["deploy", "plan", "follow", "status"],
 )
 @APPLICATION
 @GROUP
@@ -36,7 +36,8 @@ def restart(
     """Restart the application on the hosts of a group, without deploying anything.
 
     ApplicationStop, ApplicationStart and ValidateService of the revision that succeeded last run again on the hosts that have it
-    installed, batch by batch as in a deployment. Nothing is downloaded, and nothing is rolled back.
+    installed, batch by batch as in a deployment. Nothing is downloaded, and nothing is rolled back. Like any other deployment it ends the
+    watch of the one before it (--watch-for). plan --restart shows how it would go.
     """
     request = protos.deployments.CreateDeploymentRequest(
         application_name=application,

@@ -21,6 +21,15 @@ LOOK_EVERY: Final = 1.0
 """Seconds between two looks whether a deployment that was stopped has ended."""
 
 
+def _no_stages(context: click.Context, parameter: click.Parameter, typed: str | None) -> None:
+    if typed is not None:
+        raise click.UsageError(
+            f"cannot roll back with {parameter.opts[0]}: a rollback has no canaries, for it goes to what worked; to go there in stages, "
+            "type hookline deploy APP GROUP --revision REVISION --outdated-only with the same options",
+            context,
+        )
+
+
 @command(
     "rollback",
     examples=[
@@ -35,12 +44,18 @@ LOOK_EVERY: Final = 1.0
 @GROUP
 @click.option("--to", metavar="REVISION", shell_complete=suggestions.revisions, help="The revision to go back to. [the last good one]")
 @click.option("--no-alarms", is_flag=True, help="Watch none of the group's alarms: one that is active stops the way back too.")
+@click.option("--canary", hidden=True, expose_value=False, callback=_no_stages)
+@click.option("--canary-bake", hidden=True, expose_value=False, callback=_no_stages)
+@click.option("--canary-gate", hidden=True, expose_value=False, callback=_no_stages)
 @FOLLOW
 def rollback(console: Console, application: str, group: str, to: str | None, *, no_alarms: bool, follow: bool) -> None:
     """Take the hosts of a group back to a revision that worked.
 
     While a deployment runs, it is stopped, and the hosts that it has touched go back to what had succeeded before, or to --to. When none
     runs, hosts that have another revision go back: after a failure to the last that succeeded, after a success to the one before it.
+
+    A rollback has no canaries. The coordinator's own, of what runs, has no stages and gates either; when none runs it is a deployment like
+    any other, by the group's config for rollbacks where it has one (group update --rollback-config), else by the group's config.
 
     Deployments that wait for their turn are taken off first: they would go on over it. Those that have a start time stay.
     """
@@ -67,6 +82,7 @@ def rollback(console: Console, application: str, group: str, to: str | None, *, 
         application_name=application,
         deployment_group_name=group,
         revision_id=revision,
+        deployment_config_name=found.rollback_deployment_config_name,
         description=f"rollback of {newest.deployment_id} to {revision}",
         update_outdated_instances_only=True,
     )
@@ -102,6 +118,10 @@ def _undo(console: Console, place: str, running: "Deployment", *, follow: bool) 
         raise Refusal(f"cannot roll back {place}: {deployment_id} is doing that already; see hookline follow {deployment_id}, or say --to")
     if not previous:
         raise Refusal(f"cannot roll back {place}: nothing has succeeded there before; end it with: hookline stop {deployment_id}")
+    if _restarts(running):
+        raise Refusal(
+            f"cannot roll back {place}: {deployment_id} restarts {previous} and brings nothing; end it with: hookline stop {deployment_id}"
+        )
     if previous == clean(running.revision_id):
         raise Refusal(f"cannot roll back {place}: {deployment_id} deploys {previous}, which is also what succeeded last; say --to REVISION")
     _stop(console, running, roll_back=True)
@@ -141,6 +161,12 @@ def _last_good(console: Console, place: str, group: "DeploymentGroup", newest: "
     if not last:
         raise Refusal(f"cannot roll back {place}: none of its deployments has succeeded yet")
     succeeded = protos.resources.DEPLOYMENT_STATUS_SUCCEEDED
+    if _restarts(newest) and newest.status != succeeded:
+        again = f"hookline deploy {place.replace('/', ' ')} --revision {last} --outdated-only"
+        raise Refusal(
+            f"cannot roll back {place}: {clean(newest.deployment_id)} only restarted {last}, which succeeded last; "
+            f"say --to REVISION, or deploy it again where that failed: {again}"
+        )
     if newest.status != succeeded or newest.revision_id != last:  # it failed, or succeeded on a part of the group
         return last
     connection = console.connection
@@ -152,3 +178,7 @@ def _last_good(console: Console, place: str, group: "DeploymentGroup", newest: "
             if deployment.revision_id != newest.revision_id:
                 return deployment.revision_id
     raise Refusal(f"cannot roll back {place}: {clean(newest.revision_id)} is the only revision that ever succeeded there")
+
+
+def _restarts(deployment: "Deployment") -> bool:
+    return deployment.deployment_mode == protos.deployments.DEPLOYMENT_MODE_RESTART

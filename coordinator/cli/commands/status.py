@@ -160,7 +160,7 @@ def _deployment_columns(console: Console) -> "Columns[Deployment]":
     return columns(
         ("DEPLOYMENT", lambda deployment: clean(deployment.deployment_id)),
         ("GROUP", wording.place),
-        ("REVISION", lambda deployment: clean(deployment.revision_id)),
+        ("REVISION", wording.revision),
         ("STATUS", lambda deployment: spelt(deployment, "status")),
         ("HOSTS", lambda deployment: wording.hosts(deployment.deployment_overview) or wording.turn(deployment)),
         ("CREATED", lambda deployment: with_age(deployment.create_time, now)),

@@ -93,7 +93,7 @@ class LiveView:
     def _header(self, deployment: "Deployment") -> Text:
         parts = [
             wording.place(deployment),
-            clean(deployment.revision_id),
+            wording.revision(deployment),
             clean(deployment.deployment_config_name),
             wording.made_by(deployment),
             wording.elapsed(deployment, self._console.clock.now()),

@@ -111,7 +111,7 @@ class PlainView:
         at = clock_time(deployment.complete_time, self._now())
         ended = wording.has_ended(deployment)
         if not before:
-            words = f"{wording.place(deployment)}  {clean(deployment.revision_id)}  {clean(deployment.deployment_config_name)}"
+            words = f"{wording.place(deployment)}  {wording.revision(deployment)}  {clean(deployment.deployment_config_name)}"
             self._line(
                 clock_time(deployment.create_time, self._now()),
                 self._rollout.deployment_id,

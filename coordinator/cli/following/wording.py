@@ -82,6 +82,12 @@ def place(deployment: "Deployment") -> str:
     return clean(f"{deployment.application_name}/{deployment.deployment_group_name}")
 
 
+def revision(deployment: "Deployment") -> str:
+    """What a deployment brings, or restarts."""
+    restarts = deployment.deployment_mode == protos.deployments.DEPLOYMENT_MODE_RESTART
+    return clean(deployment.revision_id) + (" (restart)" if restarts else "")
+
+
 def made_by(deployment: "Deployment") -> str:
     """Who made a deployment."""
     if deployment.rollback_info.rollback_triggering_deployment_id:

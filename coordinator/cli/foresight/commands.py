@@ -9,6 +9,7 @@ from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import APPLICATION, GROUP, Command, Parsed, command, show_auto_rollback, show_minimum
 from coordinator.cli.commands.deployments import Typed, asked, deploy
 from coordinator.cli.console import Console
+from coordinator.cli.following import wording
 from coordinator.cli.foresight import shown
 from coordinator.cli.refusals import REFUSED
 from coordinator.cli.spelling import number, spelt, to_json
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hookline.v1.foresight_pb2 import FailingHost, LostHost, PlanDeploymentResponse, PlannedRollback, SimulateDeploymentResponse
 
 REVISION = click.argument("named", metavar="[REVISION]", required=False, shell_complete=suggestions.revisions)
+RESTART = click.option("--restart", is_flag=True, help="A restart of what succeeded last, as hookline restart makes it; no REVISION.")
 ALL = click.option("--all", "everything", is_flag=True, help="Show every wave, however many there are.")
 
 
@@ -58,6 +60,12 @@ def _losing(typed: str) -> "float | LostHost":
     return lost
 
 
+class Planned(Typed):
+    """The deployment that was typed, or that it is a restart."""
+
+    restart: bool
+
+
 class Faults(TypedDict):
     """What was typed of what goes wrong."""
 
@@ -70,7 +78,7 @@ class Faults(TypedDict):
     seed: int
 
 
-class TypedFaults(Typed, Faults):
+class TypedFaults(Planned, Faults):
     """The deployment, and what goes wrong in it."""
 
 
@@ -79,15 +87,17 @@ class TypedFaults(Typed, Faults):
     examples=[
         "hookline plan shop production r-0123456789abcdef",
         "hookline plan shop production --config CodeDeployDefault.HalfAtATime      # the newest revision",
+        "hookline plan shop production --restart",
         "hookline plan shop production r-0123456789abcdef --output json | jq .foresight.waves",
     ],
-    related=["deploy", "simulate", "explain"],
+    related=["deploy", "restart", "simulate", "explain"],
 )
 @APPLICATION
 @GROUP
 @REVISION
+@RESTART
 @ALL
-def plan(console: Console, /, application: str, group: str, named: str | None, *, everything: bool, **typed: Unpack[Typed]) -> None:
+def plan(console: Console, /, application: str, group: str, named: str | None, *, everything: bool, **typed: Unpack[Planned]) -> None:
     """Show how a deployment would go if nothing failed. Nothing is made.
 
     Who begins when, how many hosts stay healthy, which hosts are offline, what would refuse it, where a rollback would go.
@@ -137,6 +147,7 @@ def plan(console: Console, /, application: str, group: str, named: str | None, *
 @click.option("--alarm-name", metavar="NAME", help="Which one. [the first that is watched]")
 @click.option("--stop-at", type=Parsed("time", length), metavar="TIME", help="Let somebody stop it so long after the beginning.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**63), default=0, show_default=True, help="The same seed is the same chance.")
+@RESTART
 @ALL
 def simulate(
     console: Console, /, application: str, group: str, named: str | None, *, everything: bool, **typed: Unpack[TypedFaults]
@@ -178,7 +189,14 @@ _as_deploy(plan)
 _as_deploy(simulate)
 
 
-def _request(console: Console, application: str, group: str, named: str | None, typed: Typed) -> "CreateDeploymentRequest":
+def _request(console: Console, application: str, group: str, named: str | None, typed: Planned) -> "CreateDeploymentRequest":
+    if typed["restart"]:
+        if named or typed["revision"]:
+            raise click.UsageError("cannot restart a revision that is named: a restart takes what succeeded last")
+        typed["revision"] = ""
+        request = asked(console, application, group, typed)
+        request.deployment_mode = protos.deployments.DEPLOYMENT_MODE_RESTART
+        return request
     if named and typed["revision"] and named != typed["revision"]:
         raise click.UsageError("cannot tell which revision is meant: name one of them")
     typed["revision"] = named or typed["revision"] or _newest(console, application)
@@ -213,14 +231,16 @@ def _show_plan(console: Console, request: "CreateDeploymentRequest", planned: "P
         console.line(f"refused: {clean(refusal.message)}")
     if not planned.refusals:
         place = f"{clean(request.application_name)} {clean(request.deployment_group_name)}"
-        console.remark(f"Next: hookline deploy {place} --revision {clean(request.revision_id)}, with the same options")
+        restarts = request.deployment_mode == protos.deployments.DEPLOYMENT_MODE_RESTART
+        what = f"restart {place}" if restarts else f"deploy {place} --revision {clean(request.revision_id)}"
+        console.remark(f"Next: hookline {what}, with the same options")
 
 
 def _head(console: Console, made: "Deployment") -> None:
-    before = f" over {clean(made.previous_revision_id)}" if made.previous_revision_id else ""
+    before = f" over {clean(made.previous_revision_id)}" if made.previous_revision_id not in ("", made.revision_id) else ""
     place = f"{clean(made.application_name)}/{clean(made.deployment_group_name)}"
     minimum = show_minimum(made.minimum_healthy_hosts)
-    console.line(f"{place}: {clean(made.revision_id)}{before}, {clean(made.deployment_config_name)} (keeps {minimum} healthy)")
+    console.line(f"{place}: {wording.revision(made)}{before}, {clean(made.deployment_config_name)} (keeps {minimum} healthy)")
     console.line()
 
 

@@ -44,7 +44,8 @@ def make(now: Decision, plan: Plan) -> Deployment:
     status = DeploymentStatus.Created if waits else DeploymentStatus.Queued
     deployment = Deployment(plan=plan, status=status, targets={}, members=frozenset())
     now.changes.created[plan.deployment_id] = deployment
-    now.tell(deployment, Entry.Created, plan.description)
+    what = f"restarts revision {plan.revision.revision_id}" if plan.restarts else ""
+    now.tell(deployment, Entry.Created, ": ".join(part for part in (what, plan.description) if part))
     if waits:
         now.tell(deployment, Entry.ApprovalAwaited, f"somebody other than {plan.created_by} has to approve it")
     else:

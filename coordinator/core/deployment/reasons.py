@@ -66,6 +66,12 @@ def _nobody_selected(plan: Plan, snapshots: Sequence[Snapshot]) -> NoInstances:
         return NoInstances(f"cannot bring revision {plan.revision.revision_id} to newcomers of {plan.group_name}: there are none")
     if plan.chosen is not None and not plan.chosen & {one.host_id for one in snapshots}:
         return NoInstances(f"cannot deploy to {plan.group_name}: none of the hosts that were named is among its hosts any more")
+    last = plan.last_successful
+    if plan.restarts and last is not None and last.revision.revision_id != plan.revision.revision_id:  # it has waited for its turn
+        return NoInstances(
+            f"cannot restart {plan.group_name}: revision {last.revision.revision_id} has succeeded meanwhile, and no host has revision "
+            f"{plan.revision.revision_id} installed any more; restart it again if that is still wanted"
+        )
     if plan.restarts:
         return NoInstances(
             f"cannot restart {plan.group_name}: none of its hosts, or of those that were named, has revision {plan.revision.revision_id} "

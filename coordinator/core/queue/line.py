@@ -44,7 +44,7 @@ def find(group: Group, deployment_id: DeploymentId) -> Deployment | None:
 
 def in_the_way(group: Group, fact: DeploymentRequested) -> Deployment | None:
     """What has to end before a deployment that is asked for may begin; what it supersedes is not in its way."""
-    live, newer = group.deployment, fact.queueing is Queueing.SUPERSEDE and fact.plan.creator is Creator.user
+    live, newer = group.deployment, _replaces(fact)
     if live is not None:
         return None if newer and _is_unapproved(live) else live
     return None if newer else first_due(group, fact.at)
@@ -80,7 +80,7 @@ def refusal(group: Group, fact: DeploymentRequested) -> DeployError | None:
 def supersede(now: Decision, fact: DeploymentRequested) -> Deployment | None:
     """Take off whatever a deployment that is asked for replaces. Returns the live one, if it is to be stopped for the same reason."""
     group = now.group
-    if fact.queueing is not Queueing.SUPERSEDE or fact.plan.creator is not Creator.user:
+    if not _replaces(fact):
         return None
     for one in _replaced(group, fact):
         leave(now, one, superseded(fact.plan))
@@ -125,10 +125,15 @@ def drop(now: Decision, rolled_back: Deployment) -> None:
         leave(now, one, ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message=message))
 
 
+def _replaces(fact: DeploymentRequested) -> bool:
+    """Whether it takes the place of what has begun nowhere: what restarts brings nothing that would be newer."""
+    return fact.queueing is Queueing.SUPERSEDE and fact.plan.creator is Creator.user and not fact.plan.restarts
+
+
 def _replaced(group: Group, fact: DeploymentRequested) -> list[Deployment]:
     """Those that would begin after a newer one: of a group in which only the newest is wanted they would undo it."""
     start_at = fact.plan.start_at
-    if fact.queueing is not Queueing.SUPERSEDE:
+    if not _replaces(fact):
         return []
     return [one for one in group.waiting if start_at is None or (one.plan.start_at or 0) >= start_at]
 
