@@ -18,7 +18,10 @@ from hookline.v1.catalog_pb2_grpc import CatalogServiceServicer
 SILENCE_SECONDS = 60.0
 """How long an upload may stand still."""
 ALARMS = "alarm_configuration"
-ALARM_FIELDS = {f"{ALARMS}.{name}": name for name in ("enabled", "ignore_poll_alarm_failure", "alarms", "bake_time", "watch_after_success")}
+ALARM_FIELDS = {
+    f"{ALARMS}.{name}": name
+    for name in ("enabled", "ignore_poll_alarm_failure", "alarms", "bake_time", "watch_after_success", "refuse_while_active")
+}
 GROUP_FIELDS = frozenset(
     {
         "tag_filters",

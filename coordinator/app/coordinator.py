@@ -176,7 +176,15 @@ class Coordinator:
     def _serve(self, store: SqliteStore, bundles: Bundles, ids: RandomIds) -> api.Operators:
         """What operators may ask for."""
         clock, engine = self._clock, self.engine
-        rooms = Rooms(grounds=store, catalog=store.catalog, fleet=store.fleet, presence=engine, history=store.history, requests=store)
+        rooms = Rooms(
+            grounds=store,
+            catalog=store.catalog,
+            fleet=store.fleet,
+            presence=engine,
+            history=store.history,
+            requests=store,
+            looks=self._sight.looks,
+        )
         revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=self._settings.max_bundle_bytes)
         deployments = DeploymentService(rooms, inbox=engine, clock=clock, ids=ids)
         sources = Sources(groups=store, experience=store.history, fleet=store.fleet, presence=engine)

@@ -21,6 +21,7 @@ REFUSED, USAGE, UNREACHABLE, DIFFERENT, INTERRUPTED = 1, 2, 3, 4, 130
 # taken from the error itself, then from what was typed.
 NEXT_STEPS = {
     "alarmdoesnotexist": "list the alarms with: hookline alarm list",
+    "alarmactive": "see whether it still is with: hookline alarm test ALARM; deploy all the same with --no-alarms or --if-active stop",
     "alarmalreadyexists": "change it with: hookline alarm update {alarm} ...",
     "alarminuse": "let each of them name others, or none: hookline group update APP GROUP --alarm OTHER, or --alarm none",
     "invalidalarmconfig": "list the alarms with: hookline alarm list; make one with: hookline alarm create",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SIGNS = {"GREATER": ">", "GREATER_OR_EQUAL": ">=", "LESS": "<", "LESS_OR_EQUAL": "<="}
 NONE = "none"
+REFUSE = "refuse"
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -66,6 +67,7 @@ def show_configuration(of: "AlarmConfiguration") -> str:
         return f"none are watched (kept: {names})" if names else ""
     bake = f"; bake {show_length(of.bake_time)}" if of.bake_time.ToMilliseconds() else ""
     late = f"; watched for {show_length(of.watch_after_success)} after success" if of.watch_after_success.ToMilliseconds() else ""
+    late += "; refused while one is active" if of.refuse_while_active else ""
     return f"{names}{bake}{late}{'; goes on blind when nobody can see them' if of.ignore_poll_alarm_failure else ''}"
 
 
@@ -89,6 +91,7 @@ class SaidAlarms(TypedDict):
     ignore_poll_alarm_failure: bool | None
     bake: "Duration | None"
     watch_for: "Duration | None"
+    if_active: str | None
 
 
 def apply(configuration: "AlarmConfiguration", said: SaidAlarms) -> list[str]:
@@ -114,6 +117,9 @@ def apply(configuration: "AlarmConfiguration", said: SaidAlarms) -> list[str]:
     if said["watch_for"] is not None:
         configuration.watch_after_success.CopyFrom(said["watch_for"])
         fields.append("watch_after_success")
+    if said["if_active"] is not None:
+        configuration.refuse_while_active = said["if_active"] == REFUSE
+        fields.append("refuse_while_active")
     return fields
 
 
@@ -152,5 +158,10 @@ _OPTIONS = (
         type=Parsed("watch-for", length),
         metavar="TIME",
         help="Watch them for so long after the success, such as 4h; at most 24h. With --auto-rollback alarm it still goes back. [0]",
+    ),
+    click.option(
+        "--if-active",
+        type=click.Choice([REFUSE, "stop"]),
+        help="What becomes of a deployment that is asked for while an alarm is active: it is refused, or made and stopped at once. [stop]",
     ),
 )

@@ -124,6 +124,12 @@ class AlarmInUse(Conflict):
     code = "AlarmInUseException"
 
 
+class AlarmActive(Conflict):
+    """An alarm is active, and the group lets nobody deploy meanwhile."""
+
+    code = "AlarmActiveException"
+
+
 class InvalidAlarmConfig(Invalid):
     """What is said about the alarms of a group or a deployment makes no sense, or names one that does not exist."""
 

@@ -3,14 +3,14 @@
 import asyncio
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from coordinator.core.errors import AlarmDoesNotExist, AlarmsLimitExceeded, Invalid, InvalidAlarmConfig
+from coordinator.core.errors import AlarmActive, AlarmDoesNotExist, AlarmsLimitExceeded, Invalid, InvalidAlarmConfig
 from coordinator.core.evidence import placeholders
 from coordinator.core.facts import RequestKey
-from coordinator.core.model import Alarm, AlarmConfiguration, AlertmanagerAlert, Expression, PrometheusAlert, Seen
+from coordinator.core.model import Alarm, AlarmConfiguration, AlarmStatus, AlertmanagerAlert, Expression, PrometheusAlert, Seen
 from coordinator.engine.ports import Clock
 from coordinator.service.ports import AlarmCatalog, AlarmLooks, Cursor, Page, Replayed
 from coordinator.service.records import CatalogAlarm
@@ -143,7 +143,17 @@ def checked_configuration(wanted: AlarmConfiguration, *, field: str) -> AlarmCon
         alarms=names,
         bake_time=wanted.bake_time,
         watch_after_success=wanted.watch_after_success,
+        refuse_while_active=wanted.refuse_while_active,
     )
+
+
+async def active(alarms: Iterable[Alarm], looks: AlarmLooks, *, now: int) -> AlarmActive | None:
+    """Why nobody may deploy at this time: one of these alarms is active. Those about the canary are not, before there is one."""
+    asked = [one for one in alarms if not (isinstance(one.source, Expression) and one.source.of_canary)]
+    for alarm, seen in zip(asked, await asyncio.gather(*(looks.look(one, now) for one in asked)), strict=True):
+        if seen.status is AlarmStatus.ALARM:
+            return AlarmActive(f"cannot deploy while alarm {alarm.name} is active: {seen.sample}")
+    return None
 
 
 def check_promql(expression: str, *, field: str) -> None:

@@ -47,6 +47,7 @@ class AlarmRules:
     alarms: tuple[str, ...] | None = None
     bake_time: int | None = None
     watch_after_success: int | None = None
+    refuse_while_active: bool | None = None
 
     def given(self, now: AlarmConfiguration) -> AlarmConfiguration:
         """What becomes of what there is now."""

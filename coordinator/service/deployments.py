@@ -30,8 +30,8 @@ from coordinator.core.model import (
 from coordinator.core.model.roles import source_of
 from coordinator.core.orders import Entry
 from coordinator.engine.ports import Clock, Ids, Inbox
-from coordinator.service.alarms import about, checked_configuration
-from coordinator.service.ports import Catalog, Cursor, Fleet, Grounds, History, Page, Presence, Requests
+from coordinator.service.alarms import about, active, checked_configuration
+from coordinator.service.ports import AlarmLooks, Catalog, Cursor, Fleet, Grounds, History, Page, Presence, Requests
 from coordinator.service.records import DeploymentConfig, DeploymentRecord, Ground, HistoryRecord, TargetRecord
 from coordinator.service.revisions import revision_id_of
 from coordinator.service.rollouts.shapes import checked_canaries, impassable, snapshots
@@ -79,6 +79,7 @@ class Rooms:
     presence: Presence
     history: History
     requests: Requests
+    looks: AlarmLooks
 
 
 class DeploymentService:
@@ -246,7 +247,11 @@ class DeploymentService:
             else RollbackConfig(name=ground.rollback_config.name, minimum_healthy_hosts=ground.rollback_config.minimum_healthy_hosts),
         )
         fact = DeploymentRequested(at=plan.created_at, elapsed=self._clock.elapsed(), plan=plan, hosts=hosts, queueing=group.queueing)
-        return fact, [*_objections(ground, wanted), *impassable(ground, shape, created_by=created_by)]
+        objections: list[DeployError] = [*_objections(ground, wanted), *impassable(ground, shape, created_by=created_by)]
+        if watched.enabled and watched.refuse_while_active and not objections:
+            alarmed = await active(plan.alarms, self._rooms.looks, now=plan.created_at)
+            objections += [] if alarmed is None else [alarmed]
+        return fact, objections
 
     async def _revision_id(self, wanted: Wanted) -> RevisionId:
         """The revision that was named; of a restart the group's last successful one. Raises Invalid and InvalidOperation."""

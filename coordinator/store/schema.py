@@ -278,6 +278,12 @@ def operators_certificates(db: Database) -> None:
     create(db, [Table(*access.CERTIFICATES)], [])
 
 
+@MIGRATIONS(name="25")
+def refusals(db: Database) -> None:
+    """Groups to which nobody deploys while an alarm is active."""
+    db.execute("ALTER TABLE deployment_group ADD COLUMN refuse_while_active INTEGER NOT NULL DEFAULT 0")
+
+
 def migrate(db: Database, migrations: VersionedMigrations = MIGRATIONS) -> None:
     """Bring a database to the newest version and make its views anew, in one transaction."""
     db.execute("BEGIN IMMEDIATE")

@@ -120,6 +120,7 @@ def alarm_configuration(value: AlarmConfiguration) -> pb.AlarmConfiguration:
         alarms=value.alarms,
         bake_time=duration(value.bake_time) if value.bake_time else None,
         watch_after_success=duration(value.watch_after_success) if value.watch_after_success else None,
+        refuse_while_active=value.refuse_while_active,
     )
 
 
@@ -131,6 +132,7 @@ def read_alarm_configuration(message: pb.AlarmConfiguration) -> AlarmConfigurati
         alarms=tuple(message.alarms),
         bake_time=read_duration(message.bake_time),
         watch_after_success=read_duration(message.watch_after_success),
+        refuse_while_active=message.refuse_while_active,
     )
 
 

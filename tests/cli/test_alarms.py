@@ -104,6 +104,7 @@ def test_a_group_is_told_which_alarms_its_deployments_watch(operator: Operator, 
         ("--bake", "0"),
         ("--ignore-poll-alarm-failure",),
         ("--watch-for", "4h"),
+        ("--if-active", "refuse"),
         ("--alarm", "none"),
     ):
         assert operator.types("group", "update", "shop", "production", *typed).exit_code == 0
@@ -117,9 +118,11 @@ def test_a_group_is_told_which_alarms_its_deployments_watch(operator: Operator, 
         ["bake_time"],
         ["ignore_poll_alarm_failure"],
         ["watch_after_success"],
+        ["refuse_while_active"],
         ["enabled", "alarms", "bake_time", "watch_after_success"],
     ]
-    assert [said.enabled for _, said in asked] == [True, False, True, False, False, False, False]
+    assert [said.enabled for _, said in asked] == [True, False, True, False, False, False, False, False]
+    assert [said.refuse_while_active for _, said in asked] == [False] * 6 + [True, False]
     assert operator.types("group", "update", "shop", "production", "--alarm", "A", "--no-alarms").exit_code == 2
 
 
@@ -141,6 +144,7 @@ def test_a_rollback_on_alarms_that_nobody_watches_is_remarked(operator: Operator
         (("--alarm", "B"), True, ["B"], 60),
         (("--no-alarms",), False, ["A"], 60),
         (("--alarm", "none"), False, [], 0),
+        (("--if-active", "refuse"), True, ["A"], 60),
     ],
 )
 def test_what_a_deployment_does_not_say_about_alarms_is_as_its_group_has_it(

@@ -67,7 +67,12 @@ async def fill(store: SqliteStore) -> None:
     for number, alarm in enumerate(ALARMS):
         await store.alarms.create(alarm, at=NOW, key=key(f"alarm {number}", method="CreateAlarm"))
     watching = AlarmConfiguration(
-        enabled=True, alarms=("HighErrors", "Down"), ignore_poll_alarm_failure=True, bake_time=600_000, watch_after_success=14_400_000
+        enabled=True,
+        alarms=("HighErrors", "Down"),
+        ignore_poll_alarm_failure=True,
+        bake_time=600_000,
+        watch_after_success=14_400_000,
+        refuse_while_active=True,
     )
     group = await store.catalog.group("shop", "web")
     group = replace(group, alarms=watching, triggers=(PAGER,))

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 WATCHING = AlarmConfiguration(
-    enabled=True, ignore_poll_alarm_failure=True, alarms=("Down", "HighErrors"), bake_time=600_000, watch_after_success=3_600_000
+    enabled=True,
+    ignore_poll_alarm_failure=True,
+    alarms=("Down", "HighErrors"),
+    bake_time=600_000,
+    watch_after_success=3_600_000,
+    refuse_while_active=True,
 )
 
 

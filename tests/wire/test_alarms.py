@@ -265,6 +265,30 @@ async def test_what_a_deployment_says_about_alarms_takes_the_place_of_what_its_g
     assert deployment.alarm_configuration == wanted
 
 
+async def test_nobody_deploys_while_an_alarm_is_active_where_that_is_refused(world: World) -> None:
+    revision = await world.shop("h1")
+    about_the_canary = pb.Expression(expression="errors{{{cohort}}}", comparison=pb.COMPARISON_GREATER, threshold=0.1)
+    await world.alarms.CreateAlarm(pb.CreateAlarmRequest(alarm=an_alarm("Canary", expression=about_the_canary)))
+    await made(world, "HighErrors")
+    await configured(world, watching("Canary", "HighErrors", refuse_while_active=True))
+    world.alarm_rows.seen = Seen(AlarmStatus.ALARM, "0.31 is > 0.05")
+    no = await refused(world.deploy(revision))
+    assert (no.code, no.reason) == (PRECONDITION, "ALARM_ACTIVE")
+    assert no.message == "cannot deploy while alarm HighErrors is active: 0.31 is > 0.05", "of the canary there is none yet"
+    assert world.engine.told == []
+    await world.deploy(revision, override_alarm_configuration=watching("HighErrors"))
+
+
+@pytest.mark.parametrize("seen", [AlarmStatus.OK, AlarmStatus.UNKNOWN])
+async def test_what_is_quiet_or_cannot_be_seen_refuses_nothing(world: World, seen: AlarmStatus) -> None:
+    revision = await world.shop("h1")
+    await made(world, "HighErrors")
+    await configured(world, watching("HighErrors", refuse_while_active=True))
+    world.alarm_rows.seen = Seen(seen, "x")
+    assert (await world.deploy(revision)).status == resources.DEPLOYMENT_STATUS_QUEUED
+    assert (await configured(world, watching(), "alarm_configuration.refuse_while_active")).refuse_while_active is False
+
+
 async def test_only_who_may_configure_a_group_may_deploy_to_it_with_other_alarms(house: House) -> None:
     await shop(house)
     dora = await house.operator("dora", Grant(Role.Deployer, "shop", "db"))

@@ -150,7 +150,15 @@ async def real(directory: Path) -> AsyncIterator[RealWorld]:
     engine = agents.engine = Engine(store=store, agents=agents, clock=clock, metrics=world.metrics)
     world.store, world.real, world.obedient, world.directory = store, engine, agents, directory
     world.watches = WatchService(store.history, engine, clock=clock)
-    rooms = Rooms(grounds=store, catalog=store.catalog, fleet=store.fleet, presence=engine, history=store.history, requests=store)
+    rooms = Rooms(
+        grounds=store,
+        catalog=store.catalog,
+        fleet=store.fleet,
+        presence=engine,
+        history=store.history,
+        requests=store,
+        looks=world.alarm_rows,
+    )
     bundles = Bundles(directory / "bundles")
     revisions = RevisionService(store.catalog, bundles, clock=clock, max_bundle_bytes=MAX_BUNDLE_BYTES)
     ended = partial(has_ended, store.history)

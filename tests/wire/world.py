@@ -157,6 +157,7 @@ class World:
             presence=self.hosts,
             history=self.engine,
             requests=self.requests,
+            looks=self.alarm_rows,
         )
         deciding = DeploymentService(rooms, inbox=self.engine, clock=self.clock, ids=self.ids)
         sources = Sources(groups=self.engine, experience=self.engine, fleet=self.hosts, presence=self.hosts)

@@ -221,7 +221,7 @@ def update(console: Console, /, application: str, group: str, **said: Unpack[Sai
         raise click.UsageError(
             "cannot change nothing: say at least one of --tag, --tag-set, --config, --auto-rollback, --require-signature, --offline, "
             "--require-approval, --outdated-instances-strategy, --queueing, --rollback-config, --may, --alarm, --no-alarms, "
-            "--ignore-poll-alarm-failure and --bake"
+            "--ignore-poll-alarm-failure, --bake, --watch-for and --if-active"
         )
     request = protos.catalog.UpdateDeploymentGroupRequest(
         deployment_group=wanted, update_mask=protos.field_mask.FieldMask(paths=mask), request_id=new_request_id()

@@ -111,6 +111,8 @@ class AlarmConfiguration:
     """Milliseconds."""
     watch_after_success: int = 0
     """Milliseconds."""
+    refuse_while_active: bool = False
+    """A deployment is not even made while an alarm is active."""
 
     @property
     def watched(self) -> tuple[str, ...]:

@@ -23,7 +23,14 @@ SOURCES: Final[dict[str, type[AlarmSource]]] = {
     "prometheus_alert": PrometheusAlert,
     "alertmanager_alert": AlertmanagerAlert,
 }
-CONFIGURATION_COLUMNS: Final = ("alarms_enabled", "ignore_poll_alarm_failure", "alarms", "bake_time", "watch_after_success")
+CONFIGURATION_COLUMNS: Final = (
+    "alarms_enabled",
+    "ignore_poll_alarm_failure",
+    "alarms",
+    "bake_time",
+    "watch_after_success",
+    "refuse_while_active",
+)
 """What `configuration` makes a group's alarms of, in its order."""
 _KINDS: Final = {type: kind for kind, type in SOURCES.items()}
 
@@ -57,17 +64,21 @@ def alarm(stored: dict[str, Any]) -> Alarm:  # it was written by `alarm_map`
     )
 
 
-def configuration(enabled: int, ignore_poll_alarm_failure: int, names: str, bake_time: int, watch_after_success: int) -> AlarmConfiguration:
+def configuration(enabled: int, ignore_poll_alarm_failure: int, names: str, *rest: int) -> AlarmConfiguration:
     """Which alarms a group watches, from CONFIGURATION_COLUMNS."""
+    bake_time, watch_after_success, refuse_while_active = rest
     return AlarmConfiguration(
         enabled=bool(enabled),
         ignore_poll_alarm_failure=bool(ignore_poll_alarm_failure),
         alarms=tuple(json.loads(names)),
         bake_time=bake_time,
         watch_after_success=watch_after_success,
+        refuse_while_active=bool(refuse_while_active),
     )
 
 
-def configuration_columns(of: AlarmConfiguration) -> tuple[int, int, str, int, int]:
+def configuration_columns(of: AlarmConfiguration) -> tuple[int, int, str, int, int, int]:
     """CONFIGURATION_COLUMNS of a configuration."""
-    return int(of.enabled), int(of.ignore_poll_alarm_failure), text_of(list(of.alarms)), of.bake_time, of.watch_after_success
+    names = text_of(list(of.alarms))
+    flags = int(of.enabled), int(of.ignore_poll_alarm_failure)
+    return *flags, names, of.bake_time, of.watch_after_success, int(of.refuse_while_active)

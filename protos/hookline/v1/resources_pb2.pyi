@@ -1114,11 +1114,17 @@ class AlarmConfiguration(_message.Message):
     ALARMS_FIELD_NUMBER: _builtins.int
     BAKE_TIME_FIELD_NUMBER: _builtins.int
     WATCH_AFTER_SUCCESS_FIELD_NUMBER: _builtins.int
+    REFUSE_WHILE_ACTIVE_FIELD_NUMBER: _builtins.int
     enabled: _builtins.bool
     """Whether they are watched. Without it the alarms below are kept and not watched (as CodeDeploy does)."""
     ignore_poll_alarm_failure: _builtins.bool
     """Whether a deployment goes on when for a minute nobody could say whether an alarm is active. It is marked as blind in the history then;
     an alarm that is active when sight returns still stops it. Otherwise it stops (ALARM_POLL_FAILED), and is not rolled back.
+    """
+    refuse_while_active: _builtins.bool
+    """Whether CreateDeployment is refused (FAILED_PRECONDITION, ALARM_ACTIVE) while an alarm is active, and nothing is written; otherwise the
+    deployment is made and stops before its first host (ALARM_ACTIVE). What cannot be seen refuses nothing: the deployment waits for it.
+    Alarms are looked at once, when it is asked for; one that waits for its turn stops if it is active then. Ours.
     """
     @_builtins.property
     def alarms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -1143,10 +1149,11 @@ class AlarmConfiguration(_message.Message):
         alarms: _abc.Iterable[_builtins.str] | None = ...,
         bake_time: _duration_pb2.Duration | None = ...,
         watch_after_success: _duration_pb2.Duration | None = ...,
+        refuse_while_active: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bake_time", b"bake_time", "watch_after_success", b"watch_after_success"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "bake_time", b"bake_time", "enabled", b"enabled", "ignore_poll_alarm_failure", b"ignore_poll_alarm_failure", "watch_after_success", b"watch_after_success"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "bake_time", b"bake_time", "enabled", b"enabled", "ignore_poll_alarm_failure", b"ignore_poll_alarm_failure", "refuse_while_active", b"refuse_while_active", "watch_after_success", b"watch_after_success"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
