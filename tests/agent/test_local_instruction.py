@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import AgentError
-from agent.local.deployment.instruction import EVENTS, add_arguments, events, instruction, location
+from agent.local.deployment.instruction import EVENTS, add_arguments, events, instruction, location, refuse_to_pack_itself
 from agent.model import BundleType, FileExistsBehavior, Instruction, LifecycleEvent, Place
 
 E = LifecycleEvent
@@ -113,3 +113,29 @@ def test_events_that_make_no_sense_are_refused(listed: str, why: str) -> None:
 def test_a_group_that_cannot_name_a_directory_is_refused(group: str) -> None:
     with pytest.raises(AgentError, match="as the deployment group"):
         typed("-l", "/", "-g", group)
+
+
+@pytest.mark.parametrize(
+    "data_dir, root, why",
+    [
+        (
+            "b u/data",
+            "root",
+            "the data directory .*data lies in it, and would be packed while it is written; name one elsewhere with --data-dir",
+        ),
+        ("link/data", "root", "the data directory"),
+        ("b u", "root", "the data directory"),
+        ("data", "b u/r/opt", "the deployment root .* name one elsewhere with --root-prefix"),
+        ("data", "root", ""),
+        ("b u beside", "b u2", ""),
+    ],
+)
+def test_a_directory_in_which_the_agent_writes_is_not_deployed(tmp_path: Path, data_dir: str, root: str, why: str) -> None:
+    (tmp_path / "b u").mkdir()
+    (tmp_path / "link").symlink_to("b u")
+    place = typed("-l", str(tmp_path / "b u")).location
+    if not why:
+        refuse_to_pack_itself(place, tmp_path / data_dir, tmp_path / root)
+        return
+    with pytest.raises(AgentError, match=why):
+        refuse_to_pack_itself(place, tmp_path / data_dir, tmp_path / root)

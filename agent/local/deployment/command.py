@@ -33,6 +33,7 @@ from agent.machine import Machine
 from agent.machine.past import Past
 from agent.model import REPEATABLE_EVENTS
 from agent.policy import NoPolicy
+from agent.workspace import Workspace
 
 if TYPE_CHECKING:
     import argparse
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = typed.instruction(args)
     _refuse_a_group_of_the_coordinator(told.data_dir / "journal", wanted)
     usable_prefix(told)
+    typed.refuse_to_pack_itself(wanted.location, told.data_dir, Workspace(root_prefix=told.root_prefix).deployment_root)
     with suppress(OSError):  # which the next step says
         told.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:

@@ -8,7 +8,7 @@ import string
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from agent.errors import AgentError
 from agent.model import (
@@ -170,6 +170,18 @@ def _object(typed: str) -> dict[str, str]:
     said = {name.lower(): value for name, value in parse_qsl(parts.query)}
     words = {"bucket": parts.netloc, "key": parts.path.removeprefix("/")}
     return words | {word: said[name] for name, word in (("versionid", "version"), ("etag", "e_tag")) if name in said}
+
+
+def refuse_to_pack_itself(place: Location, data_dir: Path, deployment_root: Path) -> None:
+    """Raise AgentError for a directory in which the agent writes while it is packed."""
+    url = urlsplit(dict(place.words).get("url", ""))
+    if url.scheme != "file" or place.bundle_type is not BundleType.DIRECTORY:
+        return
+    bundle = Path(unquote(url.path)).resolve()
+    for written, name, option in ((data_dir, "data directory", "--data-dir"), (deployment_root, "deployment root", "--root-prefix")):
+        if written.resolve().is_relative_to(bundle):
+            why = f"the {name} {written} lies in it, and would be packed while it is written; name one elsewhere with {option}"
+            raise AgentError(f"cannot deploy {bundle}: {why}")
 
 
 def _on_this_host(typed: str, packed: BundleType, sha256: str) -> Location:
