@@ -18,6 +18,7 @@ from coordinator.cli.arguments import (
     ROLLBACK_CONFIG,
     TAG_SETS,
     TAGS,
+    AnyCommand,
     Parsed,
     command,
     show_tag_filter,
@@ -86,6 +87,14 @@ class SaidRules(SaidAlarms):
     may: tuple[tuple[str, str], ...]
 
 
+def _rules(function: AnyCommand) -> AnyCommand:
+    """The options whose values are `SaidRules`."""
+    rules = (TAGS, TAG_SETS, CONFIG, AUTO_ROLLBACK, REQUIRE_SIGNATURE, OFFLINE, REQUIRE_APPROVAL, OUTDATED, QUEUEING, ROLLBACK_CONFIG, MAY)
+    for option in reversed((*rules, watched.options)):
+        function = option(function)
+    return function
+
+
 @command(
     "create",
     examples=[
@@ -100,18 +109,7 @@ class SaidRules(SaidAlarms):
 )
 @APPLICATION
 @click.argument("group", metavar="GROUP")
-@TAGS
-@TAG_SETS
-@CONFIG
-@AUTO_ROLLBACK
-@REQUIRE_SIGNATURE
-@OFFLINE
-@REQUIRE_APPROVAL
-@OUTDATED
-@QUEUEING
-@ROLLBACK_CONFIG
-@MAY
-@watched.options
+@_rules
 def create(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
     """Make a deployment group: the hosts that any of its tags selects get the application together.
 
@@ -202,18 +200,7 @@ def show(console: Console, application: str, group: str) -> None:
 )
 @APPLICATION
 @GROUP
-@TAGS
-@TAG_SETS
-@CONFIG
-@AUTO_ROLLBACK
-@REQUIRE_SIGNATURE
-@OFFLINE
-@REQUIRE_APPROVAL
-@OUTDATED
-@QUEUEING
-@ROLLBACK_CONFIG
-@MAY
-@watched.options
+@_rules
 def update(console: Console, /, application: str, group: str, **said: Unpack[SaidRules]) -> None:
     """Change what is said, leave the rest. A running deployment keeps what it froze at its creation."""
     wanted, mask = _ruled(application, group, **said)
