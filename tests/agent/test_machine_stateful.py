@@ -1,6 +1,6 @@
 """Whatever is repeated, lost, reordered or cut off by a crash: no event runs twice, no result is lost, nothing stale begins."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -43,6 +43,8 @@ _INSTRUCTIONS = [
     for group in ("a", "b")
     for epoch in (1, 2, 3)
 ]
+_RESTART = (LifecycleEvent.APPLICATION_STOP, LifecycleEvent.APPLICATION_START)
+_INSTRUCTIONS.append(replace(instruction("d-a4", group="g-a", epoch=4, events=_RESTART, revision="r-a2"), restart=True))
 _CLOSED = (LifecycleEvent.APPLICATION_STOP,)
 """Events that have closing hooks."""
 _ENDS = {EventStatus.FAILED, InstructionStatus.REFUSED, InstructionStatus.CANCELLED}

@@ -271,6 +271,8 @@ async def test_a_restart_takes_the_last_successful_revision_and_leaves_it_that(s
         more.CopyFrom(asked)
         more.MergeFrom(deployments.CreateDeploymentRequest(**contradiction))
         assert (await refused(sqlite.deployments.CreateDeployment(more))).code == INVALID
+    profile = fleet.SetInstanceProfileRequest(host="h1", sources=["s3://elsewhere/*"])
+    await sqlite.fleet.SetInstanceProfile(profile)  # nothing is read
     made = (await sqlite.deployments.CreateDeployment(asked)).deployment
     assert (made.revision_id, made.deployment_mode) == (revision, deployments.DEPLOYMENT_MODE_RESTART)
     ended = await told_to_the_end(sqlite, made.deployment_id)
