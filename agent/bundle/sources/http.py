@@ -5,7 +5,7 @@ Proxies are those of the environment: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_
 
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from agent.policy.terms import allows_url
 _REDIRECTS = 5
 _TIMEOUT = httpx.Timeout(55.0, connect=10.0)
 _FOR_WANT_OF_RIGHTS = (401, 403, 404)
+_TOLD = 4096
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 
 
@@ -38,7 +39,8 @@ class Asking:
 
     `private` are the servers with private addresses that may be asked, `resolve` says where a name leads, `origins` are those that the
     host's policy allows (None: all), which counts for redirects as well. `trouble` is raised in place of a
-    refusal that a credential could mend.
+    refusal that a credential could mend. `exact` servers take a range of one version by If-Match, not by If-Range; `explained` reads
+    what the body of a refusal says, `away` says what to do about a redirect to another host.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -48,6 +50,9 @@ class Asking:
     resolve: Resolve = resolve_by_system
     origins: tuple[str, ...] | None = None
     trouble: FetchInterrupted | None = None
+    exact: bool = False
+    explained: Callable[[bytes], str] | None = None
+    away: str = "give that address itself"
 
 
 _PLAINLY = Asking()
@@ -58,7 +63,7 @@ def fetch_http(url: str, incoming: Incoming, validator: Path, asking: Asking = _
     headers = {"Accept-Encoding": "identity"}
     known = validator.read_text() if incoming.offset and validator.exists() else ""
     if known:
-        headers |= {"Range": f"bytes={incoming.offset}-", "If-Range": known}
+        headers |= {"Range": f"bytes={incoming.offset}-", "If-Match" if asking.exact else "If-Range": known}
     else:
         incoming.restart()
     with _answer(url, headers, asking, incoming.source) as response:
@@ -158,7 +163,7 @@ def _redirected(address: httpx.URL, location: str, asking: Asking, source: str) 
     if found.scheme not in ("https", address.scheme):
         raise unavailable(source, f"it redirects from {address.scheme} to {found.scheme}")
     if found.host != address.host and not asking.may_leave_host:
-        raise unavailable(source, f"it redirects to another host, {found.scheme}://{found.host}; give that address itself")
+        raise unavailable(source, f"it redirects to another host, {found.scheme}://{found.host}; {asking.away}")
     if asking.origins is not None and not allows_url(asking.origins, str(found)):
         where = str(found).partition("?")[0]
         raise unavailable(source, f"it redirects to {where}, and the policy of this host allows no bundle from there (origins)")
@@ -192,6 +197,11 @@ def _refusal(response: httpx.Response, incoming: Incoming, asking: Asking) -> Ex
     if response.status_code == 416:
         incoming.restart()
         return FetchInterrupted(f"{incoming.source}: {status}")
+    if response.status_code == 412 and asking.exact and "If-Match" not in asking.headers:
+        incoming.restart()
+        return FetchInterrupted(f"{incoming.source}: it has changed since its first part was fetched")
+    if asking.explained is not None and (said := asking.explained(_beginning(response))):
+        status = f"{status}: {said}"
     if asking.trouble is not None and response.status_code in _FOR_WANT_OF_RIGHTS:
         return asking.trouble
     meaning = asking.refusals.get(response.status_code)
@@ -200,6 +210,14 @@ def _refusal(response: httpx.Response, incoming: Incoming, asking: Asking) -> Ex
     if response.status_code in (408, 429) or response.status_code >= 500:
         return FetchInterrupted(f"{incoming.source}: {status}")
     return unavailable(incoming.source, status)
+
+
+def _beginning(response: httpx.Response) -> bytes:
+    """Of the body of a refusal."""
+    try:
+        return next(response.iter_raw(_TOLD), b"")
+    except httpx.HTTPError:
+        return b""
 
 
 def _validator(response: httpx.Response) -> str:

@@ -1,51 +1,44 @@
 """Fetches an object from Amazon S3 or a server with its API, going on where a cut connection left off.
 
-What the coordinator lends is fetched over our own HTTP. Else credentials come from the environment, from the AWS credentials file, or from
-the instance or container; endpoint and region from the agent's settings, else from the environment. obstore then signs, asks and streams,
-and honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
-
-obstore follows redirects and cannot be told not to. So every host but the bucket's is to be reached through a proxy that does not exist.
+With what the coordinator lends, else with this host's own key (see aws.py), over our own HTTP either way: a name is looked up once, what
+was found is what we connect to, and no redirect to another host is followed. Endpoint and region come from the agent's settings, else from
+the environment.
 """
 
-import configparser
 import os
 import re
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
-
-import obstore
-from obstore.exceptions import BaseError, PreconditionError
-from obstore.store import S3Store
+from urllib.parse import quote, unquote, urlsplit
 
 from agent.bundle.requests import S3Source
+from agent.bundle.sources.aws import own_key
 from agent.bundle.sources.http import Asking, fetch_http
-from agent.bundle.sources.incoming import FetchInterrupted, Incoming, unavailable
-from agent.bundle.sources.lent import borrowed
-from agent.bundle.sources.origins import ANY, Forbidden, PrivateOrigins, Resolve, proxy_for, resolve_by_system, resolved, server_of
-from agent.payload import PayloadError
+from agent.bundle.sources.incoming import Incoming, unavailable
+from agent.bundle.sources.lent import Loan, borrowed
+from agent.bundle.sources.origins import (
+    ANY,
+    Forbidden,
+    PrivateOrigins,
+    Resolve,
+    Server,
+    check_address,
+    literal,
+    resolve_by_system,
+    server_of,
+)
+from agent.bundle.sources.signing import AwsKey, signed
+from agent.clock import SystemClock
 
-if TYPE_CHECKING:
-    from obstore import GetOptions
-    from obstore.store import ClientConfig, S3Config
-
-_CHUNK = 256 * 1024
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_STATUS = re.compile(r"non-2xx status code: (\d{3})")
-_SAID = re.compile(r"<Code>([^<]{1,100})</Code>\s*<Message>([^<]{1,300})</Message>")
+_SAID = re.compile(rb"<Code>([^<]{1,100})</Code>\s*<Message>([^<]{1,300})</Message>")
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
 _NO_CREDENTIALS = (
     "the agent has no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in its environment, "
     "write ~/.aws/credentials, give the instance a role, or set AWS_SKIP_SIGNATURE=true for a public bucket"
 )
-_NOBODY = "127.255.255.254:1"
 _AMAZONS = re.compile(r"s3\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
-_AMAZON = ("amazonaws.com", "amazonaws.com.cn")
-_OF_THE_MACHINE = ("169.254.169.254", "fd00:ec2::254", "169.254.170.2", "169.254.170.23", "fd00:ec2::23")
-_OTHERS = ("AWS_METADATA_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_ENDPOINT_URL_STS")
-"""Where an instance or a container has credentials, and the variables that name another place."""
-
-_METADATA = ("/latest/api/token", "/latest/meta-data/", "//169.254.170.2")  # of an instance, and of a container
+_AWAY = "set s3_endpoint to that server itself, or s3_region to the bucket's region"
+_OTHER_REGION = "the bucket lies in another region; set s3_region, or AWS_REGION in the agent's environment"
 
 
 def fetch_from_s3(source: S3Source, incoming: Incoming, validator: Path, resolve: Resolve = resolve_by_system) -> None:
@@ -53,15 +46,12 @@ def fetch_from_s3(source: S3Source, incoming: Incoming, validator: Path, resolve
     has arrived so far."""
     loan = borrowed(source.lender, incoming.source)
     if loan.url:
-        return _fetch_lent(loan.url, source, incoming, validator, resolve)
-    try:
-        _fetch_with_own(source, incoming, validator, resolve)
-    except PayloadError as error:
-        raise (loan.trouble if loan.trouble is not None and _NO_CREDENTIALS in error.message else error) from error
+        _fetch_lent(loan.url, source, incoming, validator, resolve)
+    else:
+        _fetch_with_own(source, loan, incoming, validator, resolve)
 
 
 def _fetch_lent(url: str, source: S3Source, incoming: Incoming, validator: Path, resolve: Resolve) -> None:
-    """Over our own HTTP: a name is looked up once, and what was found is what we connect to."""
     endpoint = _endpoint(source)
     if not _is_of(url, source, endpoint):
         why = "the coordinator lent an address that is not this object's"
@@ -69,11 +59,12 @@ def _fetch_lent(url: str, source: S3Source, incoming: Incoming, validator: Path,
     if not (source.version or source.e_tag):
         validator.unlink(missing_ok=True)  # S3 promises nothing of If-Range, so what may have changed is not gone on with.
     asking = Asking(
-        headers={"If-Match": _quoted(source.e_tag)} if source.e_tag else {},
+        headers=_exactly(source),
         refusals={
             403: "what the coordinator lent does not open it; look at the key in its file of source credentials",
             412: f"its ETag is no longer {source.e_tag}; register the object again",
         },
+        explained=_explained,
         private=PrivateOrigins((ANY,) if endpoint else ()),
         resolve=resolve,
     )
@@ -94,123 +85,82 @@ def _is_of(url: str, source: S3Source, endpoint: str) -> bool:
     return server.scheme == "https" and server.port == 443 and bool(_AMAZONS.fullmatch(name)) and path == f"{below}/{source.key}"
 
 
-def _fetch_with_own(source: S3Source, incoming: Incoming, validator: Path, resolve: Resolve) -> None:
-    known = validator.read_text() if incoming.offset and validator.exists() else ""
-    if not known:
-        incoming.restart()
-    try:
-        answer = obstore.get(_store(source, incoming, resolve), source.key, options=_options(source, incoming.offset, known))
-        incoming.begin(answer.meta["size"])
-        validator.write_text(answer.meta["e_tag"] or "")
-        for chunk in answer.stream(min_chunk_size=_CHUNK):
-            incoming.write(bytes(chunk))
-        total = answer.meta["size"]
-    except (BaseError, FileNotFoundError) as error:
-        raise _failure(error, source, incoming) from error
-    if incoming.offset != total:
-        raise FetchInterrupted(f"{incoming.source} sent {incoming.offset} of {total} bytes")
-
-
-def _store(source: S3Source, incoming: Incoming, resolve: Resolve) -> S3Store:
+def _fetch_with_own(source: S3Source, loan: Loan, incoming: Incoming, validator: Path, resolve: Resolve) -> None:
     if source.key != source.key.strip("/") or any(part in ("", ".", "..") for part in source.key.split("/")):
         raise unavailable(incoming.source, 'keys with empty parts, "." or ".." between their slashes are not fetched; rename the object')
-    if not _BUCKET.fullmatch(source.bucket):
-        raise unavailable(incoming.source, "that is no bucket's name")
-    config: S3Config = {}
-    if source.endpoint:
-        config["endpoint"] = source.endpoint
-    if source.region:
-        config["region"] = source.region
-    endpoint = _endpoint(source)
-    config = {**_credentials(os.environ), **config}
-    has_own = "access_key_id" in config or "AWS_ACCESS_KEY_ID" in os.environ or os.environ.get("AWS_SKIP_SIGNATURE") == "true"
-    options: ClientConfig = {"allow_http": endpoint.startswith("http://"), "connect_timeout": "10s", "read_timeout": "55s", "timeout": "1d"}
-    try:
-        options |= _way(endpoint, has_own=has_own, resolve=resolve)
-    except Forbidden as error:
-        raise unavailable(incoming.source, f"its endpoint cannot be used: {error}") from error
-    except OSError as error:
-        raise FetchInterrupted(f"{incoming.source}: {error.strerror or error}") from error
-    return S3Store(
-        source.bucket,
-        config=config,
-        client_options=options,
-        retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=10)},
+    region = source.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    if not _BUCKET.fullmatch(source.bucket) or not _REGION.fullmatch(region):
+        raise unavailable(incoming.source, "that is no bucket's name, or no region's")
+    server, path = _place(source, region, incoming.source)
+    key = None if os.environ.get("AWS_SKIP_SIGNATURE", "").lower() == "true" else own_key(incoming.source)
+    if key is None and "AWS_SKIP_SIGNATURE" not in os.environ:
+        raise loan.trouble or unavailable(incoming.source, _NO_CREDENTIALS)
+    query = f"versionId={quote(source.version, safe='')}" if source.version else ""
+    headers: dict[str, str] = {}
+    if key is not None:
+        headers |= signed(key, host=_named(server), path=path, query=query, region=region, at=SystemClock().now_ms())
+    asking = Asking(
+        headers={**headers, **_exactly(source)},
+        refusals=_refusals(source, key, loan),
+        explained=_explained,
+        exact=True,
+        away=_AWAY,
+        private=PrivateOrigins((ANY,)),  # The endpoint is the administrator's choice, and Amazon's name may lead into a network of ours.
+        resolve=resolve,
+        trouble=loan.trouble,
     )
+    fetch_http(f"{server.scheme}://{_named(server)}{path}{'?' if query else ''}{query}", incoming, validator, asking)
 
 
 def _endpoint(source: S3Source) -> str:
     return source.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
 
 
-def _quoted(e_tag: str) -> str:
-    """AWS shows it with quotation marks or without."""
-    return f'"{e_tag.strip(chr(34))}"'
-
-
-def _way(endpoint: str, *, has_own: bool, resolve: Resolve) -> "ClientConfig":
-    """How the bucket's server is reached, and no other one: where it redirects to is asked of nobody. Raises Forbidden for an endpoint
-    that is none, OSError when its name leads nowhere. A proxy of the environment decides by itself where it goes.
-
-    The endpoint is the administrator's choice, so its address may be private; without credentials of its `own` the machine's are asked for.
-    """
-    server = server_of(endpoint or f"https://s3.{_AMAZON[0]}")
-    if proxy_for(server.scheme, server.host) is not None:
-        return {}
-    if endpoint:
-        resolved(server, PrivateOrigins((ANY,)), resolve)
-    hosts = {server.host} if endpoint else {*_AMAZON}
-    if not has_own:
-        hosts |= {*_AMAZON, *_OF_THE_MACHINE, *(urlsplit(os.environ.get(name, "")).hostname or "" for name in _OTHERS)} - {""}
-    return {"proxy_url": f"http://{_NOBODY}", "proxy_excludes": ",".join(sorted(hosts))}
-
-
-def _credentials(environment: "os._Environ[str]") -> "S3Config":
-    """Those of the AWS credentials file, which obstore does not read, when the environment has none."""
-    if "AWS_ACCESS_KEY_ID" in environment:
-        return {}
-    path = Path(environment.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials").expanduser()
-    profiles = configparser.ConfigParser(interpolation=None, default_section="")
+def _place(source: S3Source, region: str, name: str) -> tuple[Server, str]:
+    """The server, and the object's path on it. A bucket with dots is no name that Amazon's certificate is for."""
+    path = quote(f"/{source.key}", safe="/~")
+    endpoint = _endpoint(source)
     try:
-        profiles.read_string(path.read_text())
-        found = profiles[environment.get("AWS_PROFILE", "default")]
-        config: S3Config = {"access_key_id": found["aws_access_key_id"], "secret_access_key": found["aws_secret_access_key"]}
-    except (OSError, KeyError, ValueError, configparser.Error):
-        return {}
-    if "aws_session_token" in found:
-        config["session_token"] = found["aws_session_token"]
-    return config
+        if endpoint:
+            server = server_of(endpoint)
+            written = literal(server.host)
+            if written is not None:
+                check_address(server.host, written, PrivateOrigins((ANY,)))
+            return server, f"{urlsplit(endpoint).path.rstrip('/')}/{source.bucket}{path}"
+    except Forbidden as error:
+        raise unavailable(name, f"its endpoint cannot be used: {error}") from error
+    amazon = f"s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+    dotted = "." in source.bucket
+    host = amazon if dotted else f"{source.bucket}.{amazon}"
+    return Server(scheme="https", host=host, port=443), f"/{source.bucket}{path}" if dotted else path
 
 
-def _options(source: S3Source, offset: int, known: str) -> "GetOptions":
-    options: GetOptions = {}
-    if source.version:
-        options["version"] = source.version
-    e_tag = _quoted(source.e_tag) if source.e_tag else known
-    if e_tag:
-        options["if_match"] = e_tag
-    if offset:
-        options["range"] = {"offset": offset}
-    return options
+def _named(server: Server) -> str:
+    """As the Host header names it, which is signed."""
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return host if (server.scheme, server.port) in (("https", 443), ("http", 80)) else f"{host}:{server.port}"
 
 
-def _failure(error: Exception, source: S3Source, incoming: Incoming) -> Exception:
-    text = str(error).partition("\n\nDebug source")[0]
-    said = _SAID.search(text)
-    why = f"{said[2].rstrip('.')} ({said[1]})" if said else text.partition("\n")[0]
-    found = _STATUS.search(text)
-    status = int(found[1]) if found else 0
-    if f"{_NOBODY}," in str(error):
-        return unavailable(incoming.source, "it redirects to another host; set s3_endpoint to that server itself")
-    if any(place in text for place in _METADATA):
-        return unavailable(incoming.source, _NO_CREDENTIALS)
-    if isinstance(error, PreconditionError) and not source.e_tag or status == 416:
-        incoming.restart()
-        return FetchInterrupted(f"{incoming.source}: the object has changed since its first part was fetched")
-    if isinstance(error, PreconditionError):
-        return unavailable(incoming.source, f"its ETag is no longer {source.e_tag}; register the object again")
-    if "redirect" in text.lower():
-        return unavailable(incoming.source, "the bucket lies in another region; set s3_region, or AWS_REGION in the agent's environment")
-    if 400 <= status < 500 and status not in (408, 429):
-        return unavailable(incoming.source, why)
-    return FetchInterrupted(f"{incoming.source}: {why}")
+def _exactly(source: S3Source) -> dict[str, str]:
+    """AWS shows ETags with quotation marks or without."""
+    return {"If-Match": f'"{source.e_tag.strip(chr(34))}"'} if source.e_tag else {}
+
+
+def _refusals(source: S3Source, key: AwsKey | None, loan: Loan) -> dict[int, str]:
+    used = "asked without a key (AWS_SKIP_SIGNATURE)" if key is None else f"asked with the agent's own key, from {key.origin}"
+    used = f"{used}; lent was none ({loan.why_none})"
+    return {
+        301: _OTHER_REGION,
+        307: _OTHER_REGION,
+        400: used,
+        401: used,
+        403: used,
+        404: used,
+        412: f"its ETag is no longer {source.e_tag}; register the object again",
+    }
+
+
+def _explained(body: bytes) -> str:
+    """What S3 says of a refusal."""
+    said = _SAID.search(body)
+    return "" if said is None else f"{said[2].decode('utf-8', 'replace').rstrip('.')} ({said[1].decode('ascii', 'replace')})"
