@@ -24,6 +24,7 @@ Response = TypeVar("Response")
 PAUSES = (0.1, 0.2, 0.4, 0.8, 1.5)  # seconds between the attempts while the coordinator cannot be reached: it restarts within two
 PAGE_SIZE = 1000
 UNIX = "unix:"
+END_OF_KEY = b"-----END PRIVATE KEY-----\n"
 ADMIN_SOCKET = Path("/var/lib/hookline/admin.sock")
 """Where a coordinator with the default data directory lets operators of its own machine in."""
 
@@ -63,12 +64,15 @@ Page = TypeVar("Page", bound=PageResponse)
 class Connection:
     """A channel to the coordinator, opened when the first call is made."""
 
-    def __init__(self, coordinator: str, *, insecure: bool, timeout: float, clock: Clock, trust: str = "", token: str = "") -> None:
-        """`trust` and `token` are for TLS: the root certificate, PEM, and the operator's token."""
+    def __init__(
+        self, coordinator: str, *, insecure: bool, timeout: float, clock: Clock, trust: str = "", token: str = "", pair: bytes = b""
+    ) -> None:
+        """For TLS: `trust` is the root certificate, `pair` the operator's key and certificates, all PEM; `token` is the operator's."""
         self.coordinator = coordinator
         self.insecure = insecure
         self._trust = trust
         self._token = token
+        self._pair = pair
         self.timeout = timeout
         self.pauses: Sequence[float] = PAUSES
         self._clock = clock
@@ -87,7 +91,8 @@ class Connection:
                 f"cannot trust {self.coordinator} yet: type the `hookline login` that an admin's `hookline operator token create` prints, "
                 "or say --ca FILE; on the coordinator's machine --coordinator unix:DATA_DIR/admin.sock will do"
             )
-        credentials = grpc.ssl_channel_credentials(self._trust.encode())
+        key, end, chain = self._pair.partition(END_OF_KEY)
+        credentials = grpc.ssl_channel_credentials(self._trust.encode(), (key + end) or None, chain or None)
         if self._token:
             credentials = grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(self._token))
         return grpc.secure_channel(self.coordinator, credentials, options=OPTIONS)

@@ -42,6 +42,8 @@ class Console:
         self.ca = str(settings.get("hookline.ca") or "")
         self._named = str(settings.get("hookline.coordinator") or "")
         self._cut = ""
+        self.quiet = False
+        """Nobody reads what is said beside the answer."""
         self.clock: Clock = settings.get("hookline.clock") or SystemClock()
 
     @functools.cached_property
@@ -65,13 +67,25 @@ class Console:
         """The way to the coordinator."""
         if self.insecure or self.coordinator.startswith(UNIX):
             return Connection(self.coordinator, insecure=self.insecure, timeout=self.timeout, clock=self.clock)
-        token = os.environ.get("HOOKLINE_TOKEN", "") or (self._login.token if self._login else "")
-        trust = self.trust
-        return Connection(self.coordinator, insecure=False, timeout=self.timeout, clock=self.clock, trust=trust, token=token)
+        login, pair = self._login, b""
+        token = os.environ.get("HOOKLINE_TOKEN", "") or (login.token if login else "")
+        if login and login.certificate:
+            from coordinator.cli.access import own
+
+            pair, token = own.current(login, login.certificate, self.clock, None if self.quiet else self.remark), ""
+        return Connection(
+            self.coordinator, insecure=False, timeout=self.timeout, clock=self.clock, trust=self.trust, token=token, pair=pair
+        )
+
+    @property
+    def certificate(self) -> kept.Certificate | None:
+        """This operator's own; None for whoever calls with something else."""
+        login = None if self.insecure else self._login
+        return login.certificate if login else None
 
     @property
     def _login(self) -> kept.Login | None:
-        """What is kept for this coordinator: a token is never sent to another."""
+        """What is kept for this coordinator: a token is never sent to another, nor a certificate shown."""
         login = kept.read()
         return login if login and login.coordinator == self.coordinator else None
 

@@ -22,7 +22,7 @@ def _suggestion(names: Callable[[Connection, click.Context], Iterable[str]]) -> 
 
     def complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
         console = Console(context)
-        console.timeout = SECONDS
+        console.timeout, console.quiet = SECONDS, True
         try:
             console.connection.pauses = ()
             return [name for name in names(console.connection, context) if name.startswith(incomplete) and name == clean(name)]

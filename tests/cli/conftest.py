@@ -18,9 +18,11 @@ class FakeClock:
     def __init__(self) -> None:
         self.waits: list[float] = []
         self.interrupt = False
+        self.later = 0.0
+        """Seconds by which it is later than that."""
 
     def now(self) -> datetime.datetime:
-        return datetime.datetime.fromtimestamp(NOON + 300, datetime.UTC)
+        return datetime.datetime.fromtimestamp(NOON + 300 + self.later, datetime.UTC)
 
     def elapsed(self) -> float:
         return sum(self.waits)

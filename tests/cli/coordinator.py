@@ -128,6 +128,8 @@ class FakeCoordinator:
         self.enrol_address = "10.0.0.1:8446"
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
         self.metadata: dict[str, str | bytes] = {}
+        self.certificate = b""
+        """What the last call showed, PEM."""
         for file, service in self.services:
             self._serve(file.DESCRIPTOR.services_by_name[service])
         port = self._open(self._server, listen)
@@ -166,6 +168,8 @@ class FakeCoordinator:
         def answer(request: Any, context: grpc.ServicerContext) -> Any:
             self.calls.append(Call(name, request))
             self.metadata = dict(context.invocation_metadata())
+            shown: Any = context.auth_context().get("x509_pem_cert", ())  # bytes each, whatever the stubs say
+            self.certificate = b"".join(shown)
             try:
                 if self.faults:
                     raise self.faults.pop(0)

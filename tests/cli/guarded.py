@@ -8,15 +8,16 @@ from google.protobuf.message import Message
 
 from coordinator.adapters.authority import Authority
 from coordinator.adapters.clock import SystemClock
-from coordinator.gateway.listeners.tls import PairFile, open_credentials
+from coordinator.gateway.listeners.tls import PairFile, certificate_credentials, open_credentials
 from hookline.v1 import access_pb2 as access
 from tests.cli.coordinator import FakeCoordinator, Refused, at, page
 
-TOKEN = "hlo_anna"
+TOKEN, INVITATION = "hlo_anna", "hlc_anna"
+LASTS = 30 * 86_400
 
 
 class GuardedCoordinator(FakeCoordinator):
-    """Lets in who sends the one token."""
+    """Lets in who sends the one token; at another port, who shows a certificate of its authority."""
 
     services: Any = (*FakeCoordinator.services, (access, "AccessService"), (access, "AuditService"))
 
@@ -38,13 +39,24 @@ class GuardedCoordinator(FakeCoordinator):
         self.audited = [
             access.AuditEntry(audit_no=number, principal="local", method="/a.B/Stop", code="OK", time=at(number)) for number in (1, 2)
         ]
+        self.certified = ""
         self.verdict = access.VerifyAuditResponse(intact=True, entries=2, head_hash=b"\xab" * 32)
         super().__init__()
 
     def _open(self, server: grpc.Server, listen: str) -> int:
-        return server.add_secure_port(listen, open_credentials(PairFile(self._pki)))
+        pairs = PairFile(self._pki)
+        self.certified = f"127.0.0.1:{server.add_secure_port(listen, certificate_credentials(pairs))}"
+        return server.add_secure_port(listen, open_credentials(pairs))
 
     def WhoAmI(self, request: access.WhoAmIRequest) -> Message:
+        if self.certificate:
+            return access.WhoAmIResponse(
+                principal="operator:anna",
+                grants=self.who.grants,
+                token_expire_time=at(LASTS),
+                server_time=at(300),
+                credential_id="oc-1",
+            )
         if self.metadata.get("authorization") != f"Bearer {TOKEN}":
             raise Refused(grpc.StatusCode.UNAUTHENTICATED, "cannot let you in: this token is unknown here", "UNAUTHENTICATED")
         return self.who
@@ -84,6 +96,37 @@ class GuardedCoordinator(FakeCoordinator):
 
     def RevokeOperatorToken(self, request: access.RevokeOperatorTokenRequest) -> Message:
         return access.RevokeOperatorTokenResponse()
+
+    def IssueOperatorCertificate(self, request: access.IssueOperatorCertificateRequest) -> Message:
+        if self.metadata.get("authorization") != f"Bearer {INVITATION}":
+            raise Refused(grpc.StatusCode.UNAUTHENTICATED, "cannot let you in: this token is unknown here", "UNAUTHENTICATED")
+        chain = self.issued(request.certificate_request)
+        made = access.OperatorCertificate(operator_certificate_id="oc-1", operator_name="anna", create_time=at(0), expire_time=at(LASTS))
+        return access.IssueOperatorCertificateResponse(
+            operator_certificate=made, certificate_chain=chain, trust=self.authority.trust, certificate_address=self.certified
+        )
+
+    def RenewOperatorCertificate(self, request: access.RenewOperatorCertificateRequest) -> Message:
+        made = access.OperatorCertificate(
+            operator_certificate_id="oc-1",
+            operator_name="anna",
+            create_time=at(0),
+            renew_time=at(LASTS // 2),
+            expire_time=at(LASTS // 2 + LASTS),
+        )
+        chain = self.issued(request.certificate_request)
+        return access.RenewOperatorCertificateResponse(operator_certificate=made, certificate_chain=chain, trust=self.authority.trust)
+
+    def issued(self, request: bytes) -> bytes:
+        """A certificate with the one above it."""
+        return self.authority.certify_operator("anna", "oc-1", request, lifetime=LASTS * 1000)[0]
+
+    def ListOperatorCertificates(self, request: access.ListOperatorCertificatesRequest) -> Message:
+        made = access.OperatorCertificate(operator_certificate_id="oc-1", operator_name="anna", expire_time=at(600), description="laptop")
+        return access.ListOperatorCertificatesResponse(operator_certificates=[made])
+
+    def RevokeOperatorCertificate(self, request: access.RevokeOperatorCertificateRequest) -> Message:
+        return access.RevokeOperatorCertificateResponse()
 
     def ListAudit(self, request: access.ListAuditRequest) -> Message:
         found, token = page(self.audited if request.oldest_first else self.audited[::-1], request)

@@ -90,6 +90,7 @@ def test_a_login_that_others_may_read_is_not_used(anna: Operator, tmp_path: Path
     os.chmod(kept(tmp_path), 0o644)
     shown = anna.types_alone("whoami")
     assert (shown.exit_code, "others may read it" in shown.stderr) == (1, True)
+    os.chmod(kept(tmp_path), 0o600)
     kept(tmp_path).write_text("{}")
     assert "cannot read the login" in anna.types_alone("whoami").stderr
 

@@ -14,7 +14,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.identity import handshake
 from coordinator.adapters.authority import certificates
-from hookline.v1 import agent_pb2, agent_pb2_grpc
+from coordinator.cli.access import kept
+from hookline.v1 import access_pb2, access_pb2_grpc, agent_pb2, agent_pb2_grpc
 from tests.e2e.cluster import Cluster
 from tests.e2e.refusals import refused
 from tests.e2e.shaking import handshakes
@@ -22,6 +23,7 @@ from tests.e2e.shaking import handshakes
 pytestmark = pytest.mark.e2e
 
 HOST = "spiffe://hookline/agent/" + "1" * 32
+OPERATOR = "spiffe://hookline/operator/alice"
 NOW = datetime.datetime.now(datetime.UTC)  # what the coordinator is shown has to be wrong by its own clock
 DAY = datetime.timedelta(days=1)
 
@@ -93,9 +95,13 @@ def unwelcome(case: str, cluster: Cluster) -> Shown:
         case "wrong usage":
             return made(ours, usage=ExtendedKeyUsageOID.SERVER_AUTH)
         case "an operator's":
-            return made(ours, uri="spiffe://hookline/operator/alice")
+            return made(ours, uri=OPERATOR)
+        case "an agent's":
+            return made(ours)
         case "another cluster's":
             return made(ours, uri=HOST.replace("hookline", "elsewhere"))
+        case "an operator's of another cluster":
+            return made(ours, uri=OPERATOR.replace("hookline", "elsewhere"))
         case "no URI of ours":
             return made(ours, uri="https://hookline/agent/" + "1" * 32)
         case "a host that never enrolled":
@@ -105,6 +111,13 @@ def unwelcome(case: str, cluster: Cluster) -> Shown:
 
 
 AT_THE_DOOR = ("no certificate", "expired", "not yet valid", "wrong CA", "wrong usage")
+NO_OPERATOR = {
+    "an operator's": "unknown here",  # signed, and never issued
+    "an agent's": "is for operators",
+    "an operator's of another cluster": "is for operators",
+    "no URI of ours": "is for operators",
+}
+"""What is said to those whose certificate the authority has signed, where operators show theirs."""
 INSIDE = ("an operator's", "another cluster's", "no URI of ours", "a host that never enrolled")
 
 
@@ -125,6 +138,31 @@ def test_whoever_does_not_belong_is_refused(cluster: Cluster, case: str, listene
         code, _ = refused(call)
     assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
     assert (code is grpc.StatusCode.UNAVAILABLE) == (case in AT_THE_DOOR)
+
+
+@pytest.mark.parametrize("case", [*AT_THE_DOOR, *NO_OPERATOR])
+def test_whoever_does_not_belong_is_refused_where_operators_show_certificates_and_doctor_says_why(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    shown = unwelcome(case, cluster)
+    address, trust = cluster.addresses["certificates"], (cluster.data_dir / "pki" / "trust.crt").read_bytes()
+    with grpc.secure_channel(address, grpc.ssl_channel_credentials(trust, shown.key, shown.chain)) as channel:
+        stub = access_pb2_grpc.AccessServiceStub(channel)
+        code, _ = refused(lambda: stub.WhoAmI(access_pb2.WhoAmIRequest(), timeout=10))
+    assert code is (grpc.StatusCode.UNAVAILABLE if case in AT_THE_DOOR else grpc.StatusCode.UNAUTHENTICATED)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    certificate = kept.Certificate(file="oc-1.pem", renew_at=4e9, until=4e9)
+    kept.write(kept.Login(coordinator=address, trust=trust.decode(), certificate=certificate if shown.key else None))
+    kept.keep("oc-1.pem", (shown.key or b"") + (shown.chain or b""))
+    doctor = cluster.typed("--coordinator", address, "doctor")
+    said = (
+        "whoever shows no certificate"
+        if case == "no certificate"
+        else "when it sees your certificate"
+        if case in AT_THE_DOOR
+        else NO_OPERATOR[case]
+    )
+    assert (doctor.code, said in doctor.out) == (1, True), doctor.out
 
 
 @pytest.mark.parametrize("case", AT_THE_DOOR[1:])
@@ -149,7 +187,7 @@ def test_a_host_can_do_nothing_but_enrol_where_machines_enrol(cluster: Cluster) 
     assert why_not(cluster.addresses["listen"], trust, current / "chain.pem", current / "key.pem") is None
 
 
-@pytest.mark.parametrize("listener", ["listen", "bundles", "enrol"])
+@pytest.mark.parametrize("listener", ["listen", "bundles", "enrol", "certificates"])
 def test_neither_plaintext_nor_an_older_tls_gets_anywhere(cluster: Cluster, listener: str) -> None:
     with grpc.insecure_channel(cluster.addresses[listener]) as channel:
         stub = agent_pb2_grpc.AgentServiceStub(channel)
@@ -167,7 +205,7 @@ def test_a_coordinator_with_another_name_or_authority_is_not_spoken_to(cluster: 
     assert "its certificate is not good here" in str(why_not(f"127.0.0.1:{port}", other))
 
 
-@pytest.mark.parametrize("listener", ["listen", "operators"])
+@pytest.mark.parametrize("listener", ["listen", "operators", "certificates"])
 def test_many_handshakes_at_once_leave_the_coordinator_alive_also_while_its_certificate_is_renewed(cluster: Cluster, listener: str) -> None:
     shown = handshakes(cluster, listener, rounds=3, at_once=500)
     assert cluster.processes["coordinator"].poll() is None, cluster.log("coordinator")[-2_000:]

@@ -85,6 +85,8 @@ class AccessServicer(AccessServiceServicer):
 
     async def CreateOperatorToken(self, request: pb.CreateOperatorTokenRequest, context: Context) -> pb.CreateOperatorTokenResponse:
         """Make a token."""
+        if request.HasField("certificate_lifetime"):
+            self._certificates.check_possible()
         wanted = WantedOperatorToken(
             operator=request.operator_name,
             ttl=request.ttl.ToMilliseconds(),

@@ -14,6 +14,7 @@ from coordinator.cli.text import clean, span
 
 if TYPE_CHECKING:
     from coordinator.cli.spelling import JsonValue
+    from hookline.v1.access_pb2 import WhoAmIResponse
 
 CLOCKS_APART = 60.0
 SOON = 7 * 86_400.0
@@ -47,7 +48,7 @@ class Findings:
 
 @command("doctor", examples=["hookline doctor"], related=["whoami", "login"])
 def doctor(console: Console) -> None:
-    """Look at what stands between you and the coordinator: the way, its certificate, the clocks, the token, what you may do."""
+    """Look at what stands between you and the coordinator: the way, certificates, the clocks, the token, what you may do."""
     findings = Findings()
     if findings.look("login", lambda: _login(console)) and (
         console.insecure or console.coordinator.startswith(UNIX) or findings.look("certificate", lambda: _certificate(console))
@@ -76,7 +77,8 @@ def _login(console: Console) -> str:
 def _certificate(console: Console) -> str:
     from coordinator.cli.access import handshake  # ssl takes a while to import
 
-    seen = handshake.look(console.coordinator, console.trust)
+    own = None if console.certificate is None else kept.path().with_name(console.certificate.file)
+    seen = handshake.look(console.coordinator, console.trust, own)
     left = seen.until - console.clock.now().timestamp()
     return f"{console.coordinator} is who you trust; its certificate is good for {span(left)}, for {', '.join(seen.names)}"
 
@@ -99,14 +101,24 @@ def _ask(console: Console, findings: Findings) -> None:
     else:
         findings.good("clock", "this machine's clock and the coordinator's agree")
     if found.HasField("token_expire_time"):
-        left = found.token_expire_time.seconds - found.server_time.seconds
-        said = f"the token is good for {span(left)}"
-        if left < SOON:
-            findings.bad("token", f"{said} only: have an admin run `hookline operator token create` and log in anew")
-        else:
-            findings.good("token", said)
+        _credential(console, found, findings)
     grants = written(found.grants)
     if grants:
         findings.good("permissions", f"you may {', '.join(grants)}")
     else:
         findings.bad("permissions", "you may do nothing: have an admin run `hookline operator grant`")
+
+
+def _credential(console: Console, found: "WhoAmIResponse", findings: Findings) -> None:
+    """How long the token or the certificate is good. A certificate is renewed by every command, when it is time."""
+    left, certificate = found.token_expire_time.seconds - found.server_time.seconds, console.certificate
+    what = "token" if certificate is None else "own certificate"
+    said = f"the {what.removeprefix('own ')} {clean(found.credential_id)} is good for {span(left)}"
+    if certificate is not None and console.clock.now().timestamp() < certificate.renew_at:
+        findings.good(what, f"{said}, and is renewed before")
+    elif certificate is not None:
+        findings.bad(what, f"{said} only, and could not be renewed: see what is said above, or log in anew")
+    elif left < SOON:
+        findings.bad(what, f"{said} only: have an admin run `hookline operator token create` and log in anew")
+    else:
+        findings.good(what, said)

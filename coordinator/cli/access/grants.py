@@ -1,9 +1,12 @@
-"""How grants are typed and shown: `deployer`, `deployer:shop`, `deployer:shop/production`."""
+"""How operators and their grants are typed and shown: `deployer`, `deployer:shop`, `deployer:shop/production`."""
 
 import re
 from typing import TYPE_CHECKING
 
+import click
+
 from coordinator.cli import protos
+from coordinator.cli.arguments import Parsed
 from coordinator.cli.spelling import number, spell
 from coordinator.cli.text import clean
 
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
 
     from hookline.v1.access_pb2 import Grant
 
+GRANT_METAVAR = "ROLE[:APP[/GROUP]]"
 ROLES = ("viewer", "deployer", "approver", "admin")
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
 
@@ -43,3 +47,15 @@ def lifetime(typed: str) -> int:
     if found is None or not int(found[1]):
         raise ValueError(f"cannot read {typed!r}: write a length of time such as 30d, 12h or 90m")
     return int(found[1]) * _UNITS[found[2]]
+
+
+NAME = click.argument("name", metavar="NAME")
+GRANT = Parsed("grant", grant)
+GRANTS = click.option(
+    "--grant",
+    "grants",
+    type=GRANT,
+    multiple=True,
+    metavar=GRANT_METAVAR,
+    help="It allows no more than this. [all that its operator may do]",
+)

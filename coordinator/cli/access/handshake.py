@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from coordinator.cli.refusals import Refusal, Unreachable
 
@@ -46,15 +47,43 @@ def root_of(address: str, fingerprint: str) -> str:
     return ssl.DER_cert_to_PEM_cert(found)
 
 
-def look(address: str, trust: str) -> Seen:
-    """A handshake as every call makes one. Raises a Refusal that says why it cannot be made."""
+def look(address: str, trust: str, own: Path | None = None) -> Seen:
+    """A handshake as every call makes one, with a certificate and its key (PEM) if there is one to show. Raises a Refusal that says why it
+    cannot be made."""
     context = ssl.create_default_context(cadata=trust)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols(["h2"])
+    if own is not None:
+        _show(own, context)
     with closing(_connected(address, context)) as connection:
         shown = connection.getpeercert() or {}
+        _check_taken(address, connection, own)
     names = tuple(str(value) for kind, value in _pairs(shown.get("subjectAltName")) if kind in ("DNS", "IP Address"))
     return Seen(until=ssl.cert_time_to_seconds(str(shown.get("notAfter"))), names=names)
+
+
+def _show(own: Path, context: ssl.SSLContext) -> None:
+    try:
+        context.load_cert_chain(own)
+    except OSError as error:  # ssl.SSLError is one as well
+        why = getattr(error, "reason", None) or error.strerror or str(error)
+        raise Refusal(f"cannot use the certificate in {own}: {str(why).lower().replace('_', ' ')}; log in anew") from None
+
+
+def _check_taken(address: str, connection: ssl.SSLSocket, own: Path | None) -> None:
+    """A server refuses a client's certificate after the handshake, and gRPC's hangs up then; one that takes it says its settings."""
+    try:
+        first = connection.recv(1)
+    except OSError:  # a TLS alert is one as well
+        first = b""
+    again = "have `hookline operator certificate create` run, and log in with what it prints"
+    if not first and own is None:
+        raise Refusal(f"{address} hangs up on whoever shows no certificate: it is the coordinator's --certificate-listen; {again}")
+    if not first:
+        raise Refusal(
+            f"{address} hangs up when it sees your certificate: another authority has signed it, it is not for clients, or by the "
+            f"coordinator's clock it is not good yet or has ended; {again}"
+        )
 
 
 def _pairs(names: object) -> Iterator[tuple[object, object]]:

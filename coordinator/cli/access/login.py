@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 import click
 
 from coordinator.cli import protos
-from coordinator.cli.access import kept
+from coordinator.cli.access import kept, own
 from coordinator.cli.access.grants import written
 from coordinator.cli.arguments import command
 from coordinator.cli.connection import Connection, check_address
 from coordinator.cli.console import Console
+from coordinator.cli.refusals import Refusal
 from coordinator.cli.spelling import to_json
 from coordinator.cli.text import clean, date_time
 
@@ -34,24 +35,30 @@ if TYPE_CHECKING:
     required=True,
     envvar="HOOKLINE_TOKEN",
     metavar="hlo_...",
-    help="The operator's token, or one of the identity provider. [HOOKLINE_TOKEN]",
+    help="The operator's token, one for a certificate (hlc_...), or one of the identity provider. [HOOKLINE_TOKEN]",
 )
 def login(console: Console, address: str, token: str) -> None:
     """Keep where the coordinator is, whom to trust there, and a token; every command uses them from then on.
 
-    Nothing is trusted unseen: the fingerprint comes with the token, from whoever made it.
+    Nothing is trusted unseen: the fingerprint comes with the token, from whoever made it. With a token for a certificate (hlc_..., from
+    `hookline operator certificate create`) it makes a key that never leaves this machine, has a certificate issued for it, and keeps that
+    in place of the token, which is used up. Commands renew it when half of its time is over.
     """
     from coordinator.cli.access import handshake  # ssl takes a while to import
 
     check_address(address)
-    if not token.startswith("hlo_") and token.count(".") != 2:
+    if not token.startswith(("hlo_", own.TOKEN_PREFIX)) and token.count(".") != 2:
         raise click.UsageError(
-            "cannot log in with this token: an operator's begins with hlo_, and an identity provider's has two dots in it"
+            f"cannot log in with this token: an operator's begins with hlo_ or {own.TOKEN_PREFIX}, and an identity provider's has two dots "
+            "in it"
         )
     trust = handshake.root_of(address, console.ca) if handshake.is_fingerprint(console.ca) else kept.read_trust(console.ca)
     handshake.look(address, trust)
     way = Connection(address, insecure=False, timeout=console.timeout, clock=console.clock, trust=trust, token=token)
     try:
+        if token.startswith(own.TOKEN_PREFIX):
+            _certified(console, own.take(way, address, console.clock))
+            return
         found = way.ask(way.access.WhoAmI, protos.access.WhoAmIRequest())
     finally:
         way.close()
@@ -60,9 +67,29 @@ def login(console: Console, address: str, token: str) -> None:
     console.remark(f"Kept in {file}.")
 
 
+def _certified(console: Console, login: kept.Login) -> None:
+    """Say who somebody is who has taken a certificate. It is kept by now: its token is used up, whatever comes of this."""
+    assert login.certificate is not None
+    pair = kept.pair_of(login.certificate)
+    way = Connection(login.coordinator, insecure=False, timeout=console.timeout, clock=console.clock, trust=login.trust, pair=pair)
+    try:
+        _show(console, way.ask(way.access.WhoAmI, protos.access.WhoAmIRequest()))
+    except Refusal as refusal:
+        raise type(refusal)(
+            f"the certificate is kept, but {login.coordinator} cannot be called with it yet: {refusal.message}\n"
+            "It is the coordinator's --certificate-listen; once it can be reached, say: hookline doctor"
+        ) from None
+    finally:
+        way.close()
+    console.remark(f"The key and its certificate are kept in {kept.path().with_name(login.certificate.file)}.")
+
+
 @command("logout", examples=["hookline logout"], related=["login", "operator token revoke"])
 def logout(console: Console) -> None:
-    """Forget the coordinator and the token on this machine. The token stays good: an admin can revoke it."""
+    """Forget the coordinator and the token on this machine, or delete the key and its certificate.
+
+    A token stays good: an admin can revoke it.
+    """
     there = kept.forget()
     if console.json:
         console.json_value({})
@@ -84,7 +111,8 @@ def _show(console: Console, found: "WhoAmIResponse") -> None:
         [
             ("you are", clean(found.principal)),
             ("you may", "\n".join(written(found.grants)) or "nothing"),
-            ("token until", date_time(found.token_expire_time)),
+            ("by", clean(found.credential_id)),
+            ("good until", date_time(found.token_expire_time)),
             ("seen from", clean(found.address)),
         ]
     )

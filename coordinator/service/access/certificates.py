@@ -24,6 +24,10 @@ class CertificateService:
         self._authority = authority
         self._clock = clock
 
+    def check_possible(self) -> None:
+        """Raise Conflict where nobody can have a certificate."""
+        _ = self._signer
+
     @property
     def trust(self) -> bytes:
         """The roots that operators have to trust, PEM."""
