@@ -1,15 +1,13 @@
 """`scripts/bench metrics`: how long a scrape takes, and for how long the event loop stands still meanwhile.
 
 Everything that can be counted of 1,000 hosts has been, once with 200 groups by name, each with a live deployment, and once without
-names. Asked over HTTP on loopback, by a client in the same process.
+names. Asked over HTTP on loopback, by a client in a process of its own, as Prometheus is; and written out without anybody who asks.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final
-
-import httpx
 
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
@@ -36,10 +34,11 @@ from coordinator.core.orders import Changes, Entry, HistoryEntry
 from coordinator.metrics import NAMED_AT_MOST, Metrics, Sizes
 from coordinator.web.app import Health, app
 from coordinator.web.server import HttpServer
+from scripts.benchmarks.child import child
 from scripts.benchmarks.figures import Figure, cpu_seconds, percentile
+from scripts.benchmarks.scraper import OPENMETRICS
 
 HOSTS: Final = 1_000
-OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0"
 TICK: Final = 0.001
 
 
@@ -90,7 +89,12 @@ async def measure(rounds: int) -> AsyncIterator[Figure]:
         spent = (cpu_seconds() - began) / rounds
         yield Figure(name=f"/metrics with {what}, p50", value=percentile(took, 50) * 1000, unit="ms", bar=50)
         yield Figure(name=f"/metrics with {what}, p99", value=percentile(took, 99) * 1000, unit="ms", bar=None if names else 50)
-        yield Figure(name="CPU of a scrape, the client's included", value=spent * 1000, unit="ms")
+        own = await _written_out(metrics, rounds)
+        yield Figure(name="its own time, without HTTP, p50", value=percentile(own, 50) * 1000, unit="ms")
+        bare = _spun(spent, rounds)
+        what = "its own time, without HTTP, p99; floor: as much arithmetic"
+        yield Figure(name=what, value=percentile(own, 99) * 1000, unit="ms", floor=percentile(bare, 99) * 1000)
+        yield Figure(name="CPU of the coordinator for a scrape", value=spent * 1000, unit="ms")
         quiet = await _quiet()
         yield Figure(
             name="a timer comes late meanwhile, p99; floor: without scrapes",
@@ -105,20 +109,36 @@ async def _scraped(metrics: Metrics, rounds: int) -> tuple[list[float], list[flo
     """How long each scrape took, how late a timer was meanwhile, and how large an answer is."""
     server = HttpServer(app(metrics, lambda: Health(serving=True, committed=1, store="ok")), host="127.0.0.1", port=0)
     serving = asyncio.create_task(server.serve())
-    took: list[float] = []
     stalls: list[float] = []
-    ticking = asyncio.create_task(_tick(stalls))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", headers={"Accept": OPENMETRICS}, trust_env=False) as client:
-        size = len((await client.get("/metrics")).content)
-        stalls.clear()
-        for _ in range(rounds):
-            began = time.perf_counter()
-            (await client.get("/metrics")).raise_for_status()
-            took.append(time.perf_counter() - began)
-    ticking.cancel()
+    async with child("scraper") as client:
+        await client.ask(port=server.port, rounds=1)
+        ticking = asyncio.create_task(_tick(stalls))
+        answer = await client.ask(port=server.port, rounds=rounds)
+        ticking.cancel()
     server.stop()
     await serving
-    return took, stalls, size
+    return answer["took"], stalls, answer["size"]
+
+
+async def _written_out(metrics: Metrics, rounds: int) -> list[float]:
+    """How long it takes to write everything out, for nobody."""
+    took = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        await metrics.exposition(OPENMETRICS)
+        took.append(time.perf_counter() - began)
+    return took
+
+
+def _spun(seconds: float, rounds: int) -> list[float]:
+    """How long as many seconds of a processor take on this machine, for whoever wants nothing else."""
+    took = []
+    for _ in range(rounds):
+        began, until = time.perf_counter(), time.thread_time() + seconds
+        while time.thread_time() < until:
+            pass
+        took.append(time.perf_counter() - began)
+    return took
 
 
 async def _quiet() -> list[float]:
