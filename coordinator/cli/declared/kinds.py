@@ -122,6 +122,8 @@ class DeclaredConfig:
         _forget(message, self.never)
         if message.HasField("canaries"):
             _complete_pause(message.canaries)
+            for one in message.canaries.tag_filters:
+                _complete_filter(one)
         for step in message.steps:
             _complete_pause(step)
         if message.HasField("zonal_config"):
@@ -195,7 +197,7 @@ class DeclaredGroup:
     kind = "DeploymentGroup"
     names = ("application_name", "deployment_group_name")
     either: tuple[str, ...] = ("tag_filters", "tag_sets")
-    never = ("deployment_group_id", "create_time", "last_successful_deployment", "last_attempted_deployment")
+    never = ("deployment_group_id", "create_time", "last_successful_deployment", "last_attempted_deployment", "etag")
 
     def __init__(self, message: "DeploymentGroup") -> None:
         self.message = message
@@ -300,6 +302,7 @@ def _complete_filter(one: "TagFilter") -> None:
 
 
 def _complete_pause(part: "Canaries | RolloutStep") -> None:
+    _round(part.bake_time)
     if not part.bake_time.ToMilliseconds():
         part.ClearField("bake_time")
     if part.HasField("gate") and not part.gate.HasField("timeout"):
