@@ -90,7 +90,7 @@ class World:
 
     def _zonal(self) -> ZonalConfig:
         """A floor that leaves room in each zone of more than one host."""
-        self.zones = {name: self.chance.choice(("", "a", "b", "c")) for name in self.names}
+        self.zones = {name: self.chance.choice(("", "a", "b", "c")) for name in self.names} | {self.names[0]: "b"}
         minimum = MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=self.chance.choice((0, 0, 30, 50, 80)))
         sizes = Counter(self.zones.values()).values()
         if any(size > 1 and minimum.of(size) >= size for size in sizes):

@@ -50,6 +50,11 @@ def refusal(
         )
     if shape.zonal is None:
         return None
+    if not any(host.zone for host in hosts):
+        return NoInstances(
+            f"{cannot}: {plan.config_name} goes zone by zone, and none of its hosts has a zone by {shape.zonal.tag}, so nothing is "
+            "deployed; start their agents with --zone, or tag hosts and name that tag in the config"
+        )
     zones, _ = floors.laid_out(group, shape.zonal, hosts)
     if len(zones) > ZONES_AT_MOST:
         return NoInstances(f"{cannot}: its hosts stand in {len(zones)} zones by {shape.zonal.tag}, {ZONES_AT_MOST} are the most")
