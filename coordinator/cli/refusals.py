@@ -34,7 +34,8 @@ NEXT_STEPS = {
     "invalidrevision": "list the revisions with: hookline revisions {application}",
     "revisiondoesnotexist": "list the revisions with: hookline revisions {application}; make one with: hookline push {application} DIR",
     "deploymentdoesnotexist": "list the deployments with: hookline deployments",
-    "deploymentlimitexceeded": "follow it with: hookline follow {deployment}; or stop it with: hookline stop {deployment}",
+    "deploymentlimitexceeded": "follow it with: hookline follow {deployment}; or stop it with: hookline stop {deployment}; "
+    "to let deployments wait: hookline group update {application} {group} --queueing queue",
     "deploymentalreadycompleted": "see how it ended with: hookline status {deployment}",
     "hostdoesnotexist": "list the hosts with: hookline hosts",
     "instancedoesnotexist": "list the hosts with: hookline hosts",

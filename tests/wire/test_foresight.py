@@ -254,11 +254,11 @@ async def test_a_live_deployment_says_whom_it_waits_for(world: World) -> None:
     made = await world.deploy(await succeeded(world, "h1", "h2", "h3"))
     whole = await explain(world, made.deployment_id)
     assert (whole.reason, whole.application_name, whole.deployment_group_name) == ("WindowFull", "shop", "web")
-    assert whole.sentence == f"{made.deployment_id} deploys to h1; 2 wait: 1 in progress take every place there is (1)"
+    assert whole.sentence == f"{made.deployment_id} deploys to h1; 2 wait: 1 in progress takes every place there is (1)"
     assert (await explain(world, made.deployment_id, "h1")).sentence == "h1 has been sent its instruction and has not answered yet"
     until = (await explain(world, made.deployment_id, "h1")).until
     assert until.ToMilliseconds() == world.clock.now() + 300_000
-    assert (await explain(world, made.deployment_id, "h3")).sentence == "h3 waits: 1 in progress take every place there is (1)"
+    assert (await explain(world, made.deployment_id, "h3")).sentence == "h3 waits: 1 in progress takes every place there is (1)"
     world.report("h1", LifecycleEvent.Install, EventStatus.InProgress)
     running = (await world.foresight.ExplainHost(foresight.ExplainHostRequest(host="h1"))).explanations
     assert [(one.sentence, one.reason, one.host_name) for one in running] == [("h1 runs Install", "Event", "h1")]

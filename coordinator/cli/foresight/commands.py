@@ -256,7 +256,8 @@ def _between(planned: "PlanDeploymentResponse") -> str:
     early, late = planned.earliest_end, planned.latest_end
     if not (planned.HasField("earliest_end") and planned.HasField("latest_end")) or early == late:
         return ""
-    return f" (between {shown.after(early)} and {shown.after(late)})"
+    soonest, latest = shown.after(early), shown.after(late)
+    return "" if soonest == latest else f" (between {soonest} and {latest})"
 
 
 def _show_story(console: Console, told: "SimulateDeploymentResponse", *, everything: bool) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from hookline.v1.foresight_pb2 import Explanation
 
 DEPLOYMENT = re.compile(r"d-[A-Z0-9]{9}")
-SOON = 12 * 3600
-"""Seconds within which a time of day says which day is meant."""
+SCHEDULE = "Schedule"
+"""Of what waits for the time at which it is to start, the coordinator gives this reason: it begins no sooner either."""
 
 
 @command(
@@ -55,7 +55,7 @@ def _show(console: Console, of: "Explanation") -> None:
     until = moment(of.until)
     left = ""
     if until is not None:
-        seconds = (until - console.clock.now()).total_seconds()
-        moment_of = f"{until:%H:%M:%S}" if seconds < SOON else f"{until:%Y-%m-%d %H:%M:%S}"
-        left = f", until {moment_of} at most ({span(seconds)} from now)"
+        now = console.clock.now().astimezone()
+        when = f"{until:%H:%M:%S}" if until.date() == now.date() else f"{until:%Y-%m-%d %H:%M:%S}"
+        left = f", until {when}{'' if of.reason == SCHEDULE else ' at most'} ({span((until - now).total_seconds())} from now)"
     console.line(f"{clean(of.sentence)}{left}{place}")

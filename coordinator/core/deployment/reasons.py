@@ -100,7 +100,8 @@ def no_approval(deployment: Deployment, by: str) -> DeployError | None:
     if any(stage.pause.gate is not None for stage in plan.stages) and not deployment.waits_for_approval and deployment.stopping is None:
         return InvalidOperation(f"cannot approve deployment {plan.deployment_id}: it waits at no gate now")
     if not plan.require_approval:
-        return InvalidOperation(f"cannot approve deployment {plan.deployment_id}: it needs no approval, it has begun already")
+        begun = "it begins by itself when its turn has come" if deployment.waits_for_turn else "it has begun already"
+        return InvalidOperation(f"cannot approve deployment {plan.deployment_id}: it needs no approval, {begun}")
     if deployment.stopping is not None:
         return InvalidOperation(f"cannot approve deployment {plan.deployment_id}: {deployment.stopping.message}")
     if deployment.approved_by:

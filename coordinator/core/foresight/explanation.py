@@ -151,7 +151,8 @@ def _why(group: Group, deployment: Deployment, target: Target, obstacle: Obstacl
             return f"{gates.called(plan, target.stage)} comes after {gates.called(plan, deployment.progress.stage)}"
         case Obstacle.WindowFull:
             also = f" and {failed} failed" if failed else ""
-            return f"{busy} in progress{also} take every place there is ({batches.window(deployment)})"
+            take = "takes" if busy + failed == 1 else "take"
+            return f"{busy} in progress{also} {take} every place there is ({batches.window(deployment)})"
         case Obstacle.ZoneFull:
             return f"{deployment.zones[deployment.zone_of[target.host_id]].name} has as many hosts in progress or failed as may be"
         case Obstacle.Floor:

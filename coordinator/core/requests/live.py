@@ -1,4 +1,4 @@
-"""What all wishes about a live deployment have in common: it has to be live, and must not be stopping."""
+"""What all wishes about a live deployment have in common: it has to have begun, to be live, and must not be stopping."""
 
 from typing import Final
 
@@ -16,6 +16,7 @@ from coordinator.core.facts import (
 )
 from coordinator.core.model import Deployment
 from coordinator.core.orders import Answer
+from coordinator.core.queue import line
 
 VERBS: Final[dict[type[LiveRequest], str]] = {
     StopRequested: "stop",
@@ -27,6 +28,9 @@ VERBS: Final[dict[type[LiveRequest], str]] = {
     SkipRequested: "skip hosts of",
 }
 
+WAITS: Final = "it waits for its turn, and has no hosts yet; wait until it has begun, or stop it"
+"""Why nothing but a stop or an approval can be wished of a deployment in the queue."""
+
 
 def verb(fact: LiveRequest) -> str:
     """What somebody wants to do to a deployment."""
@@ -37,6 +41,9 @@ def found(now: Decision, fact: LiveRequest) -> Deployment | None:
     """The deployment that a wish is about; None, and an answer, when nothing can be wished of it any more."""
     deployment = now.group.deployment
     cannot = f"cannot {verb(fact)} deployment {fact.deployment_id}"
+    if line.find(now.group, fact.deployment_id) is not None:
+        now.orders.append(Answer(fact, InvalidOperation(f"{cannot}: {WAITS}")))
+        return None
     if deployment is None or deployment.deployment_id != fact.deployment_id:
         now.orders.append(Answer(fact, DeploymentAlreadyCompleted(f"{cannot}: it has ended")))
         return None

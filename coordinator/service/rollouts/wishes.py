@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from coordinator.core.errors import DeploymentAlreadyCompleted, Invalid
+from coordinator.core.errors import DeploymentAlreadyCompleted, Invalid, InvalidOperation
 from coordinator.core.facts import PauseRequested, PromotionRequested, RequestKey, ResumeRequested, RetryRequested, SkipRequested
 from coordinator.core.model import DeploymentId, HostId
-from coordinator.core.requests.live import verb
+from coordinator.core.requests.live import WAITS, verb
 from coordinator.engine.ports import Clock, Inbox
 from coordinator.service.ports import History, Requests
 from coordinator.service.records import DeploymentRecord
@@ -53,14 +53,15 @@ class WishService:
 
     async def retry(self, said: Said, hosts: Sequence[str]) -> DeploymentRecord:
         """Try hosts again; none named: all that have failed."""
-        named = await self._named(said, hosts)
-        return await self._ask(said, replace(self._wish(RetryRequested, said), hosts=named or None))
+        fact = self._wish(RetryRequested, said)
+        return await self._ask(said, replace(fact, hosts=await self._named(said, fact, hosts) or None))
 
     async def skip(self, said: Said, hosts: Sequence[str]) -> DeploymentRecord:
         """Leave hosts out."""
         if not hosts:
             raise Invalid("cannot skip no host: name at least one", field="hosts")
-        return await self._ask(said, replace(self._wish(SkipRequested, said), hosts=await self._named(said, hosts)))
+        fact = self._wish(SkipRequested, said)
+        return await self._ask(said, replace(fact, hosts=await self._named(said, fact, hosts)))
 
     def _wish(self, kind: type[W], said: Said) -> W:
         request = said.key if said.key.request_id else None
@@ -68,10 +69,12 @@ class WishService:
         who = said.key.principal
         return kind(at=at, elapsed=elapsed, deployment_id=said.deployment_id, requested_by=who, reason=said.reason, request=request)
 
-    async def _named(self, said: Said, hosts: Sequence[str]) -> frozenset[HostId]:
+    async def _named(self, said: Said, fact: Wish, hosts: Sequence[str]) -> frozenset[HostId]:
         """The targets that are named, by id or name."""
         if len(hosts) > HOSTS_AT_ONCE:
             raise Invalid(f"cannot name {len(hosts)} hosts: {HOSTS_AT_ONCE} is the most", field="hosts")
+        if hosts and (await self._history.deployment(said.deployment_id)).queue is not None:
+            raise InvalidOperation(f"cannot {verb(fact)} deployment {said.deployment_id}: {WAITS}")
         return frozenset([(await self._history.target(said.deployment_id, host)).host_id for host in hosts])
 
     async def _ask(self, said: Said, fact: Wish) -> DeploymentRecord:
