@@ -231,7 +231,8 @@ async def _check(permission: Permission, where: Where, principal: Principal, req
 
 def _denied(permission: Permission, principal: Principal, about: str) -> Denied:
     grants = ", ".join(map(str, principal.grants)) or "nothing"
-    return Denied(f"cannot {permission} for {about}: {principal} may not (granted: {grants}); an admin may `hookline operator grant`")
+    where = "" if about == "anything" else f" for {about}"
+    return Denied(f"cannot {permission}{where}: {principal} may not (granted: {grants}); an admin may `hookline operator grant`")
 
 
 def _said(request: Message, path: str | None) -> str | None:

@@ -13,6 +13,7 @@ from coordinator.service.access.attempts import FAILURES_AT_MOST
 from coordinator.service.access.audit import AuditCall, AuditEntry
 from hookline.v1 import access_pb2 as pb
 from hookline.v1 import catalog_pb2 as catalog
+from hookline.v1 import fleet_pb2 as fleet
 from tests.wire.house import UNASKED, House, shop
 from tests.wire.world import refused
 
@@ -90,6 +91,8 @@ def test_secrets_do_not_reach_the_audit() -> None:
     )
     assert "secret" not in request_text(made)
     assert subject_of(made) == "ot-1"
+    let_in = fleet.ApproveHostResponse(enrolment=fleet.Enrolment(host_id="1" * 32, join_token_id="jt-1"))
+    assert subject_of(let_in) == "1" * 32
     assert json.loads(request_text(catalog.RegisterRevisionRequest(description="x" * 20_000))) == {"left_out": "20018 characters"}
 
 

@@ -19,7 +19,7 @@ REQUEST_AT_MOST: Final = 16_384
 TEXT_AT_MOST: Final = 512
 LEFT_OUT: Final = "..."
 
-_IDS: Final = ("deployment_id", "revision_id", "operator_certificate_id", "operator_token_id", "join_token_id", "host_id", "operator_name")
+_IDS: Final = ("deployment_id", "revision_id", "operator_certificate_id", "operator_token_id", "host_id", "join_token_id", "operator_name")
 _NAMES: Final = ("application_name", "deployment_group_name", "deployment_config_name", "alarm_name", "host", "hosts")
 
 
