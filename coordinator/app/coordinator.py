@@ -120,7 +120,7 @@ class Coordinator:
         self._tidy_bundles = partial(bundles.tidy, store.catalog.pushed)
         self.metrics.storage.watch(store, bundles.count)
         self._logs = self._keep_logs(store)
-        publishing = LogServicer(logs=self._logs, history=store.history, clock=clock, callers=identity, tally=self.metrics.tally)
+        self._output = LogServicer(logs=self._logs, history=store.history, clock=clock, callers=identity, tally=self.metrics.tally)
         self._newcomers = NewcomerService(store, store, self.engine, inbox=self.engine, clock=clock, ids=ids)
         self._http = self._web(DiscoveryService(store))
         self._callers = _callers(store, clock, settings)
@@ -133,7 +133,7 @@ class Coordinator:
         self._services = self._serve(store, bundles, ids)
         self.metrics.watch(self.engine.overview)
         self._stop, self.ready, self._serving = asyncio.Event(), asyncio.Event(), api.TimedHealth(clock)
-        self.listeners = self._call_at(pki, identity, (publishing, LendingServicer(lending, identity, peer_address)))
+        self.listeners = self._call_at(pki, identity, (self._output, LendingServicer(lending, identity, peer_address)))
         """Where it is called; the ports are known once `run` has said that it is ready."""
 
     def _call_at(self, pki: Path, identity: Believed | Certified, beside: Sequence[Servicer]) -> Listeners:
@@ -256,6 +256,7 @@ class Coordinator:
             http = parts.create_task(self._http.serve(), name="http")
             engine, sight, streams, readers, logs = self.engine, self._sight, self.streams, self._readers, self._logs
             first = {"engine": engine.run(), "alarms": sight.run(), "streams": streams.run(), "readers": readers.run(), "logs": logs.run()}
+            first |= {"output": self._output.run()}
             running = [parts.create_task(run, name=name) for name, run in first.items()]
             serving = asyncio.Event()
             running.append(parts.create_task(self.bundle_process.run(serving), name="bundles"))

@@ -17,7 +17,7 @@ from coordinator.core.errors import DeployError, DeploymentDoesNotExist, Deploym
 from coordinator.core.model import DeploymentId, HostId
 from coordinator.engine.ports import Clock
 from coordinator.gateway.identity import Callers
-from coordinator.gateway.pace import Pace
+from coordinator.gateway.pace import NOBODYS, Pace, Shares
 from coordinator.gateway.streams import BROKEN
 from coordinator.metrics import Tally
 from coordinator.service.logs import Log, LogKeep, Sent, Taken
@@ -88,7 +88,7 @@ class LogServicer:
         self._calls: dict[HostId, asyncio.Task[None]] = {}
         self._paces: dict[HostId, Pace] = {}
         self._crowd = Crowd(clock)
-        self._messages = Pace(clock, per_second=MESSAGES_PER_SECOND, burst=MESSAGES_PER_SECOND // 10)
+        self._messages = Shares(clock, per_second=MESSAGES_PER_SECOND, burst=MESSAGES_PER_SECOND // 10)
 
     def register(self, server: grpc.aio.Server) -> None:
         """Serve PublishLogs on `server`."""
@@ -98,6 +98,10 @@ class LogServicer:
             response_serializer=pb.PublishLogsResponse.SerializeToString,
         )
         server.add_registered_method_handlers("hookline.v1.AgentService", {"PublishLogs": publish})
+
+    async def run(self) -> None:
+        """Give hosts their turns when they print more than can be taken, until cancelled."""
+        await self._messages.run()
 
     async def publish_logs(self, _requests: object, context: Context) -> None:
         """One host's output, until it has no more."""
@@ -149,7 +153,7 @@ class LogServicer:
             message: object = await context.read()  # the stubs do not know EOF
             if not isinstance(message, pb.PublishLogsRequest):
                 return
-            await self._messages.spend(1)
+            await self._messages.spend(publishing.deployment(message.instruction_id))
             await pace.spend(len(message.content))
             self._tally.log_messages += 1
             self._tally.log_bytes += len(message.content)
@@ -173,6 +177,11 @@ class Publishing:
         self._refusals: list[pb.PublishLogsResponse] = []
         self._wake = asyncio.Event()
         self._ended = False
+
+    def deployment(self, instruction_id: str) -> DeploymentId:
+        """The deployment whose turn a piece takes; what was never looked up takes nobody's."""
+        known = self._known.get(instruction_id, "")
+        return NOBODYS if isinstance(known, str) else DeploymentId(instruction_id.partition("/")[0])
 
     async def take(self, message: pb.PublishLogsRequest) -> None:
         """Take a piece, or note that it is refused."""
