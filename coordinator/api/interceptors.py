@@ -36,7 +36,7 @@ from hookline.v1.deployments_pb2 import CreateDeploymentRequest
 UNARY_SECONDS = 30.0
 """How long a unary call may take whose client has set no deadline."""
 
-STAYED = "cannot go on with this call: the token has ended, or what you may do was changed; ask again"
+STAYED = "cannot go on with this call: the token or certificate has ended, or what you may do was changed; ask again"
 
 log = logging.getLogger(__name__)
 

@@ -82,7 +82,7 @@ def refusal(error: "grpc.RpcError", coordinator: str, seconds: float) -> Refusal
     if code.name == "UNAVAILABLE" and not reason:
         return Unreachable(
             f"cannot reach the coordinator at {coordinator}: {_short(said)}\n"
-            "Is it running? Say where it listens with --coordinator HOST:PORT or HOOKLINE_COORDINATOR."
+            "Is it running? Say where it listens with --coordinator HOST:PORT or HOOKLINE_COORDINATOR. `hookline doctor` looks closer."
         )
     if code.name == "DEADLINE_EXCEEDED":
         return Unreachable(f"the coordinator at {coordinator} did not answer within {seconds:g} s; allow more with --timeout")

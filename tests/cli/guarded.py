@@ -39,7 +39,7 @@ class GuardedCoordinator(FakeCoordinator):
         self.audited = [
             access.AuditEntry(audit_no=number, principal="local", method="/a.B/Stop", code="OK", time=at(number)) for number in (1, 2)
         ]
-        self.certified = ""
+        self.certified, self.certificate_id = "", "oc-1"
         self.verdict = access.VerifyAuditResponse(intact=True, entries=2, head_hash=b"\xab" * 32)
         super().__init__()
 
@@ -101,7 +101,9 @@ class GuardedCoordinator(FakeCoordinator):
         if self.metadata.get("authorization") != f"Bearer {INVITATION}":
             raise Refused(grpc.StatusCode.UNAUTHENTICATED, "cannot let you in: this token is unknown here", "UNAUTHENTICATED")
         chain = self.issued(request.certificate_request)
-        made = access.OperatorCertificate(operator_certificate_id="oc-1", operator_name="anna", create_time=at(0), expire_time=at(LASTS))
+        made = access.OperatorCertificate(
+            operator_certificate_id=self.certificate_id, operator_name="anna", create_time=at(0), expire_time=at(LASTS)
+        )
         return access.IssueOperatorCertificateResponse(
             operator_certificate=made, certificate_chain=chain, trust=self.authority.trust, certificate_address=self.certified
         )

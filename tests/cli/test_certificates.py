@@ -116,6 +116,33 @@ def test_of_two_commands_at_once_one_renews(anna: Operator, guarded: GuardedCoor
     assert methods(guarded) == ["WhoAmI"]
 
 
+def test_a_renewal_that_was_kept_before_a_crash_does_not_hinder_the_next(anna: Operator, guarded: GuardedCoordinator, kept: Path) -> None:
+    present = (kept / "oc-1.pem").read_bytes()
+    key = present[: present.index(b"-----BEGIN CERTIFICATE")]
+    (kept / "oc-1.pem.next").write_bytes(key)
+    anna.clock.later = HALF
+    assert anna.types_alone("whoami").exit_code == 0
+    assert not (kept / "oc-1.pem").read_bytes().startswith(key)
+
+
+def test_a_coordinator_chooses_no_file(guarded: GuardedCoordinator, kept: Path) -> None:
+    guarded.certificate_id = "../../oc-1"
+    shown = Operator(guarded).types_alone(*login(guarded))
+    assert (shown.exit_code, "cannot keep the certificate" in shown.stderr, kept.exists()) == (1, True, False)
+
+
+def test_a_renewal_that_cannot_be_kept_holds_no_command_up(anna: Operator, guarded: GuardedCoordinator, kept: Path) -> None:
+    anna.clock.later = HALF
+    (kept / ".oc-1.pem.next.new").mkdir()
+    shown = anna.types_alone("whoami")
+    assert (shown.exit_code, "was not renewed" in shown.stderr, methods(guarded)) == (0, True, ["WhoAmI"])
+    (kept / ".oc-1.pem.next.new").rmdir()
+    (kept / ".renewal.lock").unlink()
+    (kept / ".renewal.lock").mkdir()
+    shown = anna.types_alone("whoami")
+    assert (shown.exit_code, "was not renewed" in shown.stderr, methods(guarded)) == (0, True, ["WhoAmI"] * 2)
+
+
 def test_a_certificate_that_has_ended_is_said_to_have_before_anybody_is_asked(anna: Operator, guarded: GuardedCoordinator) -> None:
     anna.clock.later = LASTS + 1
     shown = anna.types_alone("whoami")

@@ -38,7 +38,7 @@ def test_everything_can_be_said() -> None:
 def test_without_insecure_agents_machines_and_operators_have_listeners_of_their_own() -> None:
     tls = parse(["--data-dir", "/d", "--listen", "0.0.0.0:1", "--enrol-listen", "192.0.2.7:2", "--tls-name", "hookline.example"]).tls
     assert tls is not None
-    assert tls.operator_listen == Address("127.0.0.1", 8445)
+    assert (tls.operator_listen, tls.certificate_listen) == (Address("127.0.0.1", 8445), Address("127.0.0.1", 8447))
     assert (tls.enrol_listen, tls.admin_socket, tls.cluster) == (Address("192.0.2.7", 2), Path("/d/admin.sock"), "hookline")
     assert tls.names[:5] == ("hookline.example", "127.0.0.1", "192.0.2.7", "localhost", "::1")
 

@@ -17,6 +17,8 @@ from coordinator.cli.refusals import Refusal, Unreachable
 
 PATIENCE = 10.0
 DER = 2  # _ssl.ENCODING_DER
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""What an HTTP/2 client begins with, and no settings."""
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
@@ -71,8 +73,9 @@ def _show(own: Path, context: ssl.SSLContext) -> None:
 
 
 def _check_taken(address: str, connection: ssl.SSLSocket, own: Path | None) -> None:
-    """A server refuses a client's certificate after the handshake, and gRPC's hangs up then; one that takes it says its settings."""
+    """A server refuses a client's certificate after the handshake, and hangs up then; one that takes it answers to HTTP/2's first words."""
     try:
+        connection.sendall(PREFACE)
         first = connection.recv(1)
     except OSError:  # a TLS alert is one as well
         first = b""

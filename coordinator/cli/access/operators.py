@@ -49,7 +49,7 @@ def list_operators(console: Console) -> None:
 @NAME
 @click.option("--reason", default="", metavar="TEXT", help="For the history and the audit.")
 def suspend(console: Console, name: str, reason: str) -> None:
-    """Keep an operator out: their tokens are refused at once, and what they have open ends."""
+    """Keep an operator out: their tokens and certificates are refused at once, and what they have open ends."""
     request = protos.access.SuspendOperatorRequest(operator_name=name, reason=reason, request_id=new_request_id())
     _show(console, console.connection.ask(console.connection.access.SuspendOperator, request).operator)
 

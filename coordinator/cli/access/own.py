@@ -2,21 +2,26 @@
 
 import fcntl
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import click
 
 from coordinator.cli import protos
 from coordinator.cli.access import kept
 from coordinator.cli.clock import Clock
 from coordinator.cli.connection import Connection
 from coordinator.cli.refusals import Refusal
+from coordinator.cli.text import clean
 
 if TYPE_CHECKING:
     from hookline.v1.access_pb2 import OperatorCertificate
 
 TOKEN_PREFIX = "hlc_"  # of tokens that are each good for one certificate
+_ID = re.compile(r"oc-[0-9A-Z]{1,40}")
 RENEWING = 10.0
 """Seconds that a renewal may take: the command that it comes before waits for it."""
 
@@ -27,6 +32,8 @@ def take(way: Connection, address: str, clock: Clock) -> kept.Login:
     asked = protos.access.IssueOperatorCertificateRequest(certificate_request=_request(key))
     answer = way.ask(way.access.IssueOperatorCertificate, asked)
     issued = answer.operator_certificate
+    if not _ID.fullmatch(issued.operator_certificate_id):  # it becomes the name of a file
+        raise Refusal(f"cannot keep the certificate: the coordinator calls it {clean(issued.operator_certificate_id)[:40]!r}")
     certificate = _kept(f"{issued.operator_certificate_id}.pem", issued, clock)
     port = answer.certificate_address.rpartition(":")[2]
     login = kept.Login(coordinator=f"{address.rpartition(':')[0]}:{port}", trust=answer.trust.decode("ascii"), certificate=certificate)
@@ -47,8 +54,9 @@ def current(login: kept.Login, certificate: kept.Certificate, clock: Clock, rema
     if now >= certificate.renew_at and remark is not None:
         try:
             return _renewed(login, certificate, clock)
-        except Refusal as refusal:
-            remark(f"The certificate was not renewed, and ends soon: {refusal.message}")
+        except (click.ClickException, OSError) as error:
+            said = error.format_message() if isinstance(error, click.ClickException) else f"{error.filename}: {error.strerror}"
+            remark(f"The certificate was not renewed, and ends soon: {said}")
     return kept.pair_of(certificate)
 
 
@@ -57,13 +65,11 @@ def _renewed(login: kept.Login, certificate: kept.Certificate, clock: Clock) -> 
     with _alone() as alone:
         if not alone or kept.read() != login:  # another command renews it, or has done so
             return kept.pair_of(certificate)
-        waiting = kept.path().with_name(kept.next_of(certificate))
-        if not waiting.exists():
+        present, waiting = kept.pair_of(certificate), kept.path().with_name(kept.next_of(certificate))
+        if not waiting.exists() or present.startswith(waiting.read_bytes()):  # the crash of another left the key of what it had kept
             kept.keep(waiting.name, _new_key())
         key = waiting.read_bytes()
-        way = Connection(
-            login.coordinator, insecure=False, timeout=RENEWING, clock=clock, trust=login.trust, pair=kept.pair_of(certificate)
-        )
+        way = Connection(login.coordinator, insecure=False, timeout=RENEWING, clock=clock, trust=login.trust, pair=present)
         try:
             asked = protos.access.RenewOperatorCertificateRequest(certificate_request=_request(key))
             answer = way.ask(way.access.RenewOperatorCertificate, asked)
