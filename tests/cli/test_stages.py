@@ -82,6 +82,73 @@ def test_status_shows_the_stages_and_what_is_waited_for(operator: Operator, coor
     assert "the rest  3: 3 Pending" in shown
 
 
+WAITS = [
+    # what is waited for, whether it ends by itself, and what is said of it
+    ("WAITING_FOR_BAKE", 'every host of stage "canaries" has ended; it bakes', True, "promote"),
+    ("WAITING_FOR_ANALYSIS", "errors is measured 2 times more", False, "promote"),
+    ("WAITING_FOR_GATE", 'eve has to approve stage "canaries" within 24 h', True, "approve"),
+    ("WAITING_FOR_RESUMPTION", "bob has paused it: lunch", False, "resume"),
+]
+
+
+@pytest.mark.parametrize("reason, message, ends, verb", WAITS, ids=[one[0] for one in WAITS])
+def test_whatever_is_waited_for_is_told_to_who_follows_and_to_who_looks(
+    operator: Operator, coordinator: FakeCoordinator, reason: str, message: str, ends: bool, verb: str
+) -> None:
+    runs, waits = [
+        staged(waiting_for=deployments.WaitingFor.Value(kind), message=message, until_time=at(86_400) if ends else None)
+        for kind in ("WAITING_FOR_HOSTS", reason)
+    ]
+    over = staged()
+    over.status = resources.DEPLOYMENT_STATUS_SUCCEEDED
+    complete = deployments.WatchDeploymentResponse(bookmark=deployments.WatchBookmark(complete=True))
+    told = [deployments.WatchDeploymentResponse(deployment=one) for one in (runs, waits, waits, over)]
+    coordinator.deployments, coordinator.watches = [waits], [[*told, complete]]
+    followed = operator.types("follow", "d-AAAAAAAA1").stdout
+    looked = operator.types("status", "d-AAAAAAAA1").stdout
+    for shown in (followed, looked):
+        assert shown.count(message) == 1
+        line = next(one for one in shown.splitlines() if message in one)
+        assert line.endswith(f": hookline {verb} d-AAAAAAAA1")
+        assert (", for " in line) is ends
+
+
+@pytest.mark.parametrize(
+    "position, behind, begins, said",
+    [
+        (1, "d-BBBBBBBB2", False, "waits behind d-BBBBBBBB2"),
+        (3, "d-BBBBBBBB2", False, "waits behind d-BBBBBBBB2, as number 3 of the queue"),
+        (1, "", True, "waits until "),
+        (2, "d-BBBBBBBB2", True, " and behind d-BBBBBBBB2, as number 2 of the queue"),
+        (1, "", False, "waits for its turn"),
+    ],
+)
+def test_a_place_in_the_queue_is_told_to_who_follows_and_to_who_looks(
+    operator: Operator, coordinator: FakeCoordinator, position: int, behind: str, begins: bool, said: str
+) -> None:
+    place = deployments.QueuePlace(position=position, behind_deployment_id=behind)
+    queued = deployments.Deployment(
+        deployment_id="d-AAAAAAAA1",
+        application_name="shop",
+        deployment_group_name="web",
+        status=resources.DEPLOYMENT_STATUS_QUEUED,
+        create_time=at(0),
+        scheduled_time=at(3_600) if begins else None,
+        queue_place=place,
+    )
+    over = deployments.Deployment()
+    over.CopyFrom(queued)
+    over.ClearField("queue_place")
+    over.status = resources.DEPLOYMENT_STATUS_STOPPED
+    complete = deployments.WatchDeploymentResponse(bookmark=deployments.WatchBookmark(complete=True))
+    told = [deployments.WatchDeploymentResponse(deployment=one) for one in (queued, over)]
+    coordinator.deployments, coordinator.watches = [queued], [[*told, complete]]
+    assert said in operator.types("follow", "d-AAAAAAAA1").stdout
+    assert said in operator.types("status", "d-AAAAAAAA1").stdout
+    assert said in operator.types("status").stdout
+    assert said in operator.types("deployments").stdout
+
+
 def test_a_live_deployment_is_paused_promoted_and_its_hosts_tried_again(operator: Operator, coordinator: FakeCoordinator) -> None:
     coordinator.deployments = [staged(waiting_for=deployments.WAITING_FOR_RESUMPTION, message="bob has paused it")]
     paused = operator.types("pause", "d-AAAAAAAA1", "--reason", "lunch")

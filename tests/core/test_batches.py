@@ -62,7 +62,7 @@ def test_as_many_begin_at_once_as_keep_the_minimum_healthy(hosts: int, minimum: 
     assert rollout.in_progress == names(hosts)[:at_once]
 
 
-@pytest.mark.parametrize("minimum", [count(10), count(11), percent(95)])
+@pytest.mark.parametrize("minimum", [count(10), count(11), percent(91), percent(95), percent(99)])
 def test_a_minimum_that_leaves_no_host_is_refused_with_its_numbers(minimum: MinimumHealthyHosts) -> None:
     rollout = deployed(10, minimum)
     error = rollout.answer().error
@@ -79,6 +79,11 @@ def test_a_minimum_that_leaves_no_host_is_refused_with_its_numbers(minimum: Mini
     (9,  HALF_AT_A_TIME, {1, 2, 3, 4}, FAILED,    5),
     (9,  HALF_AT_A_TIME, {5, 6, 7, 8}, FAILED,    1),
     (9,  HALF_AT_A_TIME, {5, 6, 7, 9}, SUCCEEDED, 0),      # the fourth is the very last
+    (9,  count(6),       {1, 2},       SUCCEEDED, 0),
+    (9,  count(6),       {1, 2, 3},    FAILED,    6),
+    (9,  count(6),       {1, 2, 9},    SUCCEEDED, 0),
+    (9,  percent(40),    {1, 2, 3, 4}, SUCCEEDED, 0),
+    (9,  percent(40),    {1, 2, 3, 4, 5}, FAILED, 4),
     (10, percent(85),    {1},          FAILED,    9),
     (10, percent(85),    {9},          FAILED,    1),
     (10, percent(85),    {10},         SUCCEEDED, 0),

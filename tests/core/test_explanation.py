@@ -5,7 +5,19 @@ import pytest
 from coordinator.core.deployment import batches
 from coordinator.core.foresight.explanation import Explanation, of_deployment, of_target, of_waiting
 from coordinator.core.lifecycle import EventStatus, InstructionStatus, LifecycleEvent, TargetStatus
-from coordinator.core.model import AlarmStatus, OfflineAction, OfflinePolicy, Queueing
+from coordinator.core.model import (
+    AlarmStatus,
+    Canaries,
+    Comparison,
+    Gate,
+    OfflineAction,
+    OfflinePolicy,
+    Pause,
+    Queueing,
+    Shape,
+    ZonalConfig,
+)
+from coordinator.core.model.analysis import Analysis, Condition, Measurement, Metric
 from tests.core.rollout import ALL_AT_ONCE, ONE_AT_A_TIME, Rollout, count, host_id
 from tests.simulation.rollouts import World
 
@@ -74,7 +86,7 @@ def test_a_bake_and_a_stop_say_until_when() -> None:
     rollout.deploy("r2", ["a", "b"], ONE_AT_A_TIME)
     rollout.report("a", rollout.event("a", INSTALL, EventStatus.InProgress))
     rollout.stop(reason="wrong")
-    assert whole(rollout).sentence == "d-1 stops (stopped by bob: wrong): it waits until a have ended or are given up"
+    assert whole(rollout).sentence == "d-1 stops (stopped by bob: wrong): it waits until a has ended or is given up"
     assert part(rollout, "a")[:2] == ("a was cancelled (stopped by bob: wrong) and finishes Install", "Cancelled")
 
 
@@ -105,6 +117,65 @@ def test_a_host_that_waits_for_another_group_says_what_its_agent_said() -> None:
     rollout.deploy("r2", ["a"])
     rollout.report("a", rollout.whole("a", InstructionStatus.Waiting, "waits for d-9 of shop/db"))
     assert part(rollout, "a")[:2] == ("a waits: waits for d-9 of shop/db", "Host")
+
+
+def test_who_waits_for_a_time_is_told_so() -> None:
+    rollout = rolling("a")
+    rollout.deploy("r2", ["a"], start_in=3_600_000)
+    said = of_waiting(rollout.group, rollout.group.waiting[0])
+    assert said == Explanation("d-1 waits for the time at which it is to start", "Schedule")
+
+
+def test_a_pause_is_told_with_who_and_why() -> None:
+    rollout = rolling("a", "b", "c")
+    rollout.deploy("r2", ["a", "b", "c"], ONE_AT_A_TIME)
+    rollout.pause(reason="lunch")
+    assert whole(rollout) == Explanation("d-1 is paused by bob: lunch", "Paused", 7 * 86_400_000)
+    assert part(rollout, "b")[:2] == ("b waits: d-1 is paused by bob: lunch", "Paused")
+    assert part(rollout, "a").reason == "Accept"
+
+
+def staged(pause: Pause) -> Rollout:
+    """The canary has succeeded."""
+    rollout = rolling("a", "b")
+    rollout.deploy("r2", ["a", "b"], ALL_AT_ONCE, shape=Shape(canaries=Canaries(hosts=("a",), pause=pause)))
+    assert part(rollout, "b") == Explanation('b waits: stage "the rest" comes after stage "canaries"', "Stage")
+    rollout.succeed("a")
+    return rollout
+
+
+def test_a_gate_says_whose_word_it_waits_for() -> None:
+    rollout = staged(Pause(gate=Gate(approvers=("eve", "ann"), timeout=7_200_000)))
+    said = 'd-1 waits at a gate: eve or ann has to approve stage "canaries" within 2 h'
+    assert whole(rollout) == Explanation(said, "Gate", 7_200_000)
+    assert part(rollout, "b") == Explanation('b waits: stage "the rest" comes after stage "canaries"', "Stage", 7_200_000)
+
+
+def test_a_bake_between_stages_says_after_which() -> None:
+    rollout = staged(Pause(bake=60_000))
+    said = 'd-1 bakes stage "canaries": every host of it has ended, and the alarms are watched'
+    assert whole(rollout) == Explanation(said, "Bake", 60_000)
+
+
+def test_an_analysis_says_after_which_stage() -> None:
+    metric = Metric(measurement=Measurement(name="errors", expression="x", success=Condition(Comparison.LESS, 1)), count=2)
+    rollout = staged(Pause(analysis=Analysis(metrics=(metric,))))
+    said = 'd-1 analyses stage "canaries": what is measured does not say yet that it may go on'
+    assert whole(rollout)[:2] == (said, "Analysis")
+
+
+def test_a_zone_that_is_full_is_named() -> None:
+    rollout = rolling("a", "b", "c")
+    zonal = ZonalConfig(minimum=count(2))
+    rollout.deploy("r2", ["a", "b", "c"], ALL_AT_ONCE, shape=Shape(zonal=zonal), zones=dict.fromkeys("abc", "north"))
+    assert part(rollout, "b") == Explanation("b waits: zone north has as many hosts in progress or failed as may be", "ZoneFull")
+
+
+def test_who_is_offline_is_last_in_line() -> None:
+    rollout = rolling("a", "b", "c", "d")
+    rollout.deploy("r2", ["a", "b", "c", "d"], count(2), lost=["b"], offline=OfflinePolicy(action=OfflineAction.SKIP))
+    rollout.succeed("a")
+    assert part(rollout, "b")[:2] == ("b waits: it is offline, so it is last in line", "Offline")
 
 
 @pytest.mark.parametrize("seed", range(150))

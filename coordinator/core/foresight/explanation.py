@@ -36,9 +36,8 @@ def of_deployment(group: Group, deployment: Deployment) -> Explanation:
     busy = _in_progress(deployment)
     if deployment.stopping is not None:
         until = max((deadlines.until(deployment, one) for one in busy), default=None)
-        return Explanation(
-            f"{name} stops ({deployment.stopping.message}): it waits until {_hosts(busy)} have ended or are given up", "Stopping", until
-        )
+        ended = "has ended or is given up" if len(busy) == 1 else "have ended or are given up"
+        return Explanation(f"{name} stops ({deployment.stopping.message}): it waits until {_hosts(busy)} {ended}", "Stopping", until)
     if busy:
         doing = f"{name} deploys to {_hosts(busy)}"
         first = min((one for one in deployment.targets.values() if one.status is TargetStatus.Pending), key=_by_stage, default=None)
