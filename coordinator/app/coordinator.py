@@ -104,9 +104,11 @@ class Coordinator:
             clock=clock,
             tls=None if self._authority is None else (pki, self._authority.cluster),
         )
-        credentials = NoCredentials() if settings.source_credentials is None else SourceCredentials(settings.source_credentials, clock)
+        self._credentials = (
+            NoCredentials() if settings.source_credentials is None else SourceCredentials(settings.source_credentials, clock)
+        )
         self._audit = AuditService(store.audit, clock)
-        lending = LendingService(credentials, store.fleet, self._audit, clock)
+        lending = LendingService(self._credentials, store.fleet, self._audit, clock)
         self._readers = Readers(self.bundle_process, lending, store.fleet, clock)
         self.streams = gateway(clock=clock, spread=lambda: self.engine.reconnect_spread, tally=self.metrics.tally, bundles=self._readers)
         self._settings, self._clock, self._turns = settings, clock, TurnService(store, clock)
@@ -268,6 +270,7 @@ class Coordinator:
             await self.listeners.open()
             then = {"audit": self._audit.run(), "departures": self._departures.run(), "retention": self._forgetting.run()}
             then |= {"certificates": self._look_after_certificates(), "notifications": self._telling.run()}
+            then |= {"sources": self._credentials.check()}
             then |= {"newcomers": self._newcomers.run(self.engine.come)}
             then |= {"turns": self._turns.run(self.engine, self.engine, spread=self.engine.reconnect_spread)}
             running += [parts.create_task(run, name=name) for name, run in then.items()]

@@ -63,6 +63,8 @@ class GitHub:
             return Answered(302 if bearer == TOKEN else 401, headers={"Location": ARCHIVE.replace("tar.gz", path.split("/")[4])})
         if not self.knows(bearer):
             return Answered(401, json={"message": "A JSON web token could not be decoded"}, headers={"Date": self.date()})
+        if path == "/app":
+            return Answered(200, json={"id": 1234, "slug": "hookline"})
         if path == "/repos/example/shop/installation":
             return Answered(200, json={"id": 42})
         if path == "/app/installations/42/access_tokens":
@@ -217,6 +219,19 @@ async def test_a_key_that_is_another_apps_is_said_to_be_wrong(app: Made, caplog:
     with pytest.raises(Unavailable):
         await app(key=pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))).lend(commit())
     assert "does not accept the key of GitHub App 1234: look at app_id and private_key in the file of source credentials" in caplog.text
+
+
+async def test_whether_the_key_works_is_known_before_anybody_needs_it(app: Made, github: GitHub, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="coordinator")
+    await app().check()
+    assert github.asked == ["GET /app"]
+    assert caplog.messages == ["credential works source=github://example/*"]
+    github.instead["/app"] = lambda: Answered(429)
+    await app().check()
+    assert "credential not tried source=github://example/*" in caplog.text
+    github.instead.clear()
+    await app(key=pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))).check()
+    assert "credential does not work source=github://example/* why='https://api.github.com does not accept the key" in caplog.text
 
 
 @pytest.mark.parametrize("skew, works", [(50, True), (-30, True), (-120, False), (600, False)])

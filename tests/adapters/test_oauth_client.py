@@ -119,6 +119,19 @@ async def test_while_the_issuer_wants_to_be_left_alone_nobody_asks_it(client: Ma
     assert len(issuer.asked) == 1
 
 
+async def test_a_token_is_bought_before_anybody_needs_it(client: Made, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="coordinator")
+    credentials = client()
+    await credentials.check()
+    assert caplog.messages == ["credential works source=https://artifacts.example.com/shop/*"]
+    await credentials.lend(bundle())
+    assert len(issuer.asked) == 1
+    issuer.instead = lambda: httpx.Response(401, json={"error": "invalid_client"})
+    await credentials.check()
+    assert "credential does not work source=https://artifacts.example.com/shop/*" in caplog.text
+    assert SECRET not in caplog.text
+
+
 def gone() -> httpx.Response:
     raise httpx.ReadTimeout("")
 

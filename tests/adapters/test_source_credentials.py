@@ -67,6 +67,16 @@ class Fixed(SystemClock):
         return 1_795_000_000_000
 
 
+async def test_a_secret_that_is_not_there_is_known_before_anybody_needs_it(
+    tmp_path: Path, secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="coordinator")
+    await SourceCredentials(written(tmp_path, secret), SystemClock()).check()
+    assert caplog.messages == ["credential works source=s3://bundles/*"]
+    await SourceCredentials(written(tmp_path, secret.replace("key", "gone")), SystemClock()).check()
+    assert f"why='cannot get the secret of file {tmp_path}/gone: No such file or directory'" in caplog.text
+
+
 async def test_a_file_that_was_replaced_counts_at_once_and_one_that_is_wrong_lends_nothing(
     tmp_path: Path, secret: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.agent.test_fetch_s3 import _MOTO
 from tests.agent.website import Answer, Site, serving
 from tests.e2e.bundles import bundle
-from tests.e2e.cluster import Cluster
+from tests.e2e.cluster import Cluster, until
 from tests.e2e.test_sources import packed
 
 SECRET = "aws_never_to_be_seen"
@@ -78,6 +78,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Site]:
         said = {"token": CANARIES["token"], "expires_at": "2099-01-01T00:00:00Z"}
         bearer = {"access_token": CANARIES["bearer"], "token_type": "Bearer", "expires_in": 300}
         site.answers = {
+            "/api/v3/app": Answer(b'{"id": 1234}'),
             "/api/v3/repos/example/shop/installation": Answer(b'{"id": 42}'),
             "/api/v3/app/installations/42/access_tokens": Answer(json.dumps(said).encode(), status=201),
             f"/api/v3/repos/example/shop/tarball/{COMMIT}": Answer(
@@ -127,6 +128,7 @@ def deployed(cluster: Cluster, *place: str) -> tuple[str, str]:
 def test_a_host_deploys_from_github_and_from_a_web_server_with_what_it_is_lent_and_nothing_of_it_is_left(
     lent: Cluster, elsewhere: Site
 ) -> None:
+    until(lambda: lent.log("coordinator").count("credential works source=") == 2, "the coordinator has tried both credentials")
     version, said = deployed(lent, "--github", f"example/shop@{COMMIT}")
     assert version == "from GitHub"
     assert elsewhere.asked[-1].path.endswith(f"/{COMMIT}?{CANARIES['address']}")

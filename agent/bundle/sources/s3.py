@@ -61,7 +61,9 @@ def _fetch_lent(url: str, source: S3Source, incoming: Incoming, validator: Path,
     asking = Asking(
         headers=_exactly(source),
         refusals={
-            403: "what the coordinator lent does not open it; look at the key in its file of source credentials",
+            **dict.fromkeys(
+                (400, 401, 403, 404), "what the coordinator lent does not open it; look at the key in its file of source credentials"
+            ),
             412: f"its ETag is no longer {source.e_tag}; register the object again",
         },
         explained=_explained,

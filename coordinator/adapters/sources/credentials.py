@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Final, Protocol
 
-from coordinator.adapters.sources.asking import Asker, Trouble
+from coordinator.adapters.sources.asking import Asker, TooOften, Trouble
 from coordinator.adapters.sources.github import GitHubApp
 from coordinator.adapters.sources.oauth import OAuthClient
 from coordinator.adapters.sources.references import Unresolved
@@ -42,6 +42,10 @@ class Credential(Protocol):
         """See `service.sources.lending.Credentials`. Raises Trouble and Unresolved too."""
         ...
 
+    async def check(self) -> None:
+        """Try it where it comes from. Raises Trouble, Unresolved, TooOften."""
+        ...
+
 
 class SourceCredentials:
     """See `service.sources.lending.Credentials`."""
@@ -64,6 +68,18 @@ class SourceCredentials:
         except (Unreadable, Unresolved, Trouble) as error:
             log.error("credential cannot be lent why=%r", str(error))
             raise Unavailable("cannot lend a credential just now: the coordinator cannot look its own up; its log says why") from error
+
+    async def check(self) -> None:
+        """Say in the log of each credential whether it works."""
+        for each in self._credentials:
+            try:
+                await each.check()
+            except (Unresolved, Trouble) as error:
+                log.error("credential does not work source=%s why=%r", each.source, str(error))
+            except TooOften:
+                log.warning("credential not tried source=%s why='who gives it wants to be left alone for a while'", each.source)
+            else:
+                log.info("credential works source=%s", each.source)
 
     def _stamp(self) -> tuple[int, int]:
         try:
@@ -103,3 +119,6 @@ class NoCredentials:
 
     async def lend(self, revision: Revision) -> None:
         """None."""
+
+    async def check(self) -> None:
+        """There is nothing to try."""

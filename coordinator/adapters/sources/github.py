@@ -75,6 +75,12 @@ class GitHubApp:
             self._free_at = self._clock.elapsed() + error.after
             return ComeBack(after=error.after)
 
+    async def check(self) -> None:
+        """Ask GitHub who we are. Raises Trouble, Unresolved, TooOften."""
+        answer = await self._asked("GET", f"{self._api}/app", await asyncio.to_thread(self._proof))
+        if answer.status != 200:
+            raise self._odd(answer, "the App itself")
+
     async def _archive(self, place: GitHubLocation, bundle_type: BundleType) -> str:
         form = "zipball" if bundle_type is BundleType.zip else "tarball"
         url = f"{self._api}/repos/{place.repository}/{form}/{place.commit_id}"

@@ -72,6 +72,11 @@ class OAuthClient:
                     return ComeBack(after=error.after)
             return Lent(bearer=self._token.text, lasts=(self._token.ends - now) // 1000)
 
+    async def check(self) -> None:
+        """Get a token. Raises Trouble, Unresolved, TooOften."""
+        async with self._one:
+            self._token = await self._bought()
+
     async def _bought(self) -> _Token:
         secret = await asyncio.to_thread(self._secret.resolved)
         asked_at = self._clock.elapsed()

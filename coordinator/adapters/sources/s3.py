@@ -46,6 +46,10 @@ class S3Key:
         key = await asyncio.to_thread(self._resolved)
         return Lent(url=presigned(revision.place, self._store, key, at=self._clock.now(), lasts=self._lasts), lasts=self._lasts)
 
+    async def check(self) -> None:
+        """Look the secrets up; which objects they open only these could say. Raises Unresolved."""
+        await asyncio.to_thread(self._resolved)
+
     def _resolved(self) -> AccessKey:
         token = "" if self._session_token is None else self._session_token.resolved()
         return AccessKey(key_id=self._key_id, secret=self._secret.resolved(), session_token=token)
