@@ -10,6 +10,7 @@ from coordinator.core.errors import Denied, Unauthenticated
 from coordinator.core.facts import Hello
 from coordinator.core.model import HostId
 from coordinator.core.tags import counting
+from coordinator.wire.identity import named, speaks_tls_1_3
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -19,7 +20,6 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 METADATA_KEY: Final = "hookline-host-id"
 _HOST_ID: Final = re.compile(r"[0-9a-f]{32}")
-_TLS: Final = b"TLSv1.3"
 
 
 class Callers(Protocol):
@@ -98,11 +98,9 @@ class Certified:
 
 def host_of(said: Mapping[str, Iterable[bytes]], cluster: str) -> HostId:
     """The host that a verified certificate names. Raises Unauthenticated for anybody else's."""
-    if list(said.get("ssl_tls_version", (_TLS,))) != [_TLS]:
+    if not speaks_tls_1_3(said):
         raise Unauthenticated("cannot serve this call: it does not speak TLS 1.3")
-    prefix = f"spiffe://{cluster}/agent/".encode()
-    uris = [name for name in said.get("x509_subject_alternative_name", ()) if name.startswith(b"spiffe://")]
-    found = uris[0].removeprefix(prefix).decode("ascii", "replace") if len(uris) == 1 else ""
+    found = named(said, cluster, "agent")
     if not _HOST_ID.fullmatch(found):
         raise Unauthenticated(f"cannot serve this call: its certificate is not that of an agent of cluster {cluster}")
     return HostId(found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from coordinator.core.access import Kind, Principal
 from coordinator.core.errors import Unauthenticated
 from coordinator.service.access.callers import Callers
+from coordinator.wire.identity import named, names_of, speaks_tls_1_3
 
 if TYPE_CHECKING:
     from grpc import aio
@@ -17,7 +18,6 @@ Context: TypeAlias = "aio.ServicerContext[Any, Any]"
 """Any: calls of every kind are asked the same."""
 
 SCHEME: Final = "bearer "
-TLS: Final = b"TLSv1.3"  # gRPC for Python has no setting for the least version
 
 
 class Entrance(Protocol):
@@ -92,7 +92,7 @@ class Operators:
 
     async def principal(self, context: Context) -> Principal:
         """The operator behind a call."""
-        if list(context.auth_context().get("ssl_tls_version", (TLS,))) != [TLS]:
+        if not speaks_tls_1_3(context.auth_context()):
             raise Unauthenticated("cannot let you in: this call does not speak TLS 1.3")
         return await self._shown.caller(context, peer_address(context))
 
@@ -134,19 +134,18 @@ class Certified:
     def __init__(self, callers: Callers, cluster: str) -> None:
         """`cluster` as in the certificates' URIs; `callers` knows the certificates."""
         self._callers = callers
-        self._prefix = f"spiffe://{cluster}/operator/"
+        self._cluster = cluster
 
     async def caller(self, context: Context, address: str) -> Principal:
         """The operator whose certificate the connection has."""
         said = context.auth_context()
-        names = [name.decode("utf-8", "replace") for name in said.get("x509_subject_alternative_name", ())]
-        uris = [name for name in names if name.startswith("spiffe://")]
-        if len(uris) != 1 or not uris[0].startswith(self._prefix):
+        name = named(said, self._cluster, "operator")
+        if not name:
             raise Unauthenticated(
-                f"cannot let you in: this listener is for operators, whose certificates say {self._prefix}NAME, and this one says "
-                f"{', '.join(names)[:200] or 'nothing'}"
+                f"cannot let you in: this listener is for operators, whose certificates say spiffe://{self._cluster}/operator/NAME, and "
+                f"this one says {', '.join(names_of(said))[:200] or 'nothing'}"
             )
-        name, certificate_id = uris[0].removeprefix(self._prefix), b"".join(said.get("x509_common_name", ())).decode("utf-8", "replace")
+        certificate_id = b"".join(said.get("x509_common_name", ())).decode("utf-8", "replace")
         return await self._callers.certified(name, certificate_id, shown_by(context), address)
 
 
