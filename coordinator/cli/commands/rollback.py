@@ -77,7 +77,9 @@ def rollback(console: Console, application: str, group: str, to: str | None, *, 
             return
         _stop_and_wait(console, newest)
     revision = to or _last_good(console, place, found, newest)
-    console.remark(f"{place} goes back from {clean(newest.revision_id)} ({clean(newest.deployment_id)}) to {clean(revision)}")
+    source = f"{clean(newest.revision_id)} ({clean(newest.deployment_id)})"
+    again = newest.revision_id == revision
+    console.remark(f"{place} gets {source} again where it failed" if again else f"{place} goes back from {source} to {clean(revision)}")
     request = protos.deployments.CreateDeploymentRequest(
         application_name=application,
         deployment_group_name=group,

@@ -38,8 +38,7 @@ def wanted(deployment: Deployment) -> bool:
     if deployment.roll_back is not None:
         return deployment.roll_back
     assert deployment.error is not None
-    event = STOPPED_BY.get(deployment.error.code, AutoRollbackEvent.DEPLOYMENT_FAILURE)
-    return event in deployment.plan.auto_rollback and deployment.plan.rolls_back is None
+    return STOPPED_BY.get(deployment.error.code, AutoRollbackEvent.DEPLOYMENT_FAILURE) in deployment.plan.auto_rollback
 
 
 def touched(deployment: Deployment) -> list[Target]:
@@ -61,7 +60,7 @@ def plan(deployment: Deployment, at: int) -> Plan | str:
     if not touched(deployment):
         return "cannot roll back: nothing had begun on any host, so all of them have what they had"
     if frozen.restarts:
-        return f"cannot roll back: it restarted revision {frozen.revision.revision_id} and changed nothing else; deploy another revision"
+        return f"cannot roll back: it restarts revision {frozen.revision.revision_id} and changes nothing else; deploy another revision"
     if before is None:
         return "cannot roll back: no deployment of this group had succeeded before; deploy a revision that works"
     revision = before.revision
