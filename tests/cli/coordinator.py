@@ -366,11 +366,22 @@ class FakeCoordinator:
 
     def StopDeployment(self, request: deployments.StopDeploymentRequest) -> Message:
         for deployment in self.deployments:
+            if deployment.deployment_id == request.deployment_id and deployment.watched:
+                return self._watched_no_more(deployment, roll_back=request.auto_rollback_enabled)
             if deployment.deployment_id == request.deployment_id:
                 deployment.status = resources.DEPLOYMENT_STATUS_STOPPED
         return deployments.StopDeploymentResponse(
             status=deployments.STOP_STATUS_PENDING, status_message="2 hosts finish their running event"
         )
+
+    def _watched_no_more(self, deployment: deployments.Deployment, *, roll_back: bool) -> Message:
+        deployment.watched = False
+        said = "its hosts keep what they have"
+        if roll_back:
+            said = "d-BBBBBBBB2 rolls back to revision r-0"
+            deployment.rollback_info.rollback_deployment_id = "d-BBBBBBBB2"
+        status, message = deployments.STOP_STATUS_SUCCEEDED, f"its alarms are not watched any more; {said}"
+        return deployments.StopDeploymentResponse(status=status, status_message=message, deployment=deployment)
 
     def PlanDeployment(self, request: foresight.PlanDeploymentRequest) -> Message:
         return self.planned

@@ -313,6 +313,24 @@ def test_stop_says_how_it_stands(operator: Operator, coordinator: FakeCoordinato
 
 
 @pytest.mark.parametrize(
+    "typed, said, then",
+    [
+        ((), "its hosts keep what they have", ""),
+        (("--rollback",), "d-BBBBBBBB2 rolls back to revision r-0", "Next: hookline follow d-BBBBBBBB2\n"),
+    ],
+)
+def test_stop_ends_the_watch_after_a_success_and_takes_it_back_where_it_is_typed(
+    operator: Operator, coordinator: FakeCoordinator, typed: tuple[str, ...], said: str, then: str
+) -> None:
+    watched = deployment(SUCCEEDED, succeeded=2)
+    watched.watched = True
+    coordinator.deployments = [watched]
+    shown = operator.types("stop", "d-AAAAAAAA1", *typed)
+    assert shown.stdout == f"d-AAAAAAAA1 has succeeded: its alarms are not watched any more; {said}\n"
+    assert (shown.stderr, shown.exit_code) == (then, 0)
+
+
+@pytest.mark.parametrize(
     "past,revision,why",
     [
         ([(FAILED, "r-3"), (SUCCEEDED, "r-2"), (SUCCEEDED, "r-1")], "r-2", ""),

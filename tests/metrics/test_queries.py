@@ -159,6 +159,10 @@ def test_dashboards_have_what_grafana_and_its_users_rely_on(path: Path) -> None:
         if panel["type"] != "row":
             assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
             assert panel["description"]
+            assert panel["type"] in ("timeseries", "stat", "table", "heatmap"), "what Grafana has given up is not used"
+            assert panel["fieldConfig"]["defaults"]["unit"]
+            named = {target["legendFormat"] != "__auto" for target in panel["targets"]}
+            assert panel["type"] != "timeseries" or named == {True}, "a line is called by what it is, not by its labels"
 
 
 def test_what_provisions_grafana_names_what_there_is() -> None:

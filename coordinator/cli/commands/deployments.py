@@ -253,5 +253,6 @@ def stop(console: Console, deployment: str, reason: str, *, roll_back: bool | No
     stopped, succeeded = (spelt(one, "status") == "Succeeded" for one in (reply, reply.deployment))
     how = "has succeeded" if succeeded else "is stopped" if stopped else "is stopping"
     console.line(f"{deployment} {how}{f': {clean(reply.status_message)}' if reply.status_message else ''}")
-    if not stopped:
-        console.remark(f"Next: hookline follow {deployment}")
+    back = reply.deployment.rollback_info.rollback_deployment_id
+    if back or not stopped:
+        console.remark(f"Next: hookline follow {back or deployment}")
