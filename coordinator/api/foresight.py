@@ -14,7 +14,7 @@ from coordinator.service.foresight.explaining import Explained, ExplainingServic
 from coordinator.service.foresight.faults import Faults
 from coordinator.service.foresight.foreseeing import Foreseen, ForesightService, Planned
 from coordinator.wire import operators as wire
-from hookline.v1 import deployments_pb2
+from hookline.v1 import deployments_pb2, resources_pb2
 from hookline.v1 import foresight_pb2 as pb
 from hookline.v1.foresight_pb2_grpc import ForesightServiceServicer
 
@@ -98,7 +98,7 @@ def _event(number: int) -> LifecycleEvent | None:
 
 
 def _foresight(foreseen: Foreseen) -> pb.Foresight:
-    story = foreseen.story
+    story, ends = foreseen.story, foreseen.deployments[0]
     return pb.Foresight(
         waves=_waves(story),
         healthy_hosts=[pb.HealthyHosts(at=wire.duration(one.at), hosts=one.hosts) for one in story.healthy],
@@ -110,6 +110,8 @@ def _foresight(foreseen: Foreseen) -> pb.Foresight:
         gates=story.gates,
         end=None if story.ended_at is None else wire.duration(story.ended_at),
         known_targets=foreseen.known_targets,
+        status=resources_pb2.DeploymentStatus.ValueType(ends.status if ends.status.terminal else 0),
+        error_information=messages.error_information(ends.error),
     )
 
 

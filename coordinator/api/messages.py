@@ -119,7 +119,7 @@ def deployment(record: DeploymentRecord) -> deployments_pb2.Deployment:
         deployment_config_name=plan.config_name,
         minimum_healthy_hosts=wire.minimum_healthy_hosts(plan.minimum_healthy_hosts),
         status=pb.DeploymentStatus.ValueType(record.status),
-        error_information=_error(record.error or record.stopping),
+        error_information=error_information(record.error or record.stopping),
         deployment_overview=stages.overview(record.counts),
         creator=pb.DeploymentCreator.ValueType(plan.creator),
         created_by=plan.created_by,
@@ -214,7 +214,8 @@ def _holding(record: HostHolding) -> fleet_pb2.HostHolding:
     )
 
 
-def _error(error: ErrorInformation | None) -> deployments_pb2.ErrorInformation | None:
+def error_information(error: ErrorInformation | None) -> deployments_pb2.ErrorInformation | None:
+    """Why a deployment ended badly; None: it did not."""
     if error is None:
         return None
     return deployments_pb2.ErrorInformation(code=pb.DeploymentErrorCode.ValueType(error.code), message=error.message)

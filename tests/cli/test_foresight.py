@@ -121,6 +121,16 @@ def test_every_refusal_is_shown_and_ends_with_one(operator: Operator, coordinato
     assert shown.stderr == ""
 
 
+def test_a_plan_that_would_fail_says_why_and_offers_no_next_step(operator: Operator, coordinator: FakeCoordinator) -> None:
+    why = deployments.ErrorInformation(message="cannot go on: 1 of 3 hosts failed (web-3)")
+    told = foreseen(waves=[], status=resources.DEPLOYMENT_STATUS_FAILED, error_information=why)
+    coordinator.planned = planned(foresight=told, offline_hosts=["web-3"])
+    shown = operator.types("plan", "shop", "web", R2)
+    assert shown.exit_code == 1
+    assert "it would end Failed: cannot go on: 1 of 3 hosts failed (web-3)\noffline now: web-3\n" in shown.stdout
+    assert "Next:" not in shown.stderr
+
+
 def test_many_waves_and_many_hosts_are_counted(operator: Operator, coordinator: FakeCoordinator) -> None:
     waves = [foresight.Wave(at=seconds(number), hosts=[f"h{number}-{one}" for one in range(9)], healthy_hosts=9) for number in range(30)]
     coordinator.planned = planned(foresight=foreseen(waves=waves, healthy_hosts=[foresight.HealthyHosts(at=seconds(4.5), hosts=1)]))

@@ -108,6 +108,9 @@ class Driver:
             count = sum(1 for one in members if one.health is InstanceHealth.Healthy and not one.lost and one.host_id not in busy)
             self.healthy[now] = count
             self.counted.append(count)
+        elif not self.counted:
+            self.healthy[now] = sum(1 for one in rollout.deployment.members if rollout.group.members[one].serves)
+            self.counted.append(self.healthy[now])
 
     def timeline(self) -> list[tuple[int, int]]:
         """How many were healthy, at each instant at which that changed."""
@@ -215,7 +218,7 @@ def test_a_plan_and_what_then_happens_agree(
     assert [one.status for one in story.deployments] == [one.status for one in happens.ended]
     assert not story.floor_broken
     assert [(one.at, one.hosts) for one in story.healthy] == happened.timeline()
-    assert story.smallest == min(happened.counted, default=0)
+    assert story.smallest == min(happened.counted)
 
 
 def one_by_one(hosts: int, world: World, **more: object) -> Run:

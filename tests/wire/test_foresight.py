@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from coordinator.core.foresight.durations import Durations, quantiles
 from coordinator.core.lifecycle import IN_PLACE, EventStatus, LifecycleEvent
 from coordinator.core.model import Alarm, AlertmanagerAlert, HostStatus
 from coordinator.service.records import CatalogAlarm
+from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import foresight_pb2 as foresight
 from hookline.v1 import resources_pb2 as resources
@@ -119,6 +121,25 @@ async def test_a_plan_names_the_hosts_that_are_offline(world: World) -> None:
     assert list(planned.offline_hosts) == ["h2"]
     assert [list(one.hosts) for one in planned.foresight.waves] == [["h1"], ["h2"]]
     assert seconds(planned.foresight.end) == 335
+    assert planned.foresight.status == resources.DEPLOYMENT_STATUS_SUCCEEDED
+
+
+async def test_a_plan_that_would_fail_says_so_and_why(world: World) -> None:
+    revision = await succeeded(world, "h1", "h2")
+    world.hosts.known["h2"] = replace(world.hosts.known["h2"], status=HostStatus.Lost)
+    group = catalog.DeploymentGroup(
+        application_name="shop", deployment_group_name="web", offline_policy=resources.OfflinePolicy(action=resources.OFFLINE_ACTION_FAIL)
+    )
+    await world.catalog.UpdateDeploymentGroup(
+        catalog.UpdateDeploymentGroupRequest(deployment_group=group, update_mask=FieldMask(paths=["offline_policy"]))
+    )
+    planned = await plan(world, revision, deployment_config_name=ONE_AT_A_TIME)
+    assert not planned.refusals
+    assert not planned.foresight.waves
+    assert planned.foresight.status == resources.DEPLOYMENT_STATUS_FAILED
+    assert "cannot go on: 1 of 2 hosts failed (h2)" in planned.foresight.error_information.message
+    assert planned.foresight.fewest_healthy == 1
+    assert [one.hosts for one in planned.foresight.healthy_hosts] == [1]
 
 
 async def test_an_approval_is_named_and_passed_at_once(world: World) -> None:

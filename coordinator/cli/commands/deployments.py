@@ -173,6 +173,8 @@ def create(console: Console, request: "CreateDeploymentRequest", *, follow: bool
         console.line(clean(made.deployment_id))
         if waits := wording.awaited(made):
             console.remark(f"It {waits}")
+        elif wording.has_ended(made):
+            console.remark(f"It has ended {wording.outcome(made)}")
         console.remark(f"Next: hookline follow {clean(made.deployment_id)}")
 
 

@@ -52,8 +52,7 @@ def _overview(console: Console) -> None:
         console.json_value({"running": [to_json(each) for each in running], "groups": [to_json(each) for each in groups]})
         return
     console.rows(running, _deployment_columns(console), "Nothing runs now.", title="Running now")
-    if running:
-        console.line()
+    console.line()
     now = console.clock.now()
     shown: Columns[DeploymentGroup] = columns(
         ("GROUP", lambda group: clean(f"{group.application_name}/{group.deployment_group_name}")),

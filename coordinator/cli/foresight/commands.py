@@ -101,7 +101,7 @@ def plan(console: Console, /, application: str, group: str, named: str | None, *
     """Show how a deployment would go if nothing failed. Nothing is made.
 
     Who begins when, how many hosts stay healthy, which hosts are offline, what would refuse it, where a rollback would go.
-    It takes the options of deploy, and without a REVISION the newest one. Exit code 1 when it would be refused now.
+    It takes the options of deploy, and without a REVISION the newest one. Exit code 1 when it would be refused now, or not succeed.
     """
     request = _request(console, application, group, named, typed)
     planned = console.connection.ask(
@@ -111,7 +111,7 @@ def plan(console: Console, /, application: str, group: str, named: str | None, *
         console.json_value(to_json(planned))
     else:
         _show_plan(console, request, planned, everything=everything)
-    if planned.refusals:
+    if planned.refusals or _fails(planned):
         click.get_current_context().exit(REFUSED)
 
 
@@ -224,16 +224,26 @@ def _show_plan(console: Console, request: "CreateDeploymentRequest", planned: "P
             console.line("takes so long that nobody looked to its end")
         for sentence in shown.promises(foresight):
             console.line(sentence)
+        if _fails(planned):
+            why = clean(foresight.error_information.message)
+            console.line(f"it would end {spelt(foresight, 'status')}{f': {why}' if why else ''}")
         if planned.offline_hosts:
             console.line(f"offline now: {shown.names(planned.offline_hosts)}")
         console.line(f"rollback: {_rollback(planned.rollback, made)}")
     for refusal in planned.refusals:
         console.line(f"refused: {clean(refusal.message)}")
-    if not planned.refusals:
+    if not planned.refusals and not _fails(planned):
         place = f"{clean(request.application_name)} {clean(request.deployment_group_name)}"
         restarts = request.deployment_mode == protos.deployments.DEPLOYMENT_MODE_RESTART
         what = f"restart {place}" if restarts else f"deploy {place} --revision {clean(request.revision_id)}"
         console.remark(f"Next: hookline {what}, with the same options")
+
+
+def _fails(planned: "PlanDeploymentResponse") -> bool:
+    """Whether it would not succeed, although nothing fails: because hosts are offline."""
+    told = protos.resources
+    bad = (told.DEPLOYMENT_STATUS_FAILED, told.DEPLOYMENT_STATUS_STOPPED)
+    return planned.HasField("foresight") and planned.foresight.status in bad
 
 
 def _head(console: Console, made: "Deployment") -> None:

@@ -112,6 +112,9 @@ class Run:
         if world.stop_at is not None:
             self._plan_for(world.stop_at, Stops())
         self._step(replace(fact, at=self._at, elapsed=0, request=None))
+        if not self.story.healthy:  # it ends in the instant in which it begins
+            members = (group.members[host_id] for one in self.story.deployments for host_id in one.members)
+            self.story.count(0, sum(1 for one in members if one.serves))
 
     def go_on(self, facts: int) -> bool:
         """Let so many things happen; whether there is more to see."""

@@ -28,7 +28,7 @@ from hookline.v1 import deployments_pb2 as hookline_dot_v1_dot_deployments__pb2
 from hookline.v1 import resources_pb2 as hookline_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhookline/v1/foresight.proto\x12\x0bhookline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dhookline/v1/deployments.proto\x1a\x1bhookline/v1/resources.proto\"Q\n\x15PlanDeploymentRequest\x12\x38\n\ndeployment\x18\x01 \x01(\x0b\x32$.hookline.v1.CreateDeploymentRequest\"\xbf\x02\n\x16PlanDeploymentResponse\x12+\n\ndeployment\x18\x01 \x01(\x0b\x32\x17.hookline.v1.Deployment\x12&\n\x08refusals\x18\x02 \x03(\x0b\x32\x14.hookline.v1.Refusal\x12)\n\tforesight\x18\x03 \x01(\x0b\x32\x16.hookline.v1.Foresight\x12\x15\n\roffline_hosts\x18\x04 \x03(\t\x12.\n\x08rollback\x18\x05 \x01(\x0b\x32\x1c.hookline.v1.PlannedRollback\x12/\n\x0c\x65\x61rliest_end\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nlatest_end\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"(\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x84\x01\n\x0fPlannedRollback\x12\x13\n\x0brevision_id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12K\n\x1b\x61uto_rollback_configuration\x18\x03 \x01(\x0b\x32&.hookline.v1.AutoRollbackConfiguration\"\x8a\x02\n\tForesight\x12 \n\x05waves\x18\x01 \x03(\x0b\x32\x11.hookline.v1.Wave\x12\x30\n\rhealthy_hosts\x18\x02 \x03(\x0b\x32\x19.hookline.v1.HealthyHosts\x12\r\n\x05hosts\x18\x03 \x01(\x05\x12\x0f\n\x07minimum\x18\x04 \x01(\x05\x12\r\n\x05\x66loor\x18\x05 \x01(\x05\x12\x16\n\x0e\x66\x65west_healthy\x18\x06 \x01(\x05\x12\x14\n\x0c\x66loor_broken\x18\x07 \x03(\t\x12\r\n\x05gates\x18\x08 \x03(\t\x12&\n\x03\x65nd\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rknown_targets\x18\n \x01(\x05\"t\n\x04Wave\x12%\n\x02\x61t\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08rollback\x18\x02 \x01(\x08\x12\r\n\x05hosts\x18\x03 \x03(\t\x12\x15\n\rhealthy_hosts\x18\x04 \x01(\x05\x12\r\n\x05stage\x18\x05 \x01(\t\"D\n\x0cHealthyHosts\x12%\n\x02\x61t\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05hosts\x18\x02 \x01(\x05\"\xfa\x02\n\x19SimulateDeploymentRequest\x12\x38\n\ndeployment\x18\x01 \x01(\x0b\x32$.hookline.v1.CreateDeploymentRequest\x12/\n\rfailing_hosts\x18\x02 \x03(\x0b\x32\x18.hookline.v1.FailingHost\x12\x17\n\x0f\x66\x61iling_percent\x18\x03 \x01(\x01\x12)\n\nlost_hosts\x18\x04 \x03(\x0b\x32\x15.hookline.v1.LostHost\x12\x14\n\x0clost_percent\x18\x05 \x01(\x01\x12-\n\nback_after\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\rfiring_alarms\x18\x07 \x03(\x0b\x32\x18.hookline.v1.FiringAlarm\x12*\n\x07stop_at\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04seed\x18\t \x01(\x04\"Q\n\x0b\x46\x61ilingHost\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x34\n\x0flifecycle_event\x18\x02 \x01(\x0e\x32\x1b.hookline.v1.LifecycleEvent\"?\n\x08LostHost\x12\x0c\n\x04host\x18\x01 \x01(\t\x12%\n\x02\x61t\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"H\n\x0b\x46iringAlarm\x12\x12\n\nalarm_name\x18\x01 \x01(\t\x12%\n\x02\x61t\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xbb\x01\n\x1aSimulateDeploymentResponse\x12,\n\x0b\x64\x65ployments\x18\x01 \x03(\x0b\x32\x17.hookline.v1.Deployment\x12*\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x19.hookline.v1.HistoryEntry\x12\x18\n\x10\x65ntries_left_out\x18\x03 \x01(\x05\x12)\n\tforesight\x18\x04 \x01(\x0b\x32\x16.hookline.v1.Foresight\"?\n\x18\x45xplainDeploymentRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\"J\n\x19\x45xplainDeploymentResponse\x12-\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32\x18.hookline.v1.Explanation\"\"\n\x12\x45xplainHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\"E\n\x13\x45xplainHostResponse\x12.\n\x0c\x65xplanations\x18\x01 \x03(\x0b\x32\x18.hookline.v1.Explanation\"\xbd\x01\n\x0b\x45xplanation\x12\x10\n\x08sentence\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12)\n\x05until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rdeployment_id\x18\x04 \x01(\t\x12\x18\n\x10\x61pplication_name\x18\x05 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x06 \x01(\t\x12\x11\n\thost_name\x18\x07 \x01(\t2\x8a\x03\n\x10\x46oresightService\x12Y\n\x0ePlanDeployment\x12\".hookline.v1.PlanDeploymentRequest\x1a#.hookline.v1.PlanDeploymentResponse\x12\x65\n\x12SimulateDeployment\x12&.hookline.v1.SimulateDeploymentRequest\x1a\'.hookline.v1.SimulateDeploymentResponse\x12\x62\n\x11\x45xplainDeployment\x12%.hookline.v1.ExplainDeploymentRequest\x1a&.hookline.v1.ExplainDeploymentResponse\x12P\n\x0b\x45xplainHost\x12\x1f.hookline.v1.ExplainHostRequest\x1a .hookline.v1.ExplainHostResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhookline/v1/foresight.proto\x12\x0bhookline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dhookline/v1/deployments.proto\x1a\x1bhookline/v1/resources.proto\"Q\n\x15PlanDeploymentRequest\x12\x38\n\ndeployment\x18\x01 \x01(\x0b\x32$.hookline.v1.CreateDeploymentRequest\"\xbf\x02\n\x16PlanDeploymentResponse\x12+\n\ndeployment\x18\x01 \x01(\x0b\x32\x17.hookline.v1.Deployment\x12&\n\x08refusals\x18\x02 \x03(\x0b\x32\x14.hookline.v1.Refusal\x12)\n\tforesight\x18\x03 \x01(\x0b\x32\x16.hookline.v1.Foresight\x12\x15\n\roffline_hosts\x18\x04 \x03(\t\x12.\n\x08rollback\x18\x05 \x01(\x0b\x32\x1c.hookline.v1.PlannedRollback\x12/\n\x0c\x65\x61rliest_end\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nlatest_end\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"(\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x84\x01\n\x0fPlannedRollback\x12\x13\n\x0brevision_id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12K\n\x1b\x61uto_rollback_configuration\x18\x03 \x01(\x0b\x32&.hookline.v1.AutoRollbackConfiguration\"\xf3\x02\n\tForesight\x12 \n\x05waves\x18\x01 \x03(\x0b\x32\x11.hookline.v1.Wave\x12\x30\n\rhealthy_hosts\x18\x02 \x03(\x0b\x32\x19.hookline.v1.HealthyHosts\x12\r\n\x05hosts\x18\x03 \x01(\x05\x12\x0f\n\x07minimum\x18\x04 \x01(\x05\x12\r\n\x05\x66loor\x18\x05 \x01(\x05\x12\x16\n\x0e\x66\x65west_healthy\x18\x06 \x01(\x05\x12\x14\n\x0c\x66loor_broken\x18\x07 \x03(\t\x12\r\n\x05gates\x18\x08 \x03(\t\x12&\n\x03\x65nd\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rknown_targets\x18\n \x01(\x05\x12-\n\x06status\x18\x0b \x01(\x0e\x32\x1d.hookline.v1.DeploymentStatus\x12\x38\n\x11\x65rror_information\x18\x0c \x01(\x0b\x32\x1d.hookline.v1.ErrorInformation\"t\n\x04Wave\x12%\n\x02\x61t\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08rollback\x18\x02 \x01(\x08\x12\r\n\x05hosts\x18\x03 \x03(\t\x12\x15\n\rhealthy_hosts\x18\x04 \x01(\x05\x12\r\n\x05stage\x18\x05 \x01(\t\"D\n\x0cHealthyHosts\x12%\n\x02\x61t\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05hosts\x18\x02 \x01(\x05\"\xfa\x02\n\x19SimulateDeploymentRequest\x12\x38\n\ndeployment\x18\x01 \x01(\x0b\x32$.hookline.v1.CreateDeploymentRequest\x12/\n\rfailing_hosts\x18\x02 \x03(\x0b\x32\x18.hookline.v1.FailingHost\x12\x17\n\x0f\x66\x61iling_percent\x18\x03 \x01(\x01\x12)\n\nlost_hosts\x18\x04 \x03(\x0b\x32\x15.hookline.v1.LostHost\x12\x14\n\x0clost_percent\x18\x05 \x01(\x01\x12-\n\nback_after\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\rfiring_alarms\x18\x07 \x03(\x0b\x32\x18.hookline.v1.FiringAlarm\x12*\n\x07stop_at\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04seed\x18\t \x01(\x04\"Q\n\x0b\x46\x61ilingHost\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x34\n\x0flifecycle_event\x18\x02 \x01(\x0e\x32\x1b.hookline.v1.LifecycleEvent\"?\n\x08LostHost\x12\x0c\n\x04host\x18\x01 \x01(\t\x12%\n\x02\x61t\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"H\n\x0b\x46iringAlarm\x12\x12\n\nalarm_name\x18\x01 \x01(\t\x12%\n\x02\x61t\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xbb\x01\n\x1aSimulateDeploymentResponse\x12,\n\x0b\x64\x65ployments\x18\x01 \x03(\x0b\x32\x17.hookline.v1.Deployment\x12*\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x19.hookline.v1.HistoryEntry\x12\x18\n\x10\x65ntries_left_out\x18\x03 \x01(\x05\x12)\n\tforesight\x18\x04 \x01(\x0b\x32\x16.hookline.v1.Foresight\"?\n\x18\x45xplainDeploymentRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\"J\n\x19\x45xplainDeploymentResponse\x12-\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32\x18.hookline.v1.Explanation\"\"\n\x12\x45xplainHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\"E\n\x13\x45xplainHostResponse\x12.\n\x0c\x65xplanations\x18\x01 \x03(\x0b\x32\x18.hookline.v1.Explanation\"\xbd\x01\n\x0b\x45xplanation\x12\x10\n\x08sentence\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12)\n\x05until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rdeployment_id\x18\x04 \x01(\t\x12\x18\n\x10\x61pplication_name\x18\x05 \x01(\t\x12\x1d\n\x15\x64\x65ployment_group_name\x18\x06 \x01(\t\x12\x11\n\thost_name\x18\x07 \x01(\t2\x8a\x03\n\x10\x46oresightService\x12Y\n\x0ePlanDeployment\x12\".hookline.v1.PlanDeploymentRequest\x1a#.hookline.v1.PlanDeploymentResponse\x12\x65\n\x12SimulateDeployment\x12&.hookline.v1.SimulateDeploymentRequest\x1a\'.hookline.v1.SimulateDeploymentResponse\x12\x62\n\x11\x45xplainDeployment\x12%.hookline.v1.ExplainDeploymentRequest\x1a&.hookline.v1.ExplainDeploymentResponse\x12P\n\x0b\x45xplainHost\x12\x1f.hookline.v1.ExplainHostRequest\x1a .hookline.v1.ExplainHostResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,31 +44,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANNEDROLLBACK']._serialized_start=617
   _globals['_PLANNEDROLLBACK']._serialized_end=749
   _globals['_FORESIGHT']._serialized_start=752
-  _globals['_FORESIGHT']._serialized_end=1018
-  _globals['_WAVE']._serialized_start=1020
-  _globals['_WAVE']._serialized_end=1136
-  _globals['_HEALTHYHOSTS']._serialized_start=1138
-  _globals['_HEALTHYHOSTS']._serialized_end=1206
-  _globals['_SIMULATEDEPLOYMENTREQUEST']._serialized_start=1209
-  _globals['_SIMULATEDEPLOYMENTREQUEST']._serialized_end=1587
-  _globals['_FAILINGHOST']._serialized_start=1589
-  _globals['_FAILINGHOST']._serialized_end=1670
-  _globals['_LOSTHOST']._serialized_start=1672
-  _globals['_LOSTHOST']._serialized_end=1735
-  _globals['_FIRINGALARM']._serialized_start=1737
-  _globals['_FIRINGALARM']._serialized_end=1809
-  _globals['_SIMULATEDEPLOYMENTRESPONSE']._serialized_start=1812
-  _globals['_SIMULATEDEPLOYMENTRESPONSE']._serialized_end=1999
-  _globals['_EXPLAINDEPLOYMENTREQUEST']._serialized_start=2001
-  _globals['_EXPLAINDEPLOYMENTREQUEST']._serialized_end=2064
-  _globals['_EXPLAINDEPLOYMENTRESPONSE']._serialized_start=2066
-  _globals['_EXPLAINDEPLOYMENTRESPONSE']._serialized_end=2140
-  _globals['_EXPLAINHOSTREQUEST']._serialized_start=2142
-  _globals['_EXPLAINHOSTREQUEST']._serialized_end=2176
-  _globals['_EXPLAINHOSTRESPONSE']._serialized_start=2178
-  _globals['_EXPLAINHOSTRESPONSE']._serialized_end=2247
-  _globals['_EXPLANATION']._serialized_start=2250
-  _globals['_EXPLANATION']._serialized_end=2439
-  _globals['_FORESIGHTSERVICE']._serialized_start=2442
-  _globals['_FORESIGHTSERVICE']._serialized_end=2836
+  _globals['_FORESIGHT']._serialized_end=1123
+  _globals['_WAVE']._serialized_start=1125
+  _globals['_WAVE']._serialized_end=1241
+  _globals['_HEALTHYHOSTS']._serialized_start=1243
+  _globals['_HEALTHYHOSTS']._serialized_end=1311
+  _globals['_SIMULATEDEPLOYMENTREQUEST']._serialized_start=1314
+  _globals['_SIMULATEDEPLOYMENTREQUEST']._serialized_end=1692
+  _globals['_FAILINGHOST']._serialized_start=1694
+  _globals['_FAILINGHOST']._serialized_end=1775
+  _globals['_LOSTHOST']._serialized_start=1777
+  _globals['_LOSTHOST']._serialized_end=1840
+  _globals['_FIRINGALARM']._serialized_start=1842
+  _globals['_FIRINGALARM']._serialized_end=1914
+  _globals['_SIMULATEDEPLOYMENTRESPONSE']._serialized_start=1917
+  _globals['_SIMULATEDEPLOYMENTRESPONSE']._serialized_end=2104
+  _globals['_EXPLAINDEPLOYMENTREQUEST']._serialized_start=2106
+  _globals['_EXPLAINDEPLOYMENTREQUEST']._serialized_end=2169
+  _globals['_EXPLAINDEPLOYMENTRESPONSE']._serialized_start=2171
+  _globals['_EXPLAINDEPLOYMENTRESPONSE']._serialized_end=2245
+  _globals['_EXPLAINHOSTREQUEST']._serialized_start=2247
+  _globals['_EXPLAINHOSTREQUEST']._serialized_end=2281
+  _globals['_EXPLAINHOSTRESPONSE']._serialized_start=2283
+  _globals['_EXPLAINHOSTRESPONSE']._serialized_end=2352
+  _globals['_EXPLANATION']._serialized_start=2355
+  _globals['_EXPLANATION']._serialized_end=2544
+  _globals['_FORESIGHTSERVICE']._serialized_start=2547
+  _globals['_FORESIGHTSERVICE']._serialized_end=2941
 # @@protoc_insertion_point(module_scope)

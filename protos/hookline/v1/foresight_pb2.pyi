@@ -183,6 +183,8 @@ class Foresight(_message.Message):
     GATES_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
     KNOWN_TARGETS_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    ERROR_INFORMATION_FIELD_NUMBER: _builtins.int
     hosts: _builtins.int
     """How many hosts the group has."""
     minimum: _builtins.int
@@ -193,6 +195,8 @@ class Foresight(_message.Message):
     """The fewest hosts that are healthy and not being deployed to at any time."""
     known_targets: _builtins.int
     """Of how many targets of the group's last deployments the durations of lifecycle events were taken; 0: nobody knows, and each takes 5 s."""
+    status: _resources_pb2.DeploymentStatus.ValueType
+    """How the deployment itself would end; not set when so much would happen that nobody looked further."""
     @_builtins.property
     def waves(self) -> _containers.RepeatedCompositeFieldContainer[Global___Wave]:
         """Who begins, in order; those of a rollback follow."""
@@ -213,6 +217,10 @@ class Foresight(_message.Message):
     def end(self) -> _duration_pb2.Duration:
         """When all has ended, the rollback included; not set when so much would happen that nobody looked further."""
 
+    @_builtins.property
+    def error_information(self) -> _deployments_pb2.ErrorInformation:
+        """Why it would end badly."""
+
     def __init__(
         self,
         *,
@@ -226,10 +234,12 @@ class Foresight(_message.Message):
         gates: _abc.Iterable[_builtins.str] | None = ...,
         end: _duration_pb2.Duration | None = ...,
         known_targets: _builtins.int = ...,
+        status: _resources_pb2.DeploymentStatus.ValueType = ...,
+        error_information: _deployments_pb2.ErrorInformation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "error_information", b"error_information"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "fewest_healthy", b"fewest_healthy", "floor", b"floor", "floor_broken", b"floor_broken", "gates", b"gates", "healthy_hosts", b"healthy_hosts", "hosts", b"hosts", "known_targets", b"known_targets", "minimum", b"minimum", "waves", b"waves"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "error_information", b"error_information", "fewest_healthy", b"fewest_healthy", "floor", b"floor", "floor_broken", b"floor_broken", "gates", b"gates", "healthy_hosts", b"healthy_hosts", "hosts", b"hosts", "known_targets", b"known_targets", "minimum", b"minimum", "status", b"status", "waves", b"waves"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
