@@ -3,9 +3,9 @@
 import argparse
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from coordinator.config.settings import OPEN, PACES, Address, Pace
+from coordinator.core.addresses import Forbidden, check_address, server_of
 
 AGENT_LIFETIME_AT_MOST = 90 * 24 * 3600
 
@@ -21,12 +21,18 @@ def address(text: str) -> Address:
 
 
 def web_address(text: str) -> str:
-    """Where to ask over HTTP: no user, no query."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+    """Where to ask over HTTP: no user, no query, and nowhere that machines keep their credentials. What is refused may hold a password,
+    and is not quoted."""
+    try:
+        server = server_of(text)
+        if server.literal is not None:
+            check_address(server.host, server.literal)
+    except Forbidden as no:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not an address such as http://127.0.0.1:9090; a token belongs into a file, which --…-token-file names"
-        )
+            f"this is not an address such as http://127.0.0.1:9090: {no}; a token belongs into a file, which --…-token-file names"
+        ) from None
+    if "?" in text:
+        raise argparse.ArgumentTypeError("this is not an address such as http://127.0.0.1:9090: it has a query; leave it out")
     return text
 
 

@@ -147,12 +147,23 @@ def test_where_alarms_are_seen_can_be_said(tmp_path: Path) -> None:
     assert "'secret'" not in repr(found)
 
 
-@pytest.mark.parametrize("url", ["prometheus:9090", "ftp://p", "http://", "http://user:password@p:9090", "http://p/?query=1"])
-def test_what_is_no_address_of_a_prometheus_is_refused(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("prometheus:9090", "ftp://p", "http://", "http://user:password@p:9090", "http://p/?query=1", "http://p/#x"),
+        *("http://169.254.169.254", "http://[fd00:ec2::254]:9090/", "http://metadata.google.internal", "http://0xa9fea9fe"),
+    ],
+)
+@pytest.mark.parametrize("option", ["--prometheus", "--grafana"])
+def test_what_is_no_address_of_a_prometheus_or_grafana_is_refused_and_no_password_quoted(
+    option: str, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
-        parse(["--prometheus", url])
+        parse([option, url])
     assert ended.value.code == 2
-    assert "is not an address such as http://127.0.0.1:9090" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"argument {option}: this is not an address such as http://127.0.0.1:9090: " in said
+    assert "password@" not in said
 
 
 @pytest.mark.parametrize("content, why", [(None, "No such file or directory"), ("\n", "holds no token"), ("a\nb", "holds no token")])
