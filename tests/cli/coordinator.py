@@ -118,6 +118,8 @@ class FakeCoordinator:
         self.seen = alarms.TestAlarmResponse(status=alarms.ALARM_STATUS_OK, sample="0.01 is not > 0.05", time=at(0))
         self.revisions: dict[str, catalog.Revision] = {}
         self.deployments: list[deployments.Deployment] = []  # newest first
+        self.made: deployments.Deployment | None = None
+        """What CreateDeployment answers; None: what was asked for."""
         self.targets: list[deployments.Target] = []
         self.history: list[deployments.HistoryEntry] = []
         self.planned = foresight.PlanDeploymentResponse()
@@ -323,7 +325,7 @@ class FakeCoordinator:
             revision_id=request.revision_id,
             status=resources.DEPLOYMENT_STATUS_CREATED,
         )
-        return deployments.CreateDeploymentResponse(deployment=made)
+        return deployments.CreateDeploymentResponse(deployment=self.made or made)
 
     def GetDeployment(self, request: deployments.GetDeploymentRequest) -> Message:
         for deployment in self.deployments:

@@ -261,7 +261,7 @@ def test_deploy_says_by_which_config_to_roll_back_or_leaves_it_to_the_group(
 def test_a_deployment_that_cannot_go_on_from_the_start_is_told_so_at_once(operator: Operator, coordinator: FakeCoordinator) -> None:
     over = deployment(FAILED, failed=1, skipped=2)
     over.error_information.message = "cannot go on: 1 of 3 hosts failed (web-3)"
-    coordinator.deployments = [over]
+    coordinator.made = over
     shown = operator.types("deploy", "shop", "production", "--revision", "r-1")
     assert shown.stdout == "d-AAAAAAAA1\n"
     assert "It has ended Failed: 0 of 3 hosts succeeded. cannot go on: 1 of 3 hosts failed (web-3)" in shown.stderr
