@@ -22,8 +22,9 @@ _PREFIXES = (
 )
 _NAMES = (
     *((name, 8) for name in (b"bearer ", b"authorization: basic ", b"authorization: token ")),
-    *((name, 8) for name in (b"x-amz-signature=", b"x-amz-security-token=")),
+    *((name, 8) for name in (b"x-amz-signature=", b"x-amz-security-token=", b"?token=", b"&token=")),
     *((name, 16) for name in (b"secret_access_key", b"secretaccesskey", b"session_token", b"sessiontoken")),
+    *((name, 16) for name in (b"access_token", b"accesstoken", b"client_secret", b"clientsecret")),
 )
 _BETWEEN = b" \t\"'=:"
 _URL_ENDS = frozenset(b" \t\r\n\"'<>/?#`\\|)]},;")

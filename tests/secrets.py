@@ -15,6 +15,11 @@ SECRETS = (
     (f"Authorization: Bearer {TOKEN}", f"Authorization: Bearer {STARS}"),
     (f"authorization: basic {TOKEN}=", f"authorization: basic {STARS}*"),
     (f"GET /x?X-Amz-Signature={TOKEN}&a=b", f"GET /x?X-Amz-Signature={STARS}&a=b"),
+    (
+        f"https://codeload.github.com/a/b?token={TOKEN}&x=y and ?a=b&token={TOKEN}",
+        f"https://codeload.github.com/a/b?token={STARS}&x=y and ?a=b&token={STARS}",
+    ),
+    (f'{{"access_token": "{TOKEN}"}} client_secret={TOKEN}', f'{{"access_token": "{STARS}"}} client_secret={STARS}'),
     (f"https://deploy:{TOKEN}@example.org/x", f"https://deploy:{STARS}@example.org/x"),
     (f"https://deploy:a@{TOKEN}@example.org/x", f"https://deploy:**{STARS}@example.org/x"),
     (f"postgres://{TOKEN}@db/x and redis://:{TOKEN}@c", f"postgres://{STARS}@db/x and redis://:{STARS}@c"),
@@ -31,6 +36,8 @@ HARMLESS = (
     "hlj_ ghp_short AKIA",
     "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
     "the session token has expired",
+    "the access token and the client's secret",
+    "?token=short&x",
     "file://path: 3 of 4",
     "naïve ☃ text",
 )

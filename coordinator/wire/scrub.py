@@ -10,9 +10,9 @@ _SECRET = re.compile(
     r"""
     (?<![A-Za-z0-9_-]) (?: (?:hlj_|hlo_|hlc_|gh[pousr]_|github_pat_|glpat-) (?P<token>[A-Za-z0-9_-]{20,})
                          | (?:AKIA|ASIA|xox[bp]-|npm_) (?P<key>[A-Za-z0-9_-]{16,}) )
-    | (?: (?i:bearer\ |authorization:\ (?:basic|token)\ |x-amz-(?:signature|security-token)=)
+    | (?: (?i:bearer\ |authorization:\ (?:basic|token)\ |x-amz-(?:signature|security-token)=|[?&]token=)
           [\ \t"'=:]* (?P<value>[A-Za-z0-9_.~+/=%:-]{8,}) )
-    | (?: (?i:secret_?access_?key|session_?token) [\ \t"'=:]* (?P<secret>[A-Za-z0-9_.~+/=%:-]{16,}) )
+    | (?: (?i:secret_?access_?key|session_?token|access_?token|client_?secret) [\ \t"'=:]* (?P<secret>[A-Za-z0-9_.~+/=%:-]{16,}) )
     | :// (?: [^\s"'<>/?#`\\|)\]},;:@]* : )? (?P<password>[^\s"'<>/?#`\\|)\]},;]+) @
     | -----BEGIN\ [A-Z ]*PRIVATE\ KEY----- (?P<block>.*?) (?: (?=-----END\ ) | \Z )
     """,
