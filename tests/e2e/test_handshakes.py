@@ -4,6 +4,7 @@ import asyncio
 import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -14,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.identity import handshake
 from coordinator.adapters.authority import certificates
+from coordinator.api import server
 from coordinator.cli.access import kept
 from hookline.v1 import access_pb2, access_pb2_grpc, agent_pb2, agent_pb2_grpc
 from tests.e2e.cluster import Cluster
@@ -185,6 +187,19 @@ def test_a_host_can_do_nothing_but_enrol_where_machines_enrol(cluster: Cluster) 
         hello = agent_pb2.AgentMessage(hello=agent_pb2.Hello(host_id="1" * 32, name="liar", journal_id="j" * 32))
         assert refused(lambda: next(stub.Connect(iter([hello]), timeout=10)))[0] is grpc.StatusCode.UNIMPLEMENTED
     assert why_not(cluster.addresses["listen"], trust, current / "chain.pem", current / "key.pem") is None
+
+
+def test_nothing_of_the_operators_is_served_where_hosts_and_machines_call(cluster: Cluster) -> None:
+    cluster.join("curious-1", "--auto-approve")
+    current = cluster.agent_dir("curious-1") / "identity" / "current"
+    shown = grpc.ssl_channel_credentials(*((current / name).read_bytes() for name in ("trust.pem", "key.pem", "chain.pem")))
+    for listener, own in (("listen", "AgentService"), ("bundles", "AgentService"), ("enrol", "EnrolmentService")):
+        others = [method for method in server.methods() if f".{own}/" not in method]
+        assert len(others) > 60
+        with grpc.secure_channel(cluster.addresses[listener], shown) as channel:
+            for method in others:
+                call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+                assert refused(partial(call, b"", timeout=30))[0] is grpc.StatusCode.UNIMPLEMENTED, (listener, method)
 
 
 @pytest.mark.parametrize("listener", ["listen", "bundles", "enrol", "certificates"])
