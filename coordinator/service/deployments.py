@@ -310,13 +310,11 @@ def _objections(ground: Ground, wanted: Wanted) -> Iterator[InvalidOperation]:
             f"cannot deploy revision {revision.revision_id} to {group.name}: it is not signed, and the group"
             " requires signatures; sign it with hookline sign, and push or register it again with its signature"
         )
-    role = group.service_role
-    why = role.refuses(revision, ground.config.name, hosts=len(set(wanted.hosts)) or len(ground.hosts))
+    role, back = group.service_role, ground.rollback_config
+    hosts = len(set(wanted.hosts)) or len(ground.hosts)
+    why = role.refuses(revision, ground.config.name, hosts=hosts, back="" if back is None else back.name)
     if not why and wanted.auto_rollback and not role.automatic_rollback:
         why = "without automatic rollback; an operator may roll back by hand"
-    back = ground.rollback_config
-    if not why and back is not None and role.config_names and back.name not in role.config_names:
-        why = f"with {', '.join(role.config_names)}, and not roll back with {back.name}"
     if why:
         name = f"{group.application_name}/{group.name}"
         yield InvalidOperation(f"cannot deploy to {name}: the group's service role lets the coordinator do so {why}")

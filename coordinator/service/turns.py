@@ -85,7 +85,8 @@ def _refused(ground: Ground, plan: Plan) -> ErrorInformation | None:
     if group.require_signature and plan.revision.signature is None:
         return _error(f"cannot deploy revision {revision_id} to {place}: the group requires signatures by now, and it has none")
     chosen = [host_id for host_id, _ in ground.hosts if plan.chosen is None or host_id in plan.chosen]
-    if why := group.service_role.refuses(plan.revision, plan.config_name, hosts=len(chosen)):
+    back = "" if plan.rollback_config is None else plan.rollback_config.name
+    if why := group.service_role.refuses(plan.revision, plan.config_name, hosts=len(chosen), back=back):
         return _error(f"cannot deploy to {place}: by now the group's service role lets the coordinator do so {why}")
     if chosen and not plan.restarts and (barred := ground.barred(chosen)):
         whom = ", ".join(barred[:NAMED]) + (f" and {len(barred) - NAMED} more" if len(barred) > NAMED else "")

@@ -84,4 +84,6 @@ def test_each_bound_is_told_in_words() -> None:
     assert role.refuses(pushed, "Gentle", hosts=2) == ""
     assert "r-1 comes from file:///x" in role.refuses(revision(FileLocation(path="/x")), "Gentle", hosts=1)
     assert "not with Fast" in role.refuses(pushed, "Fast", hosts=1)
+    assert "and not roll back with Fast" in role.refuses(pushed, "Gentle", hosts=1, back="Fast")
+    assert role.refuses(pushed, "Gentle", hosts=1, back="Gentle") == ""
     assert "at most 2 of its hosts, and these are 3" in role.refuses(pushed, "Gentle", hosts=3)

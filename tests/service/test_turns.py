@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
 from coordinator.core.errors import DeployError, DeploymentGroupDoesNotExist, StorageFailed
 from coordinator.core.facts import Request, TurnCame
-from coordinator.core.lifecycle import DeploymentErrorCode
+from coordinator.core.lifecycle import RESTART, DeploymentErrorCode
 from coordinator.core.model import GroupId, HostId, MinimumHealthyHosts, MinimumHealthyHostsType, RevisionId, ServiceRole
 from coordinator.core.orders import CallUp
 from coordinator.service.records import DeploymentConfig, DeploymentGroup, Ground
@@ -92,11 +93,12 @@ async def test_a_store_that_cannot_be_read_is_asked_again(coordinator: Coordinat
     [
         (lambda one: setattr(one, "role", ServiceRole(max_hosts=1)), "service role lets the coordinator do so to at most 1 of its hosts"),
         (lambda one: setattr(one, "role", ServiceRole(config_names=("Slow",))), "with Slow, and not with Gentle"),
+        (lambda one: setattr(one, "role", ServiceRole(config_names=("Gentle",))), "with Gentle, and not roll back with Quick"),
         (lambda one: setattr(one, "requires_signature", True), "the group requires signatures by now"),
         (lambda one: setattr(one, "profiles", {A: ("https://elsewhere/*",)}), "to a: by now their instance profiles do not let them read"),
         (lambda one: setattr(one, "errors", [DeploymentGroupDoesNotExist("cannot find web")]), "cannot find web"),
     ],
-    ids=["hosts", "config", "signature", "profile", "gone"],
+    ids=["hosts", "config", "rollback config", "signature", "profile", "gone"],
 )
 async def test_what_was_narrowed_meanwhile_is_respected(coordinator: Coordinator, narrow: Callable[[Coordinator], None], why: str) -> None:
     narrow(coordinator)
@@ -104,3 +106,8 @@ async def test_what_was_narrowed_meanwhile_is_respected(coordinator: Coordinator
     assert refused is not None
     assert refused.code is DeploymentErrorCode.IAM_ROLE_PERMISSIONS
     assert why in refused.message
+
+
+async def test_a_restart_reads_no_bundle_and_so_asks_nobodys_profile(coordinator: Coordinator) -> None:
+    coordinator.profiles = {A: ("https://elsewhere/*",)}
+    assert (await coordinator.called(CallUp(replace(CALL.plan, lifecycle_events=RESTART)))).refused is None

@@ -28,13 +28,15 @@ class ServiceRole:
     config_names: tuple[str, ...] = ()
     automatic_rollback: bool = True
 
-    def refuses(self, revision: Revision, config_name: str, *, hosts: int) -> str:
-        """Why a deployment is outside of these bounds; empty: it is not."""
+    def refuses(self, revision: Revision, config_name: str, *, hosts: int, back: str = "") -> str:
+        """Why a deployment is outside of these bounds; empty: it is not. `back`: the config by which it is rolled back, if not its own."""
         source = source_of(revision.place)
         if not reads(self.sources, source):
             return f"with revisions from {', '.join(self.sources)}, and {revision.revision_id} comes from {source}"
         if self.config_names and config_name not in self.config_names:
             return f"with {', '.join(self.config_names)}, and not with {config_name}"
+        if self.config_names and back and back not in self.config_names:
+            return f"with {', '.join(self.config_names)}, and not roll back with {back}"
         if self.max_hosts and hosts > self.max_hosts:
             return f"to at most {self.max_hosts} of its hosts, and these are {hosts}; name some of them, or have more allowed"
         return ""
