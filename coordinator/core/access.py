@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
 
-from coordinator.core.errors import Invalid
+from coordinator.core.errors import Conflict, Invalid
 
 
 class Role(IntEnum):
@@ -209,10 +209,15 @@ def principal(shown: OperatorToken | OperatorCertificate, operator: Operator, *,
 
 def renewed(certificate: OperatorCertificate, *, shown: bytes, new: Leaf, key: str, at: int) -> OperatorCertificate:
     """The certificate after a renewal by whoever showed one of it: one step on; the same again for a repeat whose answer was lost; or
-    revoked, because two have renewed it and so one of them has a copy. Raises Invalid for a key that is not new."""
+    revoked, because two have renewed it and so one of them has a copy. Raises Invalid for a key that is not new, and Conflict while two are
+    good: what is good and neither the newest nor the one before would let its holder renew unseen."""
     if shown == certificate.newest.sha256:
         if key == certificate.key:
             raise Invalid("cannot renew a certificate for the key that it has already: make a new one", field="certificate_request")
+        if certificate.previous is not None and certificate.previous.expires_at > at:
+            raise Conflict(
+                f"cannot renew the {certificate.named} again yet: the one before this is still good, and no more than two may be"
+            )
         return replace(certificate, newest=new, previous=certificate.newest, key=key, renewed_at=at)
     if key == certificate.key:
         return replace(certificate, newest=new, renewed_at=at)

@@ -16,7 +16,7 @@ from tests.cli.conftest import Operator
 from tests.cli.coordinator import Refused
 from tests.cli.guarded import INVITATION, LASTS, TOKEN, GuardedCoordinator
 
-HALF = LASTS / 2 + 1
+LATE = LASTS * 0.6 + 1
 OK = ("login", "certificate", "call", "clock", "own certificate", "permissions")
 
 
@@ -80,23 +80,23 @@ def test_what_a_login_kept_is_deleted_by_the_next_and_by_a_logout(anna: Operator
     assert list(kept.iterdir()) == []
 
 
-def test_a_certificate_is_renewed_when_half_of_its_time_is_over(anna: Operator, guarded: GuardedCoordinator, kept: Path) -> None:
+def test_a_certificate_is_renewed_before_it_ends(anna: Operator, guarded: GuardedCoordinator, kept: Path) -> None:
     first = (kept / "oc-1.pem").read_bytes()
     anna.types_alone("whoami")
     assert methods(guarded) == ["WhoAmI"]
-    anna.clock.later = HALF
+    anna.clock.later = LATE
     for _ in range(2):
         assert anna.types_alone("whoami").exit_code == 0
     assert methods(guarded) == ["WhoAmI", "RenewOperatorCertificate", "WhoAmI", "WhoAmI"]
     assert guarded.certificate in (kept / "oc-1.pem").read_bytes()
     assert (kept / "oc-1.pem").read_bytes() != first
     assert not (kept / "oc-1.pem.next").exists()
-    anna.clock.later = HALF + LASTS - 10
+    anna.clock.later = LATE + LASTS - 10
     assert anna.types_alone("whoami").exit_code == 0
 
 
 def test_a_renewal_that_was_not_answered_is_said_and_asked_for_again_with_the_same_key(anna: Operator, guarded: GuardedCoordinator) -> None:
-    anna.clock.later = HALF
+    anna.clock.later = LATE
     guarded.faults = [Refused(grpc.StatusCode.INTERNAL, "cannot do this: something broke")]
     shown = anna.types_alone("whoami")
     assert (shown.exit_code, "was not renewed, and ends soon: cannot do this" in shown.stderr) == (0, True)
@@ -108,7 +108,7 @@ def test_a_renewal_that_was_not_answered_is_said_and_asked_for_again_with_the_sa
 
 
 def test_of_two_commands_at_once_one_renews(anna: Operator, guarded: GuardedCoordinator, kept: Path) -> None:
-    anna.clock.later = HALF
+    anna.clock.later = LATE
     descriptor = os.open(kept / ".renewal.lock", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     assert anna.types_alone("whoami").exit_code == 0
@@ -120,7 +120,7 @@ def test_a_renewal_that_was_kept_before_a_crash_does_not_hinder_the_next(anna: O
     present = (kept / "oc-1.pem").read_bytes()
     key = present[: present.index(b"-----BEGIN CERTIFICATE")]
     (kept / "oc-1.pem.next").write_bytes(key)
-    anna.clock.later = HALF
+    anna.clock.later = LATE
     assert anna.types_alone("whoami").exit_code == 0
     assert not (kept / "oc-1.pem").read_bytes().startswith(key)
 
@@ -132,7 +132,7 @@ def test_a_coordinator_chooses_no_file(guarded: GuardedCoordinator, kept: Path) 
 
 
 def test_a_renewal_that_cannot_be_kept_holds_no_command_up(anna: Operator, guarded: GuardedCoordinator, kept: Path) -> None:
-    anna.clock.later = HALF
+    anna.clock.later = LATE
     (kept / ".oc-1.pem.next.new").mkdir()
     shown = anna.types_alone("whoami")
     assert (shown.exit_code, "was not renewed" in shown.stderr, methods(guarded)) == (0, True, ["WhoAmI"])

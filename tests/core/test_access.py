@@ -24,7 +24,7 @@ from coordinator.core.access import (
     principal,
     renewed,
 )
-from coordinator.core.errors import Invalid
+from coordinator.core.errors import Conflict, Invalid
 
 PLACES = [("", ""), ("shop", ""), ("shop", "web"), ("shop", "db"), ("blog", ""), ("blog", "web")]
 GRANTS = st.builds(lambda role, place: Grant(role, *place), st.sampled_from(Role), st.sampled_from(PLACES))
@@ -110,7 +110,9 @@ def test_a_renewal_goes_one_step_and_the_certificate_before_stays_good() -> None
     once = renewed(CERTIFICATE, shown=b"1", new=Leaf(b"2", 20), key="b", at=5)
     assert (once.newest, once.previous, once.key, once.renewed_at) == (Leaf(b"2", 20), Leaf(b"1", 10), "b", 5)
     assert [once.leaf(digest) for digest in (b"1", b"2", b"3")] == [Leaf(b"1", 10), Leaf(b"2", 20), None]
-    twice = renewed(once, shown=b"2", new=Leaf(b"3", 30), key="c", at=6)
+    with pytest.raises(Conflict, match="again yet"):
+        renewed(once, shown=b"2", new=Leaf(b"3", 30), key="c", at=9)
+    twice = renewed(once, shown=b"2", new=Leaf(b"3", 30), key="c", at=10)
     assert [twice.leaf(digest) for digest in (b"1", b"2", b"3")] == [None, Leaf(b"2", 20), Leaf(b"3", 30)]
     with pytest.raises(Invalid, match="make a new one"):
         renewed(once, shown=b"2", new=Leaf(b"3", 30), key="b", at=6)

@@ -16,7 +16,7 @@ from tests.wire.world import refused
 
 UNAUTHENTICATED, DENIED = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED
 WHOAMI = pb.WhoAmIRequest()
-DAY = 86_400_000
+MINUTE, DAY = 60_000, 86_400_000
 
 
 def wanted(key: certificates.Key) -> pb.IssueOperatorCertificateRequest:
@@ -98,11 +98,13 @@ async def test_times_that_cannot_be_are_refused(house: House) -> None:
 
 async def test_a_renewal_keeps_the_id_and_the_one_before_good(house: House) -> None:
     await house.access.create("anna", [Grant(Role.Viewer)], UNASKED)
-    first = await house.issued("anna")
+    first = await house.issued("anna", lifetime=4 * MINUTE)
     before = await house.certified_client(first).access.WhoAmI(WHOAMI)
+    house.world.clock.at += 2 * MINUTE
     second = await renewal(house.certified_client(first), certificates.new_key())
     assert (await house.certified_client(second).access.WhoAmI(WHOAMI)).credential_id == before.credential_id
     await house.certified_client(first).access.WhoAmI(WHOAMI)
+    house.world.clock.at += 2 * MINUTE
     third = await renewal(house.certified_client(second), certificates.new_key())
     no = await refused(house.certified_client(first).access.WhoAmI(WHOAMI))
     assert (no.code, "somebody has a copy" in no.message) == (UNAUTHENTICATED, True)
@@ -119,6 +121,8 @@ async def test_a_copied_certificate_shows_at_the_next_renewal_and_both_are_out(h
     call = theirs.deployments.WatchDeployment(deployments.WatchDeploymentRequest(deployment_id=deployment))
     await call.read()
     stolen = await renewal(thief, certificates.new_key())
+    further = pb.RenewOperatorCertificateRequest(certificate_request=request_of(certificates.new_key()))
+    assert "again yet" in (await refused(house.certified_client(stolen).access.RenewOperatorCertificate(further))).message
     renewing = pb.RenewOperatorCertificateRequest(certificate_request=request_of(certificates.new_key()))
     assert "one has a copy" in (await refused(theirs.access.RenewOperatorCertificate(renewing))).message
     async with asyncio.timeout(30):

@@ -42,7 +42,7 @@ def login(console: Console, address: str, token: str) -> None:
 
     Nothing is trusted unseen: the fingerprint comes with the token, from whoever made it. With a token for a certificate (hlc_..., from
     `hookline operator certificate create`) it makes a key that never leaves this machine, has a certificate issued for it, and keeps that
-    in place of the token, which is used up. Commands renew it when half of its time is over.
+    in place of the token, which is used up. Commands renew it when three fifths of its time are over.
     """
     from coordinator.cli.access import handshake  # ssl takes a while to import
 

@@ -1,4 +1,4 @@
-"""This operator's own certificate: its key is made here and goes nowhere; taken at a login, renewed when half of its time is over."""
+"""This operator's own certificate: its key is made here and goes nowhere; taken at a login, renewed before it ends."""
 
 import fcntl
 import os
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TOKEN_PREFIX = "hlc_"  # of tokens that are each good for one certificate
 _ID = re.compile(r"oc-[0-9A-Z]{1,40}")
+RENEWED_AFTER = 0.6
+"""Of its time: by then the certificate before it has ended, of which two at most may be good."""
 RENEWING = 10.0
 """Seconds that a renewal may take: the command that it comes before waits for it."""
 
@@ -88,7 +90,7 @@ def _kept(file: str, issued: "OperatorCertificate", clock: Clock) -> kept.Certif
     """By this machine's clock, whatever the coordinator's says."""
     begun = issued.renew_time if issued.HasField("renew_time") else issued.create_time
     now, lasts = clock.now().timestamp(), issued.expire_time.seconds - begun.seconds
-    return kept.Certificate(file=file, renew_at=now + lasts / 2, until=now + lasts)
+    return kept.Certificate(file=file, renew_at=now + lasts * RENEWED_AFTER, until=now + lasts)
 
 
 @contextmanager

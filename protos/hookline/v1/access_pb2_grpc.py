@@ -196,8 +196,8 @@ class AccessServiceServicer:
 
     def RenewOperatorCertificate(self, request, context):
         """Gives whoever calls with a certificate the next one, for another key; it lasts as long as the first did. The one before stays good until
-        it ends, so that nothing breaks when an answer is lost. Two different renewals of one certificate show that there is a copy of it: both are
-        then useless. FAILED_PRECONDITION for whoever has none.
+        it ends, so that nothing breaks when an answer is lost; until then there is no further renewal. Two different renewals of one certificate
+        show that there is a copy of it: both are then useless. FAILED_PRECONDITION for whoever has none, or has to wait.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -67,8 +67,8 @@ class AccessServiceStub:
     """
     RenewOperatorCertificate: _grpc.UnaryUnaryMultiCallable[_access_pb2.RenewOperatorCertificateRequest, _access_pb2.RenewOperatorCertificateResponse]
     """Gives whoever calls with a certificate the next one, for another key; it lasts as long as the first did. The one before stays good until
-    it ends, so that nothing breaks when an answer is lost. Two different renewals of one certificate show that there is a copy of it: both are
-    then useless. FAILED_PRECONDITION for whoever has none.
+    it ends, so that nothing breaks when an answer is lost; until then there is no further renewal. Two different renewals of one certificate
+    show that there is a copy of it: both are then useless. FAILED_PRECONDITION for whoever has none, or has to wait.
     """
     ListOperatorCertificates: _grpc.UnaryUnaryMultiCallable[_access_pb2.ListOperatorCertificatesRequest, _access_pb2.ListOperatorCertificatesResponse]
     """Lists certificates that are still good, the newest first."""
@@ -111,8 +111,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """
     RenewOperatorCertificate: _aio.UnaryUnaryMultiCallable[_access_pb2.RenewOperatorCertificateRequest, _access_pb2.RenewOperatorCertificateResponse]  # type: ignore[assignment]
     """Gives whoever calls with a certificate the next one, for another key; it lasts as long as the first did. The one before stays good until
-    it ends, so that nothing breaks when an answer is lost. Two different renewals of one certificate show that there is a copy of it: both are
-    then useless. FAILED_PRECONDITION for whoever has none.
+    it ends, so that nothing breaks when an answer is lost; until then there is no further renewal. Two different renewals of one certificate
+    show that there is a copy of it: both are then useless. FAILED_PRECONDITION for whoever has none, or has to wait.
     """
     ListOperatorCertificates: _aio.UnaryUnaryMultiCallable[_access_pb2.ListOperatorCertificatesRequest, _access_pb2.ListOperatorCertificatesResponse]  # type: ignore[assignment]
     """Lists certificates that are still good, the newest first."""
@@ -224,8 +224,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.RenewOperatorCertificateResponse, _abc.Awaitable[_access_pb2.RenewOperatorCertificateResponse]]:
         """Gives whoever calls with a certificate the next one, for another key; it lasts as long as the first did. The one before stays good until
-        it ends, so that nothing breaks when an answer is lost. Two different renewals of one certificate show that there is a copy of it: both are
-        then useless. FAILED_PRECONDITION for whoever has none.
+        it ends, so that nothing breaks when an answer is lost; until then there is no further renewal. Two different renewals of one certificate
+        show that there is a copy of it: both are then useless. FAILED_PRECONDITION for whoever has none, or has to wait.
         """
 
     @_abc_1.abstractmethod
