@@ -41,7 +41,8 @@ async def why_not_accepted(coordinator: str, credentials: Credentials, files: Id
     try:
         why = await why_not(coordinator, credentials.trust, chain, key)
     except ssl.SSLError as error:
-        return f"this host's certificate cannot be used: {error.reason}; {AGAIN}"
+        why = (error.reason or "it is damaged").lower().replace("_", " ")
+        return f"this host's certificate cannot be used: {why} ({chain}, with {key.name}); {AGAIN}"
     return None if why is None else f"the coordinator at {coordinator}: {why}"
 
 

@@ -351,7 +351,9 @@ async def test_a_pair_that_does_not_belong_together_is_told(files: IdentityFiles
     made = joined(files, authority)
     files.pair(0)[1].write_bytes(keys.new_key())
     os.chmod(files.pair(0)[1], 0o600)
-    assert "cannot be used" in str(await why_not_accepted("127.0.0.1:1", made, files))
+    assert "cannot be used: key values mismatch" in str(await why_not_accepted("127.0.0.1:1", made, files))
+    files.pair(0)[0].write_bytes(b"-----BEGIN CERTIFICATE-----\nMII")
+    assert "cannot be used: it is damaged" in str(await why_not_accepted("127.0.0.1:1", made, files))
 
 
 def test_a_root_that_was_replaced_is_noticed(authority: Authority) -> None:
