@@ -106,10 +106,9 @@ def _report(now: Decision, fact: Reported) -> bool:
     """Take a host's reports; whether anything follows for others. The hot path: 140,000 reports come by here in a large rollout."""
     deployment = now.group.deployment
     target = None if deployment is None else deployment.targets.get(fact.host_id)
-    if deployment is None or target is None:
-        return False
-    if target.status is TargetStatus.Pending:
-        # Of a forgotten history: true, though nobody goes on from there, because the host has taken something newer since.
+    if deployment is None or target is None or target.status is TargetStatus.Pending:
+        # True, though nothing follows from it: its deployment has ended a fact ago, or it is of a forgotten history, and the host has taken
+        # something newer since.
         now.changes.late.extend((fact.host_id, one) for one in fact.reports)
         return False
     target.awaited_since = deployment.clock
