@@ -5,13 +5,18 @@ numbered, so that not even a set of them depends on where they lie in memory.
 """
 
 import asyncio
+import heapq
 import itertools
 import random
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple
+
+if TYPE_CHECKING:
+    from collections import deque
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 BUSY_AT_MOST = 100_000
 """Turns of the loop in one instant."""
@@ -35,35 +40,18 @@ class NumberedTask(asyncio.Task[T]):
         return self._number
 
 
-class _NoSelector:
-    """What the loop asks how long it has to wait: no time at all, because the clock is moved instead."""
-
-    def __init__(self, loop: "VirtualLoop") -> None:
-        self._loop = loop
-        self._busy = 0
-
-    def select(self, timeout: float | None) -> tuple[()]:
-        """Let the time pass that nobody wants to do anything in."""
-        if timeout is None:
-            raise NothingHappens("nobody waits for a time, and nothing else can happen")
-        self._busy += 1
-        if timeout > 0:
-            self._busy = 0
-            self._loop.pass_time()
-        assert self._busy < BUSY_AT_MOST, "something goes round and round while no time passes"
-        return ()
-
-
 class VirtualLoop(asyncio.BaseEventLoop):
-    """The loop. It has no files, no sockets, no threads: whoever asks for one is told so."""
+    """The loop. It has no files, no sockets, no threads: whoever asks for one is told so. Its turns are its own, since they are most of
+    what a world costs: there is nothing to select from, and timers stand in their heap as tuples, which compare without Python."""
 
     def __init__(self) -> None:
         """Time begins at a second that is not nought, so that nobody mistakes nought for a time."""
         super().__init__()
         self._time = 1_000.0
-        self._selector = _NoSelector(self)
-        self._clock_resolution = 1e-9
-        self._scheduled: list[asyncio.TimerHandle]
+        self._busy = 0
+        self._ready: deque[asyncio.Handle]
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._numbers = itertools.count()
         NumberedTask._numbers = itertools.count()
         self.set_task_factory(_numbered)
 
@@ -71,9 +59,47 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Seconds of virtual time."""
         return self._time
 
-    def pass_time(self) -> None:
+    def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> asyncio.Handle:
+        """Nobody else's thread, and no debugger, is looked out for."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """So many seconds from now."""
+        return self.call_at(self._time + delay, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> asyncio.TimerHandle:
+        """Of two for the same time, the one that was asked for first comes first."""
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._numbers), timer))
+        return timer
+
+    def _run_once(self) -> None:
+        """Run what is ready; where nothing is, let the time pass that nobody wants to do anything in."""
+        ready = self._ready
+        if not ready:
+            self._pass_time()
+        self._busy += 1
+        assert self._busy < BUSY_AT_MOST, "something goes round and round while no time passes"
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()
+
+    def _pass_time(self) -> None:
         """Go to the next timer."""
-        self._time = max(self._time, self._scheduled[0].when())
+        timers = self._timers
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+        if not timers:
+            raise NothingHappens("nobody waits for a time, and nothing else can happen")
+        if timers[0][0] > self._time:
+            self._time, self._busy = timers[0][0], 0
+        while timers and timers[0][0] <= self._time:
+            self._ready.append(heapq.heappop(timers)[2])
 
     def run_in_executor(self, *_args: object) -> NoReturn:
         """Refuse."""
@@ -82,12 +108,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_soon_threadsafe(self, *_args: object, **_kwargs: object) -> NoReturn:
         """Refuse."""
         raise AssertionError("a thread speaks: the simulation has none")
-
-    def _process_events(self, event_list: object) -> None:
-        """There are no files, so nothing has happened to one."""
-
-    def _write_to_self(self) -> None:
-        """Nobody has to be woken."""
 
 
 def _numbered(
