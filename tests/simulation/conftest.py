@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.simulation.census import WORLDS_WITH
+
 CHUNK = 20
 """Seeds of one test: few enough that it ends in time on a busy machine, many enough that dealing them out costs nothing."""
 
@@ -30,8 +32,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{totals.pop('rollouts'):.0f} rollouts by chance, {totals.pop('rollbacks', 0):.0f} rolled back")
     if totals.get("seconds"):
         rate = totals["worlds"] / totals["seconds"]
+        with_it = {name: totals.pop(name) for name in sorted(totals) if name.startswith(WORLDS_WITH)}
         seen = ", ".join(f"{value:.0f} {name}" for name, value in totals.items() if name not in ("worlds", "seconds"))
         terminalreporter.write_line(f"{totals['worlds']:.0f} worlds, {rate:.1f} a second and processor: {seen}")
+        there = ", ".join(f"{value:.0f} {name.removeprefix(WORLDS_WITH)}" for name, value in with_it.items())
+        terminalreporter.write_line(f"of those worlds so many have: {there}")
 
 
 def _properties(terminalreporter: pytest.TerminalReporter) -> Iterator[tuple[str, float]]:

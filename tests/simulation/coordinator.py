@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import cast
+from typing import Any, TypeVar, cast
 
 from coordinator.core.errors import StorageFailed, StorageFull
 from coordinator.core.invariants import check
@@ -26,6 +26,8 @@ from tests.simulation.store import SimulatedStore
 from tests.simulation.timeloop import CoordinatorClock, VirtualLoop
 from tests.simulation.turns import Catalogue
 from tests.simulation.witness import Witness
+
+T = TypeVar("T")
 
 
 class CheckedEngine(Engine):
@@ -144,7 +146,8 @@ class Life:
         self.clock.year += coordinator.chance.choice((0, 0, 0, 31_536_000_000, -31_536_000_000))
         streams = coordinator.parts.streams(clock=self.clock, spread=lambda: self.engine.reconnect_spread, tally=tally, bundles=NoBundles())
         self._eyes = Eyes(coordinator.sky, loop, self.clock, coordinator.witness, lambda seen: self.engine.inbox.put(seen))
-        turns = TurnService(Catalogue(coordinator.store, coordinator.hosts_of), self.clock)
+        self.catalogue = Catalogue(coordinator.store, coordinator.hosts_of)
+        turns = TurnService(self.catalogue, self.clock)
         self.engine = coordinator.parts.engine(
             store=coordinator.store, agents=streams, clock=self.clock, metrics=_metrics(), alarms=self._eyes, turns=turns
         )
@@ -156,6 +159,7 @@ class Life:
         self._chance = coordinator.chance
         self._witness = coordinator.witness
         self._links: list[Link] = []
+        self._calls: set[asyncio.Task[Any]] = set()
         self._tasks = [
             loop.create_task(self.engine.run(), name="engine"),
             loop.create_task(streams.run(), name="streams"),
@@ -171,9 +175,17 @@ class Life:
         # A ServicerContext of grpc has thirty methods; the servicer reads, writes and aborts.
         return self._loop.create_task(self._serve(cast("Context", CoordinatorEnd(link))), name=f"stream of {link.host_id}")
 
+    def call(self, answer: "asyncio.Task[T]") -> "asyncio.Task[T]":
+        """An operator waits for an answer, for as long as this life lasts."""
+        self._calls.add(answer)
+        answer.add_done_callback(self._calls.discard)
+        return answer
+
     def end(self, *, silently: bool) -> None:
         """Everything stops where it stands."""
         self.ended.set()
+        for answer in self._calls:
+            answer.cancel()
         self._eyes.close()
         for task in self._tasks:
             task.cancel()

@@ -8,7 +8,7 @@ from agent.model import EventStatus as Told
 from agent.model import InstructionId
 from agent.model import LifecycleEvent as AgentEvent
 from coordinator.core.deployment import target as targets
-from coordinator.core.lifecycle import EventStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
+from coordinator.core.lifecycle import DeploymentStatus, EventStatus, LifecycleErrorCode, LifecycleEvent, TargetStatus
 from coordinator.core.model import DeploymentId, GroupId, HostId, HostStatus
 from coordinator.core.orders import Entry
 
@@ -51,6 +51,8 @@ def judge(world: World) -> None:
         accuse("P3", what)
     for what in _gaps(world):
         accuse("P6", what)
+    for what in _left_in_place(world):
+        accuse("P8", what)
 
 
 def _lost_calls(world: World) -> Iterator[str]:
@@ -157,3 +159,11 @@ def _gaps(world: World) -> Iterator[str]:
             yield f"the history of {deployment.deployment_id} says {', '.join(way)}; it is {deployment.status.name}"
         if deployment.rollback_deployment_id is not None and deployment.rollback_deployment_id not in world.store.deployments:
             yield f"{deployment.rollback_deployment_id} rolls back {deployment.deployment_id} and is not in the store"
+
+
+def _left_in_place(world: World) -> Iterator[str]:
+    """What has regressed after its success, and was neither rolled back nor told why not."""
+    for deployment in world.store.deployments.values():
+        regressed = deployment.status is DeploymentStatus.Succeeded and deployment.stopping is not None
+        if regressed and not deployment.rollback_message:
+            yield f"{deployment.deployment_id} has regressed and was not taken back"

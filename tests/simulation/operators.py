@@ -6,7 +6,7 @@ Stands in for `api` and `service`, whose rule for repeats it follows; what may b
 import asyncio
 import random
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from coordinator.core.errors import DeployError, DeploymentLimitExceeded, Limit, StorageFailed, StorageFull, Unavailable
 from coordinator.core.facts import (
@@ -24,33 +24,25 @@ from coordinator.core.facts import (
 )
 from coordinator.core.lifecycle import RESTART, TargetStatus
 from coordinator.core.model import (
-    Alarm,
-    AlertmanagerAlert,
-    Analysis,
     AutoRollbackEvent,
     BundleType,
     Creator,
     DeploymentId,
     FileExistsBehavior,
-    Gate,
     GroupId,
     HostId,
     HttpLocation,
-    Measurement,
-    Metric,
     MinimumHealthyHosts,
     MinimumHealthyHostsType,
     OfflineAction,
     OfflinePolicy,
-    Pause,
     Plan,
     Queueing,
     Revision,
     RevisionId,
-    Shape,
-    Snapshot,
-    Step,
 )
+from coordinator.service.rollouts.shapes import snapshots
+from tests.simulation import wishes
 from tests.simulation.coordinator import Coordinator, Life
 
 W = TypeVar("W", PauseRequested, ResumeRequested, PromotionRequested, RetryRequested, SkipRequested)
@@ -98,10 +90,10 @@ class Operators:
                 for _ in range(2 if chance.random() < 0.1 else 1):
                     calls.create_task(self._deploy(group, until))
 
-    async def deploy_to_all(self, group: DeploymentGroup) -> DeploymentId:
-        """Deploy to all hosts of a group at once, and return the deployment's id."""
+    async def deploy_to_all(self, group: DeploymentGroup, away: OfflineAction = OfflineAction.WAIT) -> DeploymentId:
+        """Deploy to all hosts of a group at once, whoever is away, and return the deployment's id."""
         everybody = MinimumHealthyHosts(type=MinimumHealthyHostsType.HOST_COUNT, value=0)
-        plan = replace(self._plan(group), minimum_healthy_hosts=everybody)
+        plan = replace(self._plan(group), minimum_healthy_hosts=everybody, offline=OfflinePolicy(action=away, budget=None))
         if not await self._create(plan, group):
             self.coordinator.witness.stop("P8", f"everybody is well, and nothing can be deployed to {group.group_id}")
         return plan.deployment_id
@@ -122,12 +114,11 @@ class Operators:
 
     async def _deploy(self, group: DeploymentGroup, until: float) -> None:
         if self.chance.random() < 0.2:
-            group.minimum = minimum(self.chance, len(group.hosts))
-        plan = replace(self._plan(group), outdated_only=self.chance.random() < 0.1, offline=group.offline)
-        plan = replace(plan, require_approval=self._calls % 6 == 1, **self._watched())
+            group.minimum = wishes.minimum(self.chance, len(group.hosts))
+        plan = wishes.watched(self.chance, replace(self._plan(group), outdated_only=self.chance.random() < 0.1, offline=group.offline))
         some = self.chance.sample(group.hosts, self.chance.randint(1, len(group.hosts)))
-        plan = replace(plan, chosen=frozenset(some) if self.chance.random() < 0.2 else None)
-        plan = replace(plan, shape=_shape(self.chance))
+        chosen, shape = frozenset(some) if self.chance.random() < 0.2 else None, wishes.shape(self.chance, group.hosts)
+        plan = replace(plan, chosen=chosen, shape=shape, require_approval=self._calls % 6 == 1)
         if self._calls % 8 == 3:
             plan = replace(plan, start_at=(await self._life()).clock.now() + 15_000)
         last = self.coordinator.store.succeeded_last(group.group_id)
@@ -145,21 +136,13 @@ class Operators:
                 await asyncio.sleep(20 * self.chance.random())
                 await self._stop(plan)
 
-    def _watched(self) -> dict[str, Any]:
-        """What a deployment says of alarms: nothing, or anything."""
-        chance = self.chance
-        names = chance.choice(("", "", "", "A", "AB"))
-        alarms = tuple(Alarm(name=name, source=AlertmanagerAlert(labels={})) for name in names)
-        bake = chance.choice((0, 0, 20_000)) if alarms else 0
-        late = chance.choice((0, 60_000)) if alarms else 0
-        blind = chance.random() < 0.5
-        return {"alarms": alarms, "ignore_poll_alarm_failure": blind, "bake_time": bake, "watch_after_success": late}
-
     async def _not_wait_for_ever(self, plan: Plan, until: float) -> None:
         """Take off what waits when everybody is well, such as for a time that a jump of the clock has moved a year away."""
-        await asyncio.sleep(max(0.0, until + 200 - self.coordinator.loop.time()))
-        known = self.coordinator.store.deployments.get(plan.deployment_id)
-        if known is not None and known.waits_for_turn and plan.start_at is not None:
+        if plan.start_at is None:
+            return
+        await asyncio.sleep(max(0.0, until + 30 - self.coordinator.loop.time()))
+        known, now = self.coordinator.store.deployments.get(plan.deployment_id), (await self._life()).clock.now()
+        if known is not None and known.waits_for_turn and plan.start_at > now + 60_000:
             await self._stop(plan)
 
     async def _create(self, plan: Plan, group: DeploymentGroup) -> bool:
@@ -169,11 +152,8 @@ class Operators:
             life, restores = await self._life(), self.coordinator.restores
             try:
                 if await self.coordinator.store.replayed(key) is None:
-                    hosts = tuple(
-                        Snapshot(host_id=host_id, name=session.name, lost=life.engine.lost(host_id))
-                        for host_id in group.hosts
-                        if (session := self.coordinator.store.hosts.get(host_id)) is not None
-                    )
+                    ground = await life.catalogue.ground("shop", group.group_id, plan.revision.revision_id, "")
+                    hosts = snapshots(ground, plan.shape, life.engine)
                     at, elapsed = life.clock.now(), life.clock.elapsed()
                     fact = DeploymentRequested(at=at, elapsed=elapsed, plan=plan, hosts=hosts, queueing=group.queueing, request=key)
                     if not await self._asked(life, fact):
@@ -223,7 +203,7 @@ class Operators:
             await asyncio.sleep(10.0)
             known = self.coordinator.store.deployments.get(plan.deployment_id)
             if known is None or not known.waits_for_approval:
-                if self.coordinator.loop.time() > until + 60:
+                if self.coordinator.loop.time() > until + 10:
                     return  # nothing is forgotten any more
                 continue
             life = await self._life()
@@ -244,7 +224,7 @@ class Operators:
             await asyncio.sleep(chance.expovariate(1 / 8))
             known = self.coordinator.store.deployments.get(plan.deployment_id)
             if known is None or known.status.terminal:
-                if self.coordinator.loop.time() > until + 60:
+                if self.coordinator.loop.time() > until + 10:
                     return  # nothing is forgotten any more
                 continue
             life = await self._life()
@@ -268,12 +248,10 @@ class Operators:
 
     async def _asked(self, life: Life, fact: Request) -> bool:
         """Ask, and wait for the answer while that coordinator lives; whether there was one."""
-        async with asyncio.TaskGroup() as both:
-            answer = both.create_task(_answer(life, fact))
-            death = both.create_task(life.ended.wait())
-            await asyncio.wait((answer, death), return_when=asyncio.FIRST_COMPLETED)
-            answer.cancel()
-            death.cancel()
+        if life.ended.is_set():
+            return False
+        async with asyncio.TaskGroup() as call:
+            answer = life.call(call.create_task(_answer(life, fact)))
         if answer.cancelled():
             return False
         error = answer.result()
@@ -328,47 +306,9 @@ def _wish(kind: type[W], said: tuple[int, int, DeploymentId]) -> W:
     return kind(at=at, elapsed=elapsed, deployment_id=deployment_id, requested_by="another operator")
 
 
-def _shape(chance: random.Random) -> Shape:
-    """Mostly none; else steps with bakes, analyses and gates."""
-    if chance.random() < 0.6:
-        return Shape()
-    gate = Gate(timeout=120_000) if chance.random() < 0.3 else None
-    analysis = _analysis(chance) if chance.random() < 0.4 else None
-    first = Step(value=1, pause=Pause(bake=chance.choice((0, 5_000)), analysis=analysis, gate=gate))
-    return Shape(steps=(first, Step(value=60, percent=True, pause=Pause(bake=chance.choice((0, 3_000))))))
-
-
-def _analysis(chance: random.Random) -> Analysis:
-    """Of one metric. What nobody sees is mostly borne; else somebody has to resume."""
-    errors = Measurement(name="errors", expression="errors{{{cohort}}}", interval=5_000)
-    metric = Metric(measurement=errors, count=3, failure_limit=chance.randint(0, 1), inconclusive_limit=chance.choice((1, 3, 3)))
-    return Analysis(metrics=(metric,), initial_delay=5_000)
-
-
 async def _answer(life: Life, fact: Request) -> DeployError | None:
     try:
         await life.engine.ask(fact)
     except DeployError as error:
         return error
     return None
-
-
-def offline(chance: random.Random) -> OfflinePolicy:
-    """Any policy for hosts that are offline."""
-    return OfflinePolicy(
-        action=chance.choice((*OfflineAction, OfflineAction.WAIT)),
-        wait=chance.choice((300_000, 600_000)),
-        budget=chance.choice((0, 0, 1, None)),
-    )
-
-
-def minimum(chance: random.Random, hosts: int) -> MinimumHealthyHosts:
-    """Any kind of minimum healthy hosts, mostly a possible one."""
-    kind = chance.choice(list(MinimumHealthyHostsType))
-    match kind:
-        case MinimumHealthyHostsType.FLEET_PERCENT:
-            return MinimumHealthyHosts(type=kind, value=chance.choice((0, 25, 50, 75, 90)))
-        case MinimumHealthyHostsType.MOST_CONCURRENCY:
-            return MinimumHealthyHosts(type=kind, value=chance.randint(1, 3))
-        case MinimumHealthyHostsType.HOST_COUNT:
-            return MinimumHealthyHosts(type=kind, value=chance.randint(0, hosts))

@@ -27,6 +27,7 @@ from coordinator.core.model import (
     Target,
 )
 from coordinator.core.orders import Changes, Entry, EventChange, HistoryEntry, HoldingChange
+from tests.simulation.waits import Waits
 from tests.simulation.witness import Witness
 from tests.store.memory import EventKey, MemoryStore
 
@@ -69,6 +70,7 @@ class SimulatedStore(MemoryStore):
         self.well: Callable[[HostId], bool] = lambda _host_id: False
         """Whether a host could hear and answer for the last minutes."""
         self.restored = False
+        self.waits = Waits(self, witness)
         self._chance = chance
         self._witness = witness
         self._changes = Changes()
@@ -152,6 +154,7 @@ class SimulatedStore(MemoryStore):
 
     def _look_before(self) -> None:
         changes = self._changes
+        self.waits.look_before(changes)
         self._targets = {
             (stored.deployment_id, stored.host_id): (stored.status, stored.target_epoch)
             for stored in (self.deployments[one.deployment_id].targets[one.host_id] for one in changes.targets)
@@ -181,6 +184,7 @@ class SimulatedStore(MemoryStore):
             self._window_is_kept(self.deployments[deployment_id])
             self._approval_is_awaited(self.deployments[deployment_id])
         self._floor_is_kept()
+        self.waits.look_after(self._changes)
 
     def _giving_up_is_right(self, target: Target) -> None:
         """A host whose target has just ended was away, or stuck, if that is said of it."""
@@ -270,6 +274,17 @@ class SimulatedStore(MemoryStore):
             if left < deployment.floor:
                 names = ", ".join(target.host_name for target in targets)
                 self._witness.accuse("P5", f"{deployment_id} began {names} and left {left} hosts healthy, {deployment.floor} must stay so")
+            for index in {deployment.zone_of[one.host_id] for one in targets if deployment.zone_of and self._serves(group_id, one.host_id)}:
+                self._floor_of_zone_is_kept(deployment, index)
+
+    def _floor_of_zone_is_kept(self, deployment: Deployment, index: int) -> None:
+        """The same for the hosts of one zone."""
+        zone, members = deployment.zones[index], [host_id for host_id, one in deployment.zone_of.items() if one == index]
+        busy = {one.host_id for one in deployment.targets.values() if one.status is TargetStatus.InProgress}
+        left = sum(self._serves(deployment.plan.group_id, host_id) for host_id in members if host_id not in busy)
+        if zone.hosts > 1 and left < zone.floor:
+            said = f"{deployment.deployment_id} left {left} hosts of {zone.name} healthy, {zone.floor} must stay so"
+            self._witness.accuse("P5", said)
 
     def _serves(self, group_id: GroupId, host_id: HostId) -> bool:
         session = self.hosts.get(host_id)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.simulation.census import WORLDS_WITH
 from tests.simulation.world import Outcome, simulate
 
 TOLD = 60
@@ -36,6 +37,7 @@ def test_every_promise_is_kept(chunk: range, record_property: Callable[[str, obj
     for seed in chunk:
         outcome = simulate(seed)
         seen.update(outcome.counts)
+        seen.update(f"{WORLDS_WITH}{name}" for name in outcome.occurred)
         if outcome.broken:
             pytest.fail(failure(outcome), pytrace=False)
     record_property("worlds", len(chunk))

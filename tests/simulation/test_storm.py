@@ -69,6 +69,7 @@ class Fleet:
             rolls_back=False,
             revisions=["r1"],
         )
+        self.coordinator.hosts_of = {group.group_id: group.hosts}.get
         self._operators = Operators(self.coordinator, chance, [group])
         self._group = group
 

@@ -8,17 +8,19 @@ from dataclasses import dataclass, field, replace
 from agent.machine import Machine
 from agent.model import REPEATABLE_EVENTS, LifecycleEvent
 from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import GroupId, HostId, MinimumHealthyHosts, MinimumHealthyHostsType, Queueing
+from coordinator.core.model import GroupId, HostId, MinimumHealthyHosts, MinimumHealthyHostsType, OfflineAction, Queueing
 from tests.simulation.alarms import Sky
+from tests.simulation.census import occurred
 from tests.simulation.coordinator import Coordinator, Parts
 from tests.simulation.faults import Faults
 from tests.simulation.host import Host, Surroundings
 from tests.simulation.judgement import judge, restless
 from tests.simulation.network import Latency
-from tests.simulation.operators import DeploymentGroup, Operators, minimum, offline
+from tests.simulation.operators import DeploymentGroup, Operators
 from tests.simulation.store import SimulatedStore
 from tests.simulation.supervisors import Habits, Supervisors
 from tests.simulation.timeloop import VirtualLoop, run
+from tests.simulation.wishes import minimum, offline
 from tests.simulation.witness import PromiseBroken, Witness
 
 PATIENCE = 5_000.0
@@ -45,6 +47,8 @@ class Outcome:
     counts: dict[str, int]
     seconds: float
     """Virtual ones."""
+    occurred: frozenset[str] = frozenset()
+    """What there was in it of all that may be."""
 
     def told(self, last: int | None = None) -> str:
         """The story as text, or its last lines."""
@@ -83,6 +87,7 @@ def simulate(seed: int, mutation: Mutation | None = None) -> Outcome:
                 pass
             finally:
                 outcome.seconds = loop.time()
+                outcome.occurred = occurred(world.store.deployments.values(), world.store.history, witness.counts)
                 world.end()
 
     run(live)
@@ -116,6 +121,8 @@ class World:
         self.operators = Operators(self.coordinator, chance, [self._group(number) for number in range(1, chance.choice((1, 1, 2, 3)) + 1)])
         hosts_of = {group.group_id: group.hosts for group in self.operators.groups}
         self.coordinator.hosts_of = hosts_of.get
+        newest = {group.group_id for group in self.operators.groups if group.queueing is Queueing.SUPERSEDE}
+        self.store.waits.supersedes = newest.__contains__
         self.faults = Faults(self.coordinator, self.hosts, self.operators, chance, pace=chance.choice((3.0, 10.0, 30.0)))
         self.until = loop.time() + chance.choice((60.0, 120.0, 120.0, 400.0))
 
@@ -158,8 +165,9 @@ class World:
         group = self.operators.groups[0]
         away = next(host for host in self.hosts if host.host_id == group.hosts[-1])
         away.kill()
-        await asyncio.sleep(90.0)
-        deployed = await self.operators.deploy_to_all(group)
+        await asyncio.sleep(75.0)  # until it is lost
+        (action,) = self.chance.choices((OfflineAction.SKIP, OfflineAction.FAIL, OfflineAction.WAIT), (4, 2, 1))  # waiting takes long
+        deployed = await self.operators.deploy_to_all(group, action)
         for _ in range(100):
             if self.store.deployments[deployed].status.terminal:
                 break
