@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from coordinator.adapters.sources.asking import Asker
+from coordinator.adapters.sources.asking import AT_A_TIME, IN_LINE_AT_MOST, Asker
 from coordinator.adapters.sources.credentials import SourceCredentials, Unreadable
 from coordinator.core.errors import Unavailable
 from coordinator.core.model import BundleType, GitHubLocation, Revision, RevisionId
@@ -50,6 +50,16 @@ class GitHub:
     asked: list[str] = field(default_factory=list)
     wanted: list[object] = field(default_factory=list)
     skew: float = 0.0
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    """Nothing is answered while it is not set."""
+
+    def __post_init__(self) -> None:
+        self.open.set()
+
+    async def answer_in_time(self, request: httpx.Request) -> Answered:
+        """Once it is open."""
+        await self.open.wait()
+        return self.answer(request)
 
     def answer(self, request: httpx.Request) -> Answered:
         """As GitHub documents it."""
@@ -109,7 +119,7 @@ def app(tmp_path: Path, github: GitHub, clock: VirtualClock) -> Made:
         (tmp_path / "sources.toml").write_text(
             f'[[github]]\nsource = "github://Example/*"\napp_id = "1234"\nprivate_key = {{file = "{tmp_path}/app.pem"}}\n{more}'
         )
-        return SourceCredentials(tmp_path / "sources.toml", clock, Asker(transport=httpx.MockTransport(github.answer)))
+        return SourceCredentials(tmp_path / "sources.toml", clock, Asker(transport=httpx.MockTransport(github.answer_in_time)))
 
     return made
 
@@ -146,6 +156,21 @@ async def test_a_token_is_used_until_shortly_before_its_end_and_by_all_who_ask_t
     clock.at += 2 * 60_000
     await credentials.lend(commit())
     assert len(github.wanted) == 2
+
+
+async def test_a_whole_fleet_that_asks_at_once_comes_back_one_after_the_other(app: Made, github: GitHub) -> None:
+    credentials = app()
+    await credentials.lend(commit())
+    github.open.clear()
+    asking = [asyncio.create_task(credentials.lend(commit())) for _ in range(200)]
+    await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+    github.open.set()
+    answers = [await each for each in asking]
+    served = [answer for answer in answers if isinstance(answer, Lent)]
+    later = [answer.after for answer in answers if isinstance(answer, ComeBack)]
+    assert (len(served), len(later)) == (AT_A_TIME + IN_LINE_AT_MOST, 200 - AT_A_TIME - IN_LINE_AT_MOST)
+    assert later == [1_000 + 25 * number for number in range(1, len(later) + 1)]
+    assert isinstance(await credentials.lend(commit()), Lent)
 
 
 async def test_a_token_that_was_taken_back_is_replaced_once(app: Made, github: GitHub) -> None:

@@ -15,6 +15,10 @@ from coordinator.core.addresses import Forbidden, server_of
 PATIENCE: Final = 8.0
 """Seconds for a whole answer: the host that wants the credential waits for ten."""
 AT_A_TIME: Final = 8
+IN_LINE_AT_MOST: Final = 64
+"""Questions that wait for their turn; a whole fleet may begin at once, and who waits too long would count as not answered."""
+TURN: Final = 25
+"""Milliseconds after one another in which those come back that found the line full."""
 OCTETS_AT_MOST: Final = 64 << 10
 WAIT: Final = 60_000
 """Milliseconds to wait where a server asks for it without saying how long."""
@@ -34,6 +38,10 @@ class TooOften(Exception):
         self.after = after
 
 
+class Crowded(TooOften):
+    """Too many questions of ours wait already."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What a server has answered."""
@@ -50,9 +58,22 @@ class Asker:
         """Tests carry questions otherwise."""
         self._transport = transport
         self._turn = asyncio.Semaphore(AT_A_TIME)
+        self._in_line = self._sent_away = 0
 
     async def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
-        """The answer, whatever it says. Raises Trouble where there is none."""
+        """The answer, whatever it says. Raises Trouble where there is none, Crowded before anybody is asked."""
+        if self._in_line >= AT_A_TIME + IN_LINE_AT_MOST:
+            self._sent_away += 1
+            raise Crowded(1_000 + self._sent_away * TURN)
+        self._in_line += 1
+        try:
+            return await self._asked(method, url, headers, body)
+        finally:
+            self._in_line -= 1
+            if not self._in_line:
+                self._sent_away = 0
+
+    async def _asked(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         try:
             async with asyncio.timeout(PATIENCE), self._turn:
                 # A client for each question: they are few, and none is left open when the coordinator stops.

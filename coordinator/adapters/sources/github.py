@@ -16,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from coordinator.adapters.sources.asking import Answer, Asker, TooOften, Trouble, is_safe, wait_of
+from coordinator.adapters.sources.asking import Answer, Asker, Crowded, TooOften, Trouble, is_safe, wait_of
 from coordinator.adapters.sources.entries import Entry
 from coordinator.adapters.sources.references import Reference, Unresolved
 from coordinator.core.model import BundleType, GitHubLocation, Revision
@@ -71,6 +71,8 @@ class GitHubApp:
             return ComeBack(after=left)
         try:
             return Lent(url=await self._archive(place, revision.bundle_type), lasts=LASTS)
+        except Crowded as error:
+            return ComeBack(after=error.after)
         except TooOften as error:
             self._free_at = self._clock.elapsed() + error.after
             return ComeBack(after=error.after)
