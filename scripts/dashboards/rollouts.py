@@ -260,7 +260,10 @@ _ALARMS: Final = (
     series(
         "Looks at alarms",
         "A minute, by what they brought. Unknown is not OK: no further host begins.",
-        Query(expr=f"60 * sum by (status) (rate(hookline_alarm_looks_total{{{OURS}}}[$__rate_interval]))", legend="{{status}}"),
+        Query(
+            expr=f'60 * sum by (status) (rate(hookline_alarm_looks_total{{{OURS}, source!="measurement"}}[$__rate_interval]))',
+            legend="{{status}}",
+        ),
         stacked=True,
         colours={"OK": "green", "ALARM": "red", "UNKNOWN": "orange"},
     ),
@@ -282,6 +285,29 @@ _ALARMS: Final = (
         Query(expr=f"sum by (reason) (increase(hookline_rollbacks_total{{{GROUP}}}[1h]))", legend="{{reason}}"),
         bars=True,
         stacked=True,
+    ),
+    series(
+        "Stages that ended, by outcome",
+        "An hour at a time; a deployment without stages is one.",
+        Query(expr=f"sum by (outcome) (increase(hookline_batches_finished_total{{{GROUP}}}[1h]))", legend="{{outcome}}"),
+        bars=True,
+        stacked=True,
+        colours=OUTCOMES,
+    ),
+    series(
+        "Analyses, by verdict",
+        "An hour at a time. An inconclusive one pauses its deployment and asks.",
+        Query(expr=f"sum by (verdict) (increase(hookline_analysis_runs_total{{{GROUP}}}[1h]))", legend="{{verdict}}"),
+        bars=True,
+        stacked=True,
+        colours={"successful": "green", "failed": "red", "inconclusive": "orange"},
+    ),
+    series(
+        "Measurements of analyses",
+        "A minute, by what they brought.",
+        Query(expr=f"60 * sum by (outcome) (rate(hookline_analysis_measurements_total{{{OURS}}}[$__rate_interval]))", legend="{{outcome}}"),
+        stacked=True,
+        colours={"success": "green", "failure": "red", "inconclusive": "orange"},
     ),
 )
 
