@@ -282,7 +282,8 @@ OFFLINE = click.option(
     "--offline",
     type=Parsed("offline", offline_policy),
     metavar="wait:TIME[:N]|skip[:N]|fail",
-    help="Hosts that are offline in their turn: wait for them (and go without N that do not come), leave out up to N, or fail. [wait:5m]",
+    help="Hosts that are offline in their turn: wait for them, 5m at least (and go without N that do not come), leave out up to N, or "
+    "fail. [wait:5m]",
 )
 REQUIRE_APPROVAL = click.option(
     "--require-approval/--no-require-approval",

@@ -1041,7 +1041,9 @@ Global___RolloutStep: _TypeAlias = RolloutStep  # noqa: Y015
 
 @_typing.final
 class ZonalConfig(_message.Message):
-    """One zone after another (CodeDeploy's zonalConfig), in the order of their names; hosts without a zone are the last."""
+    """One zone after another (CodeDeploy's zonalConfig), in the order of their names; hosts without a zone are the last. A
+    deployment is refused (NoInstancesException) where no host of the group has one.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
