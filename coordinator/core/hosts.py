@@ -7,7 +7,7 @@ from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.facts import EpochSeen, HoldingSeen
 from coordinator.core.lifecycle import DeploymentErrorCode, TargetStatus
-from coordinator.core.model import ErrorInformation, Group, HostId, Member, Target
+from coordinator.core.model import ErrorInformation, Group, HostId, Member
 from coordinator.core.orders import Entry, HistoryEntry, HoldingChange
 from coordinator.core.queue import line
 from coordinator.core.stages import counting
@@ -18,21 +18,19 @@ FORGOTTEN: Final = "begun in a history that is forgotten"
 
 def lose(now: Decision, host_id: HostId) -> None:
     """A host has been silent for too long."""
-    group, deployment = now.group, now.group.deployment
+    group, deployment = now.group, now.group.at_work_on(host_id)
     member = group.members.get(host_id)
     if member is None or member.lost:
         return
-    target = None if deployment is None else deployment.targets.get(host_id)
-    busy = target is not None and target.status is TargetStatus.InProgress
-    if deployment is not None and host_id in deployment.members and not busy and member.serves:
-        counting.serving(group, deployment, host_id, -1)
+    if deployment is None and member.serves:
+        counting.serving(group, host_id, -1)
     member.lost = True
-    if deployment is None or target is None:
+    if deployment is None:
+        _stand_anew(group, host_id)
         return
-    if not busy:
-        batches.join(group, deployment, target)
-    elif deployment.stopping is not None:
-        course.end(now, target, targets.given_up(target, "host lost"))
+    target = deployment.targets[host_id]
+    if deployment.stopping is not None:
+        course.end(now, deployment, target, targets.given_up(target, "host lost"))
     else:
         deadlines.watch_return(deployment, target)
         now.store(target)
@@ -41,21 +39,20 @@ def lose(now: Decision, host_id: HostId) -> None:
 
 def welcome_back(now: Decision, host_id: HostId) -> None:
     """A lost host is back."""
-    group, deployment = now.group, now.group.deployment
+    group, deployment = now.group, now.group.at_work_on(host_id)
     member = group.members.get(host_id)
     if member is None or not member.lost:
         return
     member.lost = False
-    target = None if deployment is None else deployment.targets.get(host_id)
-    if deployment is not None and target is not None and target.status is TargetStatus.InProgress:
-        target.lost_at = None
-        if not target.accepted:  # it has as much time to accept as anybody
-            target.awaited_since = deployment.clock
-        now.store(target)
-    elif deployment is not None and host_id in deployment.members:
-        counting.serving(group, deployment, host_id, int(member.serves))
-        if target is not None:
-            batches.join(group, deployment, target)
+    if deployment is None:
+        counting.serving(group, host_id, int(member.serves))
+        _stand_anew(group, host_id)
+        return
+    target = deployment.targets[host_id]
+    target.lost_at = None
+    if not target.accepted:  # it has as much time to accept as anybody
+        target.awaited_since = deployment.clock
+    now.store(target)
 
 
 def raise_epoch(now: Decision, fact: EpochSeen) -> None:
@@ -69,13 +66,13 @@ def raise_epoch(now: Decision, fact: EpochSeen) -> None:
     member.target_epoch = fact.target_epoch
     now.because = "higher epoch seen"
     now.changes.members[group.group_id, fact.host_id] = member
-    deployment_id = None if group.deployment is None else group.deployment.deployment_id
+    deployment = next((one for one in group.live if one.awaits(fact.host_id)), group.deployment)
+    deployment_id = None if deployment is None else deployment.deployment_id
     entry = HistoryEntry(now.at, Entry.HistoryWentBack, now.because, group.group_id, deployment_id, fact.host_id, message)
     now.changes.history.append(entry)
     for waiting in list(group.waiting):  # under another fence hosts would have to refuse what they have of it
         why = "the database went back in time, so it may have begun already; create it again if it is still wanted"
         line.leave(now, waiting, ErrorInformation(code=DeploymentErrorCode.MANUAL_STOP, message=why))
-    deployment = group.deployment
     target = None if deployment is None else deployment.targets.get(fact.host_id)
     if deployment is None or target is None or target.status is not TargetStatus.Pending:
         return
@@ -90,18 +87,16 @@ def raise_epoch(now: Decision, fact: EpochSeen) -> None:
 
 def see_holding(now: Decision, fact: HoldingSeen) -> None:
     """What a host says of itself is newer than what is stored, and than the reports of it that came before."""
-    group, deployment = now.group, now.group.deployment
-    member = group.members.get(fact.host_id)
+    group, member = now.group, now.group.members.get(fact.host_id)
     if member is None or (member.installed, member.deployed) == (fact.installed, fact.deployed):
         return
     member.installed, member.deployed = fact.installed, fact.deployed
     now.changes.holdings[group.group_id, fact.host_id] = HoldingChange(fact.installed, fact.deployed)
-    target = None if deployment is None else deployment.targets.get(fact.host_id)
-    if deployment is not None and target is not None:
-        batches.join(group, deployment, target)
+    _stand_anew(group, fact.host_id)
 
 
-def busy_target(group: Group, host_id: HostId) -> Target | None:
-    """The host's target while it is in progress."""
-    target = None if group.deployment is None else group.deployment.targets.get(host_id)
-    return target if target is not None and target.status is TargetStatus.InProgress else None
+def _stand_anew(group: Group, host_id: HostId) -> None:
+    """What is known of a host has changed, so it may stand elsewhere in line."""
+    for deployment in group.live:
+        if (target := deployment.targets.get(host_id)) is not None:
+            batches.join(group, deployment, target)

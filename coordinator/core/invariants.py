@@ -4,6 +4,7 @@ Knows the rules of `core/deployment/batches.py` and `deadlines.py`, and nothing 
 """
 
 from coordinator.core.deployment import batches, deadlines
+from coordinator.core.evidence import late
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import Creator, Deployment, Group
 from coordinator.core.stages import counting, pauses
@@ -16,15 +17,26 @@ def check(group: Group, *, went_back: bool = False) -> None:
         assert watched.status is DeploymentStatus.Succeeded, f"{watched.deployment_id} is watched and has not succeeded"
         assert watched.watched_from is not None
         assert watched.clock >= watched.watched_from, "its watch begins later"
-        assert watched.stopping is None or deployment is not None, f"{watched.deployment_id} has regressed, and nothing happens"
-        assert deployment is None or deployment.plan.creator is Creator.CodeDeployAutoUpdate, (
-            "something else is deployed over what is watched"
-        )
+        assert watched.stopping is None or late.spreading(group) is not None, f"{watched.deployment_id} has regressed, and nothing happens"
+        assert deployment is None, "something else is deployed over what is watched"
     assert all(one.waits_for_turn and not one.targets for one in group.waiting), "something else than a deployment without hosts waits"
     assert [one.due_at for one in group.waiting] == sorted(one.due_at or 0 for one in group.waiting), "the queue is out of order"
-    if deployment is None:
-        assert group.available == 0, "available counts hosts of a live deployment only"
-        return
+    _check_places(group)
+    for one in group.live:
+        _check_live(group, one, went_back=went_back)
+
+
+def _check_places(group: Group) -> None:
+    """One host, one fence, one plan."""
+    deployment, newcomers = group.deployment, group.newcomers
+    assert deployment is None or deployment.plan.creator is not Creator.CodeDeployAutoUpdate, "newcomers are in the place of others"
+    assert newcomers is None or newcomers.plan.creator is Creator.CodeDeployAutoUpdate, "something else is in the place of newcomers"
+    if deployment is not None and newcomers is not None:
+        shared = [host_id for host_id in deployment.members if newcomers.awaits(host_id)]
+        assert not shared, f"{', '.join(shared)} belong to two deployments"
+
+
+def _check_live(group: Group, deployment: Deployment, *, went_back: bool) -> None:
     assert not deployment.status.terminal, f"{deployment.deployment_id} has ended and is still live"
     counted = dict.fromkeys(TargetStatus, 0)
     for host_id, one in deployment.targets.items():
@@ -37,7 +49,7 @@ def check(group: Group, *, went_back: bool = False) -> None:
         assert one.status is not TargetStatus.Pending or one.event is None, f"{one.host_name} reported before it began"
     assert deployment.counts == counted, f"counts {deployment.counts} are not {counted}"
     assert set(deployment.targets) <= deployment.members <= set(group.members)
-    assert group.available == batches.available(group, deployment), f"available {group.available} is wrong"
+    assert deployment.available == batches.available(group, deployment), f"available {deployment.available} is wrong"
     assert deployment.floor <= batches.minimum(deployment)
     assert batches.lined_up(group, deployment), "a pending target stands in no line"
     assert deadlines.watched(deployment), "a target in progress has no deadline"

@@ -1,6 +1,6 @@
 """THE HEART. Facts about a deployment group go in; what to store and what to do comes out.
 
-    fact → the deployment's clock goes on → what the fact says → targets whose deadline has passed → whoever may begin, begins
+    fact → the live deployments' clocks go on → what the fact says → targets whose deadline has passed → whoever may begin, begins
          → nobody may, and nobody is in progress: stop → nothing is left and no alarm is watched: the deployment ends, its
            rollback begins
          → nothing is live any more: whoever has waited for its turn is called
@@ -42,7 +42,7 @@ from coordinator.core.facts import (
     Woken,
 )
 from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import Group, HostId
+from coordinator.core.model import Deployment, DeploymentId, Group, HostId
 from coordinator.core.orders import Cancel, Changes, Instruction, Order
 from coordinator.core.queue import turn
 from coordinator.core.requests import approval, creation, pause, promotion, resume, retry, skip, stop
@@ -55,8 +55,8 @@ def step(group: Group, facts: Sequence[GroupFact], changes: Changes) -> list[Ord
     now = Decision(group, changes, orders)
     for fact in facts:
         now.at, now.elapsed, now.principal = fact.at, fact.elapsed, "coordinator"
-        if group.deployment is not None:
-            deadlines.tick(group.deployment, fact.elapsed)
+        for deployment in group.live:
+            deadlines.tick(deployment, fact.elapsed)
         if group.watched is not None:
             deadlines.tick(group.watched, fact.elapsed)
         if type(fact) is Reported:
@@ -65,8 +65,7 @@ def step(group: Group, facts: Sequence[GroupFact], changes: Changes) -> list[Ord
         else:
             _take(now, fact)
         course.go_on(now)
-    course.watch_time(now)
-    turn.call(now)
+    course.watch_time(now, turn.call(now))
     return orders
 
 
@@ -76,10 +75,11 @@ def restore(group: Group, lost: Collection[HostId], elapsed: int) -> None:
         member.lost = member.host_id in lost
     if group.watched is not None:
         late.resume(group.watched, elapsed)
-    deployment = group.deployment
-    if deployment is None:
-        group.available = 0
-        return
+    for deployment in group.live:
+        _restore(group, deployment, elapsed)
+
+
+def _restore(group: Group, deployment: Deployment, elapsed: int) -> None:
     deployment.counts = dict.fromkeys(TargetStatus, 0)
     for one in deployment.targets.values():
         deployment.counts[one.status] += 1
@@ -89,22 +89,21 @@ def restore(group: Group, lost: Collection[HostId], elapsed: int) -> None:
     deployment.progress = replace(deployment.progress, waits_until=None)  # it was not waited for while the coordinator was away
     batches.line_up(group, deployment)
     deadlines.resume(deployment, elapsed)
-    group.available = batches.available(group, deployment)
+    deployment.available = batches.available(group, deployment)
 
 
 def outstanding(group: Group, host_id: HostId) -> tuple[Instruction | None, Cancel | None]:
     """What a Welcome repeats for a host: its instruction while its target is in progress, and the stored Cancel of it."""
-    deployment = group.deployment
-    target = None if deployment is None else deployment.targets.get(host_id)
-    if deployment is None or target is None or target.status is not TargetStatus.InProgress:
+    deployment = group.at_work_on(host_id)
+    if deployment is None:
         return None, None
-    plan = deployment.plan
+    plan, target = deployment.plan, deployment.targets[host_id]
     return targets.instruction(plan, target), targets.cancel(plan, target) if target.cancelled else None
 
 
 def _report(now: Decision, fact: Reported) -> bool:
     """Take a host's reports; whether anything follows for others. The hot path: 140,000 reports come by here in a large rollout."""
-    deployment = now.group.deployment
+    deployment = _reported(now.group, fact)
     target = None if deployment is None else deployment.targets.get(fact.host_id)
     if deployment is None or target is None or target.status is TargetStatus.Pending:
         # True, though nothing follows from it: its deployment has ended a fact ago, or it is of a forgotten history, and the host has taken
@@ -116,8 +115,15 @@ def _report(now: Decision, fact: Reported) -> bool:
     now.store(target)
     if ending is None:
         return False
-    course.end(now, target, ending)
+    course.end(now, deployment, target, ending)
     return True
+
+
+def _reported(group: Group, fact: Reported) -> Deployment | None:
+    """The deployment that a host reports of."""
+    if group.newcomers is None:
+        return group.deployment
+    return group.find_live(DeploymentId(fact.reports[0].instruction_id.partition("/")[0]))
 
 
 def _take(now: Decision, fact: GroupFact) -> None:
@@ -135,9 +141,9 @@ def _take(now: Decision, fact: GroupFact) -> None:
             now.because = "host removed"
             late.forget(now, host_id)
         case JournalLost(host_id=host_id):
-            target = hosts.busy_target(now.group, host_id)
-            if target is not None:
-                course.end(now, target, targets.interrupted(target, now.at, now.changes))
+            if (deployment := now.group.at_work_on(host_id)) is not None:
+                target = deployment.targets[host_id]
+                course.end(now, deployment, target, targets.interrupted(target, now.at, now.changes))
         case EpochSeen():
             hosts.raise_epoch(now, fact)
         case HoldingSeen():

@@ -85,8 +85,6 @@ class Acting:
     def count_busy(self) -> None:
         """After a start: which hosts have something outstanding."""
         for group in self._groups.values():
-            if group.deployment is None:
-                continue
-            for host_id in group.deployment.targets:
-                if outstanding(group, host_id)[0] is not None:
+            for deployment in group.live:
+                for host_id in filter(deployment.is_at, deployment.targets):
                     self._busy[host_id] = self._busy.get(host_id, 0) + 1

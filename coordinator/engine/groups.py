@@ -19,7 +19,7 @@ from coordinator.engine.ports import Clock, Store
 
 def under_way(group: Group) -> list[Deployment]:
     """A group's deployments that have not ended."""
-    return [*([] if group.deployment is None else [group.deployment]), *group.waiting]
+    return [*group.live, *group.waiting]
 
 
 class Groups(dict[GroupId, Group]):
@@ -95,8 +95,7 @@ class Groups(dict[GroupId, Group]):
         """Whether a live deployment has not done with a host."""
         for group_id in self.live.values():
             group = self.get(group_id) or self._standing.get(group_id)
-            target = None if group is None or group.deployment is None else group.deployment.targets.get(host_id)
-            if target is not None and not target.status.terminal:
+            if group is not None and any(one.awaits(host_id) for one in group.live):
                 return True
         return False
 

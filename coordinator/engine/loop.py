@@ -133,12 +133,11 @@ class Engine:
             self._acting.wakes[group_id] = self._clock.elapsed()
             if group.watched is not None:
                 self._acting.watch(late.watch(group.watched))
-            if group.deployment is not None:
-                plan = group.deployment.plan
-                if (order := watch(group.deployment)).alarms:
+            for deployment in group.live:
+                if (order := watch(deployment)).alarms:
                     self._acting.watch(order)
-                self._metrics.committed.resumed(group.deployment, self._clock.now())
-                log.info("deployment goes on deployment=%s group=%s", plan.deployment_id, group_id)
+                self._metrics.committed.resumed(deployment, self._clock.now())
+                log.info("deployment goes on deployment=%s group=%s", deployment.deployment_id, group_id)
         self._acting.count_busy()
 
     async def _wait(self) -> None:

@@ -54,9 +54,9 @@ class Store(Protocol):
         ...
 
     async def group(self, group_id: GroupId) -> Group:
-        """A group with its members, those of its deployments that wait for their turn and, if one is live, that one with all targets, as
+        """A group with its members, those of its deployments that wait for their turn and those that are live, these with all targets, as
         committed last; likewise the one that is watched after its success, without hosts that were removed and with those that newcomers'
-        deployments have brought it to since.
+        deployments have brought its revision to since.
 
         Every field that says "Not stored", and the counters, are left for `core/machine.restore` to fill in.
         A group without any deployment yet is an empty one.

@@ -86,8 +86,8 @@ class LiveCollector(Collector):
             return
         rows: dict[tuple[str, ...], _Row] = {}
         for group in self.sight.groups:
-            if group.deployment is not None:
-                self._row(rows, group.deployment).add(group, group.deployment, self._live.get(group.deployment.deployment_id))
+            for deployment in group.live:
+                self._row(rows, deployment).add(deployment, self._live.get(deployment.deployment_id))
             for waiting in group.waiting:
                 self._row(rows, waiting).statuses[status(waiting)] += 1
         self._rows, self._hosts = rows, _seen(self.sight)
@@ -125,14 +125,14 @@ class _Row:
         self.healthy = self.floor = self.below = 0
         self.progress_at: int | None = None
 
-    def add(self, group: Group, deployment: Deployment, live: Live | None) -> None:
+    def add(self, deployment: Deployment, live: Live | None) -> None:
         what = status(deployment)
         self.statuses[what] += 1
         for target_status, name in zip(TargetStatus, HOSTS, strict=True):
             self.hosts[name] += deployment.counts.get(target_status, 0)
-        self.healthy += group.available
+        self.healthy += deployment.available
         self.floor += deployment.floor
-        self.below += group.available < deployment.floor
+        self.below += deployment.available < deployment.floor
         if live is not None and what in MOVING:
             self.progress_at = live.progress_at if self.progress_at is None else min(self.progress_at, live.progress_at)
 

@@ -37,6 +37,7 @@ class NewcomerService:
         self._ids = ids
         self._kept: dict[tuple[str, str], set[HostId]] = {}
         self._again: set[HostId] = set()
+        self._told: dict[str, str] = {}
 
     def look_again(self, application_name: str, group_name: str) -> None:
         """The group's rules have changed: those of its newcomers who were kept waiting by them have come anew."""
@@ -49,7 +50,7 @@ class NewcomerService:
             await self.look(come)
 
     async def look(self, come: set[HostId]) -> None:
-        """Look at everybody once. Who has to wait for a group's deployment to end is left in `come`."""
+        """Look at everybody once. Who is to be looked at again when a deployment of a group has ended is left in `come`."""
         come |= self._again
         self._again.clear()
         if not come:
@@ -62,9 +63,12 @@ class NewcomerService:
             come |= hosts
             return
         for awaiting in found:
+            come.update(awaiting.later)
+            if not awaiting.hosts:
+                continue
             kept = self._kept.setdefault((awaiting.application_name, awaiting.group_name), set())
             kept.update(awaiting.hosts)  # before the rules are read, which may change meanwhile
-            if awaiting.live or await self._bring(awaiting):
+            if await self._bring(awaiting) or awaiting.live:
                 kept.difference_update(awaiting.hosts)
                 come.update(awaiting.hosts)
 
@@ -74,15 +78,15 @@ class NewcomerService:
         try:
             ground = await self._grounds.ground(awaiting.application_name, awaiting.group_name, awaiting.revision_id, "")
             if ground.group.require_signature and ground.revision.signature is None:
-                log.warning("newcomers wait: the group requires signatures, and what succeeded last has none group=%s", where)
+                self._warn(where, "the group requires signatures, and what succeeded last has none")
                 return False
             if barred := ground.barred(awaiting.hosts):
-                log.warning("newcomers wait: their instance profiles do not let them read the revision group=%s hosts=%s", where, barred)
+                self._warn(where, f"their instance profiles do not let them read the revision hosts={barred}")
             chosen = frozenset(host_id for host_id, name in ground.hosts if host_id in awaiting.hosts and name not in barred)
             if not chosen:
                 return False
             if why := ground.group.service_role.refuses(ground.revision, ground.config.name, hosts=len(chosen)):
-                log.warning("newcomers wait: the group's service role lets the coordinator deploy %s group=%s", why, where)
+                self._warn(where, f"the group's service role lets the coordinator deploy {why}")
                 return False
             # Named, since others may wait that may not read it, or that would be more than the role allows.
             plan, hosts = replace(self._plan(ground), chosen=chosen), ground.snapshots(self._presence.lost)
@@ -92,9 +96,16 @@ class NewcomerService:
         except (NoInstances, NotFound):
             return False
         except DeployError as error:
-            log.warning("newcomers wait for the next deployment group=%s why=%r", where, str(error))
+            self._warn(where, str(error))
             return False
+        self._told.pop(where, None)
         return True  # some of them may not have had their turn when it ends
+
+    def _warn(self, where: str, why: str) -> None:
+        """Tell people why nobody is brought up to date, once."""
+        if self._told.get(where) != why:
+            log.warning("newcomers wait: %s group=%s", why, where)
+        self._told[where] = why
 
     def _plan(self, ground: Ground) -> Plan:
         group = ground.group

@@ -231,7 +231,8 @@ class Newcomers(Protocol):
     """Which hosts were not there when their groups were deployed to."""
 
     async def newcomers(self, hosts: Collection[HostId]) -> list[Awaiting]:
-        """Groups that update outdated instances, with those of these hosts that are newcomers to them by `core/deployment/newcomers`."""
+        """Groups that update outdated instances, with those of these hosts that are newcomers to them by `core/deployment/newcomers`, and
+        those that may be once a live deployment has ended."""
         ...
 
 

@@ -156,15 +156,18 @@ class Host:
 
 
 class Awaiting(NamedTuple):
-    """A deployment group with hosts that have come and do not have its last successful revision."""
+    """A deployment group with hosts that have come and do not have its last successful revision, or are about not to have it."""
 
     application_name: str
     group_name: str
     revision_id: RevisionId
     """The last successful one; empty while there is none."""
     hosts: tuple[HostId, ...]
-    live: bool
-    """A deployment of the group is live: who is a newcomer will be clear when it has ended."""
+    """Newcomers that can get it now."""
+    later: tuple[HostId, ...] = ()
+    """Hosts of which it will be clear later what they get: a live deployment counts them or goes to them, or goes to all but them."""
+    live: bool = False
+    """A deployment that somebody has asked for is live: whoever gets nothing now is looked at again when it has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

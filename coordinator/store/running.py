@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import (
+    Creator,
     Deployment,
     DeploymentId,
     FileExistsBehavior,
@@ -35,7 +36,7 @@ STANDING: Final = """
     JOIN deployment d ON d.deployment_no = g.last_successful_no JOIN revision r ON r.revision_no = d.revision_no
     WHERE g.deleted_at IS NULL AND d.completed_at IS NOT NULL ORDER BY d.completed_at DESC, g.group_no"""
 UNDER_WAY: Final = f"{DEPLOYMENT_QUERY} WHERE d.group_no = ? AND d.status <= 3 ORDER BY coalesce(d.due_at, 0), d.deployment_no"
-"""A group's deployments that have not ended: the live one, and those that wait for their turn, in their order."""
+"""A group's deployments that have not ended: the live ones, and those that wait for their turn, in their order."""
 GROUP: Final = f"""
     SELECT g.group_no, g.watched_no, d.deployment_id, d.file_exists_behavior,
            {", ".join(f"r.{column}" for column in columns.REVISION_COLUMNS)}
@@ -60,19 +61,25 @@ TARGETS: Final = f"""
 PRESENT_TARGETS: Final = TARGETS.replace("WHERE", "WHERE h.removed_at IS NULL AND")
 JOINED: Final = f"""
     SELECT h.host_id, name.name
-    FROM deployment d JOIN target t USING (deployment_no) JOIN host h ON h.host_no = t.host_no JOIN name ON name.name_no = t.host_name_no
-    WHERE d.group_no = ? AND d.deployment_no > ? AND d.completed_at IS NOT NULL AND h.removed_at IS NULL
+    FROM deployment w JOIN deployment d ON d.group_no = w.group_no AND d.deployment_no > w.deployment_no AND d.revision_no = w.revision_no
+    JOIN target t ON t.deployment_no = d.deployment_no
+    JOIN host h ON h.host_no = t.host_no JOIN name ON name.name_no = t.host_name_no
+    WHERE w.deployment_no = ? AND d.completed_at IS NOT NULL AND h.removed_at IS NULL
       AND t.started_at IS NOT NULL AND t.status <> {TargetStatus.Skipped.value}"""
 BYSTANDERS: Final = "SELECT host_id, zone FROM bystander JOIN host USING (host_no) WHERE deployment_no = ?"
 PRESENT_BYSTANDERS: Final = f"{BYSTANDERS} AND removed_at IS NULL"
-FIRST_OF_CHAIN: Final = """
+CHAIN: Final = """
     WITH RECURSIVE chain (deployment_no, rolls_back_no) AS (
         SELECT deployment_no, rolls_back_no FROM deployment WHERE deployment_no = ?
         UNION ALL
-        SELECT d.deployment_no, d.rolls_back_no FROM deployment d JOIN chain c ON d.deployment_no = c.rolls_back_no)
+        SELECT d.deployment_no, d.rolls_back_no FROM deployment d JOIN chain c ON d.deployment_no = c.rolls_back_no)"""
+FIRST_OF_CHAIN: Final = f"""{CHAIN}
     SELECT host_id FROM chain JOIN target USING (deployment_no) JOIN host USING (host_no) WHERE chain.rolls_back_no IS NULL
     UNION ALL
     SELECT host_id FROM chain JOIN bystander USING (deployment_no) JOIN host USING (host_no) WHERE chain.rolls_back_no IS NULL"""
+COUNTED: Final = f"""{CHAIN}
+    SELECT host_no FROM chain JOIN target USING (deployment_no)
+    UNION SELECT host_no FROM chain JOIN bystander USING (deployment_no)"""
 
 
 def last_commit(db: sqlite3.Connection) -> int:
@@ -110,7 +117,7 @@ def live_groups(db: sqlite3.Connection) -> list[GroupId]:
 
 
 def group(db: sqlite3.Connection, group_id: GroupId) -> Group:
-    """A group with its members, its live deployment and those that wait; an empty one where there is none."""
+    """A group with its members, its live deployments and those that wait; an empty one where there is none."""
     found = db.execute(GROUP, (group_id,)).fetchone()
     if found is None:
         return Group(group_id=group_id)
@@ -121,10 +128,12 @@ def group(db: sqlite3.Connection, group_id: GroupId) -> Group:
             deployment_id=DeploymentId(last_id), revision=columns.revision(*revision), file_exists_behavior=FileExistsBehavior(behavior)
         )
     under_way = [_deployment(db, row) for row in db.execute(UNDER_WAY, (group_no,))]
+    live = {one.plan.creator is Creator.CodeDeployAutoUpdate: one for one in under_way if not one.waits_for_turn}
     return Group(
         group_id=group_id,
-        deployment=next((one for one in under_way if not one.waits_for_turn), None),
-        watched=None if watched_no is None else _watched(db, group_no, watched_no),
+        deployment=live.get(False),
+        newcomers=live.get(True),
+        watched=None if watched_no is None else _watched(db, watched_no),
         waiting=[one for one in under_way if one.waits_for_turn],
         last_successful=success,
         members={member.host_id: member for member in map(_member, db.execute(MEMBERS, (group_no,)))},
@@ -135,6 +144,12 @@ def member(db: sqlite3.Connection, group_no: int, host_no: int) -> Member | None
     """What a group knows of one host; None where nothing."""
     row = db.execute(f"{MEMBERS} AND m.host_no = ?", (group_no, host_no)).fetchone()
     return None if row is None else _member(row)
+
+
+def members(db: sqlite3.Connection, deployment_no: int, *, only_targets: bool = False) -> set[int]:
+    """The numbers of the hosts that a deployment counts, or of those that it goes to."""
+    query = "SELECT host_no FROM target WHERE deployment_no = ?" if only_targets else COUNTED
+    return {row[0] for row in db.execute(query, (deployment_no,))}
 
 
 def _member(row: MemberRow) -> Member:
@@ -185,12 +200,12 @@ def _targets(
     return targets, zone_of
 
 
-def _watched(db: sqlite3.Connection, group_no: int, number: int) -> Deployment:
+def _watched(db: sqlite3.Connection, number: int) -> Deployment:
     """A deployment that has succeeded, with the hosts that are there still and those that were given its revision since."""
     row = db.execute(f"{DEPLOYMENT_QUERY} WHERE d.deployment_no = ?", (number,)).fetchone()
     deployment_id = DeploymentId(row["deployment_id"])
     targets, _ = _targets(db, PRESENT_TARGETS, deployment_id, number)
     members = frozenset(targets).union(HostId(one[0]) for one in db.execute(PRESENT_BYSTANDERS, (number,)))
     watched = rows.deployment(row, targets, members, {})
-    watched.joined = {HostId(one[0]): str(one[1]) for one in db.execute(JOINED, (group_no, number))}
+    watched.joined = {HostId(one[0]): str(one[1]) for one in db.execute(JOINED, (number,))}
     return watched

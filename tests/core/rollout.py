@@ -78,6 +78,7 @@ COUNTED: Final = ("counts", "tally", "zone_available", "zone_held")
 NOT_STORED: Final = (
     "pending",
     "pending_lost",
+    "available",
     "counts",
     "awaited",
     "lost",
@@ -173,12 +174,15 @@ class Rollout:
 
     @property
     def deployment(self) -> Deployment:
-        """The live deployment, or the one that ended last."""
-        return self.group.deployment or self.ended[-1]
+        """The live deployment that somebody asked for, else the one for newcomers, else the one that ended last."""
+        return next(iter(self.group.live), None) or self.ended[-1]
 
     def target(self, name: str) -> Target:
-        """A host's part in it."""
-        return self.deployment.targets[host_id(name)]
+        """A host's part in it, or in the live deployment that awaits the host."""
+        return self._of(name).targets[host_id(name)]
+
+    def _of(self, name: str) -> Deployment:
+        return next((one for one in self.group.live if one.awaits(host_id(name))), self.deployment)
 
     def member(self, name: str) -> Member:
         """What the group knows of a host."""
@@ -195,7 +199,8 @@ class Rollout:
 
     def instructed(self) -> list[str]:
         """The hosts that the last step sent an instruction to, in order."""
-        names = {one.host_id: one.host_name for one in self.deployment.targets.values()}
+        parts = [one for deployment in (self.deployment, *self.group.live) for one in deployment.targets.values()]
+        names = {one.host_id: one.host_name for one in parts}
         return [names[order.instruction.host_id] for order in self.orders if isinstance(order, Instruct)]
 
     def answer(self) -> Answer:
@@ -216,14 +221,13 @@ class Rollout:
 
     def step(self, facts: Sequence[GroupFact]) -> None:
         """One commit."""
-        before = self.group.deployment
+        before = self.group.live
         self.changes = Changes()
         self.orders = step(self.group, facts, self.changes)
         self.went_back |= any(entry.because == FORGOTTEN for entry in self.changes.history)
         check(self.group, went_back=self.went_back)
         self.history += self.changes.history
-        if before is not None and before.status.terminal:
-            self.ended.append(before)
+        self.ended += [one for one in before if one.status.terminal]
         self.ended += [one for one in self.changes.created.values() if one.status.terminal]
         self.ended += [one for one in self.changes.deployments.values() if one.due_at and one.status.terminal and not one.targets]
         self.called = next((order.plan for order in self.orders if isinstance(order, CallUp)), self.called)
@@ -410,16 +414,16 @@ class Rollout:
         """Somebody cuts a bake short."""
         self.step([PromotionRequested(**self._wish(by, reason), past_gate=past_gate)])
 
-    def retry(self, *names: str) -> None:
+    def retry(self, *names: str, of: str = "") -> None:
         """Somebody has hosts tried again; none named: all that have failed."""
-        self.step([RetryRequested(**self._wish("bob", ""), hosts=frozenset(map(host_id, names)) or None)])
+        self.step([RetryRequested(**self._wish("bob", "", of), hosts=frozenset(map(host_id, names)) or None)])
 
-    def skip(self, *names: str, reason: str = "") -> None:
+    def skip(self, *names: str, of: str = "", reason: str = "") -> None:
         """Somebody leaves hosts out."""
-        self.step([SkipRequested(**self._wish("bob", reason), hosts=frozenset(map(host_id, names)))])
+        self.step([SkipRequested(**self._wish("bob", reason, of), hosts=frozenset(map(host_id, names)))])
 
-    def _wish(self, by: str, reason: str) -> Wished:
-        deployment_id = self.deployment.deployment_id
+    def _wish(self, by: str, reason: str, of: str = "") -> Wished:
+        deployment_id = DeploymentId(of) if of else self.deployment.deployment_id
         return {"at": self.at, "elapsed": self.elapsed, "deployment_id": deployment_id, "requested_by": by, "reason": reason}
 
     def wait(self, milliseconds: int) -> list[Order]:
@@ -444,9 +448,10 @@ class Rollout:
 
     def instruction(self, name: str, of: DeploymentId | None = None) -> InstructionId:
         """The id of a host's last instruction."""
-        target = self.deployment.targets.get(host_id(name)) if of is None else None
+        deployment = self._of(name)
+        target = deployment.targets.get(host_id(name)) if of is None else None
         attempt = 1 if target is None else target.attempt
-        return InstructionId(f"{of or self.deployment.deployment_id}/{host_id(name)}/0/{attempt}")
+        return InstructionId(f"{of or deployment.deployment_id}/{host_id(name)}/0/{attempt}")
 
     def _seq(self, name: str) -> int:
         self._seqs[host_id(name)] = seq = self._seqs.get(host_id(name), 0) + 1
@@ -458,6 +463,7 @@ def stored(group: Group) -> Group:
     members = {host: replace(member) for host, member in group.members.items()}
     kept = Group(group_id=group.group_id, last_successful=group.last_successful, members=members)
     kept.deployment = None if group.deployment is None else _stored(group.deployment)
+    kept.newcomers = None if group.newcomers is None else _stored(group.newcomers)
     if group.watched is not None:
         kept.watched = _stored(group.watched)
         kept.watched.joined = dict(group.watched.joined)
@@ -480,6 +486,8 @@ def rows(group: Group) -> dict[str, object]:
     }
     if group.deployment is not None:
         told |= deployment_rows(group.deployment)
+    if group.newcomers is not None:
+        told["newcomers"] = deployment_rows(group.newcomers)
     if group.waiting:
         told["waiting"] = [deployment_rows(one) for one in group.waiting]
     return told

@@ -465,7 +465,6 @@ def test_success_makes_the_revision_the_last_successful_one(rollout: Rollout) ->
     assert rollout.group.last_successful.deployment_id == "d-1"
     assert set(rollout.changes.groups) == {GROUP}
     assert rollout.group.deployment is None
-    assert rollout.group.available == 0
 
 
 def test_the_same_facts_in_one_commit_end_in_the_same_rows(rollout: Rollout) -> None:
@@ -512,4 +511,4 @@ def test_a_host_that_was_lost_while_the_coordinator_was_away_has_five_minutes_fr
 def test_a_group_without_a_deployment_is_restored() -> None:
     group = Group(group_id=GroupId("g-2"))
     restore(group, set(), 0)
-    assert group.available == 0
+    assert group.live == ()

@@ -28,6 +28,7 @@ from coordinator.core.model import (
     AlarmStatus,
     AutoRollbackEvent,
     Canaries,
+    Creator,
     Deployment,
     DeploymentId,
     Gate,
@@ -48,6 +49,7 @@ from coordinator.core.stages.pauses import held
 from tests.core.rollout import GROUP, Rollout, count, deployment_rows, host_id, rows, stored
 
 HOSTS = [f"h{number}" for number in range(8)]
+HOST_IDS = [host_id(name) for name in HOSTS]
 ENDED = (EventStatus.Succeeded, EventStatus.Failed)
 policies = st.builds(
     OfflinePolicy,
@@ -77,59 +79,79 @@ shapes = st.one_of(
 ZONES = {name: "ab"[number % 2] for number, name in enumerate(HOSTS[:6])}
 
 
+class Account:
+    """What a live deployment may do."""
+
+    def __init__(self, hosts: set[HostId], minimum: int, serving: set[HostId], alarms: Sequence[str] = (), *, blind: bool = False) -> None:
+        """It is about to begin; `serving`: those of its hosts that are healthy and in nobody's hands."""
+        self.hosts, self.minimum = hosts, minimum
+        self.busy: set[HostId] = set()
+        self.healthy_at_creation = len(serving)
+        self.unseen = set(alarms)
+        """Its alarms that are not known to be OK."""
+        self.blind = blind
+        """It goes on when nobody sees its alarms for a minute."""
+        self.paused = False
+        """Nothing new may begin."""
+        self.zonal = 0
+        """So many hosts of each zone of more than one must stay healthy, or as many as did at creation."""
+        self.zone_healthy = {zone: len(serving & self.zone(zone)) for zone in ("a", "b", "")}
+
+    def zone(self, zone: str) -> set[HostId]:
+        """Its hosts of a zone."""
+        return {host_id(name) for name in HOSTS if ZONES.get(name, "") == zone} & self.hosts
+
+
 class Oracle:
     """What everybody can see from outside: facts go in, orders come out."""
 
     def __init__(self) -> None:
         """Nothing was ever deployed."""
-        self.hosts: set[HostId] = set()
-        self.minimum = 0
-        self.busy: set[HostId] = set()
         self.healthy: set[HostId] = set()
         self.lost: set[HostId] = set()
-        self.healthy_at_creation = 0
-        self.unseen: set[str] = set()
-        """Alarms of the live deployment that are not known to be OK."""
-        self.blind = False
-        """The live deployment goes on when nobody sees its alarms for a minute."""
-        self.paused = False
-        """Nothing new may begin."""
-        self.zonal = 0
-        """So many hosts of each zone of more than one must stay healthy, or as many as did at creation."""
-        self.zone_healthy: dict[str, int] = {}
+        self.asked = Account(set(), 0, set())
+        """Of the deployment that somebody has asked for, and of its rollback."""
+        self.newcomers = Account(set(), 0, set())
+        """Of the one that brings newcomers up to date."""
 
-    def create(self, hosts: set[HostId], minimum: int, alarms: Sequence[str], *, blind: bool) -> None:
+    @property
+    def busy(self) -> set[HostId]:
+        """Hosts in anybody's hands."""
+        return self.asked.busy | self.newcomers.busy
+
+    def account(self, hosts: set[HostId], minimum: int, alarms: Sequence[str] = (), *, blind: bool = False) -> Account:
         """A deployment is about to begin."""
-        self.hosts, self.minimum = hosts, minimum
-        self.unseen, self.blind, self.paused = set(alarms), blind, False
-        self.healthy_at_creation = len((self.healthy & hosts) - self.lost)
-        self.zone_healthy = {zone: len((self.healthy & self._zone(zone)) - self.lost) for zone in ("a", "b", "")}
+        return Account(hosts, minimum, (self.healthy & hosts) - self.lost - self.busy, alarms, blind=blind)
 
-    def _zone(self, zone: str) -> set[HostId]:
-        return {host_id(name) for name in HOSTS if ZONES.get(name, "") == zone} & self.hosts
-
-    def obey(self, orders: Sequence[Order]) -> None:
-        """Orders, one by one: each must be allowed at the moment at which it is given."""
-        window = max(1, len(self.hosts) - self.minimum)
+    def obey(self, orders: Sequence[Order], asked: Deployment | None) -> None:
+        """Orders, one by one: each must be allowed at the moment at which it is given. `asked`: what is live once all are given."""
         for order in orders:
             if isinstance(order, Settled):
-                self.busy.discard(order.host_id)
+                self.asked.busy.discard(order.host_id)
+                self.newcomers.busy.discard(order.host_id)
             elif isinstance(order, Instruct):
-                host = order.instruction.host_id
+                host, plan = order.instruction.host_id, order.instruction.plan
                 assert host not in self.busy, f"{host} is instructed twice"
-                assert not self.paused or order.instruction.plan.rolls_back, f"{host} begins while everything is paused"
-                assert self.blind or not self.unseen or order.instruction.plan.rolls_back, f"{host} begins while nobody sees {self.unseen}"
-                if order.instruction.plan.rolls_back and not self.busy:
-                    self.healthy_at_creation = max(0, min(self.healthy_at_creation, len((self.healthy & self.hosts) - self.lost)))
-                self.busy.add(host)
-                assert len(self.busy) <= window, f"{len(self.busy)} hosts are in progress, {window} may be"
-                serving = (self.healthy & self.hosts) - self.lost - self.busy
-                costs = host in self.healthy and host not in self.lost and len(self.hosts) > 1
-                assert not costs or len(serving) >= min(self.minimum, self.healthy_at_creation), "too few hosts stay healthy"
-                zone = ZONES.get(host.removeprefix("id-of-"), "")
-                mine = self._zone(zone)
-                zonal = 0 if order.instruction.plan.rolls_back or len(mine) == 1 else self.zonal
-                assert not costs or len(serving & mine) >= min(zonal, self.zone_healthy[zone]), "too few hosts of a zone stay healthy"
+                by_itself = plan.creator is Creator.CodeDeployAutoUpdate
+                assert not by_itself or asked is None or host not in asked.members, f"{host} belongs to two deployments"
+                self._begin(self.newcomers if by_itself else self.asked, host, back=asked if plan.rolls_back else None)
+
+    def _begin(self, mine: Account, host: HostId, *, back: Deployment | None) -> None:
+        assert not mine.paused or back, f"{host} begins while everything is paused"
+        assert mine.blind or not mine.unseen or back, f"{host} begins while nobody sees {mine.unseen}"
+        if back and not mine.busy:
+            mine.hosts |= back.members  # also those that came since
+            mine.healthy_at_creation = max(0, min(mine.healthy_at_creation, len((self.healthy & mine.hosts) - self.lost)))
+        mine.busy.add(host)
+        window = max(1, len(mine.hosts) - mine.minimum)
+        assert len(mine.busy) <= window, f"{len(mine.busy)} hosts are in progress, {window} may be"
+        serving = (self.healthy & mine.hosts) - self.lost - self.busy
+        costs = host in self.healthy and host not in self.lost and len(mine.hosts) > 1
+        assert not costs or len(serving) >= min(mine.minimum, mine.healthy_at_creation), "too few hosts stay healthy"
+        zone = ZONES.get(host.removeprefix("id-of-"), "")
+        near = mine.zone(zone)
+        zonal = 0 if back or len(near) == 1 else mine.zonal
+        assert not costs or len(serving & near) >= min(zonal, mine.zone_healthy[zone]), "too few hosts of a zone stay healthy"
 
 
 class Deployments(RuleBasedStateMachine):
@@ -153,7 +175,7 @@ class Deployments(RuleBasedStateMachine):
         names=st.sets(st.sampled_from(HOSTS), min_size=1),
         minimum=st.integers(0, 8),
         events=st.sets(st.sampled_from(AutoRollbackEvent)),
-        part=st.sampled_from(["all", "all", "outdated", "named", "approved", "newcomers", "anew"]),
+        part=st.sampled_from(["all", "all", "outdated", "named", "approved", "anew"]),
         alarms=st.sampled_from([(), (), ("A",), ("A", "B")]),
         blind=st.booleans(),
         bake=st.sampled_from([0, 0, 30_000]),
@@ -178,16 +200,11 @@ class Deployments(RuleBasedStateMachine):
         lost = [name for name in names if host_id(name) in self.oracle.lost]
         if len(names) > 1:
             minimum = min(minimum, len(names) - 1)
-        watched = () if part == "newcomers" else alarms
-        self.oracle.create({host_id(name) for name in names}, minimum, watched, blind=blind)
+        brought = self.rollout.group.newcomers
+        hosts = {host for host in map(host_id, names) if brought is None or not brought.awaits(host)}
+        self.oracle.asked = self.oracle.account(hosts, minimum, alarms, blind=blind)
         revision = f"r{len(self.rollout.ended) % 3}"
-        self.oracle.zonal = shape.zonal.minimum.value if shape.zonal is not None and part != "newcomers" else 0
-        if part == "newcomers":
-            last = self.rollout.group.last_successful
-            assert last is not None
-            self.rollout.bring_newcomers(last.revision.revision_id, sorted(names), count(minimum), lost=lost)
-            self.oracle.obey(self.rollout.orders)
-            return
+        self.oracle.asked.zonal = shape.zonal.minimum.value if shape.zonal is not None else 0
         only = sorted(names)[::2] if part == "named" else None
         outdated, approval, anew = part == "outdated", part == "approved", part == "anew"
         if anew:
@@ -212,7 +229,28 @@ class Deployments(RuleBasedStateMachine):
             shape=shape,
             zones=ZONES,
         )
-        self.oracle.obey(self.rollout.orders)
+        self._obey()
+
+    @precondition(lambda self: self.rollout.group.newcomers is None)
+    @rule(names=st.sets(st.sampled_from(HOSTS), min_size=1), minimum=st.integers(0, 8))
+    def bring_newcomers(self, names: set[str], minimum: int) -> None:
+        """It is found that hosts lack what succeeded last; perhaps while something is deployed."""
+        last, live = self.rollout.group.last_successful, self.rollout.group.deployment
+        assert last is not None
+        lost = [name for name in names if host_id(name) in self.oracle.lost]
+        minimum = min(minimum, len(names) - 1)
+        hosts = {host for host in map(host_id, names) if live is None or host not in live.members}
+        self.oracle.newcomers = self.oracle.account(hosts, minimum)
+        self.rollout.bring_newcomers(last.revision.revision_id, sorted(names), count(minimum), lost=lost)
+        self._obey()
+
+    @precondition(lambda self: self.rollout.group.newcomers is not None)
+    @rule()
+    def stop_newcomers(self) -> None:
+        """Somebody stops that."""
+        live = self.rollout.group.newcomers
+        assert live is not None
+        self._let(lambda: self.rollout.stop(live.deployment_id))
 
     @precondition(lambda self: bool(self._busy()))
     @rule(pick=st.integers(0, 7), until=st.sampled_from(IN_PLACE), last=st.sampled_from([EventStatus.InProgress, *ENDED]))
@@ -238,9 +276,9 @@ class Deployments(RuleBasedStateMachine):
         if status is not InstructionStatus.Waiting and not skipped:
             self.oracle.healthy.discard(host_id(name))
         self.rollout.report(name, self.rollout.whole(name, status))
-        self.oracle.obey(self.rollout.orders)
+        self._obey()
 
-    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @precondition(lambda self: self.rollout.group.live)
     @rule(name=st.sampled_from(HOSTS))
     def strange_report(self, name: str) -> None:
         """A host reports of an instruction that ended, or was never given."""
@@ -279,39 +317,40 @@ class Deployments(RuleBasedStateMachine):
         """It knows a fence."""
         self._let(lambda: self.rollout.see_epoch(name, epoch))
 
-    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @precondition(lambda self: self.rollout.group.live)
     @rule(roll_back=st.sampled_from([None, True, False]))
     def stop(self, roll_back: bool | None) -> None:
         """Somebody stops the deployment, and may say whether it is to be rolled back."""
         self._let(lambda: self.rollout.stop(roll_back=roll_back))
 
-    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @precondition(lambda self: self.rollout.group.live)
     @rule(by=st.sampled_from(["ann", "eve"]))
     def approve(self, by: str) -> None:
         """Somebody approves it: perhaps who made it, or once more."""
         self._let(lambda: self.rollout.approve(by))
 
-    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @precondition(lambda self: self.rollout.group.live)
     @rule(on=st.booleans())
     def pause(self, on: bool) -> None:
         """Somebody pauses it, or resumes it; perhaps once more."""
         live = self.rollout.deployment
-        self.oracle.paused = on and live.stopping is None
+        by_itself = live.plan.creator is Creator.CodeDeployAutoUpdate
+        (self.oracle.newcomers if by_itself else self.oracle.asked).paused = on and live.stopping is None
         self._let(self.rollout.pause if on else self.rollout.resume)
 
-    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @precondition(lambda self: self.rollout.group.live)
     @rule(by=st.sampled_from(["ann", "eve"]), past_gate=st.booleans())
     def promote(self, by: str, past_gate: bool) -> None:
         """Somebody cuts a bake short, and perhaps passes the gate after it."""
         self._let(lambda: self.rollout.promote(by, past_gate=past_gate))
 
-    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @precondition(lambda self: self.rollout.group.live)
     @rule(names=st.sets(st.sampled_from(HOSTS), max_size=2))
     def retry(self, names: set[str]) -> None:
         """Somebody has hosts tried again: any, or all that have failed."""
         self._let(lambda: self.rollout.retry(*sorted(names)))
 
-    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @precondition(lambda self: self.rollout.group.live)
     @rule(names=st.sets(st.sampled_from(HOSTS), min_size=1, max_size=2))
     def skip(self, names: set[str]) -> None:
         """Somebody leaves hosts out."""
@@ -330,28 +369,27 @@ class Deployments(RuleBasedStateMachine):
         """Time passes; deadlines do."""
         self._let(lambda: self.rollout.wait(seconds * 1000))
 
-    @precondition(lambda self: self.rollout.group.deployment is not None)
+    @precondition(lambda self: self.rollout.group.live)
     @rule()
     def restart(self) -> None:
         """The coordinator dies; what it reads back is what it had."""
         running = self.rollout.group
-        assert running.deployment is not None
-        self.oracle.unseen = {one.name for one in running.deployment.plan.alarms}
+        self.oracle.asked.unseen = {one.name for one in running.deployment.plan.alarms} if running.deployment is not None else set()
+        before = running.live
         self._let(self.rollout.restart)
         back = self.rollout.group
         over = any(isinstance(order, Settled) for order in self.rollout.orders)  # who is lost is waited for until the next look at it
-        assert running.deployment is not None
-        if back.deployment is not None and not over:
-            assert back.deployment.counts == running.deployment.counts
-            assert [one.host_id for one in back.deployment.targets.values()] == list(running.deployment.targets)
-            assert back.available == running.available
+        assert before
+        if [one.deployment_id for one in back.live] == [one.deployment_id for one in before] and not over:
+            assert [one.counts for one in back.live] == [one.counts for one in running.live]
+            assert [list(one.targets) for one in back.live] == [list(one.targets) for one in running.live]
+            assert [one.available for one in back.live] == [one.available for one in running.live]
             assert rows(back) == rows(running)
 
     @invariant()
     def statuses_only_move_forward(self) -> None:
         """And what has ended stays as it ended."""
-        live = [self.rollout.group.deployment] if self.rollout.group.deployment is not None else []
-        for deployment in [*self.rollout.ended, *live]:
+        for deployment in [*self.rollout.ended, *self.rollout.group.live]:
             for host, target in deployment.targets.items():
                 attempt, before = self.seen.get((deployment.deployment_id, host), (1, TargetStatus.Pending))
                 again = target.attempt > attempt or (before is TargetStatus.Skipped and target.status is not before)
@@ -362,9 +400,9 @@ class Deployments(RuleBasedStateMachine):
     @invariant()
     def whoever_is_in_progress_was_instructed_and_is_not_settled(self) -> None:
         """The engine's account of who is busy is the group's."""
-        live = self.rollout.group.deployment
-        targets = live.targets.values() if live is not None else []
-        assert {one.host_id for one in targets if one.status is TargetStatus.InProgress} == self.oracle.busy
+        asked, newcomers = self.rollout.group.deployment, self.rollout.group.newcomers
+        assert {host for host in HOST_IDS if asked is not None and asked.is_at(host)} == self.oracle.asked.busy
+        assert {host for host in HOST_IDS if newcomers is not None and newcomers.is_at(host)} == self.oracle.newcomers.busy
 
     @invariant()
     def a_restart_goes_to_those_that_have_it_and_leaves_them_what_they_have(self) -> None:
@@ -383,8 +421,8 @@ class Deployments(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Once every host has answered, or is lost for good, everything has ended."""
-        for turn in range(100):
-            if self.rollout.group.deployment is None:
+        for turn in range(150):
+            if not self.rollout.group.live:
                 break
             if self.rollout.deployment.progress.paused is not None and self.rollout.deployment.stopping is None:
                 self.pause(on=False)
@@ -394,7 +432,7 @@ class Deployments(RuleBasedStateMachine):
                 continue
             for name in "AB":
                 self._see(name, AlarmStatus.OK)
-            if not self.rollout.in_progress:
+            if not self._busy():
                 self.wait(30)
                 continue
             name = self._busy_host(turn)
@@ -403,7 +441,7 @@ class Deployments(RuleBasedStateMachine):
             else:
                 self._walk(name, IN_PLACE[-1], ENDED[turn % 3 == 0])
             self.statuses_only_move_forward()
-        assert self.rollout.group.deployment is None, "the deployment does not end"
+        assert not self.rollout.group.live, "the deployment does not end"
         assert not self.oracle.busy
 
     def _asks_for_a_word(self) -> bool:
@@ -414,7 +452,8 @@ class Deployments(RuleBasedStateMachine):
     def _see(self, name: str, status: AlarmStatus) -> None:
         live = self.rollout.group.deployment
         if live is not None and name in {one.name for one in live.plan.alarms}:
-            (self.oracle.unseen.discard if status is AlarmStatus.OK else self.oracle.unseen.add)(name)
+            unseen = self.oracle.asked.unseen
+            (unseen.discard if status is AlarmStatus.OK else unseen.add)(name)
         self._let(lambda: self.rollout.see(name, status))
 
     def _busy_host(self, pick: int) -> str:
@@ -422,7 +461,10 @@ class Deployments(RuleBasedStateMachine):
         return names[pick % len(names)]
 
     def _busy(self) -> list[str]:
-        return self.rollout.in_progress if self.rollout.group.deployment is not None else []
+        return [name for name in HOSTS if self.rollout.group.at_work_on(host_id(name)) is not None]
+
+    def _obey(self) -> None:
+        self.oracle.obey(self.rollout.orders, self.rollout.group.deployment)
 
     def _walk(self, name: str, until: LifecycleEvent, last: EventStatus) -> None:
         target, until = self.rollout.target(name), self.rollout.planned(until)
@@ -432,23 +474,18 @@ class Deployments(RuleBasedStateMachine):
         if last is EventStatus.Succeeded and until is IN_PLACE[-1]:
             self.oracle.healthy.add(host_id(name))
         self.rollout.report(name, *self.rollout.walk(name, until=until, last=last))
-        self.oracle.obey(self.rollout.orders)
+        self._obey()
 
     def _let(self, happen: Callable[[], object]) -> None:
         """Something happens that may end targets without a report: those hosts are unhealthy from now on."""
-        live, ended = self.rollout.group.deployment, len(self.rollout.ended)
-        before = self._unfinished(live)
+        live, ended = self.rollout.group.live, len(self.rollout.ended)
+        before = {one.deployment_id: set(filter(one.awaits, one.targets)) for one in live}
         happen()
-        for deployment in [live, self.rollout.group.deployment, *self.rollout.ended[ended:]]:
-            if deployment is not None:
-                given_up = (TargetStatus.Failed, TargetStatus.Unknown)
-                gone = {host for host, one in deployment.targets.items() if one.status in given_up and one.started_at is not None}
-                self.oracle.healthy -= gone & before if live is not None and deployment.plan is live.plan else gone
-        self.oracle.obey(self.rollout.orders)
-
-    def _unfinished(self, deployment: Deployment | None) -> set[HostId]:
-        targets = deployment.targets if deployment is not None else {}
-        return {host for host, one in targets.items() if not one.status.terminal}
+        for deployment in [*live, *self.rollout.group.live, *self.rollout.ended[ended:]]:
+            given_up = (TargetStatus.Failed, TargetStatus.Unknown)
+            gone = {host for host, one in deployment.targets.items() if one.status in given_up and one.started_at is not None}
+            self.oracle.healthy -= gone & before.get(deployment.deployment_id, gone)
+        self._obey()
 
 
 TestDeployments = Deployments.TestCase

@@ -98,7 +98,7 @@ class Queue(RuleBasedStateMachine):
 
     def _under_way(self) -> list[Deployment]:
         group = self.rollout.group
-        return [*([] if group.deployment is None else [group.deployment]), *group.waiting]
+        return [*group.live, *group.waiting]
 
 
 TestQueue = Queue.TestCase

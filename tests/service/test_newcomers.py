@@ -26,7 +26,7 @@ class Coordinator:
     """The store, the fleet and the engine, as far as they are asked."""
 
     def __init__(self) -> None:
-        self.awaiting = [Awaiting("shop", "web", RevisionId("r1"), (B,), live=False)]
+        self.awaiting = [Awaiting("shop", "web", RevisionId("r1"), (B,))]
         self.asked: list[DeploymentRequested] = []
         self.looked: list[set[HostId]] = []
         self.refuses: DeployError | None = None
@@ -90,11 +90,25 @@ async def test_nobody_is_asked_while_nobody_has_come() -> None:
     assert (it.looked, it.asked) == ([], [])
 
 
-async def test_hosts_wait_while_their_group_is_deployed_to() -> None:
+async def test_hosts_wait_for_a_deployment_that_counts_them_and_others_do_not() -> None:
     it = Coordinator()
-    it.awaiting = [Awaiting("shop", "web", RevisionId(""), (A, B), live=True)]
-    assert await it.look(A, B, C) == {A, B}
+    it.awaiting = [Awaiting("shop", "web", RevisionId("r1"), (), later=(A,), live=True)]
+    assert await it.look(A, C) == {A}
     assert it.asked == []
+    it.awaiting = [Awaiting("shop", "web", RevisionId("r1"), (B,), later=(A,), live=True)]
+    assert await it.look(A, B, C) == {A, B}
+    assert [fact.plan.chosen for fact in it.asked] == [frozenset({B})]
+
+
+async def test_whoever_gets_nothing_beside_a_live_deployment_is_looked_at_when_it_has_ended(caplog: pytest.LogCaptureFixture) -> None:
+    it = Coordinator()
+    it.awaiting = [Awaiting("shop", "web", RevisionId("r1"), (B,), live=True)]
+    it.requires_signature = True
+    assert await it.look(B) == {B}
+    assert await it.look(B) == {B}
+    assert len(caplog.records) == 1, "it is told once"
+    it.requires_signature, it.refuses = False, NoInstances("cannot: there are none")
+    assert await it.look(B) == {B}
 
 
 async def test_hosts_that_lack_nothing_are_not_looked_at_again() -> None:

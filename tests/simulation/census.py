@@ -58,6 +58,8 @@ COUNTED: Final[Mapping[str, str]] = {
     "closing hooks": "closing hooks",
     "probes": "probes",
     "restores": "a restore",
+    "newcomers beside": "newcomers beside a deployment",
+    "beside newcomers": "a deployment beside newcomers",
     "stuck agents": "a stuck agent",
 }
 """What the witness counts."""

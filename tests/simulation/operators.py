@@ -65,6 +65,8 @@ class DeploymentGroup:
     revisions: list[str]
     offline: OfflinePolicy = OfflinePolicy()
     queueing: Queueing = Queueing.REFUSE
+    absent: list[HostId] = field(default_factory=list)
+    """Hosts that are to get its tags, or to get them back."""
 
 
 @dataclass
@@ -99,10 +101,17 @@ class Operators:
         return plan.deployment_id
 
     async def look_for_newcomers(self, group: DeploymentGroup, until: float) -> None:
-        """What the service for newcomers does, from time to time."""
+        """What the service for newcomers does, from time to time, while hosts join and leave the group."""
+        chance = self.chance
         while self.coordinator.loop.time() < until:
-            await asyncio.sleep(self.chance.expovariate(1 / 10))
+            await asyncio.sleep(chance.expovariate(1 / 5))
+            if group.absent and self.coordinator.store.succeeded_last(group.group_id) is not None and chance.random() < 0.4:
+                group.hosts.append(group.absent.pop(0))
+            elif len(group.hosts) > 1 and chance.random() < 0.2:
+                group.absent.append(group.hosts.pop(chance.randrange(len(group.hosts))))
             await self.bring_newcomers(group, group.minimum)
+        group.hosts += group.absent
+        group.absent.clear()
 
     async def bring_newcomers(self, group: DeploymentGroup, minimum: MinimumHealthyHosts) -> bool:
         """Give a group's newcomers what succeeded last; whether a deployment was made of it."""
@@ -170,6 +179,8 @@ class Operators:
                 continue
             self.created[plan.deployment_id] = self.coordinator.store.commits
             self.coordinator.witness.count("deployments")
+            if self.coordinator.store.side_by_side(plan.group_id):
+                self.coordinator.witness.count("newcomers beside" if plan.creator is Creator.CodeDeployAutoUpdate else "beside newcomers")
             self.coordinator.witness.tell("operator", f"{plan.deployment_id} is created")
             return True
 

@@ -109,6 +109,11 @@ class SimulatedStore(MemoryStore):
         """A group's newest success."""
         return self._last_successful.get(group_id)
 
+    def side_by_side(self, group_id: GroupId) -> bool:
+        """Whether newcomers are brought up to date beside a deployment that somebody has asked for."""
+        live = [one for one in self.deployments.values() if one.plan.group_id == group_id and not one.status.terminal]
+        return len([one for one in live if not one.waits_for_turn]) > 1
+
     def late(self, group_id: GroupId) -> DeploymentId | None:
         """What is watched after its success."""
         return self._watched.get(group_id)
@@ -266,11 +271,8 @@ class SimulatedStore(MemoryStore):
                 continue
             if len(deployment.members) == 1 or not any(self._serves(group_id, target.host_id) for target in targets):
                 continue
-            left = sum(
-                self._serves(group_id, host_id)
-                for host_id in deployment.members
-                if host_id not in deployment.targets or deployment.targets[host_id].status is not TargetStatus.InProgress
-            )
+            live = [one for one in self.deployments.values() if one.plan.group_id == group_id]
+            left = sum(self._serves(group_id, host_id) and not any(one.is_at(host_id) for one in live) for host_id in deployment.members)
             if left < deployment.floor:
                 names = ", ".join(target.host_name for target in targets)
                 self._witness.accuse("P5", f"{deployment_id} began {names} and left {left} hosts healthy, {deployment.floor} must stay so")

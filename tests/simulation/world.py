@@ -231,9 +231,11 @@ class World:
         size = chance.randint(1, len(self.hosts))
         hosts = [HostId(host.host_id) for host in chance.sample(self.hosts, size)]
         queueing = list(Queueing)[(size + number) % len(Queueing)]
+        absent = [hosts.pop() for _ in range(chance.choice((0, 2, 4, 8))) if len(hosts) > 1]
         revisions = [f"r{number}" for number in range(1, 4)]
+        rolls_back = chance.random() < 0.6
         return DeploymentGroup(
-            GroupId(f"g{number}"), hosts, minimum(chance, size), chance.random() < 0.6, revisions, offline(chance), queueing
+            GroupId(f"g{number}"), hosts, minimum(chance, size), rolls_back, revisions, offline(chance), queueing, absent
         )
 
 

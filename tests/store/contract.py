@@ -198,6 +198,27 @@ class StoreContract:
         await store.commit(over)
         assert ((await store.group(WEB)).watched, await store.live_groups()) == (None, [])
 
+    async def test_a_deployment_for_newcomers_is_live_beside_another_one_and_is_no_part_of_what_is_watched(
+        self, store: EngineStore
+    ) -> None:
+        await store.commit(known("h1", "h2", "h3"))
+        live = deployment(plan("d-1"), "h1", "h2")
+        await store.commit(created(live))
+        beside = deployment(replace(plan("d-2"), creator=Creator.CodeDeployAutoUpdate, revision=R2), "h3")
+        await store.commit(created(beside))
+        found = await store.group(WEB)
+        assert (found.deployment, found.newcomers) != (None, None)
+        assert [asdict(one) for one in found.live] == [asdict(live), asdict(beside)]
+        live.status = beside.status = DeploymentStatus.Succeeded
+        live.watched_from, beside.completed_at = 600, NOW
+        changes = Changes(deployments={one.deployment_id: one for one in (live, beside)})
+        changes.groups[WEB] = Group(group_id=WEB, watched=live)
+        await store.commit(changes)
+        found = await store.group(WEB)
+        assert found.live == ()
+        assert found.watched is not None
+        assert found.watched.joined == {}, "what it brought is not what is watched"
+
     async def test_what_is_changed_after_a_commit_is_not_stored(self, store: EngineStore) -> None:
         await store.commit(known("h1"))
         made = deployment(plan("d-1"), "h1")

@@ -7,7 +7,7 @@ from coordinator.core.deployment.rollback import touched
 from coordinator.core.errors import RequestIdReused
 from coordinator.core.facts import Report, RequestKey
 from coordinator.core.lifecycle import EventStatus, LifecycleEvent
-from coordinator.core.model import Deployment, DeploymentId, Group, GroupId, HostId, Member, RevisionId, Session, Success, Target
+from coordinator.core.model import Creator, Deployment, DeploymentId, Group, GroupId, HostId, Member, RevisionId, Session, Success, Target
 from coordinator.core.orders import Changes, EventChange, HistoryEntry, HoldingChange
 from coordinator.store.changes import FORGOTTEN
 
@@ -88,10 +88,11 @@ class MemoryStore:
     async def group(self, group_id: GroupId) -> Group:
         """A group as committed last."""
         under_way = [one for one in self.deployments.values() if one.plan.group_id == group_id and not one.status.terminal]
-        live = next((one for one in under_way if not one.waits_for_turn), None)
+        live = {one.plan.creator is Creator.CodeDeployAutoUpdate: _copied(one) for one in under_way if not one.waits_for_turn}
         return Group(
             group_id=group_id,
-            deployment=None if live is None else _copied(live),
+            deployment=live.get(False),
+            newcomers=live.get(True),
             watched=self._late(group_id),
             waiting=sorted((_copied(one) for one in under_way if one.waits_for_turn), key=lambda one: one.due_at or 0),
             last_successful=self._last_successful.get(group_id),
@@ -110,7 +111,8 @@ class MemoryStore:
         order = list(self.deployments)
         for newer in order[order.index(deployment_id) + 1 :]:
             one = self.deployments[newer]
-            if one.plan.group_id == group_id and one.completed_at is not None:
+            same = one.plan.revision.revision_id == watched.plan.revision.revision_id
+            if one.plan.group_id == group_id and same and one.completed_at is not None:
                 watched.joined |= {target.host_id: target.host_name for target in touched(one) if target.host_id not in gone}
         return watched
 

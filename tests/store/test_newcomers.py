@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.core.lifecycle import DeploymentStatus
-from coordinator.core.model import Group, HostId, InstanceHealth, Member, OutdatedInstancesStrategy, RevisionId
+from coordinator.core.model import Creator, DeploymentId, Group, HostId, InstanceHealth, Member, OutdatedInstancesStrategy, RevisionId
 from coordinator.core.orders import Changes, HoldingChange
 from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.service.records import Awaiting
@@ -17,7 +17,7 @@ from tests.store.things import API, NOW, WEB, created, deployment, key, known, p
 
 H1, H2, H3 = HostId("id-h1"), HostId("id-h2"), HostId("id-h3")
 PROD = TagFilter(key="env", value="prod", type=TagFilterType.KEY_AND_VALUE)
-MISSING = Awaiting("shop", "web", RevisionId("r1"), (H2, H3), live=False)
+MISSING = Awaiting("shop", "web", RevisionId("r1"), (H2, H3))
 
 
 @pytest.fixture
@@ -58,9 +58,39 @@ async def test_a_group_that_ignores_outdated_hosts_has_no_newcomers(store: Sqlit
     assert await store.newcomers([H2, H3]) == []
 
 
-async def test_while_a_deployment_is_live_newcomers_wait(store: SqliteStore) -> None:
-    await store.commit(created(deployment(plan("d-2"), "h1")))
-    assert await store.newcomers([H1, H3]) == [MISSING._replace(hosts=(H3,), live=True)]
+async def test_while_a_deployment_is_live_only_those_that_it_counts_wait(store: SqliteStore) -> None:
+    await store.commit(created(deployment(plan("d-2"), "h1", "h2")))
+    assert await store.newcomers([H1, H2, H3]) == [MISSING._replace(hosts=(H3,), later=(H2,), live=True)]
+
+
+async def test_its_rollback_counts_the_same_hosts(store: SqliteStore) -> None:
+    await store.commit(created(deployment(plan("d-2"), "h1", "h2", status=DeploymentStatus.Failed, completed_at=NOW)))
+    await store.commit(created(deployment(replace(plan("d-3"), rolls_back=DeploymentId("d-2")), "h1")))
+    assert await store.newcomers([H2, H3]) == [MISSING._replace(hosts=(H3,), later=(H2,), live=True)]
+
+
+async def test_hosts_that_miss_what_is_deployed_are_looked_at_later(store: SqliteStore) -> None:
+    await store.commit(created(deployment(plan("d-2"), "h2")))
+    assert await store.newcomers([H1, H3]) == [MISSING._replace(hosts=(H3,), later=(H1,), live=True)]
+
+
+async def test_while_newcomers_are_brought_up_to_date_others_wait(store: SqliteStore) -> None:
+    await store.commit(created(deployment(replace(plan("d-2"), creator=Creator.CodeDeployAutoUpdate), "h3")))
+    changes = Changes()
+    changes.members[WEB, H3] = Member(host_id=H3, target_epoch=1)
+    await store.commit(changes)
+    assert await store.newcomers([H1, H2, H3]) == [MISSING._replace(hosts=(), later=(H2, H3))]
+    await store.commit(created(deployment(plan("d-4"), "h1", "h2")))
+    assert await store.newcomers([H1, H2, H3]) == [MISSING._replace(hosts=(), later=(H2, H3), live=True)]
+
+
+async def test_a_host_that_serves_is_not_taken_beside_another_deployment(store: SqliteStore) -> None:
+    changes = Changes()
+    changes.members[WEB, H3] = Member(host_id=H3, target_epoch=1, missed=1, health=InstanceHealth.Healthy)
+    await store.commit(changes)
+    assert await store.newcomers([H3]) == [MISSING._replace(hosts=(H3,))]
+    await store.commit(created(deployment(plan("d-2"), "h1", "h2")))
+    assert await store.newcomers([H3]) == [MISSING._replace(hosts=(), later=(H3,), live=True)]
 
 
 async def test_newcomers_wait_for_what_the_first_deployment_brings(store: SqliteStore) -> None:
@@ -68,7 +98,7 @@ async def test_newcomers_wait_for_what_the_first_deployment_brings(store: Sqlite
     await store.catalog.update_group(replace(group, tag_filters=(PROD,)), at=NOW, key=key(""))
     assert await store.newcomers([H1]) == []
     await store.commit(created(deployment(plan("d-2", API), "h2")))
-    assert await store.newcomers([H1]) == [Awaiting("shop", "api", RevisionId(""), (H1,), live=True)]
+    assert await store.newcomers([H1]) == [Awaiting("shop", "api", RevisionId(""), (), later=(H1,), live=True)]
 
 
 async def test_a_host_that_has_failed_is_no_newcomer(store: SqliteStore) -> None:

@@ -61,6 +61,7 @@ from coordinator.core.model import (
     Analysis,
     AutoRollbackEvent,
     Canaries,
+    Deployment,
     DeploymentId,
     ErrorInformation,
     FileExistsBehavior,
@@ -196,7 +197,7 @@ class Teller:
             case ["stop", "and-roll-back" | "for-good" as wish, *why]:
                 rollout.stop(reason=" ".join(why), roll_back=wish == "and-roll-back")
             case ["approve", "by", who, *why]:
-                rollout.approve(who, of="" if rollout.group.deployment else "d-1", reason=" ".join(why))
+                rollout.approve(who, of="" if rollout.group.live else "d-1", reason=" ".join(why))
             case ["stop", *why]:
                 rollout.stop(reason=" ".join(why))
             case ["wait", seconds]:
@@ -271,24 +272,33 @@ class Teller:
                 return None
 
     def _standing(self) -> str:
-        if self.rollout.group.deployment is None and not self.rollout.ended:
+        if not self.rollout.group.live and not self.rollout.ended:
             return "= nothing was ever deployed" + self._queue()
         deployment = self.rollout.deployment
-        hosts: dict[str, list[str]] = {}
-        for one in deployment.targets.values():
-            hosts.setdefault(one.status.name, []).append(one.host_name)
-        counted = ", ".join(f"{status} {' '.join(names)}" for status, names in sorted(hosts.items()))
         healthy = sum(1 for host in deployment.members if self.rollout.group.members[host].health.name == "Healthy")
         last = self.rollout.group.last_successful
         return (
-            f"= {deployment.deployment_id} {deployment.status.name}: {counted}; "
+            f"= {deployment.deployment_id} {deployment.status.name}: {_counted(deployment)}; "
             f"{healthy} of {len(deployment.members)} healthy; last successful {last.revision.revision_id if last else 'none'}"
-            f"{self._queue()}"
+            f"{self._newcomers()}{self._queue()}"
         )
+
+    def _newcomers(self) -> str:
+        live = self.rollout.group.newcomers
+        if live is None or live is self.rollout.deployment:
+            return ""
+        return f"; newcomers {live.deployment_id} {_counted(live)}"
 
     def _queue(self) -> str:
         waiting = self.rollout.group.waiting
         return f"; waiting {' '.join(one.deployment_id for one in waiting)}" if waiting else ""
+
+
+def _counted(deployment: Deployment) -> str:
+    hosts: dict[str, list[str]] = {}
+    for one in deployment.targets.values():
+        hosts.setdefault(one.status.name, []).append(one.host_name)
+    return ", ".join(f"{status} {' '.join(names)}" for status, names in sorted(hosts.items()))
 
 
 def _events(rest: list[str]) -> list[AutoRollbackEvent]:

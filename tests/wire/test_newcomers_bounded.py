@@ -68,13 +68,16 @@ async def test_a_newcomer_gets_what_has_succeeded_without_the_word_of_a_second_p
     assert await has(world, "h2") == await has(world, "h1")
 
 
-async def test_a_newcomer_waits_while_a_deployment_waits_for_its_approval_and_never_gets_what_nobody_approved(world: RealWorld) -> None:
+async def test_a_newcomer_gets_what_has_succeeded_beside_what_nobody_has_approved(world: RealWorld) -> None:
     await change(world, "require_approval", require_approval=True)
     waiting = await world.deploy(await world.push_other())
     assert waiting.status == resources.DEPLOYMENT_STATUS_CREATED
     await hosts_of(world, "h1", "h2")
     await look(world)
-    assert (await brought(world), await has(world, "h2")) == ([], [])
+    (beside,) = await brought(world)
+    assert (beside.status, await has(world, "h2")) == (resources.DEPLOYMENT_STATUS_SUCCEEDED, await has(world, "h1"))
+    found = await world.deployments.GetDeployment(deployments.GetDeploymentRequest(deployment_id=waiting.deployment_id))
+    assert found.deployment.status == resources.DEPLOYMENT_STATUS_CREATED
     await world.deployments.StopDeployment(deployments.StopDeploymentRequest(deployment_id=waiting.deployment_id))
     await told_to_the_end(world, waiting.deployment_id)
     await look(world)
@@ -82,7 +85,7 @@ async def test_a_newcomer_waits_while_a_deployment_waits_for_its_approval_and_ne
     assert (await brought(world))[0].revision_id != waiting.revision_id
 
 
-async def test_a_newcomer_gets_what_was_approved_meanwhile(world: RealWorld) -> None:
+async def test_a_newcomer_catches_up_with_what_was_approved_meanwhile(world: RealWorld) -> None:
     await change(world, "require_approval", require_approval=True)
     waiting = await world.deploy(await world.push_other())
     await hosts_of(world, "h1", "h2")

@@ -70,9 +70,9 @@ def failed(deployment: Deployment) -> int:
 
 
 def available(group: Group, deployment: Deployment) -> int:
-    """Members of a deployment that serve and are not in progress, counted one by one."""
+    """Members of a deployment that serve and are in progress in no deployment of the group, counted one by one."""
     members = (group.members[host_id] for host_id in deployment.members)
-    return sum(1 for member in members if member.serves and not _in_progress(deployment, member))
+    return sum(1 for member in members if member.serves and group.at_work_on(member.host_id) is None)
 
 
 def health(group: Group, member: Member) -> RevisionHealth:
@@ -191,9 +191,4 @@ def _may_go_down(group: Group, deployment: Deployment, target: Target) -> bool:
     """Whether enough hosts stay healthy while this one is in progress."""
     if not group.members[target.host_id].serves or len(deployment.members) == 1:
         return True
-    return group.available - 1 >= deployment.floor and zones.may_go_down(deployment, target)
-
-
-def _in_progress(deployment: Deployment, member: Member) -> bool:
-    target = deployment.targets.get(member.host_id)
-    return target is not None and target.status is TargetStatus.InProgress
+    return deployment.available - 1 >= deployment.floor and zones.may_go_down(deployment, target)

@@ -6,11 +6,11 @@ Pure. Between the two stands `core/machine.py`; which revision a rollback deploy
 from collections.abc import Sequence
 from dataclasses import replace
 
-from coordinator.core.deployment import batches, reasons, rollback, selection, watching
+from coordinator.core.deployment import batches, newcomers, reasons, rollback, selection, watching
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.evidence import late
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
-from coordinator.core.model import Creator, Deployment, HostId, Member, Plan, Snapshot, Success, Target
+from coordinator.core.model import Creator, Deployment, Group, HostId, Member, Plan, Snapshot, Success, Target
 from coordinator.core.orders import Entry
 from coordinator.core.queue import line
 from coordinator.core.stages import counting, shaping
@@ -66,20 +66,28 @@ def admit(
     deployment.targets, deployment.members = {one.host_id: one for one in made}, members
     deployment.zones, deployment.zone_of = layout.zones, layout.zone_of
     deployment.counts, deployment.clock_at = dict.fromkeys(TargetStatus, 0), now.elapsed
-    group.deployment = deployment
+    _occupy(group, deployment, deployment)
     watching.begin(now, deployment)
     deployment.counts[TargetStatus.Pending] = len(made)
     counting.count(group, deployment)
-    group.available = batches.available(group, deployment)
-    deployment.floor = min(batches.minimum(deployment), group.available)
+    deployment.available = batches.available(group, deployment)
+    deployment.floor = min(batches.minimum(deployment), deployment.available)
     batches.line_up(group, deployment)
+
+
+def _occupy(group: Group, deployment: Deployment, by: Deployment | None) -> None:
+    """The place of a deployment among the live ones is taken, or is free again."""
+    if deployment.plan.creator is Creator.CodeDeployAutoUpdate:
+        group.newcomers, group.called = by, None  # whose turn could not come because of it is called once more
+    else:
+        group.deployment = by
 
 
 def finish(now: Decision, deployment: Deployment) -> None:
     """Nothing is in progress and nothing waits: the deployment ends, in one step with its rollback if there is to be one."""
     group = now.group
     deployment.completed_at = now.at
-    group.deployment, group.available = None, 0
+    _occupy(group, deployment, None)
     now.changes.deployments[deployment.deployment_id] = deployment
     if deployment.plan.creator is Creator.CodeDeployAutoUpdate:
         late.join(now, deployment)
@@ -87,10 +95,9 @@ def finish(now: Decision, deployment: Deployment) -> None:
         deployment.status = DeploymentStatus.Succeeded
         plan = deployment.plan
         if selection.covers(group, deployment):
-            group.last_successful = Success(
-                deployment_id=plan.deployment_id, revision=plan.revision, file_exists_behavior=plan.file_exists_behavior
-            )
-            now.changes.groups[group.group_id] = group
+            newcomers.leave_behind(now, deployment)
+            success = Success(deployment_id=plan.deployment_id, revision=plan.revision, file_exists_behavior=plan.file_exists_behavior)
+            _succeed(now, success)
         now.tell(deployment, Entry.Succeeded)
         if not late.begin(now, deployment):
             watching.end(now, deployment)
@@ -115,8 +122,17 @@ def take_back(now: Decision, watched: Deployment) -> None:
     late.end(now, watched.stopping.message)
     last, before = group.last_successful, watched.plan.last_successful
     if last is not None and before is not None and last.revision.revision_id == watched.plan.revision.revision_id:
-        group.last_successful = before
+        _succeed(now, before)
     _roll_back(now, watched)
+
+
+def _succeed(now: Decision, last: Success) -> None:
+    """Another deployment has succeeded last: by that hosts stand elsewhere in line that wait in what goes on."""
+    group = now.group
+    group.last_successful = last
+    now.changes.groups[group.group_id] = group
+    for deployment in group.live:
+        batches.line_up(group, deployment)
 
 
 def _roll_back(now: Decision, deployment: Deployment) -> None:

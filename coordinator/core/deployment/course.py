@@ -16,33 +16,41 @@ from coordinator.core.stages import counting, pauses
 
 
 def go_on(now: Decision) -> None:
-    """End what is overdue, begin what may begin, and end the deployment when there is nothing left to wait for."""
+    """End what is overdue, begin what may begin, and end each live deployment when there is nothing left to wait for."""
     late.pass_time(now)
-    while (deployment := _live(now)) is not None:
-        advance(now, deployment)
-        if now.group.deployment is not deployment:
-            continue  # its rollback goes on
-        target = deadlines.overdue(deployment)
-        if target is None:
-            return
-        lost = target.accepted and target.lost_at is not None
-        end(now, target, targets.given_up(target, "lost deadline") if lost else offline.timed_out(deployment, target))
+    _mind_regression(now)
+    while any(_goes_further(now, deployment) for deployment in now.group.live):
+        _mind_regression(now)
 
 
-def _live(now: Decision) -> Deployment | None:
-    """The live deployment. Where what had succeeded has regressed, newcomers get no further, and its rollback is the next to be live."""
-    group = now.group
-    if group.watched is not None and group.watched.stopping is not None:
-        if group.deployment is None:
-            bounds.take_back(now, group.watched)
-        elif group.deployment.stopping is None:
-            stop(now, group.deployment, group.watched.stopping)
-    return group.deployment
+def _goes_further(now: Decision, deployment: Deployment) -> bool:
+    """Let a live deployment go on; whether anything has ended, so that there is more to see to."""
+    advance(now, deployment)
+    if deployment.status.terminal:
+        return True
+    target = deadlines.overdue(deployment)
+    if target is None:
+        return False
+    lost = target.accepted and target.lost_at is not None
+    end(now, deployment, target, targets.given_up(target, "lost deadline") if lost else offline.timed_out(deployment, target))
+    return True
+
+
+def _mind_regression(now: Decision) -> None:
+    """Where what had succeeded has regressed, newcomers do not get it any more, and its rollback is the next to be live."""
+    group, watched = now.group, now.group.watched
+    if watched is None or watched.stopping is None:
+        return
+    spreading = late.spreading(group)
+    if spreading is None:
+        bounds.take_back(now, watched)
+    elif spreading.stopping is None:
+        stop(now, spreading, watched.stopping)
 
 
 def advance(now: Decision, deployment: Deployment) -> None:
     """Begin whoever may, stage after stage; stop when nobody may and somebody waits; end when nobody is left."""
-    group, counts = now.group, deployment.counts
+    counts = deployment.counts
     if deployment.waits_for_approval and counts[TargetStatus.Pending] > 0:
         if deployment.clock < deadlines.TO_APPROVE:
             return
@@ -51,7 +59,7 @@ def advance(now: Decision, deployment: Deployment) -> None:
         stop(now, deployment, why)
     while deployment.stopping is None and _goes_on(now, deployment):
         pauses.begin_next(now, deployment)
-    assert 0 <= group.available <= len(deployment.members)
+    assert 0 <= deployment.available <= len(deployment.members)
     if counts[TargetStatus.InProgress] == counts[TargetStatus.Pending] == 0 and not _waits(now, deployment):
         bounds.finish(now, deployment)
 
@@ -95,8 +103,9 @@ def begin(now: Decision, deployment: Deployment, target: Target, *, epoch: int) 
     """Send a host its instruction, under a fence."""
     group = now.group
     member = group.members[target.host_id]
+    assert not any(other.awaits(target.host_id) for other in group.live if other is not deployment), "a host has one plan at a time"
     if member.serves:
-        counting.serving(group, deployment, target.host_id, -1)
+        counting.serving(group, target.host_id, -1)
     if deployment.started_at is None:
         deployment.started_at, deployment.status = now.at, DeploymentStatus.InProgress
         now.tell(deployment, Entry.InProgress)
@@ -122,15 +131,14 @@ def pass_over(now: Decision, deployment: Deployment, target: Target) -> None:
     now.move(deployment, target, ending.status)
 
 
-def end(now: Decision, target: Target, ending: targets.Ending) -> None:
+def end(now: Decision, deployment: Deployment, target: Target, ending: targets.Ending) -> None:
     """A target in progress has ended: its host is as healthy as it left it, and its place in the window is free unless it failed."""
-    group, deployment = now.group, now.group.deployment
-    assert deployment is not None
+    group = now.group
     assert target.status is TargetStatus.InProgress
     now.because = ending.because
     target.message, target.ended_at = ending.message, now.at
     member = group.members[target.host_id]
-    newcomers.note(member, deployment.plan, ending.status)
+    newcomers.note(group, member, deployment.plan, ending.status)
     now.changes.members[group.group_id, target.host_id] = member
     if ending.status is not TargetStatus.Skipped:
         succeeded = ending.status is TargetStatus.Succeeded
@@ -138,7 +146,7 @@ def end(now: Decision, target: Target, ending: targets.Ending) -> None:
         if not member.installed:  # it holds nothing, and that is known from now on
             now.changes.holdings[group.group_id, target.host_id] = HoldingChange(None, None)
     if member.serves:
-        counting.serving(group, deployment, target.host_id, 1)
+        counting.serving(group, target.host_id, 1)
     now.move(deployment, target, ending.status, ending.told)
     if ending.revoked:
         target.cancelled = target.cancelled or ending.message
@@ -159,7 +167,7 @@ def stop(now: Decision, deployment: Deployment, why: ErrorInformation) -> None:
                 newcomers.let_be(now.group.members[target.host_id])
                 now.changes.members[now.group.group_id, target.host_id] = now.group.members[target.host_id]
         elif target.status is TargetStatus.InProgress and now.group.members[target.host_id].lost:
-            end(now, target, targets.given_up(target, because))
+            end(now, deployment, target, targets.given_up(target, because))
         elif target.status is TargetStatus.InProgress:
             target.cancelled = why.message
             if target.event_status is not EventStatus.InProgress:
@@ -169,17 +177,14 @@ def stop(now: Decision, deployment: Deployment, why: ErrorInformation) -> None:
     deployment.pending, deployment.pending_lost = [], []
 
 
-def watch_time(now: Decision) -> None:
-    """Store the clocks with progress, and ask to be woken for the next deadline or checkpoint."""
-    wakes = [wake for wake in (_wake(now), late.wake(now)) if wake is not None]
+def watch_time(now: Decision, look: int | None) -> None:
+    """Store the clocks with progress, and ask to be woken for the next deadline or checkpoint, or at `look`, if that comes first."""
+    wakes = [wake for wake in (*(_wake(now, one) for one in now.group.live), late.wake(now), look) if wake is not None]
     if wakes:
         now.orders.append(WakeAt(now.group.group_id, min(wakes)))
 
 
-def _wake(now: Decision) -> int | None:
-    deployment = now.group.deployment
-    if deployment is None:
-        return None
+def _wake(now: Decision, deployment: Deployment) -> int | None:
     stored, deployment_id = now.changes.deployments, deployment.deployment_id
     if deployment.clock - deployment.checkpoint >= deadlines.CHECKPOINT_EVERY and deadlines.next_wake(deployment) is not None:
         stored[deployment_id] = deployment

@@ -34,7 +34,10 @@ def in_the_way(plan: Plan, other: Deployment) -> DeployError:
 
 def unfit(group: Group, plan: Plan, snapshots: Sequence[Snapshot]) -> Iterator[Unfit]:
     """Every reason why a deployment cannot begin with these hosts of its group, the first one first."""
-    hosts = len(snapshots)
+    hosts, by_itself = len(snapshots), plan.creator is Creator.CodeDeployAutoUpdate
+    if hosts == 0 and by_itself:
+        yield _nobody_selected(plan, snapshots)
+        return
     if hosts == 0:
         yield NoInstances(
             f"cannot deploy to {plan.group_name}: no host matches its tag filters, so nothing is deployed; tag hosts, or change the filters"
@@ -48,7 +51,8 @@ def unfit(group: Group, plan: Plan, snapshots: Sequence[Snapshot]) -> Iterator[U
     elif (misshapen := shaping.refusal(group, plan, snapshots, chosen)) is not None:
         yield misshapen
     minimum = plan.minimum_healthy_hosts.of(hosts)
-    if hosts > 1 and minimum >= hosts:
+    beside = by_itself and group.deployment is not None  # it takes nobody who serves
+    if hosts > 1 and minimum >= hosts and not beside:
         yield HealthConstraintsInvalid(
             f"cannot deploy to {plan.group_name}: {plan.config_name} keeps {minimum} of {hosts} hosts healthy, which leaves none to "
             "deploy to, so nothing is deployed; use a config with a lower minimum, or add hosts"
@@ -129,7 +133,7 @@ def cannot_go_on(group: Group, deployment: Deployment) -> ErrorInformation:
     if (zone := zones.in_the_way(deployment)) is not None:
         return _error(failed, f"cannot go on in {zone.name}: at least {zone.minimum} of its {zone.hosts} hosts must stay healthy{also}")
     return _error(
-        failed, f"cannot go on: {group.available} of {hosts} hosts are healthy, at least {deployment.floor} must stay healthy{also}"
+        failed, f"cannot go on: {deployment.available} of {hosts} hosts are healthy, at least {deployment.floor} must stay healthy{also}"
     )
 
 

@@ -1,7 +1,8 @@
 """To which of a group's hosts a deployment goes: to all, to those that were named, to those that do not have the
 revision (spec 3.4), to newcomers, or, to restart it, to those that have it installed.
 
-Whatever is chosen, the deployment's members are all hosts of the group: N, M and the floor count them.
+Whatever is chosen, the deployment's members are all hosts of the group but those that belong to another live one: N, M and the floor
+count them.
 
 Pure: asks the running group, changes nothing.
 """
@@ -43,8 +44,10 @@ def covers(group: Group, deployment: Deployment) -> bool:
     revision_id = deployment.plan.revision.revision_id
     if deployment.plan.restarts:  # what succeeded last has succeeded already, with its own word on files
         return False
-    if len(deployment.targets) == len(deployment.members):
-        return True
     if group.last_successful is not None and group.last_successful.revision.revision_id == revision_id:
+        return True
+    if deployment.plan.creator is Creator.CodeDeployAutoUpdate:  # another one has succeeded meanwhile
+        return False
+    if len(deployment.targets) == len(deployment.members):
         return True
     return all(host_id in deployment.targets or up_to_date(group, host_id, revision_id) for host_id in deployment.members)

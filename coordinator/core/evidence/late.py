@@ -14,7 +14,7 @@ from coordinator.core.deployment import rollback, watching
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.facts import AlarmSeen
 from coordinator.core.lifecycle import DeploymentErrorCode
-from coordinator.core.model import AlarmStatus, AutoRollbackEvent, Creator, Deployment, ErrorInformation, HostId, Plan
+from coordinator.core.model import AlarmStatus, AutoRollbackEvent, Creator, Deployment, ErrorInformation, Group, HostId, Plan
 from coordinator.core.orders import Entry, WatchAlarms
 
 CHECKPOINT_EVERY: Final = 60_000
@@ -56,10 +56,16 @@ def replaced(now: Decision, by: Plan) -> None:
         end(now, f"{by.deployment_id} takes its place; the alarms are not watched any more")
 
 
+def spreading(group: Group) -> Deployment | None:
+    """The live deployment that brings newcomers what is watched; another one may still bring them what had succeeded before."""
+    newcomers, watched = group.newcomers, group.watched
+    return newcomers if newcomers is not None and watched is not None and _is_of(newcomers, watched) else None
+
+
 def join(now: Decision, newcomers: Deployment) -> None:
     """Hosts came later and were given what is watched: they go back with the others."""
     watched = now.group.watched
-    if watched is None:
+    if watched is None or not _is_of(newcomers, watched):
         return
     brought = rollback.touched(newcomers)
     watched.joined |= {one.host_id: one.host_name for one in brought}
@@ -101,7 +107,7 @@ def see(now: Decision, watched: Deployment, seen: AlarmSeen) -> None:
 def regress(now: Decision, watched: Deployment, why: ErrorInformation) -> None:
     """It is to be rolled back as soon as nothing of the group is live. This is stored: whatever happens now, it is not forgotten."""
     watched.stopping = why
-    live = now.group.deployment
+    live = spreading(now.group)
     then = "" if live is None else f"; it is rolled back when {live.deployment_id} has ended, which stops"
     now.tell(watched, Entry.Regressed, why.message + then)
 
@@ -139,6 +145,10 @@ def span(milliseconds: int) -> str:
         if seconds >= size and seconds % size == 0:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def _is_of(newcomers: Deployment, watched: Deployment) -> bool:
+    return newcomers.plan.revision.revision_id == watched.plan.revision.revision_id
 
 
 def _until(watched: Deployment) -> int:

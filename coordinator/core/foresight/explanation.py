@@ -52,11 +52,12 @@ def of_deployment(group: Group, deployment: Deployment) -> Explanation:
 def of_waiting(group: Group, deployment: Deployment) -> Explanation:
     """Of a deployment that waits for its turn in a group."""
     name = deployment.deployment_id
-    ahead = group.waiting.index(deployment) + (group.deployment is not None)
-    if deployment.plan.start_at is not None and ahead == 0:
+    live = group.deployment or group.newcomers
+    ahead = [*([] if live is None else [live]), *group.waiting[: group.waiting.index(deployment)]]
+    if deployment.plan.start_at is not None and not ahead:
         return Explanation(f"{name} waits for the time at which it is to start", "Schedule")
-    first = group.deployment or group.waiting[0]
-    before = f"{first.deployment_id} and {ahead - 1} more of its group come" if ahead > 1 else f"{first.deployment_id} of its group comes"
+    first, more = (ahead or [deployment])[0].deployment_id, len(ahead) - 1
+    before = f"{first} and {more} more of its group come" if more > 0 else f"{first} of its group comes"
     return Explanation(f"{name} waits for its turn: {before} before it", "Queue")
 
 
@@ -156,7 +157,7 @@ def _why(group: Group, deployment: Deployment, target: Target, obstacle: Obstacl
             return f"{deployment.zones[deployment.zone_of[target.host_id]].name} has as many hosts in progress or failed as may be"
         case Obstacle.Floor:
             zone = ", in its zone too" if deployment.zones else ""
-            counted = f"of {group.available} hosts that are healthy and not being deployed to {deployment.floor} have to stay{zone}"
+            counted = f"of {deployment.available} hosts that are healthy and not being deployed to {deployment.floor} have to stay{zone}"
             return f"{target.host_name} is healthy, and {counted}"
 
 

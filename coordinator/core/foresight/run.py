@@ -181,7 +181,7 @@ class Run:
             self._carry_out(order)
         live = self._group.deployment
         if live is not None:
-            self.story.count(self._now, self._group.available)
+            self.story.count(self._now, live.available)
             self._pass_gates(live)
 
     def _carry_out(self, order: Order) -> None:
@@ -207,7 +207,7 @@ class Run:
         deployment, member = group.deployment, group.members[host_id]
         assert deployment is not None
         name = deployment.targets[host_id].host_name
-        if member.serves and group.available < deployment.floor and len(deployment.members) > 1:
+        if member.serves and deployment.available < deployment.floor and len(deployment.members) > 1:
             self.story.floor_broken.append(name)
         if self.rollback is None:
             self.rollback = rollback.plan(deployment, self._at)

@@ -241,6 +241,8 @@ class Deployment:
     """A heap with an entry for each target in progress, and for some that are not any more: those are passed over. Not stored."""
     lost: deque[tuple[int, Target]] = field(default_factory=deque)
     """Targets in progress on lost hosts with their `lost_at`, oldest first; those of hosts that returned are passed over. Not stored."""
+    available: int = 0
+    """Members that are Healthy, not lost, and in progress in no deployment of the group. Not stored."""
     floor: int = 0
     """min(M, healthy members at creation): what must stay healthy and not in progress."""
     stopping: ErrorInformation | None = None
@@ -301,6 +303,16 @@ class Deployment:
         """Whether it stands in its group's queue, without hosts yet."""
         return self.due_at is not None and self.turn_at is None and not self.status.terminal
 
+    def is_at(self, host_id: HostId) -> bool:
+        """Whether a host is in progress in it."""
+        target = self.targets.get(host_id)
+        return target is not None and target.status is TargetStatus.InProgress
+
+    def awaits(self, host_id: HostId) -> bool:
+        """Whether it has not done with a host."""
+        target = self.targets.get(host_id)
+        return target is not None and not target.status.terminal
+
     @property
     def live_since(self) -> int:
         """UTC milliseconds since which it can be what its alarms are about."""
@@ -313,7 +325,10 @@ class Group:
 
     group_id: GroupId
     deployment: Deployment | None = None
-    """The live deployment; None when nothing runs."""
+    """The live deployment that somebody asked for, or its rollback; None when nothing runs."""
+    newcomers: Deployment | None = None
+    """The live deployment that brings newcomers up to date. What it has not done with belongs to no other: the hosts that it awaits are
+    no members of `deployment`, which neither goes to them nor counts them."""
     watched: Deployment | None = None
     """The one that has succeeded and whose alarms are watched still. `stopping` says that it has regressed and is to be rolled back."""
     waiting: list[Deployment] = field(default_factory=list)
@@ -324,5 +339,18 @@ class Group:
     """The newest Succeeded deployment, rollbacks included."""
     members: dict[HostId, Member] = field(default_factory=dict)
     """Every host that was ever a target of the group or is one now."""
-    available: int = 0
-    """Members of the live deployment that are Healthy, not lost and not in progress."""
+
+    @property
+    def live(self) -> tuple[Deployment, ...]:
+        """The deployments that are live: one that somebody asked for, and one for newcomers, at most."""
+        if self.newcomers is None:
+            return () if self.deployment is None else (self.deployment,)
+        return (self.newcomers,) if self.deployment is None else (self.deployment, self.newcomers)
+
+    def find_live(self, deployment_id: DeploymentId) -> Deployment | None:
+        """The live deployment with an id."""
+        return next((one for one in self.live if one.deployment_id == deployment_id), None)
+
+    def at_work_on(self, host_id: HostId) -> Deployment | None:
+        """The live deployment in which a host is in progress; there is one at most."""
+        return next((one for one in self.live if one.is_at(host_id)), None)

@@ -96,8 +96,8 @@ class Member:
     deployed: RevisionId = RevisionId("")
     """The revision of the last deployment that ended well there; empty where none did. Stored as the host's holding."""
     missed: int = 0
-    """0 when it was there when the last deployment to it ended, else 1, and 1 more for each time that the coordinator brought it up to
-    date by itself and it was lost in that."""
+    """0 when it was there when the last deployment to it ended and none has succeeded without it since, else 1, and 1 more for each time
+    that the coordinator brought it up to date by itself and it was lost in that."""
     lost: bool = False
     """Nobody can say that a lost host serves: it counts as unhealthy. Not stored; told by the fleet."""
 

@@ -7,14 +7,15 @@ everything else was frozen when they were asked for. To leave the queue costs no
 Pure.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
-from coordinator.core.deployment import reasons
+from coordinator.core.deployment import newcomers, reasons
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.errors import DeployError, DeploymentLimitExceeded, Invalid
 from coordinator.core.facts import DeploymentRequested
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, TargetStatus
-from coordinator.core.model import Creator, Deployment, DeploymentId, ErrorInformation, Group, Plan, Queueing
+from coordinator.core.model import Creator, Deployment, DeploymentId, ErrorInformation, Group, Plan, Queueing, Snapshot
 from coordinator.core.orders import Entry
 
 SUPERSEDED: Final = "superseded by"
@@ -45,9 +46,23 @@ def find(group: Group, deployment_id: DeploymentId) -> Deployment | None:
 def in_the_way(group: Group, fact: DeploymentRequested) -> Deployment | None:
     """What has to end before a deployment that is asked for may begin; what it supersedes is not in its way."""
     live, newer = group.deployment, _replaces(fact)
-    if live is not None:
-        return None if newer and _is_unapproved(live) else live
-    return None if newer else first_due(group, fact.at)
+    if fact.plan.creator is Creator.CodeDeployAutoUpdate:
+        return group.newcomers or (first_due(group, fact.at) if live is None else None)
+    if live is not None and not (newer and _is_unapproved(live)):
+        return live
+    return (None if newer else first_due(group, fact.at)) or not_yet(group, fact.plan, fact.hosts)
+
+
+def not_yet(group: Group, plan: Plan, hosts: Sequence[Snapshot]) -> Deployment | None:
+    """The deployment that brings newcomers up to date, where another one cannot do without the hosts that it has not done with. Where it
+    can, they get by it what had succeeded before, and catch up when the other one has succeeded."""
+    live = group.newcomers
+    if live is None:
+        return None
+    named = any(live.awaits(host_id) for host_id in plan.chosen or ())
+    left = newcomers.apart(group, plan, hosts)
+    unfit = next(reasons.unfit(group, plan, left), None) is not None and next(reasons.unfit(group, plan, hosts), None) is None
+    return live if named or unfit else None
 
 
 def waits(group: Group, fact: DeploymentRequested) -> bool:
@@ -103,7 +118,7 @@ def join(now: Decision, deployment: Deployment) -> None:
     group.waiting.append(deployment)
     group.waiting.sort(key=_place)
     place = group.waiting.index(deployment)
-    before = group.waiting[place - 1] if place else group.deployment
+    before = group.waiting[place - 1] if place else group.deployment or group.newcomers
     what = "for the time at which it is to start" if start_at is not None or before is None else f"behind {before.deployment_id}"
     now.tell(deployment, Entry.Waiting, f"waits {what}")
 

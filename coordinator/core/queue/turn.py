@@ -8,26 +8,27 @@ Pure.
 from dataclasses import replace
 from typing import Final
 
-from coordinator.core.deployment import bounds, reasons
+from coordinator.core.deployment import bounds, newcomers, reasons
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.errors import NoInstances
 from coordinator.core.evidence import late
 from coordinator.core.facts import TurnCame
 from coordinator.core.lifecycle import DeploymentErrorCode
 from coordinator.core.model import ErrorInformation
-from coordinator.core.orders import Answer, CallUp, Entry, WakeAt
+from coordinator.core.orders import Answer, CallUp, Entry
 from coordinator.core.queue import line
 
 LOOK_EVERY: Final = 60_000
 """Milliseconds after which the wall clock is read again, which may have been set meanwhile, and hosts are asked for again."""
 
 
-def call(now: Decision) -> None:
-    """Nothing is live: ask for the hosts of whoever begins next, and to be woken for those that are to start later."""
+def call(now: Decision) -> int | None:
+    """Nothing is live that somebody asked for: call whoever begins next. Returns when to look again, on the monotonic clock, for those that
+    are to start later; None where nobody waits."""
     group = now.group
     if group.deployment is not None or not group.waiting:
         group.called = None
-        return
+        return None
     first = line.first_due(group, now.at)
     wait = LOOK_EVERY
     if first is None:
@@ -37,11 +38,12 @@ def call(now: Decision) -> None:
     elif group.called is None or group.called[0] != first.deployment_id or now.elapsed - group.called[1] >= LOOK_EVERY:
         group.called = (first.deployment_id, now.elapsed)
         now.orders.append(CallUp(first.plan))
-    now.orders.append(WakeAt(group.group_id, now.elapsed + wait))
+    return now.elapsed + wait
 
 
 def take(now: Decision, fact: TurnCame) -> None:
-    """Begin, or end because there is nothing to begin with. Whoever was called in vain goes on waiting."""
+    """Begin, or end because there is nothing to begin with. Whoever was called in vain goes on waiting, as does who cannot do without
+    hosts that are being brought up to date."""
     group = now.group
     now.orders.append(Answer(fact, None))
     deployment = line.find(group, fact.deployment_id)
@@ -49,8 +51,10 @@ def take(now: Decision, fact: TurnCame) -> None:
         return
     now.because = "its turn came"
     bounds.get_to_know(now, fact.hosts)
-    plan = replace(deployment.plan, last_successful=group.last_successful)
-    why = fact.refused or _unfit(next(reasons.unfit(group, plan, fact.hosts), None))
+    plan, hosts = replace(deployment.plan, last_successful=group.last_successful), newcomers.apart(group, deployment.plan, fact.hosts)
+    if fact.refused is None and line.not_yet(group, plan, fact.hosts) is not None:
+        return
+    why = fact.refused or _unfit(next(reasons.unfit(group, plan, hosts), None))
     if why is not None:
         line.leave(now, deployment, why)
         return
@@ -58,7 +62,7 @@ def take(now: Decision, fact: TurnCame) -> None:
     group.waiting.remove(deployment)
     deployment.turn_at = now.at
     now.changes.begun[plan.deployment_id] = deployment
-    targets = bounds.begin(now, deployment, plan, fact.hosts)
+    targets = bounds.begin(now, deployment, plan, hosts)
     now.tell(deployment, Entry.TurnCame, f"goes to {targets} of the group's {len(fact.hosts)} hosts")
 
 

@@ -13,8 +13,8 @@ from coordinator.core.stages import gates, pauses
 
 def approve(now: Decision, fact: ApprovalGiven) -> None:
     """Let its hosts begin, now or when its turn has come, or its next stage; or say why not."""
-    deployment = line.find(now.group, fact.deployment_id) or now.group.deployment
-    if deployment is None or deployment.deployment_id != fact.deployment_id:
+    deployment = line.find(now.group, fact.deployment_id) or now.group.find_live(fact.deployment_id)
+    if deployment is None:
         now.orders.append(Answer(fact, DeploymentAlreadyCompleted(f"cannot approve deployment {fact.deployment_id}: it has ended")))
         return
     hold = pauses.held(deployment.plan, deployment.progress, deployment.clock)

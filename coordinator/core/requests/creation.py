@@ -19,7 +19,7 @@ def refusals(group: Group, fact: DeploymentRequested) -> Iterator[DeployError]:
     if error is not None:
         yield error
     if not line.waits(group, fact):
-        yield from reasons.unfit(group, fact.plan, fact.hosts)
+        yield from reasons.unfit(group, fact.plan, newcomers.apart(group, fact.plan, fact.hosts))
 
 
 def create(now: Decision, fact: DeploymentRequested) -> None:
@@ -42,4 +42,4 @@ def create(now: Decision, fact: DeploymentRequested) -> None:
         return
     late.replaced(now, plan)
     bounds.get_to_know(now, fact.hosts)
-    bounds.begin(now, bounds.make(now, plan), plan, fact.hosts)
+    bounds.begin(now, bounds.make(now, plan), plan, newcomers.apart(group, plan, fact.hosts))

@@ -39,12 +39,12 @@ def verb(fact: LiveRequest) -> str:
 
 def found(now: Decision, fact: LiveRequest) -> Deployment | None:
     """The deployment that a wish is about; None, and an answer, when nothing can be wished of it any more."""
-    deployment = now.group.deployment
+    deployment = now.group.find_live(fact.deployment_id)
     cannot = f"cannot {verb(fact)} deployment {fact.deployment_id}"
     if line.find(now.group, fact.deployment_id) is not None:
         now.orders.append(Answer(fact, InvalidOperation(f"{cannot}: {WAITS}")))
         return None
-    if deployment is None or deployment.deployment_id != fact.deployment_id:
+    if deployment is None:
         now.orders.append(Answer(fact, DeploymentAlreadyCompleted(f"{cannot}: it has ended")))
         return None
     if deployment.stopping is not None:

@@ -5,7 +5,7 @@ from coordinator.core.deployment.decision import Decision
 from coordinator.core.errors import DeployError, DeploymentTargetDoesNotExist, InvalidOperation
 from coordinator.core.facts import RetryRequested
 from coordinator.core.lifecycle import TARGET_AGAIN, EventStatus, TargetStatus
-from coordinator.core.model import Deployment, HostId, Target
+from coordinator.core.model import Deployment, Group, HostId, Target
 from coordinator.core.orders import Answer
 from coordinator.core.requests import live
 from coordinator.core.stages import pauses
@@ -20,7 +20,7 @@ def retry(now: Decision, fact: RetryRequested) -> None:
     wanted = fact.hosts
     if wanted is None:
         wanted = frozenset(one.host_id for one in deployment.targets.values() if one.status in bad)
-    error = _refusal(deployment, fact, wanted)
+    error = _refusal(deployment, fact, wanted) or _elsewhere(now.group, deployment, wanted)
     now.orders.append(Answer(fact, error))
     if error is not None:
         return
@@ -46,6 +46,15 @@ def _refusal(deployment: Deployment, fact: RetryRequested, wanted: frozenset[Hos
             status = "has succeeded" if target.status is TargetStatus.Succeeded else "has not ended"
             return InvalidOperation(f"{cannot} {target.host_name}: it {status} in deployment {deployment.deployment_id}")
     return None
+
+
+def _elsewhere(group: Group, deployment: Deployment, wanted: frozenset[HostId]) -> DeployError | None:
+    """A newcomer that has failed may belong to a deployment that was made since."""
+    other = group.deployment
+    if deployment is other or other is None or not (taken := sorted(wanted & other.members)):
+        return None
+    name = deployment.targets[taken[0]].host_name
+    return InvalidOperation(f"cannot retry {name}: it is among the hosts of deployment {other.deployment_id} by now")
 
 
 def _begin_anew(target: Target) -> None:

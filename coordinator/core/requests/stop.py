@@ -13,15 +13,16 @@ from coordinator.core.queue import line
 
 def stop(now: Decision, fact: StopRequested) -> None:
     """Stop it, once; the last word on whether it is rolled back counts. One that waits for its turn leaves the queue."""
-    deployment, watched, waiting = now.group.deployment, now.group.watched, line.find(now.group, fact.deployment_id)
+    group, deployment_id = now.group, fact.deployment_id
+    deployment, watched, waiting = group.find_live(deployment_id), group.watched, line.find(group, deployment_id)
     if waiting is not None:
         _take_off(now, fact, waiting)
         return
-    if watched is not None and watched.deployment_id == fact.deployment_id:
+    if watched is not None and watched.deployment_id == deployment_id:
         _stop_watching(now, fact, watched)
         return
-    if deployment is None or deployment.deployment_id != fact.deployment_id:
-        now.orders.append(Answer(fact, DeploymentAlreadyCompleted(f"cannot stop deployment {fact.deployment_id}: it has ended")))
+    if deployment is None:
+        now.orders.append(Answer(fact, DeploymentAlreadyCompleted(f"cannot stop deployment {deployment_id}: it has ended")))
         return
     now.orders.append(Answer(fact, None))
     now.remember(fact.request, deployment.plan)

@@ -20,7 +20,7 @@ def count(group: Group, deployment: Deployment) -> None:
     deployment.zone_available, deployment.zone_held = [0] * len(deployment.zones), [0] * len(deployment.zones)
     for host_id, zone in deployment.zone_of.items():
         status = deployment.targets[host_id].status if host_id in deployment.targets else None
-        deployment.zone_available[zone] += group.members[host_id].serves and status is not TargetStatus.InProgress
+        deployment.zone_available[zone] += group.members[host_id].serves and group.at_work_on(host_id) is None
         deployment.zone_held[zone] += status in HELD
 
 
@@ -36,12 +36,15 @@ def moved(deployment: Deployment, target: Target, before: TargetStatus) -> None:
         deployment.zone_held[zone] += (after in HELD) - (before in HELD)
 
 
-def serving(group: Group, deployment: Deployment, host_id: HostId, by: int) -> None:
-    """One of the group's hosts more serves and is not in progress, or one less."""
-    group.available += by
-    zone = deployment.zone_of.get(host_id)
-    if zone is not None:
-        deployment.zone_available[zone] += by
+def serving(group: Group, host_id: HostId, by: int) -> None:
+    """One of the group's hosts more serves and is not in progress, or one less: every live deployment that counts it learns of it."""
+    for deployment in group.live:
+        if host_id not in deployment.members:
+            continue
+        deployment.available += by
+        zone = deployment.zone_of.get(host_id)
+        if zone is not None:
+            deployment.zone_available[zone] += by
 
 
 def _add(tally: Tally, status: TargetStatus, by: int) -> None:

@@ -59,7 +59,7 @@ class ExplainingService:
         found = await self._fleet.host(host)
 
         def every(groups: Mapping[GroupId, Group]) -> list[Explained]:
-            live = [one.deployment for one in groups.values() if one.deployment is not None and found.host_id in one.deployment.targets]
+            live = [one for group in groups.values() for one in group.live if found.host_id in one.targets]
             return [self._explained(groups[one.plan.group_id], one, found.host_id) for one in live]
 
         parts = await self._live(every)
@@ -77,12 +77,12 @@ class ExplainingService:
             return None
         if (waiting := line.find(group, deployment_id)) is not None:
             return Explained(said=explanation.of_waiting(group, waiting), until=waiting.plan.start_at, plan=waiting.plan)
-        live = group.deployment
-        return self._explained(group, live, None) if live is not None and live.deployment_id == deployment_id else None
+        live = group.find_live(deployment_id)
+        return None if live is None else self._explained(group, live, None)
 
     def _of_target(self, group: Group | None, deployment_id: DeploymentId, target: TargetRecord) -> Explained | None:
-        live = None if group is None else group.deployment
-        if group is None or live is None or live.deployment_id != deployment_id:
+        live = None if group is None else group.find_live(deployment_id)
+        if group is None or live is None:
             return None
         return self._explained(group, live, target.host_id)
 

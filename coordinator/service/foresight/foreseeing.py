@@ -162,8 +162,8 @@ def _foreseen(fact: DeploymentRequested) -> DeploymentRequested:
 
 
 def _freed(group: Group) -> Group:
-    """The group as if its live deployment had ended now, and nobody waited for their turn."""
-    group.deployment, group.available, group.waiting = None, 0, []
+    """The group as if its live deployments had ended now, and nobody waited for their turn."""
+    group.deployment, group.newcomers, group.waiting = None, None, []
     return group
 
 

@@ -12,7 +12,7 @@ from coordinator.core.errors import (
 )
 from coordinator.core.facts import RequestKey
 from coordinator.core.lifecycle import DeploymentStatus
-from coordinator.core.model import DeploymentId, GroupId, OutdatedInstancesStrategy, Queueing, RevisionId
+from coordinator.core.model import Creator, DeploymentId, GroupId, OutdatedInstancesStrategy, Queueing, RevisionId
 from coordinator.core.orders import Entry
 from coordinator.service.ports import Cursor, Page
 from coordinator.service.records import DeploymentGroup, LastDeployment
@@ -67,6 +67,8 @@ UNDER_WAY: Final = "SELECT deployment_id FROM deployment WHERE group_no = ? AND 
 WAITED: Final = "due_at IS NOT NULL AND turn_at IS NULL"
 """Of those that have not begun: they wait for their turn, or ended while they did."""
 WAITS: Final = f"status <= 3 AND {WAITED}"
+ASKED_FOR: Final = f"status <= 3 AND NOT ({WAITED}) AND creator <> {Creator.CodeDeployAutoUpdate.value}"
+"""The live one that somebody asked for, or its rollback. What brings newcomers up to date beside it may be newer."""
 
 
 def application_no(db: sqlite3.Connection, name: str) -> int | None:
@@ -209,9 +211,10 @@ def _rules(db: sqlite3.Connection, group: DeploymentGroup) -> tuple[Column, ...]
 def _group(db: sqlite3.Connection, row: Named) -> DeploymentGroup:
     successful_no = row["last_successful_no"]
     succeeded = None if successful_no is None else db.execute(f"{LAST} WHERE deployment_no = ?", (successful_no,)).fetchone()
-    attempted = db.execute(
-        f"{LAST} WHERE group_no = ? AND NOT ({WAITED}) ORDER BY deployment_no DESC LIMIT 1", (row["group_no"],)
-    ).fetchone()
+    group_no = (row["group_no"],)
+    attempted = db.execute(f"{LAST} WHERE group_no = ? AND {ASKED_FOR}", group_no).fetchone()
+    if attempted is None:
+        attempted = db.execute(f"{LAST} WHERE group_no = ? AND NOT ({WAITED}) ORDER BY deployment_no DESC LIMIT 1", group_no).fetchone()
     return DeploymentGroup(
         group_id=GroupId(row["group_id"]),
         application_name=row["application_name"],

@@ -23,8 +23,9 @@ Stages = dict[int, dict[TargetStatus, int]]
 UNDER_WAY: Final = """
     SELECT deployment_id, due_at IS NOT NULL AND turn_at IS NULL AS waits
     FROM deployment d JOIN deployment_group g ON g.group_no = d.group_no
-    WHERE g.group_id = ? AND d.status <= 3 ORDER BY waits, due_at, deployment_no"""
-"""The deployments of a group that have not ended: the live one, then those that wait for their turn, in their order."""
+    WHERE g.group_id = ? AND d.status <= 3 ORDER BY waits, creator = 3 DESC, due_at, deployment_no"""
+"""The deployments of a group that have not ended: the live ones, what brings newcomers up to date first, then those that wait for their
+turn, in their order."""
 NEWEST: Final = 1 << 62
 """Greater than any deployment's number."""
 

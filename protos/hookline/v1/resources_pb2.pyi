@@ -562,7 +562,9 @@ class _OutdatedInstancesStrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrap
     OUTDATED_INSTANCES_STRATEGY_UNSPECIFIED: _OutdatedInstancesStrategy.ValueType  # 0
     """Not said: UPDATE."""
     OUTDATED_INSTANCES_STRATEGY_UPDATE: _OutdatedInstancesStrategy.ValueType  # 1
-    """They get the group's last successful revision within seconds of coming, or once its live deployment has ended."""
+    """They get the group's last successful revision within seconds of coming, also beside a live deployment, with whose revision they catch
+    up when it has succeeded. Those that were the group's hosts when it was created are its own.
+    """
     OUTDATED_INSTANCES_STRATEGY_IGNORE: _OutdatedInstancesStrategy.ValueType  # 2
     """They wait for the next deployment."""
 
@@ -572,7 +574,9 @@ class OutdatedInstancesStrategy(_OutdatedInstancesStrategy, metaclass=_OutdatedI
 OUTDATED_INSTANCES_STRATEGY_UNSPECIFIED: OutdatedInstancesStrategy.ValueType  # 0
 """Not said: UPDATE."""
 OUTDATED_INSTANCES_STRATEGY_UPDATE: OutdatedInstancesStrategy.ValueType  # 1
-"""They get the group's last successful revision within seconds of coming, or once its live deployment has ended."""
+"""They get the group's last successful revision within seconds of coming, also beside a live deployment, with whose revision they catch
+up when it has succeeded. Those that were the group's hosts when it was created are its own.
+"""
 OUTDATED_INSTANCES_STRATEGY_IGNORE: OutdatedInstancesStrategy.ValueType  # 2
 """They wait for the next deployment."""
 Global___OutdatedInstancesStrategy: _TypeAlias = OutdatedInstancesStrategy  # noqa: Y015

@@ -22,10 +22,11 @@ def _put_back(group: Group, live: Deployment | None) -> None:
         group.deployment = live
 
 
-def _call_too_early(now: Decision) -> None:
+def _call_too_early(now: Decision) -> int | None:
     live, now.group.deployment = now.group.deployment, None
-    _call(now)
+    look = _call(now)
     now.group.deployment = live
+    return look
 
 
 def _take_too_early(now: Decision, fact: TurnCame) -> None:

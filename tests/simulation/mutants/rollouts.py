@@ -6,7 +6,7 @@ from coordinator.core.deployment import batches, course, deadlines, newcomers
 from coordinator.core.deployment import target as targets
 from coordinator.core.deployment.decision import Decision
 from coordinator.core.lifecycle import TargetStatus
-from coordinator.core.model import Deployment, ErrorInformation, Group, Member, Plan, RevisionId, Target
+from coordinator.core.model import Deployment, ErrorInformation, Group, Member, Plan, RevisionId, Snapshot, Target
 from coordinator.core.stages import pauses, zones
 from tests.simulation.mutants.mutant import Mutant, swapped
 
@@ -17,7 +17,7 @@ def _give_up(now: Decision, deployment: Deployment, why: ErrorInformation) -> No
     _stop(now, deployment, why)
     for target in list(deployment.targets.values()):
         if target.status is TargetStatus.InProgress:
-            course.end(now, target, targets.given_up(target, "nobody waits"))
+            course.end(now, deployment, target, targets.given_up(target, "nobody waits"))
 
 
 def _may_always_go_down(_group: Group, _deployment: Deployment, _target: Target) -> bool:
@@ -26,6 +26,10 @@ def _may_always_go_down(_group: Group, _deployment: Deployment, _target: Target)
 
 def _never_claimed(member: Member | None, revision_id: RevisionId) -> bool:
     return member is None or (member.target_epoch == 0 and member.missed == 0 and not member.has(revision_id))
+
+
+def _takes_all(_group: Group, _plan: Plan, hosts: Sequence[Snapshot]) -> Sequence[Snapshot]:
+    return hosts
 
 
 def _everybody(deployment: Deployment) -> int:
@@ -63,6 +67,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant("the word of a second person", swap=swapped(Deployment, "waits_for_approval", property(_needs_nobody))),
     Mutant("a stop waits for those in progress", swap=swapped(course, "stop", _give_up)),
     Mutant("hosts that were away are newcomers", swap=swapped(newcomers, "is_newcomer", _never_claimed)),
+    Mutant("a host belongs to one deployment", swap=swapped(newcomers, "apart", _takes_all)),
     Mutant("the window of a zone", swap=swapped(zones, "has_place", _in_any_zone)),
     Mutant("the floor of a zone", swap=swapped(zones, "may_go_down", _in_any_zone)),
     Mutant("a stage waits for those before it", swap=swapped(pauses, "is_over", _stages_at_once)),
