@@ -406,11 +406,13 @@ class Deployments(RuleBasedStateMachine):
 
     @invariant()
     def a_restart_goes_to_those_that_have_it_and_leaves_them_what_they_have(self) -> None:
-        """And what succeeded last stays what it was."""
+        """And the revision that succeeded last stays what it was, though newcomers may get it meanwhile."""
         live, group = self.rollout.group.deployment, self.rollout.group
         if live is not None and live.plan.restarts and not self.rollout.went_back:
             assert {group.members[one].installed for one in live.targets} == {live.plan.revision.revision_id}
-            assert group.last_successful == live.plan.last_successful
+            assert group.last_successful is not None
+            assert live.plan.last_successful is not None
+            assert group.last_successful.revision == live.plan.last_successful.revision
         assert all(one.rollback_deployment_id is None for one in self.rollout.ended if one.plan.restarts)
 
     @invariant()
