@@ -162,7 +162,8 @@ class Deployments(RuleBasedStateMachine):
         super().__init__()
         self.rollout = Rollout()
         self.oracle = Oracle()
-        self.seen: dict[tuple[DeploymentId, HostId], tuple[int, TargetStatus]] = {}
+        self.seen: dict[tuple[DeploymentId, HostId], tuple[int, TargetStatus, bool]] = {}
+        """Attempt and status of each target when somebody last looked, and whether that attempt had begun."""
 
     @initialize(healthy=st.sets(st.sampled_from(HOSTS)))
     def some_hosts_are_healthy(self, healthy: set[str]) -> None:
@@ -388,14 +389,14 @@ class Deployments(RuleBasedStateMachine):
 
     @invariant()
     def statuses_only_move_forward(self) -> None:
-        """And what has ended stays as it ended."""
+        """And what has ended stays as it ended, until it is tried again: a host that never began has its first attempt before it still."""
         for deployment in [*self.rollout.ended, *self.rollout.group.live]:
             for host, target in deployment.targets.items():
-                attempt, before = self.seen.get((deployment.deployment_id, host), (1, TargetStatus.Pending))
-                again = target.attempt > attempt or (before is TargetStatus.Skipped and target.status is not before)
+                attempt, before, began = self.seen.get((deployment.deployment_id, host), (1, TargetStatus.Pending, False))
+                again = target.attempt > attempt or (before.terminal and not began)
                 assert target.attempt >= attempt
                 assert again or target.status == before or (target.status > before and not before.terminal)
-                self.seen[deployment.deployment_id, host] = target.attempt, target.status
+                self.seen[deployment.deployment_id, host] = target.attempt, target.status, target.started_at is not None
 
     @invariant()
     def whoever_is_in_progress_was_instructed_and_is_not_settled(self) -> None:
