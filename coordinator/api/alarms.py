@@ -7,10 +7,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from coordinator.api import messages
-from coordinator.api.requests import Context, cursor, page_size, request_key, token
+from coordinator.api.calls.requests import Context, cursor, page_size, request_key, token
 from coordinator.core.errors import Invalid
 from coordinator.core.model import Alarm
-from coordinator.service.alarms import AlarmService
+from coordinator.service.alarms.alarms import AlarmService
 from coordinator.service.records import CatalogAlarm
 from coordinator.wire import alarms as wire
 from coordinator.wire.operators import instant

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from coordinator.api import messages
-from coordinator.api.requests import Context, cursor, page_size, request_key, token
+from coordinator.api.calls.requests import Context, cursor, page_size, request_key, token
 from coordinator.core.errors import Invalid, Unavailable
 from coordinator.core.model import AlarmConfiguration
 from coordinator.service.catalog import AlarmRules, CatalogService, GroupRules

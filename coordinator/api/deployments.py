@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 from coordinator.api import messages
-from coordinator.api.principal import caller
-from coordinator.api.requests import Context, cursor, page_size, request_key, token
+from coordinator.api.calls.principal import caller
+from coordinator.api.calls.requests import Context, cursor, page_size, request_key, token
 from coordinator.core.errors import Invalid
 from coordinator.core.lifecycle import DeploymentStatus
 from coordinator.core.model import DeploymentId

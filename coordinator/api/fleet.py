@@ -7,10 +7,10 @@ import grpc
 from coordinator.api import messages
 from coordinator.api.access.entrance import peer_address
 from coordinator.api.access.recording import Recorder
-from coordinator.api.requests import Context, cursor, page_size, request_key, token
-from coordinator.core.access import Kind, Principal
-from coordinator.core.enrolment import EnrolmentStatus, check_welcome
+from coordinator.api.calls.requests import Context, cursor, page_size, request_key, token
 from coordinator.core.errors import Conflict, Invalid
+from coordinator.core.identity.access import Kind, Principal
+from coordinator.core.identity.enrolment import EnrolmentStatus, check_welcome
 from coordinator.service.enrolment import ASK_AGAIN_AFTER, Applicant, EnrolmentService, Returning, WantedToken
 from coordinator.service.fleet import FleetService
 from coordinator.wire import operators as wire

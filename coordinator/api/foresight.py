@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from coordinator.api import messages
+from coordinator.api.calls.principal import caller
+from coordinator.api.calls.requests import Context
 from coordinator.api.deployments import wanted
-from coordinator.api.principal import caller
-from coordinator.api.requests import Context
 from coordinator.core.foresight.story import Story
 from coordinator.core.lifecycle import LifecycleEvent
 from coordinator.core.model import DeploymentId, Plan

@@ -1,6 +1,6 @@
 """The services' records as operators see them."""
 
-from coordinator.core.enrolment import Enrolment, JoinToken
+from coordinator.core.identity.enrolment import Enrolment, JoinToken
 from coordinator.core.model import AlarmConfiguration, ErrorInformation, Hold, Plan, Waiting
 from coordinator.core.stages import pauses
 from coordinator.service.logs import Printed

@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
-from coordinator.api.policy import check_coverage
+from coordinator.api.calls.policy import check_coverage
 from coordinator.api.reflection import METHOD, NEW, OLD, add_reflection
 from coordinator.engine.ports import Clock
 from coordinator.wire.clock import time_told

@@ -1,6 +1,6 @@
 """TriggerService for gRPC: reads requests, asks the service, writes answers."""
 
-from coordinator.api.requests import Context
+from coordinator.api.calls.requests import Context
 from coordinator.service.notifications.trials import TriggerService
 from coordinator.wire.operators import duration
 from hookline.v1 import triggers_pb2 as pb

@@ -17,7 +17,6 @@ from coordinator.adapters.ids import RandomIds
 from coordinator.adapters.notifications.telling import Remembered, Telling
 from coordinator.adapters.oidc import Provider
 from coordinator.adapters.sources.credentials import NoCredentials, SourceCredentials
-from coordinator.api import interceptors
 from coordinator.api import server as api
 from coordinator.api.access.entrance import peer_address
 from coordinator.api.access.recording import Recorder
@@ -25,6 +24,7 @@ from coordinator.api.access.seats import Seats
 from coordinator.api.access.servicers import AccessServicer, AuditServicer, Way
 from coordinator.api.access.tenants import Tenants
 from coordinator.api.alarms import AlarmServicer
+from coordinator.api.calls import interceptors
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import FleetServicer
@@ -50,7 +50,7 @@ from coordinator.service.access.audit import AuditService
 from coordinator.service.access.callers import Callers
 from coordinator.service.access.certificates import CertificateService
 from coordinator.service.access.operators import AccessService
-from coordinator.service.alarms import AlarmService
+from coordinator.service.alarms.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.discovery import DiscoveryService
@@ -59,12 +59,12 @@ from coordinator.service.fleet import FleetService
 from coordinator.service.foresight.explaining import ExplainingService
 from coordinator.service.foresight.foreseeing import ForesightService, Sources
 from coordinator.service.logs import LogService, has_ended
-from coordinator.service.newcomers import NewcomerService
 from coordinator.service.ports import History
 from coordinator.service.revisions import RevisionService
+from coordinator.service.rollouts.newcomers import NewcomerService
+from coordinator.service.rollouts.turns import TurnService
 from coordinator.service.rollouts.wishes import WishService
 from coordinator.service.sources.lending import LendingService
-from coordinator.service.turns import TurnService
 from coordinator.service.watch import WatchService
 from coordinator.store.bundles import Bundles
 from coordinator.store.history.retention import HistoryRetention

@@ -12,8 +12,8 @@ import grpc.aio
 from coordinator.api.access.entrance import Bearer, Certified, Entrance, Operators, Same
 from coordinator.api.access.rates import Paced, Rates
 from coordinator.api.access.recording import Recorder
+from coordinator.api.calls.principal import AGENT, LOCAL, MACHINE
 from coordinator.api.fleet import EnrolmentServicer
-from coordinator.api.principal import AGENT, LOCAL, MACHINE
 from coordinator.config.settings import Address, Tls
 from coordinator.engine.ports import Clock
 from coordinator.gateway.listeners.server import make_server

@@ -13,7 +13,7 @@ import click
 from coordinator.cli import protos, suggestions
 from coordinator.cli.connection import ADMIN_SOCKET
 from coordinator.cli.console import DEFAULT_TIMEOUT, JSON, TEXT, Console
-from coordinator.cli.spelling import spell
+from coordinator.cli.wording.spelling import spell
 
 if TYPE_CHECKING:
     from hookline.v1.resources_pb2 import (

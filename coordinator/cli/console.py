@@ -16,8 +16,8 @@ import click
 from coordinator.cli.access import kept
 from coordinator.cli.clock import Clock, SystemClock
 from coordinator.cli.connection import UNIX, Connection, found_here
-from coordinator.cli.spelling import JsonValue, to_json
-from coordinator.cli.text import STATUS_STYLES, Columns, Row, aligned
+from coordinator.cli.wording.spelling import JsonValue, to_json
+from coordinator.cli.wording.text import STATUS_STYLES, Columns, Row, aligned
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -8,23 +8,8 @@ import click
 
 from coordinator.cli.access import audit, doctor, login, operators
 from coordinator.cli.arguments import common_options, keep_common, show_examples
-from coordinator.cli.commands import (
-    admin,
-    alarms,
-    catalog,
-    completion,
-    deployments,
-    enrolment,
-    fleet,
-    groups,
-    logs,
-    restart,
-    revisions,
-    rollback,
-    status,
-    triggers,
-    wishes,
-)
+from coordinator.cli.commands import admin, alarms, catalog, completion, enrolment, fleet, groups, logs, revisions, status, triggers
+from coordinator.cli.commands.rollouts import deployments, restart, rollback, wishes
 from coordinator.cli.declared import commands as declared
 from coordinator.cli.foresight import commands as foresight
 from coordinator.cli.foresight import explain

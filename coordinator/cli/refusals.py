@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import click
 
 from coordinator.cli import protos
-from coordinator.cli.text import clean
+from coordinator.cli.wording.text import clean
 
 if TYPE_CHECKING:
     import grpc

@@ -10,7 +10,7 @@ import click
 from coordinator.cli import protos
 from coordinator.cli.connection import Connection
 from coordinator.cli.console import Console
-from coordinator.cli.text import clean
+from coordinator.cli.wording.text import clean
 
 SECONDS = 1.0
 SUGGESTED = 200

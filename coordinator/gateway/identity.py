@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
-from coordinator.core.enrolment import Enrolment
 from coordinator.core.errors import Denied, Unauthenticated
 from coordinator.core.facts import Hello
+from coordinator.core.identity.enrolment import Enrolment
 from coordinator.core.model import HostId
 from coordinator.core.tags import counting
 from coordinator.wire.identity import named, speaks_tls_1_3

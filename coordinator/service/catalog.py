@@ -27,7 +27,7 @@ from coordinator.core.model import (
 from coordinator.core.model.roles import reads, source_of
 from coordinator.core.tags import TagFilter
 from coordinator.engine.ports import Clock, Ids
-from coordinator.service.alarms import checked_configuration
+from coordinator.service.alarms.alarms import checked_configuration
 from coordinator.service.keep import BundleKeep
 from coordinator.service.notifications.targets import Targets, checked_triggers
 from coordinator.service.ports import Catalog, Cursor, Page, Replayed

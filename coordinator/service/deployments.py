@@ -30,7 +30,7 @@ from coordinator.core.model import (
 from coordinator.core.model.roles import source_of
 from coordinator.core.orders import Entry
 from coordinator.engine.ports import Clock, Ids, Inbox
-from coordinator.service.alarms import about, active, checked_configuration
+from coordinator.service.alarms.alarms import about, active, checked_configuration
 from coordinator.service.ports import AlarmLooks, Catalog, Cursor, Fleet, Grounds, History, Page, Presence, Requests
 from coordinator.service.records import DeploymentConfig, DeploymentRecord, Ground, HistoryRecord, TargetRecord
 from coordinator.service.revisions import revision_id_of

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import assert_never
 
-from coordinator.core import signature
 from coordinator.core.errors import ApplicationDoesNotExist, BundleTooLarge, Invalid, InvalidRevision
 from coordinator.core.facts import RequestKey
+from coordinator.core.identity import signature
 from coordinator.core.model import (
     BundleType,
     CoordinatorLocation,

@@ -4,12 +4,12 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from coordinator.service.alerts import Alert
+from coordinator.service.alarms.alerts import Alert
 from coordinator.store.connections.numbers import Numbers
 from coordinator.store.connections.reader import Reader
 from coordinator.store.connections.writer import Writer
 from coordinator.store.rows.columns import map_of, text_of
-from coordinator.store.tables import Table
+from coordinator.store.schema.tables import Table
 
 ALERT: Final = Table(
     "alert",

@@ -4,10 +4,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from coordinator.core import enrolment as rules
-from coordinator.core.enrolment import Enrolment, EnrolmentStatus, Holder, JoinToken
 from coordinator.core.errors import InstanceDoesNotExist, InstanceNameAlreadyRegistered, JoinTokenDoesNotExist
 from coordinator.core.facts import RequestKey
+from coordinator.core.identity import enrolment as rules
+from coordinator.core.identity.enrolment import Enrolment, EnrolmentStatus, Holder, JoinToken
 from coordinator.core.model import HostId, HostStatus, Session
 from coordinator.core.orders import Entry
 from coordinator.service.ports import Cursor, Page

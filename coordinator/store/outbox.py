@@ -14,7 +14,7 @@ from coordinator.store.connections.numbers import Numbers
 from coordinator.store.connections.reader import Reader
 from coordinator.store.connections.writer import Writer
 from coordinator.store.rows.triggers import triggers
-from coordinator.store.tables import Table
+from coordinator.store.schema.tables import Table
 
 CURSOR: Final = Table(
     "notification_cursor",

@@ -16,7 +16,7 @@ from coordinator.engine.ports import Clock, StoreBroken
 from coordinator.metrics import Sizes
 from coordinator.service.discovery import Found, Wanted
 from coordinator.service.records import Awaiting, Ground
-from coordinator.store import calls, cohorts, ground, newcomers, running
+from coordinator.store import calls
 from coordinator.store.access.audit import SqliteAudit
 from coordinator.store.access.certificates import SqliteCertificates
 from coordinator.store.access.operators import SqliteOperators
@@ -32,7 +32,8 @@ from coordinator.store.enrolment import SqliteEnrolments
 from coordinator.store.fleet import SqliteFleet
 from coordinator.store.history.history import SqliteHistory
 from coordinator.store.outbox import SqliteOutbox
-from coordinator.store.running import Standing
+from coordinator.store.snapshots import cohorts, ground, newcomers, running
+from coordinator.store.snapshots.running import Standing
 
 FILE_NAME: Final = "hookline.db"
 BACKED_UP: Final = "backed-up"

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from coordinator.core.errors import DeployError, Invalid, Limit
 from coordinator.engine.ports import Clock
-from coordinator.service.alerts import Alert
+from coordinator.service.alarms.alerts import Alert
 
 OCTETS_AT_MOST: Final = 1 << 20
 TEXT_AT_MOST: Final = 1_000

@@ -11,8 +11,8 @@ from typing import TypeVar, assert_never
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from coordinator.core import signature as signatures
 from coordinator.core.errors import Invalid
+from coordinator.core.identity import signature as signatures
 from coordinator.core.lifecycle import DeploymentStatus, TargetStatus
 from coordinator.core.model import (
     AlarmConfiguration,

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from coordinator.adapters.ids import RandomIds
 from coordinator.adapters.oidc import Provider, Unreadable
-from coordinator.core.access import Grant, Role
 from coordinator.core.errors import Limit, Unauthenticated
+from coordinator.core.identity.access import Grant, Role
 from coordinator.service.access.attempts import FAILURES_AT_MOST
 from coordinator.service.access.callers import Callers
 from coordinator.service.access.operators import AccessService

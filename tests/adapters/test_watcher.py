@@ -15,7 +15,7 @@ from coordinator.core.facts import AlarmSeen
 from coordinator.core.model import Alarm, AlarmStatus, AlertmanagerAlert, Comparison, Expression, GroupId, Measurement, Seen
 from coordinator.core.orders import WatchAlarms
 from coordinator.metrics import Metrics
-from coordinator.service.alerts import Alert
+from coordinator.service.alarms.alerts import Alert
 from tests.service.test_alerts import Rows
 
 WEB, API = GroupId("web"), GroupId("api")

@@ -6,7 +6,7 @@ import json
 import grpc
 import pytest
 
-from coordinator.cli.text import clean_output
+from coordinator.cli.wording.text import clean_output
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import resources_pb2 as resources
 from tests.cli.conftest import Operator

@@ -2,8 +2,8 @@
 
 import pytest
 
-from coordinator.cli.spelling import number, spell, spellings, to_json
-from coordinator.cli.text import aligned, clean, clean_lines, duration, span
+from coordinator.cli.wording.spelling import number, spell, spellings, to_json
+from coordinator.cli.wording.text import aligned, clean, clean_lines, duration, span
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import fleet_pb2 as fleet
 from hookline.v1 import resources_pb2 as resources

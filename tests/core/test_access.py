@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.core.access import (
+from coordinator.core.errors import Conflict, Invalid
+from coordinator.core.identity.access import (
     PERMISSIONS,
     Grant,
     Kind,
@@ -24,7 +25,6 @@ from coordinator.core.access import (
     principal,
     renewed,
 )
-from coordinator.core.errors import Conflict, Invalid
 
 PLACES = [("", ""), ("shop", ""), ("shop", "web"), ("shop", "db"), ("blog", ""), ("blog", "web")]
 GRANTS = st.builds(lambda role, place: Grant(role, *place), st.sampled_from(Role), st.sampled_from(PLACES))

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from coordinator.core.enrolment import Enrolment, EnrolmentStatus, Holder, readmitted
 from coordinator.core.errors import Denied
+from coordinator.core.identity.enrolment import Enrolment, EnrolmentStatus, Holder, readmitted
 from coordinator.core.model import HostId
 
 DAY = 86_400_000

@@ -11,7 +11,7 @@ import pytest
 from coordinator.adapters.alarms.prometheus import Prometheus, Unanswered
 from coordinator.core.model import Alarm, AlarmStatus, AlertmanagerAlert, Comparison, Expression, PrometheusAlert, Seen
 from coordinator.metrics import Metrics
-from coordinator.service.alerts import AlertService
+from coordinator.service.alarms.alerts import AlertService
 from coordinator.web.alertmanager import Webhook
 from coordinator.web.app import Health, app
 from coordinator.web.server import HttpServer

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from coordinator.core.enrolment import Enrolment, EnrolmentStatus
 from coordinator.core.facts import Hello
+from coordinator.core.identity.enrolment import Enrolment, EnrolmentStatus
 from coordinator.core.model import HostId, JournalId
 from coordinator.gateway.identity import Believed, Certified
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from coordinator.adapters.ids import RandomIds
-from coordinator.core.access import Grant, OperatorStatus, Role
 from coordinator.core.errors import Limit, Unauthenticated
+from coordinator.core.identity.access import Grant, OperatorStatus, Role
 from coordinator.service.access.attempts import ADDRESSES_AT_MOST, FAILURES_AT_MOST, WINDOW, Attempts
 from coordinator.service.access.audit import HOUR, AuditService
 from coordinator.service.access.callers import KNOWN_FOR, Callers

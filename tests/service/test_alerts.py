@@ -10,7 +10,7 @@ import pytest
 from coordinator.core.errors import Limit, StorageFailed
 from coordinator.core.model import AlarmStatus, AlertmanagerAlert
 from coordinator.metrics import Metrics
-from coordinator.service.alerts import ALERTS_AT_MOST, FORGOTTEN_AFTER, Alert, AlertService
+from coordinator.service.alarms.alerts import ALERTS_AT_MOST, FORGOTTEN_AFTER, Alert, AlertService
 from coordinator.web.alertmanager import OCTETS_AT_MOST, Webhook
 from coordinator.web.app import Health, app
 from tests.store.things import NOW, FixedClock

@@ -14,8 +14,8 @@ from coordinator.core.errors import (
 )
 from coordinator.core.facts import DeploymentRequested, Request
 from coordinator.core.model import Creator, GroupId, HostId, MinimumHealthyHosts, MinimumHealthyHostsType, RevisionId, ServiceRole
-from coordinator.service.newcomers import NewcomerService
 from coordinator.service.records import Awaiting, DeploymentConfig, DeploymentGroup, Ground
+from coordinator.service.rollouts.newcomers import NewcomerService
 from tests.store.things import R1
 from tests.wire.memory import CountedIds, VirtualClock
 

@@ -12,7 +12,7 @@ from coordinator.core.lifecycle import RESTART, DeploymentErrorCode
 from coordinator.core.model import GroupId, HostId, MinimumHealthyHosts, MinimumHealthyHostsType, RevisionId, ServiceRole
 from coordinator.core.orders import CallUp
 from coordinator.service.records import DeploymentConfig, DeploymentGroup, Ground
-from coordinator.service.turns import TurnService
+from coordinator.service.rollouts.turns import TurnService
 from tests.store.things import R1, plan
 from tests.wire.memory import VirtualClock
 

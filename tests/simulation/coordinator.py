@@ -18,7 +18,7 @@ from coordinator.gateway.identity import Believed
 from coordinator.gateway.servicer import AgentServicer, Context
 from coordinator.gateway.streams import Streams
 from coordinator.metrics import Metrics, Tally
-from coordinator.service.turns import TurnService
+from coordinator.service.rollouts.turns import TurnService
 from hookline.v1 import agent_pb2 as pb
 from tests.simulation.alarms import Eyes, Sky
 from tests.simulation.network import CoordinatorEnd, Link

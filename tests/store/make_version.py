@@ -25,9 +25,9 @@ from coordinator.core.model import (
     TriggerTarget,
 )
 from coordinator.core.orders import Changes, Entry, EventChange, HistoryEntry, HoldingChange
-from coordinator.service.alerts import Alert
+from coordinator.service.alarms.alerts import Alert
 from coordinator.service.records import DeploymentConfig
-from coordinator.store.schema import MIGRATIONS
+from coordinator.store.schema.migrations import MIGRATIONS
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened
 from tests.store.things import (

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from coordinator.service.alerts import Alert
+from coordinator.service.alarms.alerts import Alert
 from tests.store.seeds import opened
 from tests.store.things import NOW
 

@@ -14,7 +14,7 @@ from coordinator.core.errors import StorageUnusable
 from coordinator.store.backup import program
 from coordinator.store.backup.backup import back_up
 from coordinator.store.backup.restore import restore
-from coordinator.store.schema import MIGRATIONS
+from coordinator.store.schema.migrations import MIGRATIONS
 from coordinator.store.sqlite import BACKED_UP, SqliteStore
 from tests.store.make_version import fill
 from tests.store.seeds import opened

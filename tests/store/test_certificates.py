@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.core.access import Leaf, OperatorStatus
 from coordinator.core.errors import Denied, OperatorCertificateDoesNotExist
+from coordinator.core.identity.access import Leaf, OperatorStatus
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened
 from tests.store.things import NOW, key, operator, operator_certificate, operator_token

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.core.enrolment import Enrolment, EnrolmentStatus, Holder
 from coordinator.core.errors import Conflict, Denied, InstanceDoesNotExist, InstanceNameAlreadyRegistered, JoinTokenDoesNotExist
+from coordinator.core.identity.enrolment import Enrolment, EnrolmentStatus, Holder
 from coordinator.core.model import HostId
 from coordinator.core.orders import Changes
 from coordinator.service.ports import Replayed

@@ -18,7 +18,7 @@ from coordinator.core.orders import Changes
 from coordinator.engine.ports import StoreBroken
 from coordinator.store.connections.files import prepare
 from coordinator.store.connections.numbers import Numbers
-from coordinator.store.schema import MIGRATIONS, VersionedMigrations
+from coordinator.store.schema.migrations import MIGRATIONS, VersionedMigrations
 from tests.store.make_version import VERSIONS
 from tests.store.seeds import opened
 from tests.store.things import WEB, created, deployment, known, plan, success

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.core.access import Grant, OperatorStatus, Role
 from coordinator.core.errors import GrantDoesNotExist, OperatorAlreadyExists, OperatorDoesNotExist, OperatorTokenDoesNotExist
+from coordinator.core.identity.access import Grant, OperatorStatus, Role
 from coordinator.service.ports import Replayed
 from coordinator.store.sqlite import SqliteStore
 from tests.store.seeds import opened

@@ -13,8 +13,8 @@ from sqlite_utils import Database
 
 from coordinator.core.model import HostId, RevisionId
 from coordinator.core.orders import Changes, HoldingChange
-from coordinator.store.tables import FIRST_TABLES
-from coordinator.store.views import VIEWS
+from coordinator.store.schema.tables import FIRST_TABLES
+from coordinator.store.schema.views import VIEWS
 from tests.store.make_version import fill
 from tests.store.seeds import opened
 from tests.store.things import WEB, known

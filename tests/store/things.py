@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from coordinator.core.access import Grant, Leaf, Operator, OperatorCertificate, OperatorStatus, OperatorToken, Role
-from coordinator.core.enrolment import Enrolment, EnrolmentStatus, JoinToken
 from coordinator.core.facts import RequestKey
+from coordinator.core.identity.access import Grant, Leaf, Operator, OperatorCertificate, OperatorStatus, OperatorToken, Role
+from coordinator.core.identity.enrolment import Enrolment, EnrolmentStatus, JoinToken
 from coordinator.core.lifecycle import DeploymentErrorCode, DeploymentStatus, EventStatus, LifecycleEvent, TargetStatus
 from coordinator.core.model import (
     Alarm,

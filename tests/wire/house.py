@@ -11,12 +11,13 @@ from grpc import aio
 from coordinator.adapters.authority import Authority, certificates
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.ids import RandomIds
-from coordinator.api import interceptors, server
+from coordinator.api import server
 from coordinator.api.access.entrance import Bearer, Certified, Operators, Shown
 from coordinator.api.access.recording import Recorder
 from coordinator.api.access.servicers import AccessServicer, AuditServicer, Way
-from coordinator.core.access import Grant, Role
+from coordinator.api.calls import interceptors
 from coordinator.core.facts import RequestKey
+from coordinator.core.identity.access import Grant, Role
 from coordinator.core.model import DeploymentId
 from coordinator.gateway.listeners.tls import PairFile, certificate_credentials, open_credentials
 from coordinator.service.access.audit import AuditEntry, AuditService

@@ -9,8 +9,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from coordinator.api import server
 from coordinator.api.access.entrance import Bearer, Operators, peer_address
-from coordinator.core.access import Grant, Role
 from coordinator.core.errors import Unauthenticated
+from coordinator.core.identity.access import Grant, Role
 from coordinator.service.access.attempts import FAILURES_AT_MOST
 from hookline.v1 import access_pb2 as pb
 from hookline.v1 import catalog_pb2 as catalog

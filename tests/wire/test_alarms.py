@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from coordinator.core.access import Grant, Role
+from coordinator.core.identity.access import Grant, Role
 from coordinator.core.model import AlarmStatus, Seen
 from hookline.v1 import alarms_pb2 as pb
 from hookline.v1 import catalog_pb2 as catalog

@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from coordinator.core.access import Grant, Role
+from coordinator.core.identity.access import Grant, Role
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as pb
 from hookline.v1 import resources_pb2 as resources

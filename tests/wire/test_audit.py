@@ -6,9 +6,9 @@ import grpc
 
 from coordinator.api import server
 from coordinator.api.access.recording import request_text, subject_of
-from coordinator.api.policy import POLICY
-from coordinator.core.access import Grant, Kind, Role
+from coordinator.api.calls.policy import POLICY
 from coordinator.core.errors import StorageFailed
+from coordinator.core.identity.access import Grant, Kind, Role
 from coordinator.service.access.attempts import FAILURES_AT_MOST
 from coordinator.service.access.audit import AuditCall, AuditEntry
 from hookline.v1 import access_pb2 as pb

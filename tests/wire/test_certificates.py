@@ -7,7 +7,7 @@ import pytest
 from cryptography import x509
 
 from coordinator.adapters.authority import certificates
-from coordinator.core.access import Grant, Role
+from coordinator.core.identity.access import Grant, Role
 from hookline.v1 import access_pb2 as pb
 from hookline.v1 import deployments_pb2 as deployments
 from tests.wire.house import UNASKED, Client, House, Pair, request_of, shop

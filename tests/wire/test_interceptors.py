@@ -8,8 +8,9 @@ import grpc
 import pytest
 from grpc import aio
 
-from coordinator.api import interceptors, policy, server
-from coordinator.api.refusals import STATUS, code_of, reason_of
+from coordinator.api import server
+from coordinator.api.calls import interceptors, policy
+from coordinator.api.calls.refusals import STATUS, code_of, reason_of
 from coordinator.core import errors
 from coordinator.core.errors import DeployError, StorageFailed
 from coordinator.core.facts import Request

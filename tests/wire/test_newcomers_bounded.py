@@ -9,7 +9,7 @@ from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.ids import RandomIds
 from coordinator.core.facts import ApprovalGiven
 from coordinator.core.model import DeploymentId, HostId
-from coordinator.service.newcomers import NewcomerService
+from coordinator.service.rollouts.newcomers import NewcomerService
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
 from hookline.v1 import fleet_pb2 as fleet

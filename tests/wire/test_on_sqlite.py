@@ -17,9 +17,10 @@ from grpc import aio
 
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.ids import RandomIds
-from coordinator.api import interceptors, server
+from coordinator.api import server
 from coordinator.api.access.servicers import AccessServicer, AuditServicer, Way
 from coordinator.api.alarms import AlarmServicer
+from coordinator.api.calls import interceptors
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import FleetServicer
@@ -36,7 +37,7 @@ from coordinator.service.access.audit import AuditService
 from coordinator.service.access.callers import Callers
 from coordinator.service.access.certificates import CertificateService
 from coordinator.service.access.operators import AccessService
-from coordinator.service.alarms import AlarmService
+from coordinator.service.alarms.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService

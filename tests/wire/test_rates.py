@@ -3,11 +3,11 @@
 import pytest
 from grpc import StatusCode
 
-from coordinator.api import interceptors
 from coordinator.api.access.entrance import Same
 from coordinator.api.access.rates import CALLERS_AT_MOST, Paced, Rates
 from coordinator.api.access.recording import Recorder
-from coordinator.api.principal import LOCAL
+from coordinator.api.calls import interceptors
+from coordinator.api.calls.principal import LOCAL
 from coordinator.service.access.attempts import network_of
 from hookline.v1 import catalog_pb2 as catalog
 from tests.wire.house import House

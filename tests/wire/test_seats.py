@@ -7,12 +7,12 @@ import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 
-from coordinator.api import interceptors
 from coordinator.api.access.entrance import Same
 from coordinator.api.access.recording import Recorder
 from coordinator.api.access.seats import Seats, TooManyStreams
-from coordinator.api.principal import AGENT, LOCAL
-from coordinator.core.access import Grant, Kind, Principal, Role
+from coordinator.api.calls import interceptors
+from coordinator.api.calls.principal import AGENT, LOCAL
+from coordinator.core.identity.access import Grant, Kind, Principal, Role
 from coordinator.core.model import DeploymentId
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments

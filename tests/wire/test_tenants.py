@@ -5,14 +5,14 @@ from collections.abc import Mapping
 import pytest
 from grpc import StatusCode
 
-from coordinator.api import interceptors
 from coordinator.api.access.entrance import Same
 from coordinator.api.access.rates import TooManyCalls
 from coordinator.api.access.tenants import URGENT, Tenants
-from coordinator.api.policy import POLICY
-from coordinator.api.principal import LOCAL
+from coordinator.api.calls import interceptors
+from coordinator.api.calls.policy import POLICY
+from coordinator.api.calls.principal import LOCAL
 from coordinator.config.settings import PACES, Pace
-from coordinator.core.access import Grant, Kind, Principal, Role
+from coordinator.core.identity.access import Grant, Kind, Principal, Role
 from hookline.v1 import catalog_pb2 as catalog
 from hookline.v1 import deployments_pb2 as deployments
 from tests.wire.memory import VirtualClock

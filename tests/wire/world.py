@@ -16,8 +16,9 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc import aio
 from grpc_status import rpc_status
 
-from coordinator.api import interceptors, server
+from coordinator.api import server
 from coordinator.api.alarms import AlarmServicer
+from coordinator.api.calls import interceptors
 from coordinator.api.catalog import CatalogServicer
 from coordinator.api.deployments import DeploymentServicer
 from coordinator.api.fleet import FleetServicer
@@ -28,7 +29,7 @@ from coordinator.core.facts import Report, Reported
 from coordinator.core.lifecycle import EventStatus, LifecycleEvent
 from coordinator.core.model import Diagnostics, HostId
 from coordinator.metrics import Metrics
-from coordinator.service.alarms import AlarmService
+from coordinator.service.alarms.alarms import AlarmService
 from coordinator.service.catalog import CatalogService
 from coordinator.service.deployments import DeploymentService, Rooms
 from coordinator.service.fleet import FleetService

@@ -8,7 +8,7 @@ from coordinator.core.facts import AlarmSeen
 from coordinator.core.orders import WatchAlarms
 from coordinator.engine.ports import Clock
 from coordinator.metrics import Metrics
-from coordinator.service.alerts import AlertRows, AlertService
+from coordinator.service.alarms.alerts import AlertRows, AlertService
 
 
 class Sight:

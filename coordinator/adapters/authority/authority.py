@@ -25,9 +25,9 @@ from cryptography import x509
 
 from coordinator.adapters.authority import certificates
 from coordinator.adapters.authority.certificates import Key, Unusable
-from coordinator.core.access import Leaf
-from coordinator.core.enrolment import Holder
 from coordinator.core.errors import Denied
+from coordinator.core.identity.access import Leaf
+from coordinator.core.identity.enrolment import Holder
 from coordinator.core.model import HostId
 from coordinator.engine.ports import Clock
 from coordinator.service.enrolment import Certificate, Returning

@@ -6,8 +6,8 @@ import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
-from coordinator.core.access import Kind, Principal
 from coordinator.core.errors import Unauthenticated
+from coordinator.core.identity.access import Kind, Principal
 from coordinator.service.access.callers import Callers
 from coordinator.wire.identity import named, names_of, speaks_tls_1_3
 

@@ -7,8 +7,8 @@ import math
 from typing import Final
 
 from coordinator.api.access.entrance import Context, Entrance, Stay, peer_address
-from coordinator.core.access import Principal
 from coordinator.core.errors import Limit
+from coordinator.core.identity.access import Principal
 from coordinator.engine.ports import Clock
 from coordinator.service.access.attempts import network_of
 

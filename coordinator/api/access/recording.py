@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from coordinator.core.access import Kind, Principal
+from coordinator.core.identity.access import Kind, Principal
 from coordinator.engine.ports import Clock
 from coordinator.service.access.attempts import Attempts
 from coordinator.service.access.audit import AuditCall, AuditService

@@ -6,8 +6,8 @@ Who runs the coordinator is not counted, and neither are agents, whose streams t
 from collections import Counter
 from collections.abc import Mapping
 
-from coordinator.core.access import Kind, Principal
 from coordinator.core.errors import Limit
+from coordinator.core.identity.access import Kind, Principal
 from coordinator.service.access.attempts import network_of
 
 _COUNTED = frozenset({Kind.Operator, Kind.Invited, Kind.Nobody})

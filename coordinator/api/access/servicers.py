@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from coordinator.api.access.entrance import shown_by
-from coordinator.api.principal import caller
-from coordinator.api.requests import Context, cursor, page_size, request_key, token
-from coordinator.core.access import Grant, Operator, OperatorCertificate, OperatorToken, Role
+from coordinator.api.calls.principal import caller
+from coordinator.api.calls.requests import Context, cursor, page_size, request_key, token
 from coordinator.core.errors import Invalid
+from coordinator.core.identity.access import Grant, Operator, OperatorCertificate, OperatorToken, Role
 from coordinator.service.access.audit import AuditEntry, AuditService, Head
 from coordinator.service.access.certificates import CertificateService
 from coordinator.service.access.operators import AccessService, WantedOperatorToken

@@ -9,7 +9,7 @@ from typing import Final
 
 from coordinator.api.access.rates import Rates, TooManyCalls
 from coordinator.config.settings import Pace
-from coordinator.core.access import Kind, Principal
+from coordinator.core.identity.access import Kind, Principal
 from coordinator.engine.ports import Clock
 
 DEPLOYMENTS: Final = "deployments"

@@ -9,8 +9,8 @@ from coordinator.cli import protos
 from coordinator.cli.arguments import LIMIT, command, group
 from coordinator.cli.console import Console
 from coordinator.cli.refusals import Refusal
-from coordinator.cli.spelling import to_json
-from coordinator.cli.text import Columns, clean, columns, date_time
+from coordinator.cli.wording.spelling import to_json
+from coordinator.cli.wording.text import Columns, clean, columns, date_time
 
 if TYPE_CHECKING:
     from hookline.v1.access_pb2 import AuditEntry

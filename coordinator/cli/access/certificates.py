@@ -10,8 +10,8 @@ from coordinator.cli.access.tokens import login_command
 from coordinator.cli.arguments import Parsed, command, group
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
-from coordinator.cli.spelling import to_json
-from coordinator.cli.text import Columns, clean, columns, date_time
+from coordinator.cli.wording.spelling import to_json
+from coordinator.cli.wording.text import Columns, clean, columns, date_time
 
 if TYPE_CHECKING:
     from hookline.v1.access_pb2 import Grant, OperatorCertificate

@@ -10,10 +10,10 @@ from coordinator.cli.arguments import command
 from coordinator.cli.connection import UNIX
 from coordinator.cli.console import Console
 from coordinator.cli.refusals import Refusal
-from coordinator.cli.text import clean, span
+from coordinator.cli.wording.text import clean, span
 
 if TYPE_CHECKING:
-    from coordinator.cli.spelling import JsonValue
+    from coordinator.cli.wording.spelling import JsonValue
     from hookline.v1.access_pb2 import WhoAmIResponse
 
 CLOCKS_APART = 60.0

@@ -7,8 +7,8 @@ import click
 
 from coordinator.cli import protos
 from coordinator.cli.arguments import Parsed
-from coordinator.cli.spelling import number, spell
-from coordinator.cli.text import clean
+from coordinator.cli.wording.spelling import number, spell
+from coordinator.cli.wording.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

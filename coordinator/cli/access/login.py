@@ -11,8 +11,8 @@ from coordinator.cli.arguments import command
 from coordinator.cli.connection import Connection, check_address
 from coordinator.cli.console import Console
 from coordinator.cli.refusals import Refusal
-from coordinator.cli.spelling import to_json
-from coordinator.cli.text import clean, date_time
+from coordinator.cli.wording.spelling import to_json
+from coordinator.cli.wording.text import clean, date_time
 
 if TYPE_CHECKING:
     from hookline.v1.access_pb2 import WhoAmIResponse

@@ -11,8 +11,8 @@ from coordinator.cli.access.tokens import token
 from coordinator.cli.arguments import command, group
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
-from coordinator.cli.spelling import spelt, to_json
-from coordinator.cli.text import Columns, clean, columns, with_age
+from coordinator.cli.wording.spelling import spelt, to_json
+from coordinator.cli.wording.text import Columns, clean, columns, with_age
 
 if TYPE_CHECKING:
     from hookline.v1.access_pb2 import Grant, Operator

@@ -15,7 +15,7 @@ from coordinator.cli.access import kept
 from coordinator.cli.clock import Clock
 from coordinator.cli.connection import Connection
 from coordinator.cli.refusals import Refusal
-from coordinator.cli.text import clean
+from coordinator.cli.wording.text import clean
 
 if TYPE_CHECKING:
     from hookline.v1.access_pb2 import OperatorCertificate

@@ -9,9 +9,9 @@ from coordinator.cli.arguments import Parsed, command
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
 from coordinator.cli.refusals import REFUSED
-from coordinator.cli.spelling import number, spelt, to_json
-from coordinator.cli.text import Columns, clean, columns, with_age
-from coordinator.cli.watched import length, show_length, show_source
+from coordinator.cli.wording.spelling import number, spelt, to_json
+from coordinator.cli.wording.text import Columns, clean, columns, with_age
+from coordinator.cli.wording.watched import length, show_length, show_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from coordinator.cli import protos, shapes, suggestions
+from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import APPLICATION, Parsed, command, group, minimum_healthy_hosts, show_minimum
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
-from coordinator.cli.shapes import SaidShape
-from coordinator.cli.spelling import to_json
-from coordinator.cli.text import Columns, clean, columns, with_age
+from coordinator.cli.wording import shapes
+from coordinator.cli.wording.shapes import SaidShape
+from coordinator.cli.wording.spelling import to_json
+from coordinator.cli.wording.text import Columns, clean, columns, with_age
 
 if TYPE_CHECKING:
     from hookline.v1.catalog_pb2 import Application, DeploymentConfig

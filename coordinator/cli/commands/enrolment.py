@@ -11,8 +11,8 @@ from coordinator.cli.arguments import HOST, Parsed, command, group
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.connection import reached_as
 from coordinator.cli.console import Console
-from coordinator.cli.spelling import spelt, to_json
-from coordinator.cli.text import Columns, clean, columns, date_time, span, tags, with_age
+from coordinator.cli.wording.spelling import spelt, to_json
+from coordinator.cli.wording.text import Columns, clean, columns, date_time, span, tags, with_age
 
 if TYPE_CHECKING:
     from hookline.v1.fleet_pb2 import CreateJoinTokenResponse, Enrolment, JoinToken

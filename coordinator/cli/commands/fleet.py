@@ -9,8 +9,8 @@ from coordinator.cli.arguments import HOST, Parsed, command, group, tag_filter
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.commands.enrolment import adopt, approve, rename, revoke, show_waiting, waiting
 from coordinator.cli.console import Console
-from coordinator.cli.spelling import spelt, to_json
-from coordinator.cli.text import Columns, clean, columns, tags, with_age
+from coordinator.cli.wording.spelling import spelt, to_json
+from coordinator.cli.wording.text import Columns, clean, columns, tags, with_age
 
 if TYPE_CHECKING:
     from hookline.v1.fleet_pb2 import Host, HostHolding

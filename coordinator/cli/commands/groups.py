@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from coordinator.cli import arguments, protos, watched
+from coordinator.cli import arguments, protos
 from coordinator.cli.arguments import (
     APPLICATION,
     AUTO_ROLLBACK,
@@ -26,9 +26,10 @@ from coordinator.cli.arguments import (
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.commands import triggers
 from coordinator.cli.console import Console
-from coordinator.cli.spelling import number, spelt, to_json
-from coordinator.cli.text import Columns, clean, columns, with_age
-from coordinator.cli.watched import SaidAlarms
+from coordinator.cli.wording import watched
+from coordinator.cli.wording.spelling import number, spelt, to_json
+from coordinator.cli.wording.text import Columns, clean, columns, with_age
+from coordinator.cli.wording.watched import SaidAlarms
 
 if TYPE_CHECKING:
     from hookline.v1.catalog_pb2 import DeploymentGroup, LastDeployment, ServiceRole

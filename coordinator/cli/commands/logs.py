@@ -13,7 +13,7 @@ from coordinator.cli.following.output import read
 from coordinator.cli.following.pages import Pages
 from coordinator.cli.following.wording import has_ended
 from coordinator.cli.refusals import Interrupted
-from coordinator.cli.text import clean
+from coordinator.cli.wording.text import clean
 
 if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import Deployment

@@ -13,8 +13,8 @@ from coordinator.cli.arguments import APPLICATION, LIMIT, command
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console, rich_console
 from coordinator.cli.signing.commands import COUNTER, EXPIRES, GROUPS, SIGNATURE, SaidSignature, read_signature, signature_of
-from coordinator.cli.spelling import number, to_json
-from coordinator.cli.text import Columns, clean, columns, with_age
+from coordinator.cli.wording.spelling import number, to_json
+from coordinator.cli.wording.text import Columns, clean, columns, with_age
 
 if TYPE_CHECKING:
     from coordinator.cli.pack import Bundle

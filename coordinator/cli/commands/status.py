@@ -8,8 +8,8 @@ from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import DEPLOYMENT, HOST, LIMIT, AnyCommand, command
 from coordinator.cli.console import Console
 from coordinator.cli.following import alarms, past, wording
-from coordinator.cli.spelling import number, spelt, to_json
-from coordinator.cli.text import Columns, clean, columns, date_time, duration, moment, with_age
+from coordinator.cli.wording.spelling import number, spelt, to_json
+from coordinator.cli.wording.text import Columns, clean, columns, date_time, duration, moment, with_age
 
 if TYPE_CHECKING:
     from collections.abc import Callable

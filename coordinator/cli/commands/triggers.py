@@ -9,8 +9,8 @@ from coordinator.cli.arguments import APPLICATION, GROUP, Parsed, command
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
 from coordinator.cli.refusals import REFUSED, Overtaken
-from coordinator.cli.spelling import number, spell, spellings, to_json
-from coordinator.cli.text import Columns, clean, columns
+from coordinator.cli.wording.spelling import number, spell, spellings, to_json
+from coordinator.cli.wording.text import Columns, clean, columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

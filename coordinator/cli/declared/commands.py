@@ -12,8 +12,8 @@ from coordinator.cli.declared.kinds import KINDS, Changeable, DeclaredAlarm, Dec
 from coordinator.cli.declared.plan import ALL, PREDEFINED, Change, Plan, plan
 from coordinator.cli.declared.writing import written
 from coordinator.cli.refusals import DIFFERENT, Refusal
-from coordinator.cli.spelling import JsonValue, to_json
-from coordinator.cli.text import clean
+from coordinator.cli.wording.spelling import JsonValue, to_json
+from coordinator.cli.wording.text import clean
 
 if TYPE_CHECKING:
     from coordinator.cli.connection import Connection

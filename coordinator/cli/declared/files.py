@@ -11,7 +11,7 @@ import click
 from coordinator.cli.declared.kinds import KINDS, Declared
 from coordinator.cli.declared.messages import Wrong, fill
 from coordinator.cli.refusals import USAGE
-from coordinator.cli.text import clean
+from coordinator.cli.wording.text import clean
 
 if TYPE_CHECKING:
     from coordinator.cli.declared.reading import Node

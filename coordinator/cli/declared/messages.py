@@ -4,9 +4,9 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from coordinator.cli.declared.writing import AMBIGUOUS
-from coordinator.cli.spelling import number_in
-from coordinator.cli.text import clean
-from coordinator.cli.watched import length
+from coordinator.cli.wording.spelling import number_in
+from coordinator.cli.wording.text import clean
+from coordinator.cli.wording.watched import length
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Final
 
-from coordinator.cli.spelling import JsonValue, to_json
+from coordinator.cli.wording.spelling import JsonValue, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from coordinator.cli import protos
 from coordinator.cli.connection import Connection
 from coordinator.cli.following.wording import has_ended
-from coordinator.cli.text import clean, clock_time, moment
+from coordinator.cli.wording.text import clean, clock_time, moment
 
 if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import Deployment, HistoryEntry

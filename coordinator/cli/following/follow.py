@@ -11,7 +11,7 @@ from coordinator.cli.following.plain import JsonView, PlainView, View
 from coordinator.cli.following.rollout import Rollout
 from coordinator.cli.following.watch import watch
 from coordinator.cli.refusals import Interrupted, Unreachable
-from coordinator.cli.spelling import spelt
+from coordinator.cli.wording.spelling import spelt
 
 if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import Deployment, HistoryEntry

@@ -12,8 +12,8 @@ from rich.text import Text
 from coordinator.cli.console import Console
 from coordinator.cli.following import alarms, wording
 from coordinator.cli.following.rollout import Change, Rollout
-from coordinator.cli.spelling import spelt
-from coordinator.cli.text import STATUS_STYLES, clean, moment, span
+from coordinator.cli.wording.spelling import spelt
+from coordinator.cli.wording.text import STATUS_STYLES, clean, moment, span
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole

@@ -11,7 +11,7 @@ import click
 
 from coordinator.cli.console import Console
 from coordinator.cli.following.folding import Fold, Folded
-from coordinator.cli.text import clean, clean_output
+from coordinator.cli.wording.text import clean, clean_output
 
 if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import ReadLogsResponse

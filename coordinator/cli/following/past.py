@@ -12,8 +12,8 @@ from coordinator.cli import protos
 from coordinator.cli.connection import Connection
 from coordinator.cli.console import Console
 from coordinator.cli.refusals import Refusal, Unreachable
-from coordinator.cli.spelling import JsonValue, spelt
-from coordinator.cli.text import clean, columns, date_time, moment
+from coordinator.cli.wording.spelling import JsonValue, spelt
+from coordinator.cli.wording.text import clean, columns, date_time, moment
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp

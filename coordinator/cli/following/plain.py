@@ -9,8 +9,8 @@ import click
 from coordinator.cli.console import Console
 from coordinator.cli.following import alarms, wording
 from coordinator.cli.following.rollout import AlarmTold, Change, DeploymentChanged, Rollout, TargetChanged
-from coordinator.cli.spelling import spelt, to_json
-from coordinator.cli.text import clean, clock_time
+from coordinator.cli.wording.spelling import spelt, to_json
+from coordinator.cli.wording.text import clean, clock_time
 
 if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import Deployment, HistoryEntry, Target

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from coordinator.cli import protos
-from coordinator.cli.spelling import spelt
+from coordinator.cli.wording.spelling import spelt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,8 +4,8 @@ import datetime
 from typing import TYPE_CHECKING
 
 from coordinator.cli import protos
-from coordinator.cli.spelling import spelt
-from coordinator.cli.text import clean, clean_lines, date_time, duration, moment, span
+from coordinator.cli.wording.spelling import spelt
+from coordinator.cli.wording.text import clean, clean_lines, date_time, duration, moment, span
 
 if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import Deployment, DeploymentOverview, Target

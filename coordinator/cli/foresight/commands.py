@@ -7,14 +7,14 @@ import click
 
 from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import APPLICATION, GROUP, Command, Parsed, command, show_auto_rollback, show_minimum
-from coordinator.cli.commands.deployments import Typed, asked, deploy
+from coordinator.cli.commands.rollouts.deployments import Typed, asked, deploy
 from coordinator.cli.console import Console
 from coordinator.cli.following import wording
 from coordinator.cli.foresight import shown
 from coordinator.cli.refusals import REFUSED
-from coordinator.cli.spelling import number, spelt, to_json
-from coordinator.cli.text import clean
-from coordinator.cli.watched import length
+from coordinator.cli.wording.spelling import number, spelt, to_json
+from coordinator.cli.wording.text import clean
+from coordinator.cli.wording.watched import length
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration

@@ -8,8 +8,8 @@ import click
 from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import command
 from coordinator.cli.console import Console
-from coordinator.cli.spelling import to_json
-from coordinator.cli.text import clean, moment, span
+from coordinator.cli.wording.spelling import to_json
+from coordinator.cli.wording.text import clean, moment, span
 
 if TYPE_CHECKING:
     from hookline.v1.foresight_pb2 import Explanation

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordinator.cli.console import Console
-from coordinator.cli.text import Columns, clean, columns, duration, span
+from coordinator.cli.wording.text import Columns, clean, columns, duration, span
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration

@@ -1,6 +1,6 @@
 """What the coordinator may do for a deployment group, whoever asks for it: where revisions come from, to how many hosts, how fast.
 
-Pure; what an operator may do says `core/access`, what a host allows its own policy.
+Pure; what an operator may do says `core/identity/access`, what a host allows its own policy.
 """
 
 import re

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from coordinator.core.access import OperatorToken, Principal, principal
 from coordinator.core.errors import Limit, NotFound, Unauthenticated
+from coordinator.core.identity.access import OperatorToken, Principal, principal
 from coordinator.engine.ports import Clock
 from coordinator.service.access.attempts import Attempts
 from coordinator.service.access.ports import Certificates, Credential, Operators, Provider, Stay

@@ -2,9 +2,9 @@
 
 from contextlib import suppress
 
-from coordinator.core.access import OperatorCertificate, Principal
 from coordinator.core.errors import Conflict, Denied
 from coordinator.core.facts import RequestKey
+from coordinator.core.identity.access import OperatorCertificate, Principal
 from coordinator.engine.ports import Clock
 from coordinator.service.access.callers import Callers
 from coordinator.service.access.ports import Authority, Certificates, Operators

@@ -5,9 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from coordinator.core.access import Grant, Operator, OperatorStatus, OperatorToken
 from coordinator.core.errors import Conflict, Invalid
 from coordinator.core.facts import RequestKey
+from coordinator.core.identity.access import Grant, Operator, OperatorStatus, OperatorToken
 from coordinator.engine.ports import Clock
 from coordinator.service.access.callers import CERTIFICATE_PREFIX, PREFIX, Callers, digest_of
 from coordinator.service.access.ports import Operators, Secrets

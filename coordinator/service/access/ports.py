@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from coordinator.core.access import Grant, Leaf, Operator, OperatorCertificate, OperatorStatus, OperatorToken
 from coordinator.core.facts import RequestKey
+from coordinator.core.identity.access import Grant, Leaf, Operator, OperatorCertificate, OperatorStatus, OperatorToken
 from coordinator.service.ports import Cursor, Page
 
 

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from coordinator.core.enrolment import Enrolment, EnrolmentStatus, JoinToken, check_welcome
 from coordinator.core.errors import Conflict, Denied, Invalid
 from coordinator.core.facts import RequestKey
+from coordinator.core.identity.enrolment import Enrolment, EnrolmentStatus, JoinToken, check_welcome
 from coordinator.core.model import HostId
 from coordinator.core.tags import TagFilter, TagFilterType
 from coordinator.engine.ports import Clock

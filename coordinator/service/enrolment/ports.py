@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from coordinator.core.enrolment import Enrolment, EnrolmentStatus, Holder, JoinToken
 from coordinator.core.facts import RequestKey
+from coordinator.core.identity.enrolment import Enrolment, EnrolmentStatus, Holder, JoinToken
 from coordinator.core.model import HostId
 from coordinator.service.ports import Cursor, Page
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from coordinator.core.errors import Invalid
 from coordinator.core.model import Analysis, Condition, Metric
-from coordinator.service.alarms import INTERVALS, check_promql
+from coordinator.service.alarms.alarms import INTERVALS, check_promql
 from coordinator.service.rules import check_name
 
 METRICS: Final = 10

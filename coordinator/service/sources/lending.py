@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from coordinator.core.access import Kind, Principal
 from coordinator.core.errors import Denied, NotFound, Unavailable
+from coordinator.core.identity.access import Kind, Principal
 from coordinator.core.model import HostId, InstructionId, Revision
 from coordinator.core.model.roles import reads, source_of
 from coordinator.engine.ports import Clock

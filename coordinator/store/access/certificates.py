@@ -3,9 +3,9 @@
 import sqlite3
 from typing import Final
 
-from coordinator.core.access import Leaf, Operator, OperatorCertificate, renewed
 from coordinator.core.errors import Denied, OperatorCertificateDoesNotExist
 from coordinator.core.facts import RequestKey
+from coordinator.core.identity.access import Leaf, Operator, OperatorCertificate, renewed
 from coordinator.core.orders import Entry
 from coordinator.service.ports import Cursor, Page
 from coordinator.store.access.operators import NEWEST, find_operator, grants_in, text_of

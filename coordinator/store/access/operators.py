@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from coordinator.core.access import Grant, Operator, OperatorStatus, OperatorToken, Permission, Role, permits
 from coordinator.core.errors import GrantDoesNotExist, Limit, OperatorAlreadyExists, OperatorDoesNotExist, OperatorTokenDoesNotExist
 from coordinator.core.facts import RequestKey
+from coordinator.core.identity.access import Grant, Operator, OperatorStatus, OperatorToken, Permission, Role, permits
 from coordinator.core.orders import Entry
 from coordinator.service.access.operators import GRANTS_AT_MOST
 from coordinator.service.access.ports import Credential

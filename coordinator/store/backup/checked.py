@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from coordinator.core.errors import StorageUnusable
 from coordinator.store.catalog.revisions import pushed
-from coordinator.store.schema import MIGRATIONS
+from coordinator.store.schema.migrations import MIGRATIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from coordinator.core.errors import StorageFailed, StorageUnusable
 from coordinator.store.connections.writer import connect, set_up, storage_error
-from coordinator.store.schema import MIGRATIONS, VersionedMigrations, migrate
+from coordinator.store.schema.migrations import MIGRATIONS, VersionedMigrations, migrate
 
 OLDEST_SQLITE: Final = (3, 35)
 

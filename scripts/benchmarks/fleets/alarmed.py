@@ -20,7 +20,7 @@ from coordinator.core.model import Alarm, Comparison, Expression, GroupId
 from coordinator.core.orders import Cancel, Instruction, WatchAlarms
 from coordinator.metrics import Metrics
 from coordinator.program import tune
-from coordinator.service.alerts import Alert
+from coordinator.service.alarms.alerts import Alert
 from coordinator.store.sqlite import FILE_NAME, SqliteStore
 from hookline.v1 import alarms_pb2, alarms_pb2_grpc, catalog_pb2, deployments_pb2, resources_pb2
 from scripts.benchmarks import child

@@ -8,8 +8,8 @@ from agent.identity.files import Credentials, Enrolment
 from agent.identity.keys import new_key, request
 from coordinator.adapters.authority import Authority
 from coordinator.adapters.clock import SystemClock
-from coordinator.core import enrolment as admitted
 from coordinator.core.facts import RequestKey
+from coordinator.core.identity import enrolment as admitted
 from coordinator.core.model import HostId
 from coordinator.store.sqlite import SqliteStore
 from scripts.benchmarks.figures import resident_kib

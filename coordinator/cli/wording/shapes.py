@@ -7,8 +7,8 @@ import click
 
 from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import AnyCommand, Parsed, minimum_healthy_hosts, show_minimum, show_tag_filter, tag_filter
-from coordinator.cli.text import clean, span
-from coordinator.cli.watched import length, show_length
+from coordinator.cli.wording.text import clean, span
+from coordinator.cli.wording.watched import length, show_length
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration

@@ -10,7 +10,7 @@ from coordinator.service.records import Awaiting
 from coordinator.store.catalog.groups import UNDER_WAY, WAITED
 from coordinator.store.fleet import matcher
 from coordinator.store.rows.columns import tag_filters, tag_sets
-from coordinator.store.running import member, members
+from coordinator.store.snapshots.running import member, members
 
 HOSTS: Final = "SELECT host_id, host_no, tags, operator_tags FROM host WHERE removed_at IS NULL"
 MANY: Final = 500

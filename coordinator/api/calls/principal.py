@@ -3,7 +3,7 @@
 from contextvars import ContextVar
 from typing import Final
 
-from coordinator.core.access import Grant, Kind, Principal, Role
+from coordinator.core.identity.access import Grant, Kind, Principal, Role
 
 LOCAL: Final = Principal(Kind.Local, grants=(Grant(Role.Admin),))
 """Whoever reaches the admin socket, or a coordinator that listens on loopback only, in plaintext."""

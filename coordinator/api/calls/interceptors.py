@@ -20,16 +20,16 @@ from google.rpc.status_pb2 import Status
 from grpc import aio
 from grpc_status import rpc_status
 
-from coordinator.api import refusals
 from coordinator.api.access.entrance import Entrance, Same, Stay, peer_address
 from coordinator.api.access.rates import TooManyCalls
 from coordinator.api.access.recording import Recorder
 from coordinator.api.access.seats import Seat, Seats, TooManyStreams
 from coordinator.api.access.tenants import Tenants
-from coordinator.api.policy import POLICY, GroupOf, Rule, application_of, check_kind, check_place
-from coordinator.api.principal import LOCAL, caller
-from coordinator.core.access import Kind, Principal
+from coordinator.api.calls import refusals
+from coordinator.api.calls.policy import POLICY, GroupOf, Rule, application_of, check_kind, check_place
+from coordinator.api.calls.principal import LOCAL, caller
 from coordinator.core.errors import Denied, DeployError, DeploymentDoesNotExist, Invalid
+from coordinator.core.identity.access import Kind, Principal
 from coordinator.metrics import MethodCalls, Metrics
 from hookline.v1.deployments_pb2 import CreateDeploymentRequest
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
-from coordinator.api.principal import caller
+from coordinator.api.calls.principal import caller
 from coordinator.core.errors import Invalid
 from coordinator.core.facts import RequestKey
 from coordinator.service.ports import Cursor

@@ -4,7 +4,7 @@ import click
 
 from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import APPLICATION, CONFIG, GROUP, command
-from coordinator.cli.commands.deployments import FOLLOW, create
+from coordinator.cli.commands.rollouts.deployments import FOLLOW, create
 from coordinator.cli.console import Console
 
 

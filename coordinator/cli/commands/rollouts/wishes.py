@@ -9,8 +9,8 @@ from coordinator.cli.arguments import DEPLOYMENT, command
 from coordinator.cli.clock import new_request_id
 from coordinator.cli.console import Console
 from coordinator.cli.following import wording
-from coordinator.cli.spelling import to_json
-from coordinator.cli.text import clean
+from coordinator.cli.wording.spelling import to_json
+from coordinator.cli.wording.text import clean
 
 if TYPE_CHECKING:
     from hookline.v1.deployments_pb2 import Deployment

@@ -7,8 +7,8 @@ import click
 
 from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import AnyCommand, Parsed
-from coordinator.cli.spelling import spelt
-from coordinator.cli.text import clean, span
+from coordinator.cli.wording.spelling import spelt
+from coordinator.cli.wording.text import clean, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from coordinator.cli import protos, shapes, suggestions, watched
+from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import APPLICATION, AUTO_ROLLBACK, CONFIG, DEPLOYMENT, GROUP, command
 from coordinator.cli.clock import clock_time_typed, new_request_id
 from coordinator.cli.console import Console
 from coordinator.cli.following import wording
 from coordinator.cli.refusals import REFUSED
-from coordinator.cli.spelling import number, spelt, to_json
-from coordinator.cli.text import clean
-from coordinator.cli.watched import SaidAlarms
+from coordinator.cli.wording import shapes, watched
+from coordinator.cli.wording.spelling import number, spelt, to_json
+from coordinator.cli.wording.text import clean
+from coordinator.cli.wording.watched import SaidAlarms
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration

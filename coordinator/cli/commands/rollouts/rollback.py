@@ -7,11 +7,11 @@ import click
 from coordinator.cli import protos, suggestions
 from coordinator.cli.arguments import APPLICATION, GROUP, command
 from coordinator.cli.clock import new_request_id
-from coordinator.cli.commands.deployments import FOLLOW, create
+from coordinator.cli.commands.rollouts.deployments import FOLLOW, create
 from coordinator.cli.console import Console
 from coordinator.cli.following import wording
 from coordinator.cli.refusals import REFUSED, Refusal
-from coordinator.cli.text import clean
+from coordinator.cli.wording.text import clean
 
 if TYPE_CHECKING:
     from hookline.v1.catalog_pb2 import DeploymentGroup

@@ -15,7 +15,7 @@ from coordinator.store.access import tables as access
 from coordinator.store.alerts import ALERT
 from coordinator.store.outbox import CURSOR
 from coordinator.store.rows.columns import MINIMUM_NUMBERS
-from coordinator.store.tables import (
+from coordinator.store.schema.tables import (
     ALARM,
     ALARM_BY_NAME,
     BYSTANDER,
@@ -25,7 +25,7 @@ from coordinator.store.tables import (
     FIRST_TABLES,
     Table,
 )
-from coordinator.store.views import create_views
+from coordinator.store.schema.views import create_views
 
 PREDEFINED_CONFIGS = {
     "CodeDeployDefault.AllAtOnce": MinimumHealthyHosts(type=MinimumHealthyHostsType.FLEET_PERCENT, value=0),

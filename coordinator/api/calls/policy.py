@@ -10,8 +10,8 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from coordinator.core.access import Kind, Permission, Principal, permits
 from coordinator.core.errors import Denied, NotFound, Unauthenticated
+from coordinator.core.identity.access import Kind, Permission, Principal, permits
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What every call of an operator goes through, whatever it asks for."""

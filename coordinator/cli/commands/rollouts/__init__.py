@@ -1,0 +1,1 @@
+"""The commands that begin deployments, move them on and end them."""

@@ -1,0 +1,1 @@
+"""How things are spelt on the command line, in both directions."""

@@ -1,0 +1,1 @@
+"""Alarms: what operators may ask for about them, and the alerts that Alertmanager tells."""

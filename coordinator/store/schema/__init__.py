@@ -1,0 +1,1 @@
+"""The tables, the migrations that make them, and the views that people read."""
