@@ -24,12 +24,14 @@ Unfit = NoInstances | HealthConstraintsInvalid
 def in_the_way(plan: Plan, other: Deployment) -> DeployError:
     """Another deployment of the group is under way, and this one may not wait for its end."""
     if other.waits_for_turn:
-        what = " is about to begin"
+        what = " is about to begin; wait until it has ended, or stop it"
+    elif other.status.terminal:
+        what = " has regressed and is about to be rolled back; wait until that has ended"
+    elif other.plan.creator is Creator.CodeDeployAutoUpdate:
+        what = ", which brings newcomers up to date, is still going on; wait until it has ended, or stop it"
     else:
-        what = (", which brings newcomers up to date," if other.plan.creator is Creator.CodeDeployAutoUpdate else "") + " is still going on"
-    return DeploymentLimitExceeded(
-        f"cannot deploy to {plan.group_name}: deployment {other.deployment_id}{what}; wait until it has ended, or stop it"
-    )
+        what = " is still going on; wait until it has ended, or stop it"
+    return DeploymentLimitExceeded(f"cannot deploy to {plan.group_name}: deployment {other.deployment_id}{what}")
 
 
 def unfit(group: Group, plan: Plan, snapshots: Sequence[Snapshot]) -> Iterator[Unfit]:

@@ -1,8 +1,8 @@
 """A deployment has succeeded, and its alarms are watched for some hours more: a regression that comes late is rolled back as well.
 
 The group is free meanwhile. A newer deployment ends the watch, because what is watched is not what the hosts have any more; one that only
-brings newcomers up to date does not, since it spreads the same revision. Nobody waits for anything here, so not to see an alarm is told
-and has no consequence.
+brings newcomers up to date does not, since it spreads the same revision. Once it has regressed nothing takes its place: the rollback goes
+first. Nobody waits for anything here, so not to see an alarm is told and has no consequence.
 
 Pure. That it is rolled back, and when, says `bounds`.
 """

@@ -347,6 +347,11 @@ class Group:
             return () if self.deployment is None else (self.deployment,)
         return (self.newcomers,) if self.deployment is None else (self.deployment, self.newcomers)
 
+    @property
+    def goes_back(self) -> Deployment | None:
+        """The one that has regressed after its success and whose rollback is the next to be live, once newcomers get it no more."""
+        return self.watched if self.watched is not None and self.watched.stopping is not None else None
+
     def find_live(self, deployment_id: DeploymentId) -> Deployment | None:
         """The live deployment with an id."""
         return next((one for one in self.live if one.deployment_id == deployment_id), None)

@@ -48,6 +48,8 @@ def in_the_way(group: Group, fact: DeploymentRequested) -> Deployment | None:
     live, newer = group.deployment, _replaces(fact)
     if fact.plan.creator is Creator.CodeDeployAutoUpdate:
         return group.newcomers or (first_due(group, fact.at) if live is None else None)
+    if group.goes_back is not None:
+        return group.goes_back
     if live is not None and not (newer and _is_unapproved(live)):
         return live
     return (None if newer else first_due(group, fact.at)) or not_yet(group, fact.plan, fact.hosts)

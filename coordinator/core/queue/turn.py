@@ -14,7 +14,7 @@ from coordinator.core.errors import NoInstances
 from coordinator.core.evidence import late
 from coordinator.core.facts import TurnCame
 from coordinator.core.lifecycle import DeploymentErrorCode
-from coordinator.core.model import ErrorInformation
+from coordinator.core.model import ErrorInformation, Group
 from coordinator.core.orders import Answer, CallUp, Entry
 from coordinator.core.queue import line
 
@@ -26,7 +26,7 @@ def call(now: Decision) -> int | None:
     """Nothing is live that somebody asked for: call whoever begins next. Returns when to look again, on the monotonic clock, for those that
     are to start later; None where nobody waits."""
     group = now.group
-    if group.deployment is not None or not group.waiting:
+    if _is_taken(group) or not group.waiting:
         group.called = None
         return None
     first = line.first_due(group, now.at)
@@ -47,7 +47,7 @@ def take(now: Decision, fact: TurnCame) -> None:
     group = now.group
     now.orders.append(Answer(fact, None))
     deployment = line.find(group, fact.deployment_id)
-    if deployment is None or group.deployment is not None or deployment is not line.first_due(group, now.at):
+    if deployment is None or _is_taken(group) or deployment is not line.first_due(group, now.at):
         return
     now.because = "its turn came"
     bounds.get_to_know(now, fact.hosts)
@@ -64,6 +64,11 @@ def take(now: Decision, fact: TurnCame) -> None:
     now.changes.begun[plan.deployment_id] = deployment
     targets = bounds.begin(now, deployment, plan, hosts)
     now.tell(deployment, Entry.TurnCame, f"goes to {targets} of the group's {len(fact.hosts)} hosts")
+
+
+def _is_taken(group: Group) -> bool:
+    """Whether something is live that somebody asked for, or its rollback, or that rollback is the next to be live."""
+    return group.deployment is not None or group.goes_back is not None
 
 
 def _unfit(error: reasons.Unfit | None) -> ErrorInformation | None:
