@@ -110,8 +110,10 @@ def _report(now: Decision, fact: Reported) -> bool:
         # something newer since.
         now.changes.late.extend((fact.host_id, one) for one in fact.reports)
         return False
-    target.awaited_since = deployment.clock
+    target.awaited_since, knew = deployment.clock, target.accepted
     ending = targets.record(deployment.plan, target, now.group.members[fact.host_id], fact.reports, now.changes)
+    if target.lost_at is not None and target.accepted and not knew:
+        deadlines.watch_return(deployment, target)
     now.store(target)
     if ending is None:
         return False

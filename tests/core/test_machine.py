@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from coordinator.core.errors import DeploymentAlreadyCompleted, DeploymentLimitExceeded, NoInstances
-from coordinator.core.facts import DeploymentRequested, RequestKey
+from coordinator.core.facts import DeploymentRequested, RequestKey, Woken
 from coordinator.core.lifecycle import (
     DeploymentErrorCode,
     DeploymentStatus,
@@ -15,9 +15,9 @@ from coordinator.core.lifecycle import (
     LifecycleEvent,
     TargetStatus,
 )
-from coordinator.core.machine import outstanding, restore
+from coordinator.core.machine import outstanding, restore, step
 from coordinator.core.model import DeploymentId, Group, GroupId, InstanceHealth
-from coordinator.core.orders import Entry, Instruct, SendCancel, Settled, WakeAt
+from coordinator.core.orders import Changes, Entry, Instruct, SendCancel, Settled, WakeAt
 from tests.core.rollout import ALL_AT_ONCE, GROUP, ONE_AT_A_TIME, Rollout, host_id, plan, rows, stored
 
 INSTALL, STOP, VALIDATE = LifecycleEvent.Install, LifecycleEvent.ApplicationStop, LifecycleEvent.ValidateService
@@ -347,6 +347,20 @@ def test_a_lost_host_ends_unknown_after_five_minutes(rollout: Rollout) -> None:
     rollout.wait(1)
     assert rollout.target("a").status is TargetStatus.Unknown
     assert rollout.deployment.status is DeploymentStatus.Failed
+
+
+def test_a_host_whose_first_word_comes_when_it_is_lost_has_five_minutes_from_then(rollout: Rollout) -> None:
+    rollout.lose("a")
+    rollout.wait(60_000)
+    rollout.report("a", rollout.event("a", INSTALL, IN_PROGRESS))
+    returned = stored(rollout.group)
+    restore(returned, {host_id("a")}, rollout.elapsed)
+    rollout.wait(299_999)
+    assert rollout.in_progress == ["a"]
+    rollout.wait(1)
+    assert rollout.target("a").status is TargetStatus.Unknown
+    step(returned, [Woken(at=rollout.at, elapsed=rollout.elapsed)], Changes())
+    assert rows(returned) == rows(rollout.group)
 
 
 def test_a_host_that_returns_has_its_five_minutes_anew(rollout: Rollout) -> None:

@@ -71,7 +71,8 @@ def watch_word(deployment: Deployment, target: Target) -> None:
 
 
 def watch_return(deployment: Deployment, target: Target) -> None:
-    """The host of a target in progress was lost just now, or was lost already when the target began."""
+    """The host of a target in progress was lost just now, or was lost already when the target began, or when its first word came: until
+    then it was waited for as one that has not accepted."""
     target.lost_at = deployment.clock
     deployment.lost.append((deployment.clock, target))
 
