@@ -217,6 +217,10 @@ class HoldingChange(NamedTuple):
     deployed: RevisionId | None
 
 
+EventOf = tuple[Target, LifecycleEvent, int]
+"""A lifecycle event of an attempt: another attempt may begin in the commit in which one ends."""
+
+
 @dataclass(slots=True)
 class Changes:
     """Rows that must be stored before any order is carried out. Collected over all facts of one commit; each row stands once.
@@ -231,7 +235,7 @@ class Changes:
     """Deployments that had waited for their turn: every target is new, and the plan says by now what it rolls back to. They stand in
     `deployments` too, their targets not in `targets`."""
     targets: dict[Target, None] = field(default_factory=dict)
-    events: dict[tuple[Target, LifecycleEvent], EventChange] = field(default_factory=dict)
+    events: dict[EventOf, EventChange] = field(default_factory=dict)
     groups: dict[GroupId, Group] = field(default_factory=dict)
     """Groups of which last_successful or watched changed."""
     members: dict[tuple[GroupId, HostId], Member] = field(default_factory=dict)

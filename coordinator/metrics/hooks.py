@@ -20,9 +20,8 @@ from coordinator.core.model import (
     Place,
     Plan,
     S3Location,
-    Target,
 )
-from coordinator.core.orders import EventChange
+from coordinator.core.orders import EventChange, EventOf
 from coordinator.metrics.spread import Spread
 
 MILLISECONDS: Final = (100, 250, 500, *(1_000 * seconds for seconds in (1, 3, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600)))
@@ -90,10 +89,10 @@ class Hooks(Collector):
         self._fetched = {source: Spread(MILLISECONDS, 1_000) for source in SOURCES.values()}
         self._octets = 0
 
-    def count(self, events: Mapping[tuple[Target, LifecycleEvent], EventChange], live: Mapping[DeploymentId, Live], at: int) -> None:
+    def count(self, events: Mapping[EventOf, EventChange], live: Mapping[DeploymentId, Live], at: int) -> None:
         """Count what a commit says of lifecycle events, at `at`."""
         deployment_id, mine = DeploymentId(""), None
-        for (target, event), (status, started_at, ended_at, _, diagnostics) in events.items():
+        for (target, event, _), (status, started_at, ended_at, _, diagnostics) in events.items():
             if target.deployment_id != deployment_id:
                 deployment_id = target.deployment_id
                 mine = live.get(deployment_id)

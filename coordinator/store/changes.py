@@ -230,7 +230,7 @@ class Storing:
             UPDATE_TARGET, ((*target_columns(one), commit, deployments[one.deployment_id], hosts[one.host_id]) for one in changes.targets)
         ).rowcount
         assert stored in (len(changes.targets), -1), f"{len(changes.targets)} targets changed, {stored} are in the database"
-        others = {one for one, _ in changes.events} - changes.targets.keys()
+        others = {one for one, _, _ in changes.events} - changes.targets.keys()
         self._db.executemany(TOUCH_TARGET, [(commit, deployments[one.deployment_id], hosts[one.host_id]) for one in others])
         touched = {one.deployment_id for one in changes.targets} | {one.deployment_id for one in others} | changes.deployments.keys()
         self._db.executemany(TOUCH_DEPLOYMENT, [(commit, deployments[one]) for one in touched])
@@ -240,18 +240,18 @@ class Storing:
         self._db.executemany(
             UPSERT_EVENT,
             (
-                (deployments[one.deployment_id], hosts[one.host_id], event + 0, one.attempt, status + 0, started_at, ended_at, seq)
-                for (one, event), (status, started_at, ended_at, seq, _) in events.items()
+                (deployments[one.deployment_id], hosts[one.host_id], event + 0, attempt, status + 0, started_at, ended_at, seq)
+                for (one, event, attempt), (status, started_at, ended_at, seq, _) in events.items()
             ),
         )
         self._db.executemany(
             UPSERT_DIAGNOSTICS,
             [
                 (
-                    *(deployments[one.deployment_id], hosts[one.host_id], int(event), one.attempt),
+                    *(deployments[one.deployment_id], hosts[one.host_id], int(event), attempt),
                     *(int(told.error_code), told.script_name, told.message, told.log_tail),
                 )
-                for (one, event), (_, _, _, _, told) in events.items()
+                for (one, event, attempt), (_, _, _, _, told) in events.items()
                 if told is not None
             ],
         )

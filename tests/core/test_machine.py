@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from coordinator.core.errors import DeploymentAlreadyCompleted, DeploymentLimitExceeded, NoInstances
-from coordinator.core.facts import DeploymentRequested, RequestKey, Woken
+from coordinator.core.facts import DeploymentRequested, JournalLost, RequestKey, RetryRequested, Woken
 from coordinator.core.lifecycle import (
     DeploymentErrorCode,
     DeploymentStatus,
@@ -108,7 +108,7 @@ def test_each_report_becomes_a_lifecycle_event(rollout: Rollout) -> None:
     begun = rollout.event("a", STOP, IN_PROGRESS)
     rollout.report("a", begun)
     ((key, change),) = rollout.changes.events.items()
-    assert key == (rollout.target("a"), STOP)
+    assert key == (rollout.target("a"), STOP, 1)
     assert (change.status, change.started_at, change.ended_at, change.seq) == (IN_PROGRESS, begun.time, None, begun.seq)
     rollout.report("a", rollout.event("a", STOP, SUCCEEDED))
     (change,) = rollout.changes.events.values()
@@ -158,7 +158,7 @@ def test_a_host_goes_on_when_a_failure_of_the_old_revision_is_ignored() -> None:
     rollout.report("a", rollout.event("a", STOP, IN_PROGRESS), rollout.event("a", STOP, FAILED, message="exit status 1"))
     target = rollout.target("a")
     assert target.status is TargetStatus.InProgress
-    stopped = rollout.changes.events[target, STOP]
+    stopped = rollout.changes.events[target, STOP, 1]
     assert (stopped.status, stopped.diagnostics is None) == (FAILED, False)
     rollout.succeed("a")
     assert rollout.target("a").status is TargetStatus.Succeeded
@@ -182,7 +182,7 @@ def test_a_failed_event_ends_the_target_with_its_diagnostics(rollout: Rollout) -
     assert target.status is TargetStatus.Failed
     assert target.message == ""  # its lifecycle event says it
     assert rollout.member("a").health is InstanceHealth.Unhealthy
-    diagnostics = rollout.changes.events[target, INSTALL].diagnostics
+    diagnostics = rollout.changes.events[target, INSTALL, 1].diagnostics
     assert diagnostics is not None
     assert diagnostics.message == "exit status 1"
     assert rollout.history[-5].message == "Install failed: exit status 1"
@@ -224,7 +224,7 @@ def test_what_a_host_reports_after_its_target_has_ended_is_written_down_and_chan
     assert rollout.target("a").status is TargetStatus.Unknown
     history = len(rollout.history)
     rollout.report("a", rollout.event("a", INSTALL, SUCCEEDED), rollout.event("a", VALIDATE, SUCCEEDED))
-    assert [event for _, event in rollout.changes.events] == [INSTALL, VALIDATE]
+    assert [event for _, event, _ in rollout.changes.events] == [INSTALL, VALIDATE]
     assert rollout.target("a").status is TargetStatus.Unknown
     assert rollout.member("a").health is InstanceHealth.Unhealthy
     assert len(rollout.history) == history
@@ -442,9 +442,20 @@ def test_a_lost_journal_interrupts_what_was_running(rollout: Rollout) -> None:
     target = rollout.target("a")
     assert target.status is TargetStatus.Failed
     assert target.message.startswith("INTERRUPTED (journal lost)")
-    change = rollout.changes.events[target, INSTALL]
+    change = rollout.changes.events[target, INSTALL, 1]
     assert change.diagnostics is not None
     assert change.diagnostics.error_code is LifecycleErrorCode.Interrupted
+
+
+def test_an_attempt_keeps_its_events_when_the_next_one_begins_in_the_same_commit() -> None:
+    rollout = Rollout()
+    rollout.deploy("r2", ["a", "b"], ALL_AT_ONCE)
+    rollout.report("a", rollout.event("a", INSTALL, IN_PROGRESS))
+    asked = RetryRequested(at=rollout.at, elapsed=rollout.elapsed, deployment_id=rollout.deployment.deployment_id, requested_by="bob")
+    rollout.step([JournalLost(at=rollout.at, elapsed=rollout.elapsed, host_id=host_id("a")), asked])
+    target = rollout.target("a")
+    assert (target.attempt, target.status, target.event) == (2, TargetStatus.InProgress, None)
+    assert list(rollout.changes.events) == [(target, INSTALL, 1)]
 
 
 def test_a_lost_journal_of_an_idle_host_changes_nothing(rollout: Rollout) -> None:

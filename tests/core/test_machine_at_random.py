@@ -570,7 +570,7 @@ class Ledger:
         self.deployments: dict[DeploymentId, Deployment] = {}
         if group.deployment is not None:
             self.deployments[group.deployment.deployment_id] = group.deployment
-        self.events: dict[tuple[HostId, DeploymentId, LifecycleEvent], tuple[EventStatus, int | None]] = {}
+        self.events: dict[tuple[HostId, DeploymentId, LifecycleEvent, int], tuple[EventStatus, int | None]] = {}
         self.told: list[object] = []
 
     def commit(self, facts: Sequence[GroupFact]) -> None:
@@ -578,8 +578,8 @@ class Ledger:
         changes = Changes()
         self.told += [order for order in step(self.group, facts, changes) if isinstance(order, (Instruct, Settled))]
         self.deployments |= changes.deployments
-        for (target, event), change in changes.events.items():
-            self.events[target.host_id, target.deployment_id, event] = (change.status, change.ended_at)
+        for (target, event, attempt), change in changes.events.items():
+            self.events[target.host_id, target.deployment_id, event, attempt] = (change.status, change.ended_at)
 
     def rows(self) -> object:
         """Everything, in a form that can be compared."""

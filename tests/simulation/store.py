@@ -168,8 +168,8 @@ class SimulatedStore(MemoryStore):
         self._epochs = {key: self.members[key].target_epoch for key in changes.members if key in self.members}
         self._events = [
             (key, self.events[key].status)
-            for target, event in changes.events
-            if (key := (target.deployment_id, target.host_id, event, target.attempt)) in self.events
+            for target, event, attempt in changes.events
+            if (key := (target.deployment_id, target.host_id, event, attempt)) in self.events
         ]
         self._cursors = {
             host_id: (self.hosts[host_id].journal_id, self.hosts[host_id].acked_seq, self.hosts[host_id].session_epoch)

@@ -346,7 +346,7 @@ class StoreContract:
         changes = created(made)
         one = made.targets[HostId("id-h1")]
         told = Diagnostics(error_code=LifecycleErrorCode.ScriptFailed, script_name="a.sh", message="exit 1", log_tail="oops")
-        changes.events[one, LifecycleEvent.Install] = EventChange(EventStatus.Failed, NOW, NOW + 1, 7, told)
+        changes.events[one, LifecycleEvent.Install, 1] = EventChange(EventStatus.Failed, NOW, NOW + 1, 7, told)
         await store.commit(changes)
         late = Changes()
         for instruction in ("d-1/id-h1/0/1", "d-1/id-h1/0/x", "d-7/id-h1/0/1", "nonsense"):

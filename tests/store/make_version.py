@@ -119,8 +119,8 @@ def _ended(changes: Changes, status: TargetStatus, event: EventStatus) -> Change
         one.started_at, one.ended_at = made.plan.created_at + 1_000, made.plan.created_at + 5_500
         told = Diagnostics(error_code=LifecycleErrorCode.ScriptFailed, script_name="a.sh", message="exit 1", log_tail="oops")
         times = (made.plan.created_at + 1_500, made.plan.created_at + 4_750)
-        changes.events[one, LifecycleEvent.ApplicationStop] = EventChange(EventStatus.Succeeded, *times, 1, None)
-        changes.events[one, LifecycleEvent.Install] = EventChange(event, *times, 2, told if event is EventStatus.Failed else None)
+        changes.events[one, LifecycleEvent.ApplicationStop, 1] = EventChange(EventStatus.Succeeded, *times, 1, None)
+        changes.events[one, LifecycleEvent.Install, 1] = EventChange(event, *times, 2, told if event is EventStatus.Failed else None)
         changes.members[WEB, one.host_id] = Member(host_id=one.host_id, target_epoch=1, health=InstanceHealth.Healthy)
         changes.holdings[WEB, one.host_id] = HoldingChange(made.plan.revision.revision_id, None)
         changes.history.append(

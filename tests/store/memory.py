@@ -47,8 +47,8 @@ class MemoryStore:
         await self.interrupt("before")
         self._keep_hosts(changes)
         self._keep_deployments(changes)
-        for (target, event), change in changes.events.items():
-            self._keep_event((target.deployment_id, target.host_id, event, target.attempt), change)
+        for (target, event, attempt), change in changes.events.items():
+            self._keep_event((target.deployment_id, target.host_id, event, attempt), change)
         for host_id, report in changes.late:
             self._keep_late(host_id, report)
         for group_id, group in changes.groups.items():

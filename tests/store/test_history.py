@@ -52,7 +52,7 @@ def progress(name: str, *events: tuple[LifecycleEvent, EventChange], **changed: 
     one = target("d-1", name, **changed)
     changes = Changes()
     changes.targets[one] = None
-    changes.events.update({(one, event): change for event, change in events})
+    changes.events.update({(one, event, one.attempt): change for event, change in events})
     return changes
 
 
@@ -169,6 +169,15 @@ async def test_of_two_attempts_the_later_is_shown(store: SqliteStore) -> None:
     assert (event.status, event.started_at, event.diagnostics) == (EventStatus.Succeeded, 3, None)
 
 
+async def test_what_one_attempt_did_is_not_told_of_the_next_that_begins_in_the_same_commit(store: SqliteStore) -> None:
+    await store.commit(created(deployment(plan("d-1"), "h1")))
+    changes = progress("h1", attempt=2)
+    changes.events[target("d-1", "h1", attempt=2), STOP, 1] = EventChange(EventStatus.Failed, 1, 2, 1, TOLD)
+    await store.commit(changes)
+    event = (await store.history.target(D1, "h1")).events[0]
+    assert (event.status, event.started_at, event.diagnostics) == (EventStatus.Pending, None, None)
+
+
 async def test_targets_are_listed_by_host_name(store: SqliteStore) -> None:
     await store.commit(created(deployment(plan("d-1"), "h5", "h1", "h3")))
     await store.commit(progress("h3"))
@@ -221,7 +230,7 @@ async def test_an_event_without_its_targets_row_counts_as_a_change(store: Sqlite
     made = deployment(plan("d-1"), "h1", "h2")
     first = await store.commit(created(made))
     changes = Changes()
-    changes.events[made.targets[HostId("id-h2")], STOP] = EventChange(EventStatus.InProgress, NOW, None, 1, None)
+    changes.events[made.targets[HostId("id-h2")], STOP, 1] = EventChange(EventStatus.InProgress, NOW, None, 1, None)
     second = await store.commit(changes)
     found, upto = await store.history.changed(D1, since=first, size=5)
     assert ([one.host_name for one in found], upto) == (["h2"], second)
@@ -237,7 +246,7 @@ async def test_many_changes_at_once_are_read_whole(tmp_path: Path) -> None:
         await store.commit(created(made))
         changes = Changes()
         for one in made.targets.values():
-            changes.events[one, STOP] = EventChange(EventStatus.Succeeded, NOW, NOW + 1, 1, None)
+            changes.events[one, STOP, 1] = EventChange(EventStatus.Succeeded, NOW, NOW + 1, 1, None)
         await store.commit(changes)
         found, _ = await store.history.changed(D1, since=0, size=10)
         assert len(found) == 1_200

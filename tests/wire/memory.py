@@ -473,7 +473,7 @@ class MemoryEngine:
         for target in changes.targets:
             self.past[target.deployment_id].targets[target.host_id] = self.committed
             self.past[target.deployment_id].commit = self.committed
-        for (target, event), change in changes.events.items():
+        for (target, event, _), change in changes.events.items():
             self.past[target.deployment_id].events[target.host_id, event] = change
             self.past[target.deployment_id].targets[target.host_id] = self.committed
             self.past[target.deployment_id].commit = self.committed

@@ -69,7 +69,7 @@ def record(plan: Plan, target: Target, member: Member, reports: tuple[Report, ..
     last = planned[-1]
     ending: Ending | None = None
     known = False
-    events = changes.events
+    events, attempt = changes.events, target.attempt
     reached, progress = target.event or 0, target.event_status
     for seq, about, event, status, time, whole, diagnostics in reports:
         if about != mine:  # of an earlier attempt, or of a later one that the history has forgotten
@@ -83,7 +83,7 @@ def record(plan: Plan, target: Target, member: Member, reports: tuple[Report, ..
             continue
         target.event = reached = event
         progress = status
-        key = (target, event)
+        key = (target, event, attempt)
         if target.message and target.status is TargetStatus.InProgress:
             target.message = ""  # it waited, and goes on
         if status is IN_PROGRESS:
@@ -111,7 +111,7 @@ def interrupted(target: Target, at: int, changes: Changes) -> Ending:
     """The host's journal is lost: what it was doing can no longer be known."""
     message = f"INTERRUPTED (journal lost): the agent on {target.host_name} came back with another journal"
     if target.event is not None and target.event_status is IN_PROGRESS:
-        key = (target, target.event)
+        key = (target, target.event, target.attempt)
         before = changes.events.get(key)
         diagnostics = Diagnostics(error_code=LifecycleErrorCode.Interrupted, message=message)
         changes.events[key] = EventChange(FAILED, None if before is None else before.started_at, at, 0, diagnostics)
