@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from coordinator.core.deployment.decision import Decision
-from coordinator.core.errors import NoInstances
+from coordinator.core.errors import HealthConstraintsInvalid, NoInstances
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import Creator, Deployment, Group, Member, Plan, RevisionId, Snapshot
 
@@ -88,6 +88,20 @@ def refusal(group: Group, plan: Plan) -> NoInstances | None:
     if plan.creator is not Creator.CodeDeployAutoUpdate or not _is_outdated(group, plan):
         return None
     return NoInstances(f"cannot bring revision {plan.revision.revision_id} to newcomers of {plan.group_name}: it did not succeed last")
+
+
+def no_room(group: Group, plan: Plan, hosts: Sequence[Snapshot], chosen: Sequence[Snapshot]) -> HealthConstraintsInvalid | None:
+    """Why none of the newcomers who were chosen could begin: all of them serve, and no host may go down. They wait: else a deployment
+    would be made of them that ends at once, and another one, for as long as that is so."""
+    serving = {one.host_id for one in hosts if not one.lost and one.host_id in group.members and group.members[one.host_id].serves}
+    minimum = plan.minimum_healthy_hosts.of(len(hosts))
+    if len(hosts) == 1 or len(serving) > minimum or not all(host.host_id in serving for host in chosen):
+        return None
+    return HealthConstraintsInvalid(
+        f"cannot bring revision {plan.revision.revision_id} to newcomers of {plan.group_name} now: they serve with what they have, and "
+        f"{len(serving)} of {len(hosts)} hosts are healthy, of which none may go down, since {plan.config_name} keeps {minimum}; "
+        "they get it when more hosts are healthy, or by a config with a lower minimum"
+    )
 
 
 def _is_outdated(group: Group, plan: Plan) -> bool:

@@ -8,7 +8,15 @@ import logging
 from dataclasses import replace
 from typing import Final
 
-from coordinator.core.errors import DeployError, DeploymentLimitExceeded, Limit, NoInstances, NotFound, Unavailable
+from coordinator.core.errors import (
+    DeployError,
+    DeploymentLimitExceeded,
+    HealthConstraintsInvalid,
+    Limit,
+    NoInstances,
+    NotFound,
+    Unavailable,
+)
 from coordinator.core.facts import DeploymentRequested
 from coordinator.core.model import Creator, FileExistsBehavior, HostId, Plan
 from coordinator.engine.ports import Clock, Ids, Inbox
@@ -95,6 +103,9 @@ class NewcomerService:
             return True
         except (NoInstances, NotFound):
             return False
+        except HealthConstraintsInvalid as error:
+            self._warn(where, str(error))
+            return True  # hosts of the group may be well again without having come
         except DeployError as error:
             self._warn(where, str(error))
             return False
