@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from coordinator.core.lifecycle import TargetStatus
 from coordinator.core.model import AutoRollbackEvent, Creator, Deployment, DeploymentId, GroupId, HostId, Progress, Target
-from coordinator.core.orders import Changes, Entry
+from coordinator.core.orders import Changes, Entry, HistoryEntry
 from coordinator.core.queue.line import SUPERSEDED
 from tests.simulation.witness import Witness
 
@@ -44,7 +44,7 @@ class Waits:
         for deployment_id, before in self._progress.items():
             now = self._store.deployments[deployment_id]
             if now.progress.stage > before.stage:
-                self._stages_are_waited_for(now, before, told)
+                self._stages_are_waited_for(now, before, changes.history)
         self._verdicts_are_heeded(changes)
         for deployment_id in changes.deployments:
             self._the_newest_supersedes(self._store.deployments[deployment_id])
@@ -59,17 +59,21 @@ class Waits:
         if begun and before.paused is not None and (of, Entry.Resumed) not in told and not self._store.restored:
             self._witness.accuse("P8", f"{target.host_name} begins, and {of} is paused")
 
-    def _stages_are_waited_for(self, now: Deployment, before: Progress, told: set[tuple[DeploymentId | None, Entry]]) -> None:
+    def _stages_are_waited_for(self, now: Deployment, before: Progress, history: list[HistoryEntry]) -> None:
         """The hosts of a stage have ended, and its bake is over, when the next one begins."""
+        told = {entry.entry: entry.at for entry in reversed(history) if entry.deployment_id == now.deployment_id}  # the first of each
         begins, early = f"stage {now.progress.stage} of {now.deployment_id} begins", before.stage
         ended = [one for one in now.targets.values() if one.stage <= early]
         if busy := [one.host_name for one in ended if not one.status.terminal]:
             self._witness.accuse("P8", f"{begins} before {', '.join(busy)} of an earlier one has ended")
         well = any(one.stage == early and one.status is TargetStatus.Succeeded for one in ended)
         since = now.clock if before.baked_from is None else before.baked_from
-        cut_short = before.promoted or bool({(now.deployment_id, Entry.Promoted), (now.deployment_id, Entry.Resumed)} & told)
-        if well and not cut_short and now.clock - since < now.plan.pause_after(early).bake:
-            self._witness.accuse("P8", f"{begins} {now.clock - since} ms after the one before, which was to bake")
+        baked = now.clock - since
+        if before.baked_from is None and Entry.Baking in told and Entry.StageBegan in told:  # both waited for one commit that succeeded
+            baked = abs(told[Entry.StageBegan] - told[Entry.Baking])
+        cut_short = before.promoted or bool({Entry.Promoted, Entry.Resumed} & told.keys())
+        if well and not cut_short and baked < now.plan.pause_after(early).bake:
+            self._witness.accuse("P8", f"{begins} {baked} ms after the one before, which was to bake")
 
     def _verdicts_are_heeded(self, changes: Changes) -> None:
         """An analysis that has failed stops its deployment; an alarm of one that is watched has it rolled back, if it is to be."""
