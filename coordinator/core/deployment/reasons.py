@@ -52,7 +52,7 @@ def unfit(group: Group, plan: Plan, snapshots: Sequence[Snapshot]) -> Iterator[U
         yield _nobody_selected(plan, snapshots)
     elif (misshapen := shaping.refusal(group, plan, snapshots, chosen)) is not None:
         yield misshapen
-    if by_itself and (full := newcomers.no_room(group, plan, snapshots, chosen)) is not None:
+    if by_itself and chosen and (full := newcomers.no_room(group, plan, snapshots, chosen)) is not None:
         yield full
     minimum = plan.minimum_healthy_hosts.of(hosts)
     beside = by_itself and group.deployment is not None  # it takes nobody who serves
