@@ -45,7 +45,7 @@ def bundle(directory: Path, version: str, *, fail: Iterable[str] = ()) -> Path:
     script = directory / "scripts" / "hook.sh"
     script.write_text(HOOK)
     script.chmod(0o755)
-    hooks = "".join(f"  {event}:\n    - location: scripts/hook.sh\n      timeout: 60\n" for event in HOOKED)
+    hooks = "".join(f"  {event}:\n    - location: scripts/hook.sh\n      timeout: 600\n" for event in HOOKED)
     (directory / "appspec.yml").write_text(
         f"version: 0.0\nos: linux\nfiles:\n  - source: files\n    destination: /srv/app\nfile_exists_behavior: OVERWRITE\nhooks:\n{hooks}"
     )
