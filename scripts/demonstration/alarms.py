@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from scripts.demonstration.processes import ROOT, Scene, free_port
+from scripts.demonstration.processes import ROOT, Scene
 from scripts.demonstration.story import Demo, DemoFailed
 
 PROMETHEUS: Final = ROOT / ".cache" / "prometheus" / "usr" / "bin" / "prometheus"
@@ -28,7 +28,7 @@ class AlarmDemo(Demo):
     def __init__(self, scene: Scene) -> None:
         """`scene` is an empty directory."""
         super().__init__(scene)
-        self.prometheus = f"127.0.0.1:{free_port()}"
+        self.prometheus = f"127.0.0.1:{self.scene.reserve_port()}"
 
     def play(self) -> None:
         """Everything, in order."""

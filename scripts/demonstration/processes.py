@@ -17,23 +17,26 @@ PROGRAMS: Final = ROOT / ".venv" / "bin"
 STOPPED_WITHIN: Final = 10.0
 
 
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 @dataclass(slots=True)
 class Scene:
     """A directory with everything that was started in it."""
 
     directory: Path
     pids: dict[str, int] = field(default_factory=dict)
+    _reserved: list[socket.socket] = field(default_factory=list, init=False, repr=False)
 
     @classmethod
     def found(cls, directory: Path) -> "Scene":
         """The scene that `--keep` left in a directory. Raises OSError when there is none."""
         return cls(directory, json.loads((directory / "pids.json").read_text()))
+
+    def reserve_port(self) -> int:
+        """A port for a program that binds it later, with SO_REUSEADDR; nobody else is given it until the scene ends."""
+        reserved = socket.socket()
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        self._reserved.append(reserved)
+        return int(reserved.getsockname()[1])
 
     def start(self, name: str, *command: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start a program of ours; what it says goes to `logs/NAME.log`. Ctrl-C does not reach it: `stop` ends it."""

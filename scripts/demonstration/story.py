@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from typing import Final
 
-from scripts.demonstration.processes import PROGRAMS, ROOT, Scene, free_port
+from scripts.demonstration.processes import PROGRAMS, ROOT, Scene
 
 HOSTS: Final = 6
 WEB: Final = ROOT / "deploy" / "examples" / "web"
@@ -103,7 +103,7 @@ class Demo:
             name = f"web-{number}"
             prefix = self.scene.directory / "hosts" / name
             prefix.mkdir(parents=True)
-            self.ports[name] = free_port()
+            self.ports[name] = self.scene.reserve_port()
             self.scene.start(
                 name,
                 "hookline-agent",

@@ -82,8 +82,8 @@ class Monitoring:
         self.scraped: list[Mapping[str, object]] = [{"job_name": "shop", "static_configs": [{"targets": [self.application.address]}]}]
         """What Prometheus is told to scrape when it starts."""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.url = f"http://{_free()}"
-        self.alertmanager = f"http://{_free()}" if webhook else ""
+        self.url = f"http://{self._reserve_address()}"
+        self.alertmanager = f"http://{self._reserve_address()}" if webhook else ""
 
     def __enter__(self) -> Self:
         self._stack.callback(self.application.close)
@@ -146,6 +146,14 @@ class Monitoring:
             result = json.load(answer)["data"]["result"]
         return str(result[0]["value"][1]) if result else None
 
+    def _reserve_address(self) -> str:
+        """An address that nobody else is given in the context: neither program says which port it chose."""
+        reserved = socket.socket()
+        self._stack.callback(reserved.close)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{reserved.getsockname()[1]}"
+
     def _write(self, name: str, content: Mapping[str, object]) -> None:
         (self._directory / name).write_text(json.dumps(content))  # JSON is YAML
 
@@ -164,9 +172,3 @@ class Monitoring:
                 return False
 
         until(is_ready, f"{name} is ready")
-
-
-def _free() -> str:
-    """A free address: neither program says which port it was given when it may choose one."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
