@@ -198,6 +198,10 @@ class AlarmLooks(Protocol):
         nothing."""
         ...
 
+    async def misread(self, expression: str, /) -> str:
+        """Why Prometheus cannot read an expression; nothing when it can, and when nobody can tell just now. Raises nothing."""
+        ...
+
 
 class Fleet(Protocol):
     """Hosts and the tags that operators set on them."""

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from coordinator.adapters.alarms.prometheus import OCTETS_AT_MOST, SERIES_AT_MOST, Prometheus, Unanswered
+from coordinator.adapters.alarms.prometheus import OCTETS_AT_MOST, SERIES_AT_MOST, Misread, Prometheus, Unanswered
 from coordinator.core.model import Alarm, AlarmStatus, Comparison, Condition, Expression, Measurement, PrometheusAlert, Seen
 
 NOW = 1_800_000_000_000
@@ -111,6 +111,21 @@ async def test_an_empty_answer_and_nan_mean_what_the_alarm_says(no_data: AlarmSt
 async def test_what_is_not_a_whole_answer_is_none(answer: httpx.Response, why: str) -> None:
     with pytest.raises(Unanswered, match=why):
         await look(lambda _: answer)
+
+
+@pytest.mark.parametrize(
+    "status, said, misread",
+    [(400, "bad_data", True), (422, "execution", False), (503, "timeout", False), (400, None, False)],
+)
+async def test_only_an_expression_that_cannot_be_read_is_misread(status: int, said: str | None, misread: bool) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert (request.url.path, asked(request)) == ("/api/v1/query", {"query": "rate(", "time": "1800000000.000"})
+        return httpx.Response(status, json={"status": "error", "errorType": said, "error": "parse error"})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://prometheus") as client:
+        with pytest.raises(Unanswered, match="parse error") as why:
+            await Prometheus(client).parse("rate(", now=NOW)
+    assert isinstance(why.value, Misread) is misread
 
 
 @pytest.mark.parametrize(

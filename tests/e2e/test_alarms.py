@@ -126,6 +126,16 @@ def test_nobody_begins_while_prometheus_is_away(shop: Shop) -> None:
     assert "watched for 1 s more" in shop.follows(waits, "Baking")
 
 
+def test_an_expression_that_prometheus_cannot_read_makes_no_alarm(shop: Shop) -> None:
+    make = ("alarm", "create", "Wrong", "--promql", "rate(shop_errors_ratio[", "--above", "1")
+    refused = shop.cluster.typed(*make)
+    assert "cannot watch what Prometheus cannot read: Prometheus answers 400: " in refused.err
+    assert refused.code == 1
+    assert "parse error" in refused.err
+    shop.monitoring.stop("prometheus")
+    shop.cluster.hookline(*make)
+
+
 def test_an_alarm_that_is_active_lets_nobody_begin(shop: Shop) -> None:
     shop.watch("--alert", "ShopDown", "--label", "severity=page")
     shop.monitoring.application.errors = 0.9

@@ -87,6 +87,20 @@ async def test_a_repeat_is_done_once_and_a_name_is_taken_once(world: World) -> N
     assert "was deleted since" in (await refused(world.alarms.CreateAlarm(creating))).message
 
 
+async def test_an_expression_that_prometheus_cannot_read_is_refused_and_nothing_is_written(world: World) -> None:
+    await made(world, "HighErrors")
+    unreadable = pb.Expression(expression="rate(", comparison=pb.COMPARISON_GREATER)
+    for call in (
+        world.alarms.CreateAlarm(pb.CreateAlarmRequest(alarm=an_alarm("Other", expression=unreadable))),
+        changed(world, an_alarm(expression=unreadable), "expression.expression"),
+    ):
+        no = await refused(call)
+        assert (no.code, no.fields) == (INVALID, ["alarm.expression.expression"])
+        assert no.message == "cannot watch what Prometheus cannot read: Prometheus answers 400: parse error"
+    kept = (await world.alarms.ListAlarms(pb.ListAlarmsRequest())).alarms
+    assert [(alarm.alarm_name, alarm.expression.expression) for alarm in kept] == [("HighErrors", ERRORS.expression)]
+
+
 async def test_a_change_names_what_it_changes_down_to_a_part_of_the_source(world: World) -> None:
     await made(world, "HighErrors")
     world.clock.at += 7

@@ -37,6 +37,10 @@ class Unanswered(Exception):
     """There is no answer, and why."""
 
 
+class Misread(Unanswered):
+    """Prometheus does not understand the question, and says where."""
+
+
 class Prometheus:
     """One Prometheus, or whatever speaks its API."""
 
@@ -63,6 +67,10 @@ class Prometheus:
             window = Window(since, now, max(alarm.interval, span // STEPS_AT_MOST))
             return judge(alarm, source, await self._range(source.expression, window, span), window)
         return await self._alert(source, Window(since, now, max(alarm.interval, (now - since) // STEPS_AT_MOST)))
+
+    async def parse(self, expression: str, *, now: int) -> None:
+        """Raises Misread when Prometheus cannot read an expression; Unanswered."""
+        await self._ask("POST", "query", {"query": expression, "time": f"{now / 1000:.3f}"}, now)
 
     async def measure(self, measurement: Measurement, *, now: int) -> Seen:
         """One value, as it is now. Raises Unanswered."""
@@ -145,7 +153,8 @@ def _answer(status: int, body: bytes) -> object:
     except (ValueError, RecursionError):
         raise Unanswered(f"what answers is no Prometheus: status {status} without JSON") from None
     if said.get("status") != "success":
-        raise Unanswered(f"Prometheus answers {status}: {str(said.get('error') or 'no reason')[:300]}")
+        why = Misread if said.get("errorType") == "bad_data" else Unanswered
+        raise why(f"Prometheus answers {status}: {str(said.get('error') or 'no reason')[:300]}")
     if said.get("warnings"):
         raise Unanswered(f"Prometheus answers in part: {str(said['warnings'])[:300]}")
     return said.get("data")

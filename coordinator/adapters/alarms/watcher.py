@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from coordinator.adapters.alarms.prometheus import Prometheus, Unanswered
+from coordinator.adapters.alarms.prometheus import Misread, Prometheus, Unanswered
 from coordinator.core.facts import AlarmSeen
 from coordinator.core.model import (
     Alarm,
@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 20
 """Looks that are under way together."""
+
+PARSED_WITHIN: Final = 3.0
+"""Seconds that somebody who makes an alarm waits for Prometheus to read its expression."""
 
 NO_PROMETHEUS: Final = "no Prometheus is configured: start the coordinator with --prometheus URL"
 
@@ -65,6 +68,19 @@ class Looks:
         self._alerts = alerts
         self._clock = clock
         self._room = asyncio.Semaphore(AT_ONCE)
+
+    async def misread(self, expression: str) -> str:
+        """See `service.ports.AlarmLooks`."""
+        if self._prometheus is None:
+            return ""
+        try:
+            async with asyncio.timeout(PARSED_WITHIN):
+                await self._prometheus.parse(expression, now=self._clock.now())
+        except Misread as error:
+            return str(error)
+        except (Unanswered, TimeoutError):
+            return ""
+        return ""
 
     async def look(self, watched: Watched, since: int) -> Seen:
         """See `Look`. Never raises: what cannot be seen means what the alarm says of errors, and of a measurement nothing."""

@@ -47,6 +47,7 @@ class AlarmService:
     async def create(self, alarm: Alarm, key: RequestKey) -> CatalogAlarm:
         """Make an alarm."""
         check_alarm(alarm)
+        await self._check_readable(alarm)
         try:
             return await self._catalog.create(alarm, at=self._clock.now(), key=key)
         except Replayed as done:
@@ -63,8 +64,11 @@ class AlarmService:
     async def update(self, name: str, change: Callable[[CatalogAlarm], Alarm], key: RequestKey) -> CatalogAlarm:
         """Put what `change` makes of an alarm in its place; deployments that run keep what they froze."""
         async with self._updating:  # it is read and written back: of two callers that change different fields, neither loses
-            changed = change(await self._catalog.alarm(name))
+            before = await self._catalog.alarm(name)
+            changed = change(before)
             check_alarm(changed)
+            if changed.source != before.alarm.source:
+                await self._check_readable(changed)
             try:
                 return await self._catalog.update(changed, at=self._clock.now(), key=key)
             except Replayed:
@@ -82,6 +86,12 @@ class AlarmService:
         alarm = (await self._catalog.alarm(name)).alarm
         now = self._clock.now()
         return await self._looks.look(about(alarm), now), now
+
+    async def _check_readable(self, alarm: Alarm) -> None:
+        """Raise Invalid when Prometheus says that it cannot read the expression. One that is away refuses nothing: `test` will say."""
+        filled = about(alarm).source
+        if isinstance(filled, Expression) and (why := await self._looks.misread(filled.expression)):
+            raise Invalid(f"cannot watch what Prometheus cannot read: {why}", field="alarm.expression.expression")
 
 
 def about(alarm: Alarm, *, application_name: str = "", group_name: str = "") -> Alarm:

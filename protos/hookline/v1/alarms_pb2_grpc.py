@@ -78,7 +78,8 @@ class AlarmServiceServicer:
     """
 
     def CreateAlarm(self, request, context):
-        """Makes an alarm. ALREADY_EXISTS if the name is taken.
+        """Makes an alarm. ALREADY_EXISTS if the name is taken; INVALID_ARGUMENT if Prometheus says that it cannot read the expression. A
+        Prometheus that is away, or none, refuses nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

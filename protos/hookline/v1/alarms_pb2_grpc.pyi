@@ -41,7 +41,9 @@ class AlarmServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AlarmServiceAsyncStub: ...
     CreateAlarm: _grpc.UnaryUnaryMultiCallable[_alarms_pb2.CreateAlarmRequest, _alarms_pb2.CreateAlarmResponse]
-    """Makes an alarm. ALREADY_EXISTS if the name is taken."""
+    """Makes an alarm. ALREADY_EXISTS if the name is taken; INVALID_ARGUMENT if Prometheus says that it cannot read the expression. A
+    Prometheus that is away, or none, refuses nothing.
+    """
     GetAlarm: _grpc.UnaryUnaryMultiCallable[_alarms_pb2.GetAlarmRequest, _alarms_pb2.GetAlarmResponse]
     """Shows an alarm."""
     ListAlarms: _grpc.UnaryUnaryMultiCallable[_alarms_pb2.ListAlarmsRequest, _alarms_pb2.ListAlarmsResponse]
@@ -63,7 +65,9 @@ class AlarmServiceAsyncStub(AlarmServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateAlarm: _aio.UnaryUnaryMultiCallable[_alarms_pb2.CreateAlarmRequest, _alarms_pb2.CreateAlarmResponse]  # type: ignore[assignment]
-    """Makes an alarm. ALREADY_EXISTS if the name is taken."""
+    """Makes an alarm. ALREADY_EXISTS if the name is taken; INVALID_ARGUMENT if Prometheus says that it cannot read the expression. A
+    Prometheus that is away, or none, refuses nothing.
+    """
     GetAlarm: _aio.UnaryUnaryMultiCallable[_alarms_pb2.GetAlarmRequest, _alarms_pb2.GetAlarmResponse]  # type: ignore[assignment]
     """Shows an alarm."""
     ListAlarms: _aio.UnaryUnaryMultiCallable[_alarms_pb2.ListAlarmsRequest, _alarms_pb2.ListAlarmsResponse]  # type: ignore[assignment]
@@ -88,7 +92,9 @@ class AlarmServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _alarms_pb2.CreateAlarmRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_alarms_pb2.CreateAlarmResponse, _abc.Awaitable[_alarms_pb2.CreateAlarmResponse]]:
-        """Makes an alarm. ALREADY_EXISTS if the name is taken."""
+        """Makes an alarm. ALREADY_EXISTS if the name is taken; INVALID_ARGUMENT if Prometheus says that it cannot read the expression. A
+        Prometheus that is away, or none, refuses nothing.
+        """
 
     @_abc_1.abstractmethod
     def GetAlarm(
