@@ -31,6 +31,7 @@ from agent.stream.line import line
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from pathlib import Path
 
     from agent.clock import Clock
@@ -90,11 +91,20 @@ def run(args: argparse.Namespace) -> int:
     os._exit(0)  # Taking Python and gRPC down in good order may wait for their threads, and nothing is left to tidy.
 
 
-def _end_soon() -> None:
-    """Gives the end of this process a time that nothing can put off."""
-    faulthandler.dump_traceback_later(LONGEST_STOP_SECONDS, exit=True)
+def _end_soon(*_signal: object) -> None:
+    """Gives the end of this process a time that nothing can put off, and that it keeps when it is asked again."""
+    if signal.getitimer(signal.ITIMER_REAL) != (0, 0):
+        return
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(LONGEST_STOP_SECONDS + 1)  # Who reads what it says may hang as well.
+    faulthandler.dump_traceback_later(LONGEST_STOP_SECONDS, exit=True)
+
+
+def _stop_on_signals(stop: Callable[[], None]) -> None:
+    """Has the loop call `stop`, and begins with the end at once: the loop itself may wait for whoever reads what it says."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+        signal.signal(number, _end_soon)  # after the loop's own, which wakes it all the same; a write that waits is interrupted by it
 
 
 def _credentials(directory: Path) -> Credentials:
@@ -118,8 +128,7 @@ async def _serve(
     coordinator, data_dir = told.the_coordinator, None if credentials is None else told.data_dir
     bundles = CoordinatorBundles(coordinator=coordinator, host_id=identity.host_id, settings=source_settings(told), data_dir=data_dir)
     asked_to_stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
+    _stop_on_signals(asked_to_stop.set)
     if hidden := unseen(policy.policy(), os.environ):
         log.info("hooks do not see all of the agent's environment policy=%s variables=%s", policy.path, ",".join(hidden))
     log.info("agent starts host=%s host_id=%s pid=%d coordinator=%s", identity.name, identity.host_id, os.getpid(), coordinator)

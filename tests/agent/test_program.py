@@ -14,6 +14,7 @@ import pytest
 
 from hookline.v1 import agent_pb2, resources_pb2
 from tests.agent.coordinator import Coordinator, Line, instruction_message
+from tests.agent.stage import until
 
 pytestmark = pytest.mark.e2e
 
@@ -233,17 +234,27 @@ async def test_an_agent_stops_although_its_coordinator_does_not_answer(coordinat
     assert (agent.returncode, b"Traceback" in told) == (0, False)
 
 
+def _waits_to_speak(agent: Process) -> bool:
+    """Whether an agent waits for whoever reads its stderr: the kernel names the call that it is in, and that call's first argument."""
+    return Path(f"/proc/{agent.pid}/syscall").read_text().split()[1:2] == [hex(2)]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(150)
-async def test_a_stop_ends_although_nobody_reads_what_the_agent_says(coordinator: Coordinator, machine: Machine) -> None:
+@pytest.mark.parametrize("speaks", ["before it is asked to stop", "when it is asked to stop"])
+async def test_a_stop_ends_although_nobody_reads_what_the_agent_says(coordinator: Coordinator, machine: Machine, speaks: str) -> None:
     ours, theirs = os.pipe()
     agent = await machine.start(stderr=theirs)
-    await (await coordinator.called()).welcome()
+    line = await coordinator.called()
+    await line.welcome()
     os.set_blocking(theirs, False)
     with contextlib.suppress(BlockingIOError):
         while True:
             os.write(theirs, b"x" * 4096)
     os.set_blocking(theirs, True)  # the agent has the same open file, and waits from its next line on
+    if speaks == "before it is asked to stop":
+        line.hang_up()
+        await until(lambda: _waits_to_speak(agent))
     agent.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(agent.wait(), 60) == -signal.SIGALRM
     os.close(ours)
